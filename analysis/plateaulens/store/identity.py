@@ -1,0 +1,53 @@
+"""Whether a stored run may be continued: what was measured, and how, must be what is asked for now.
+
+The configuration (without its `analysis` section, which changes no measurement), the identity of model, SAE and
+prompts, and the schema version are compared. Software versions are not: each session records its own in /provenance.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+Attributes = Mapping[str, str | int]
+
+
+def resume_differences(stored: Attributes, asked: Attributes) -> list[str]:
+    """What forbids to continue the stored run, one text per dotted key; empty when nothing does.
+
+    Raises `ValueError` when a stored attribute is missing or is not the JSON text that it should be.
+
+    >>> stored = {"schema_version": 1, "config": '{"sensitivity": {"samples": 300}, "analysis": {}}', "identity": "{}"}
+    >>> resume_differences(stored, stored | {"config": '{"sensitivity": {"samples": 200}, "analysis": {"seed": 1}}'})
+    ['sensitivity.samples: stored 300, asked 200']
+    """
+    return differences(_comparable(stored), _comparable(asked), "asked")
+
+
+def differences(stored: Mapping[str, Any], other: Mapping[str, Any], word: str, prefix: str = "") -> list[str]:
+    """The keys at which two nested mappings differ, dotted, with both values as JSON; a list is one value.
+
+    >>> differences({"a": {"b": 1}, "c": [1]}, {"a": {"b": 2}, "c": [1], "d": None}, "expected")
+    ['a.b: stored 1, expected 2', 'd: stored nothing, expected null']
+    """
+    found = []
+    for key in dict.fromkeys([*stored, *other]):
+        if isinstance(stored.get(key), Mapping) and isinstance(other.get(key), Mapping):
+            found += differences(stored[key], other[key], word, f"{prefix}{key}.")
+        elif key not in stored or key not in other or stored[key] != other[key]:
+            found.append(f"{prefix}{key}: stored {_shown(stored, key)}, {word} {_shown(other, key)}")
+    return found
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    return json.dumps(values[key], ensure_ascii=False) if key in values else "nothing"
+
+
+def _comparable(attributes: Attributes) -> dict[str, Any]:
+    try:
+        config = json.loads(str(attributes["config"]))
+        identity = json.loads(str(attributes["identity"]))
+        version = attributes["schema_version"]
+    except KeyError as error:
+        raise ValueError(f"root attribute {error} is missing") from None
+    config.pop("analysis", None)
+    return {**config, "identity": identity, "schema_version": version}

@@ -1,0 +1,210 @@
+"""What a run store holds: groups, variables, dimensions, units and fill values, and nothing about how they are written.
+
+A run is one zarr v3 hierarchy: `/prompts`, `/activations`, one group per experiment, and `/provenance`. Along `sample`
+every variable is cut into the same blocks; along every other dimension a chunk spans the whole extent. An unwritten
+float is NaN, an unwritten integer -1, and `completed` says which samples are there.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from plateaulens.config import explain
+
+SCHEMA_VERSION = 1
+RUN_KIND = "plateaulens run"
+SUMMARY_KIND = "plateaulens summary"
+
+RUN_ATTRIBUTES = ("name", "config", "identity", "seed", "versions", "commit")
+"""What the writer of a run says about it; the store adds `kind`, `schema_version` and `layout`, the specification."""
+
+METRICS = ("l2", "kl", "js")
+METRIC_UNITS = ("residual stream", "nat", "1")
+
+
+@dataclass(frozen=True)
+class ExperimentSpec:
+    """One experiment's extent. `step_length` is the distance between two points, None when relative to the path."""
+
+    name: str
+    activation_types: tuple[str, ...]
+    samples: int
+    steps: int
+    step_length: float | None
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """The whole extent of a run; `samples` is that of `/prompts` and `/activations`, the most any experiment has."""
+
+    experiments: tuple[ExperimentSpec, ...]
+    samples: int
+    positions: int
+    d_model: int
+    samples_per_chunk: int
+
+    def __post_init__(self) -> None:
+        names = [experiment.name for experiment in self.experiments]
+        assert names, "a run has at least one experiment"
+        assert len(set(names)) == len(names), f"experiments {names} name one twice"
+        assert all(0 < experiment.samples <= self.samples for experiment in self.experiments), (
+            "0 < samples <= the run's"
+        )
+        assert min(self.samples, self.positions, self.d_model, self.samples_per_chunk) > 0, "extents are positive"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The inverse of `to_json`. Raises `ValueError` when the text is no specification."""
+        try:
+            return TypeAdapter(cls).validate_json(text)
+        except ValidationError as error:
+            raise ValueError(f"not a run specification: {explain(error)}") from None
+
+    def to_json(self) -> str:
+        """The specification as JSON text, as a run's root attribute `layout` holds it."""
+        return json.dumps(asdict(self))
+
+    @cached_property
+    def activation_types(self) -> tuple[str, ...]:
+        """The types of all experiments, in the order in which they are first named: those of `/activations`."""
+        return tuple(dict.fromkeys(kind for experiment in self.experiments for kind in experiment.activation_types))
+
+    @cached_property
+    def groups(self) -> Mapping[str, "GroupSpec"]:
+        """Every group that holds arrays, by name."""
+        groups = {
+            "prompts": GroupSpec(PROMPTS, (), {"sample": self.samples, "position": self.positions}, self),
+            "activations": GroupSpec(
+                ACTIVATIONS,
+                (_activation_type(self.activation_types),),
+                {"activation_type": len(self.activation_types), "sample": self.samples, "d_model": self.d_model},
+                self,
+            ),
+        }
+        for experiment in self.experiments:
+            sizes = {
+                "activation_type": len(experiment.activation_types),
+                "sample": experiment.samples,
+                "step": experiment.steps,
+                "metric": len(METRICS),
+            }
+            groups[experiment.name] = GroupSpec(CURVES, _curve_coordinates(experiment), sizes, self)
+        return groups
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One array with a `sample` dimension: `dtype` as NumPy names it (`string` for text), `fill` where unwritten."""
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    fill: float | bool | str
+    long_name: str
+    units: str
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """One coordinate with its values; strings as an object array."""
+
+    name: str
+    dims: tuple[str, ...]
+    values: NDArray[Any]
+    long_name: str
+    units: str
+
+
+@dataclass(frozen=True)
+class GroupSpec:
+    """One group of a run: its variables, its coordinates and the size of every dimension."""
+
+    variables: tuple[Variable, ...]
+    coordinates: tuple[Coordinate, ...]
+    sizes: Mapping[str, int]
+    run: RunSpec
+
+    @property
+    def samples_per_chunk(self) -> int:
+        """Samples in one chunk, which is also one block: what is written at once."""
+        return min(self.run.samples_per_chunk, self.sizes["sample"])
+
+    @property
+    def blocks(self) -> tuple[slice, ...]:
+        """The sample ranges that are written at once, in order; the last may be short.
+
+        >>> spec = RunSpec((ExperimentSpec("plateau", ("real",), 5, 3, 0.5),), 5, 10, 4, 2)
+        >>> spec.groups["plateau"].blocks
+        (slice(0, 2, None), slice(2, 4, None), slice(4, 5, None))
+        """
+        size, samples = self.samples_per_chunk, self.sizes["sample"]
+        return tuple(slice(start, min(start + size, samples)) for start in range(0, samples, size))
+
+    @property
+    def has_completed(self) -> bool:
+        """Whether the group is filled block by block; otherwise it is written whole when the run is created."""
+        return any(variable.name == COMPLETED for variable in self.variables)
+
+    def __getitem__(self, variable: str) -> Variable:
+        return next(candidate for candidate in self.variables if candidate.name == variable)
+
+    def shape(self, variable: Variable, samples: slice | None = None) -> tuple[int, ...]:
+        """The variable's whole shape, or that of a range of samples."""
+        count = self.sizes["sample"] if samples is None else samples.stop - samples.start
+        return tuple(count if dim == "sample" else self.sizes[dim] for dim in variable.dims)
+
+
+_TYPED = ("activation_type", "sample")
+
+COMPLETED = "completed"
+
+PROMPTS = (
+    Variable("token", ("sample", "position"), "int32", -1, "token ids of the base prompt", "1"),
+    Variable("text", ("sample",), "string", "", "text of the base prompt", "1"),
+)
+
+ACTIVATIONS = (
+    Variable("base", ("sample", "d_model"), "float32", np.nan, "activation at the write site", "residual stream"),
+    Variable("target", (*_TYPED, "d_model"), "float32", np.nan, "activation moved towards", "residual stream"),
+    Variable("source_row", _TYPED, "int32", -1, "row of the prompt file that a real target came from", "1"),
+    Variable("active_latents", ("sample",), "int32", -1, "SAE latents active in the base activation", "1"),
+    Variable(COMPLETED, ("sample",), "bool", False, "whether the sample has been written", "1"),
+)
+
+CURVES = (
+    Variable("curve", (*_TYPED, "step", "metric"), "float32", np.nan, "distance from step 0", "see metric_units"),
+    Variable("top_token", (*_TYPED, "step"), "int32", -1, "most likely next token", "1"),
+    Variable("path_length", _TYPED, "float32", np.nan, "distance from base to target", "residual stream"),
+    Variable(COMPLETED, _TYPED, "bool", False, "whether the curve has been written", "1"),
+)
+
+
+def _strings(values: tuple[str, ...]) -> NDArray[np.object_]:
+    return np.array(values, dtype=object)
+
+
+def _activation_type(types: tuple[str, ...]) -> Coordinate:
+    return Coordinate("activation_type", ("activation_type",), _strings(types), "activation type", "1")
+
+
+def _curve_coordinates(experiment: ExperimentSpec) -> tuple[Coordinate, ...]:
+    steps = np.arange(experiment.steps)
+    if experiment.step_length is None:
+        fraction = np.linspace(0.0, 1.0, experiment.steps)
+        distance = Coordinate("fraction", ("step",), fraction, "fraction of the way from base to target", "1")
+    else:
+        length = steps * experiment.step_length
+        distance = Coordinate("length", ("step",), length, "distance moved from the base", "residual stream")
+    return (
+        _activation_type(experiment.activation_types),
+        Coordinate("step", ("step",), steps, "step", "1"),
+        Coordinate("metric", ("metric",), _strings(METRICS), "metric", "1"),
+        Coordinate("metric_units", ("metric",), _strings(METRIC_UNITS), "units of the metric", "1"),
+        distance,
+    )

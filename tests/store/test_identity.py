@@ -1,0 +1,45 @@
+import json
+from typing import Any
+
+import pytest
+
+from plateaulens.store.identity import differences, resume_differences
+
+
+def attributes(**changes: Any) -> dict[str, str | int]:
+    config = {"name": "run", "sensitivity": {"samples": 300, "steps": 101}, "analysis": {"resamples": 2000}}
+    identity = {"model": {"sha256": "aa"}, "sae": None}
+    values = {"schema_version": 1, "config": config, "identity": identity, "versions": {}, "commit": "1"} | changes
+    return {key: value if isinstance(value, str | int) else json.dumps(value) for key, value in values.items()}
+
+
+def test_the_same_run_may_be_continued() -> None:
+    assert resume_differences(attributes(), attributes()) == []
+
+
+def test_analysis_and_software_do_not_matter() -> None:
+    config = {"name": "run", "sensitivity": {"samples": 300, "steps": 101}, "analysis": {"resamples": 1}}
+    other = attributes(config=config, versions={"numpy": "9"}, commit="2")
+    assert resume_differences(attributes(), other) == []
+
+
+def test_every_other_difference_is_named_with_both_values() -> None:
+    config = {"name": "other", "sensitivity": {"samples": 200, "steps": 101}}
+    identity = {"model": {"sha256": "bb"}, "sae": {"sha256": "cc"}}
+    assert resume_differences(attributes(), attributes(config=config, identity=identity, schema_version=2)) == [
+        'name: stored "run", asked "other"',
+        "sensitivity.samples: stored 300, asked 200",
+        'identity.model.sha256: stored "aa", asked "bb"',
+        'identity.sae: stored null, asked {"sha256": "cc"}',
+        "schema_version: stored 1, asked 2",
+    ]
+
+
+def test_a_missing_key_is_not_a_null_one() -> None:
+    assert differences({"a": None}, {}, "asked") == ["a: stored null, asked nothing"]
+
+
+@pytest.mark.parametrize("damaged", [attributes(config="{"), {"config": "{}"}])
+def test_a_damaged_attribute_is_a_value_error(damaged: dict[str, str | int]) -> None:
+    with pytest.raises(ValueError, match=r"missing|Expecting"):
+        resume_differences(damaged, attributes())

@@ -1,0 +1,66 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plateaulens.errors import UsageError
+from plateaulens.store.lock import WriterLock
+
+HOLDER = """
+import fcntl, os, sys, time
+descriptor = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(descriptor, fcntl.LOCK_EX)
+os.write(descriptor, str(os.getpid()).encode())
+print(flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_second_writer_is_refused_and_told_who_writes(tmp_path: Path) -> None:
+    lock = WriterLock(tmp_path / "run.zarr")
+    with pytest.raises(UsageError, match=f"being written by process {os.getpid()}:"):
+        WriterLock(tmp_path / "run.zarr")
+    WriterLock(tmp_path / "other.zarr").release()
+    lock.release()
+
+
+def test_release_leaves_nothing_behind_and_lets_the_next_in(tmp_path: Path) -> None:
+    for _ in range(2):
+        lock = WriterLock(tmp_path / "run.zarr")
+        lock.release()
+        lock.release()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    command = [sys.executable, "-S", "-c", HOLDER, str(tmp_path / "run.zarr.lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(UsageError, match=f"process {holder.pid}:"):
+            WriterLock(tmp_path / "run.zarr")
+        holder.kill()
+    assert (tmp_path / "run.zarr.lock").exists()
+    WriterLock(tmp_path / "run.zarr").release()
+
+
+def test_a_file_removed_by_its_last_holder_is_not_mistaken_for_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening the file and locking it, its holder may have released it: that file is nobody's lock any more."""
+    first = WriterLock(tmp_path / "run.zarr")
+    real_open = os.open
+
+    def open_then_release(*arguments: object) -> int:
+        monkeypatch.setattr(os, "open", real_open)
+        descriptor = real_open(*arguments)  # type: ignore[arg-type]
+        first.release()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_then_release)
+    second = WriterLock(tmp_path / "run.zarr")
+    with pytest.raises(UsageError):
+        WriterLock(tmp_path / "run.zarr")
+    second.release()

@@ -1,0 +1,210 @@
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from plateaulens.errors import UsageError
+from plateaulens.store.run import RunStore
+from plateaulens.store.schema import RunSpec
+from plateaulens.store.synthetic import synthetic_attributes, synthetic_prompts, synthetic_values
+from plateaulens.store.template import COMPRESSORS
+from plateaulens.store.verify import verify
+
+
+def chunk_files(store: Path) -> Iterator[tuple[Path, str]]:
+    """Every chunk's file, and how a problem names the chunk."""
+    for file in sorted(store.rglob("*")):
+        chunk = re.fullmatch(r"(.*)/(c(?:/\d+)*)", file.relative_to(store).as_posix())
+        if chunk and file.is_file():
+            yield file, f"{chunk[1]} chunk {chunk[2]}: damaged: "
+
+
+def flip_a_byte(file: Path, rng: np.random.Generator, position: int | None = None) -> None:
+    content = bytearray(file.read_bytes())
+    index = int(rng.integers(len(content))) if position is None else position
+    content[index] ^= int(rng.integers(1, 256))
+    file.write_bytes(bytes(content))
+
+
+def assert_flips_are_found(store: Path, seed: int) -> None:
+    """Flip the first, the last and three random bytes of every chunk, all chunks at once."""
+    rng = np.random.default_rng(seed)
+    whole = {file: file.read_bytes() for file, _ in chunk_files(store)}
+    expected = [problem for _, problem in chunk_files(store)]
+    assert expected
+    for position in (0, -1, None, None, None):
+        for file in whole:
+            flip_a_byte(file, rng, position)
+        problems = verify(store)
+        for start, problem in zip(expected, sorted(problems), strict=True):
+            assert problem.startswith(start)
+        for file, content in whole.items():
+            file.write_bytes(content)
+    assert verify(store) == []
+
+
+def test_a_flipped_byte_of_any_chunk_is_found(run: Path) -> None:
+    assert verify(run) == []
+    assert_flips_are_found(run, seed=0)
+
+
+def test_a_flipped_byte_of_any_chunk_of_a_summary_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "summary.zarr"
+    zarr.create_group(path, attributes={"kind": "plateaulens summary", "schema_version": 1})
+    labels = np.array(["real", "random"], dtype=np.dtypes.StringDType())
+    dataset = xr.Dataset({"mean": ("activation_type", [1.0, np.nan]), "n": ((), 3)}, {"activation_type": labels})
+    encoding = {name: {"compressors": COMPRESSORS} for name in dataset.variables}
+    dataset.to_zarr(path, group="sensitivity", mode="a", consolidated=False, encoding=encoding)
+    assert verify(path) == []
+    assert_flips_are_found(path, seed=1)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 8])
+def test_a_torn_chunk_is_found(run: Path, content: bytes) -> None:
+    (run / "sensitivity/curve/c/0/1/0/0").write_bytes(content)
+    (problem,) = verify(run)
+    assert problem.startswith("sensitivity/curve chunk c/0/1/0/0: damaged: ValueError: Stored and computed checksum")
+
+
+def test_damaged_metadata_is_reported_by_name(run: Path) -> None:
+    for i, file in enumerate(sorted(run.rglob("zarr.json"))):
+        name = file.parent.relative_to(run).as_posix().replace(".", "/")
+        whole = file.read_bytes()
+        file.write_bytes((b"", whole[: len(whole) // 2], b"\xff" + whole[1:])[i % 3])
+        assert verify(run)[0].startswith(f"{name}: zarr.json is damaged: ")
+        file.write_bytes(whole)
+
+
+def test_no_flipped_byte_of_metadata_is_a_crash(run: Path) -> None:
+    rng = np.random.default_rng(0)
+    files = sorted(run.rglob("zarr.json"))
+    for _ in range(20):
+        file = files[rng.integers(len(files))]
+        whole = file.read_bytes()
+        flip_a_byte(file, rng)
+        verify(run)
+        file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("missing", ["sensitivity/curve", "plateau/metric_units", "prompts", "provenance"])
+def test_a_missing_node_is_found(run: Path, missing: str) -> None:
+    for file in sorted((run / missing).rglob("*"), reverse=True):
+        file.unlink() if file.is_file() else file.rmdir()
+    assert f"{missing}: missing" in verify(run)
+
+
+def edit(node: Path, *path: str | int, value: object) -> None:
+    document = json.loads((node / "zarr.json").read_text())
+    inner = document
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    (node / "zarr.json").write_text(json.dumps(document))
+
+
+def test_a_changed_attribute_is_found(run: Path) -> None:
+    edit(run / "sensitivity/path_length", "attributes", "units", value="metre")
+    edit(run / "plateau/step", "attributes", value={})
+    assert verify(run) == [
+        'plateau/step: attributes.long_name: stored nothing, expected "step"',
+        'plateau/step: attributes.units: stored nothing, expected "1"',
+        'sensitivity/path_length: attributes.units: stored "metre", expected "residual stream"',
+    ]
+
+
+def test_changed_dimensions_are_found(run: Path) -> None:
+    edit(run / "sensitivity/top_token", "dimension_names", 2, value="position")
+    (problem,) = verify(run)
+    assert problem == (
+        'sensitivity/top_token: dimension_names: stored ["activation_type", "sample", "position"], '
+        'expected ["activation_type", "sample", "step"]'
+    )
+
+
+def test_a_changed_extent_and_dtype_are_found(run: Path) -> None:
+    edit(run / "sensitivity/top_token", "data_type", value="int64")
+    edit(run / "plateau/path_length", "shape", 1, value=4)
+    problems = verify(run)
+    assert 'sensitivity/top_token: data_type: stored "int64", expected "int32"' in problems
+    assert "plateau/path_length: shape: stored [2, 4], expected [2, 5]" in problems
+
+
+def test_changed_labels_are_found(run: Path) -> None:
+    labels = zarr.open_array(run, path="sensitivity/metric", mode="r+")
+    labels[:] = np.array(["kl", "l2", "js"], dtype=np.dtypes.StringDType())
+    assert verify(run) == ["sensitivity/metric chunk c/0: values are not those of the schema"]
+
+
+def test_what_does_not_belong_is_named(run: Path) -> None:
+    zarr.create_group(run / "notes")
+    (run / "sensitivity/curve/c/0/1/0/0.0123456789abcdef0123456789abcdef.partial").write_bytes(b"")
+    (run / "plateau/curve/c/0/9/0").mkdir(parents=True)
+    (run / "plateau/curve/c/0/9/0/0").write_bytes(b"")
+    stray = "belongs to nothing; an interrupted write leaves such files, and continuing removes them"
+    assert verify(run) == [
+        f"plateau/curve/c/0/9/0/0: {stray}",
+        f"sensitivity/curve/c/0/1/0/0.0123456789abcdef0123456789abcdef.partial: {stray}",
+        "notes: not part of a run",
+    ]
+
+
+def test_a_missing_chunk_of_a_completed_block_is_found(run: Path) -> None:
+    (run / "sensitivity/top_token/c/0/2/0").unlink()
+    (run / "activations/active_latents/c/0").unlink()
+    (run / "prompts/text/c/1").unlink()
+    (run / "plateau/length/c/0").unlink()
+    assert verify(run) == [
+        "prompts/text chunk c/1: missing from a completed block",
+        "activations/active_latents chunk c/0: missing from a completed block",
+        "sensitivity/top_token chunk c/0/2/0: missing from a completed block",
+        "plateau/length chunk c/0: missing",
+    ]
+
+
+def test_completed_curves_are_whole_and_start_at_zero(run: Path) -> None:
+    curve = zarr.open_array(run, path="sensitivity/curve", mode="r+")
+    curve[0, 1, 4:, 2] = np.nan
+    curve[1, 2, 0, 0] = 0.5
+    target = zarr.open_array(run, path="activations/target", mode="r+")
+    target[:, 4, 2] = np.nan
+    assert verify(run) == [
+        "activations/target chunk c/0/2/0: NaN in 1 completed entries",
+        "sensitivity/curve chunk c/0/0/0/0: NaN in 1 completed entries",
+        "sensitivity/curve chunk c/0/1/0/0: step 0 is not 0 in 1 curves",
+    ]
+
+
+def test_values_that_are_not_completed_are_found(run: Path) -> None:
+    (run / "sensitivity/completed/c/0/0").unlink()
+    remedy = "that are not completed; continuing the run writes them again"
+    assert verify(run) == [
+        f"sensitivity/curve chunk c/0/0/0/0: values in 4 entries {remedy}",
+        f"sensitivity/path_length chunk c/0/0: values in 4 entries {remedy}",
+    ]
+
+
+def test_damaged_root_attributes_are_found(run: Path) -> None:
+    zarr.open_group(run, mode="r+").update_attributes({"config": "{", "schema_version": 0, "layout": "{}"})
+    zarr.open_group(run, path="provenance", mode="r+").update_attributes({"sessions": "["})
+    starts = ["schema_version is 0 instead of 1", "config is not JSON", "sessions is not JSON", "layout is damaged"]
+    for problem, start in zip(verify(run), starts, strict=True):
+        assert f"attribute {start}" in problem
+
+
+def test_an_unfinished_run_is_sound(tmp_path: Path, spec: RunSpec, seed: int) -> None:
+    path = tmp_path / "run.zarr"
+    with RunStore.create(path, spec, synthetic_attributes(spec, seed), synthetic_prompts(spec, seed)) as store:
+        assert verify(path) == []
+        store.write("sensitivity", slice(2, 4), synthetic_values(spec, "sensitivity", slice(2, 4), seed))
+        assert verify(path) == []
+
+
+def test_what_is_no_store_is_a_usage_error(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "no.zarr"):
+        with pytest.raises(UsageError, match="does not exist or is not a zarr v3 store"):
+            verify(path)
