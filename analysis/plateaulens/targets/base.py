@@ -1,0 +1,181 @@
+"""Activation types: what they start from, what they return, and the one loop that draws them.
+
+A type says how to make one target for one base. `draw` calls it sample by sample with that sample's own generator, so
+that batch size, order and resuming cannot change a byte of a target: no type sees more than one sample, and no matrix
+product spans two. (BLAS may still round differently on another machine or with another number of threads.)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from plateaulens.config import TargetConfig
+from plateaulens.errors import UsageError
+from plateaulens.targets.dictionary import Code, Dictionary
+from plateaulens.targets.gaussian import Gaussian
+from plateaulens.targets.randomness import generator
+
+SYNTHETIC = -1
+"""Source row of a target that is not the activation of any prompt."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The real activations that targets and statistics come from: one per prompt, at the write site, last position.
+
+    Raises `UsageError` when it is empty or when a value is not finite.
+    """
+
+    activation: Float[Tensor, "pool d_model"]
+    row: Int[NDArray[np.int64], " pool"]
+    """Row of the prompt file that each activation belongs to."""
+
+    def __post_init__(self) -> None:
+        assert self.row.shape == self.activation.shape[:1]
+        if not len(self.row):
+            raise UsageError("the pool of real activations is empty; supply more prompts")
+        wrong = self.row[~self.activation.isfinite().all(dim=1).cpu().numpy()]
+        if wrong.size:
+            raise UsageError(
+                f"the real activation of prompt row {wrong[0]} is not finite ({wrong.size} such rows); "
+                f"check the model's weights and dtype"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """One base activation A, and the sample and prompt it belongs to."""
+
+    activation: Float[Tensor, " d_model"]
+    sample: int
+    row: int
+    """Row of the prompt file."""
+    encoded: Code | None = None
+
+    @property
+    def code(self) -> Code:
+        """A's SAE code. Raises `UsageError` when the run has no SAE."""
+        if self.encoded is None:
+            raise UsageError("needs an SAE, and the run has none; add an [sae] section to the preset")
+        return self.encoded
+
+
+class Target(NamedTuple):
+    """One target activation T, and the row of the prompt file that it came from."""
+
+    activation: Float[Tensor, " d_model"]
+    source_row: int = SYNTHETIC
+
+
+class Targets(NamedTuple):
+    """Targets of one type, one per base, on the base's device and in its dtype."""
+
+    activation: Float[Tensor, "samples d_model"]
+    source_row: Int[NDArray[np.int32], " samples"]
+
+
+@dataclass(frozen=True, eq=False)
+class TargetContext:
+    """Everything beside the base that a target may depend on; statistics are computed when first asked for."""
+
+    pool: Pool
+    config: TargetConfig
+    seed: int
+    """The run's seed."""
+    dictionary: Dictionary | None = None
+
+    @property
+    def sae(self) -> Dictionary:
+        """The dictionary. Raises `UsageError` when the run has no SAE."""
+        if self.dictionary is None:
+            raise UsageError("needs an SAE, and the run has none; add an [sae] section to the preset")
+        return self.dictionary
+
+    @cached_property
+    def gaussian(self) -> Gaussian:
+        """Mean and covariance of the pool."""
+        return Gaussian.fit(self.pool.activation)
+
+    @cached_property
+    def mean_code_norm(self) -> float:
+        """Mean L2 norm of the pool's SAE codes, in units of SAE activation."""
+        return self.sae.mean_code_norm(self.pool.activation)
+
+    def generator(self, sample: int, purpose: str) -> np.random.Generator:
+        """The generator of one sample for one purpose (an activation type's name, or any other text)."""
+        return generator(self.seed, sample, purpose)
+
+    def bases(
+        self, activation: Float[Tensor, "samples d_model"], sample: Sequence[int], row: Sequence[int]
+    ) -> tuple[Base, ...]:
+        """Base activations with their sample indices and prompt rows, encoded once when there is an SAE.
+
+        Raises `UsageError` naming the sample when an activation or its code is not finite.
+        """
+        return tuple(
+            self._base(values, int(index), int(place))
+            for values, index, place in zip(activation, sample, row, strict=True)
+        )
+
+    def _base(self, activation: Float[Tensor, " d_model"], sample: int, row: int) -> Base:
+        if not activation.isfinite().all():
+            raise UsageError(f"sample {sample}: the base activation is not finite; check the model's weights and dtype")
+        code = None if self.dictionary is None else self.dictionary.encode(activation)
+        if code is not None and not np.isfinite(code.activation).all():
+            raise UsageError(f"sample {sample}: the SAE's code of the base activation is not finite; check its weights")
+        return Base(activation, sample, row, code)
+
+
+class ActivationType(Protocol):
+    """A way of making a target activation for a base activation.
+
+    The whole of a type that a user adds:
+
+    >>> from plateaulens.targets.registry import register
+    >>> @register
+    ... class Opposite:
+    ...     name = "opposite"
+    ...     needs_sae = False
+    ...
+    ...     def target(self, base, context, generator):
+    ...         return Target(2 * context.gaussian.mean - base.activation)
+    """
+
+    name: str
+    """Value of the `activation_type` coordinate."""
+    needs_sae: bool
+
+    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
+        """The target of one base; every random choice comes from `generator`.
+
+        Raises `UsageError` where no target can be made; `draw` adds the type and the sample to its message.
+        """
+        ...
+
+
+def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) -> Targets:
+    """One target of `kind` for each base, fixed by (run seed, sample index, name of the type).
+
+    Raises `UsageError` naming the type and the sample when none can be made or when one is not finite.
+    """
+    d_model = context.pool.activation.shape[1]
+    activation = context.pool.activation.new_empty((len(bases), d_model))
+    source_row = np.empty(len(bases), np.int32)
+    for place, base in enumerate(bases):
+        where = f"activation type {kind.name!r}, sample {base.sample}"
+        try:
+            target = kind.target(base, context, context.generator(base.sample, kind.name))
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from None
+        assert target.activation.shape == (d_model,), f"{where}: target of shape {tuple(target.activation.shape)}"
+        activation[place] = target.activation
+        source_row[place] = target.source_row
+        if not activation[place].isfinite().all():
+            raise UsageError(f"{where}: the target is not finite; check the weights of the model and of the SAE")
+    return Targets(activation, source_row)

@@ -1,0 +1,143 @@
+"""What the synthetic activation types need to know of a sparse autoencoder, without any SAE library."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from plateaulens.errors import UsageError
+
+RowMap = Callable[[Float[Tensor, "rows inputs"]], Float[Tensor, "rows outputs"]]
+
+_ROWS_PER_BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Code:
+    """The active latents of one activation (those whose SAE activation is not 0); `len` counts them."""
+
+    latent: Int[NDArray[np.int64], " active"]
+    """Latent ids, ascending when they come from `Dictionary.encode`."""
+    activation: Float[NDArray[np.float32], " active"]
+
+    def __len__(self) -> int:
+        return len(self.latent)
+
+
+@dataclass(frozen=True, eq=False)
+class Dictionary:
+    """A sparse autoencoder: `encoder` maps activations to codes, `reconstructor` codes to activations.
+
+    Both take and return whole rows and must treat each row by itself, which excludes the batch-wide threshold that a
+    BatchTopK autoencoder uses in training. Raises `UsageError` when shapes disagree, when a decoder value is not
+    finite, or when a frequency is negative or not finite.
+    """
+
+    encoder: RowMap
+    reconstructor: RowMap
+    decoder: Float[Tensor, "latents d_model"]
+    frequency: Float[Tensor, " latents"]
+    """Share of tokens that a latent is active on, on a linear scale; 0 marks a dead latent."""
+
+    def __post_init__(self) -> None:
+        if self.frequency.shape != self.decoder.shape[:1]:
+            raise UsageError(
+                f"SAE: {len(self.decoder)} decoder rows but firing frequencies of shape {tuple(self.frequency.shape)}; "
+                f"supply one frequency per latent"
+            )
+        for what, wrong in (
+            ("decoder row", ~self.decoder.isfinite().all(dim=1)),
+            ("firing frequency", ~(self.frequency.isfinite() & (self.frequency >= 0))),
+        ):
+            if wrong.any():
+                latent = int(wrong.nonzero()[0, 0])
+                raise UsageError(
+                    f"SAE: the {what} of latent {latent} is not a finite number (>= 0 for a frequency); check its files"
+                )
+
+    @torch.no_grad()
+    def encode(self, activation: Float[Tensor, " d_model"]) -> Code:
+        """The code of one activation.
+
+        One row at a time: a matrix product over a batch may round a row differently with the size of the batch. The
+        copy gives every row the same memory alignment, which may matter to the rounding as well.
+        """
+        values = self.encoder(activation.clone()[None])
+        assert values.shape == (1, len(self.decoder)), f"encoder returned shape {tuple(values.shape)}"
+        dense = values[0].float().cpu().numpy()
+        latent = np.flatnonzero(dense)
+        return Code(latent, dense[latent])
+
+    @torch.no_grad()
+    def decode(self, code: Code) -> Float[Tensor, " d_model"]:
+        """The activation that a code stands for, one row at a time; an empty code gives the decoder of zeros.
+
+        Each latent may occur once only.
+        """
+        assert len(np.unique(code.latent)) == len(code), "a latent occurs twice in one code"
+        dense = torch.zeros((1, len(self.decoder)), dtype=self.decoder.dtype, device=self.decoder.device)
+        dense[0, torch.from_numpy(code.latent)] = torch.from_numpy(code.activation).to(dense)
+        values = self.reconstructor(dense)
+        assert values.shape == (1, self.decoder.shape[1]), f"reconstructor returned shape {tuple(values.shape)}"
+        return values[0]
+
+    @torch.no_grad()
+    def mean_code_norm(self, activations: Float[Tensor, "pool d_model"]) -> float:
+        """Mean Euclidean norm of the codes of `activations`, encoded in batches of a fixed size to be reproducible."""
+        norms = [self.encoder(batch).double().norm(dim=1) for batch in torch.split(activations, _ROWS_PER_BATCH)]
+        return float(torch.cat(norms).mean())
+
+    @cached_property
+    def live(self) -> Int[NDArray[np.int64], " live"]:
+        """Ids of the latents with a frequency above 0, ascending."""
+        return np.flatnonzero(self._frequencies)
+
+    @cached_property
+    def pointing(self) -> Bool[NDArray[np.bool_], " latents"]:
+        """Which latents have a decoder row other than zero, and so a direction."""
+        result: NDArray[np.bool_] = self.decoder.any(dim=1).cpu().numpy()
+        return result
+
+    def cosines(
+        self, latent: int, others: Int[NDArray[np.int64], " others"] | None = None
+    ) -> Float[NDArray[np.float64], " others"]:
+        """Cosine of `latent`'s decoder row to those of `others` (all latents when None), in float64.
+
+        In float64 because latents are chosen by it: a rounding difference between machines should not change an id.
+        NaN where either row is zero.
+        """
+        rows = self._directions if others is None else self._directions[torch.from_numpy(others)]
+        result: NDArray[np.float64] = (rows @ self._directions[latent].clone()).cpu().numpy()
+        return result
+
+    def nearest_in_frequency(
+        self, latent: int, count: int, excluded: Bool[NDArray[np.bool_], " latents"] | None = None
+    ) -> Int[NDArray[np.int64], " nearest"]:
+        """The `count` latents whose frequency is nearest to that of `latent`, nearest first.
+
+        Frequencies are compared on the linear scale; ties go to the lowest id; dead latents count like others. `latent`
+        itself and those marked in `excluded` are left out, and the result is shorter when too few remain.
+        """
+        distance = np.abs(self._frequencies - self._frequencies[latent])
+        distance[latent] = np.inf
+        if excluded is not None:
+            distance[excluded] = np.inf
+        limit = np.partition(distance, count - 1)[count - 1] if count < len(distance) else np.inf
+        candidates = np.flatnonzero((distance <= limit) & (distance < np.inf))
+        return candidates[np.argsort(distance[candidates], kind="stable")][:count]
+
+    @cached_property
+    def _frequencies(self) -> Float[NDArray[np.float64], " latents"]:
+        result: NDArray[np.float64] = self.frequency.double().cpu().numpy()
+        return result
+
+    @cached_property
+    def _directions(self) -> Float[Tensor, "latents d_model"]:
+        decoder = self.decoder.detach().double()
+        lengths: Tensor = decoder.norm(dim=1, keepdim=True)
+        return decoder / lengths
