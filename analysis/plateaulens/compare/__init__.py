@@ -1,0 +1,1 @@
+"""From distributions over base prompts to differences, distances and intervals. The unit is always the base prompt."""

@@ -1,0 +1,34 @@
+"""The attributes of estimates and of their intervals in a summary, and the coordinate of their bounds."""
+
+import numpy as np
+import xarray as xr
+
+from plateaulens.compare.resampling import Resampling
+
+Attributes = dict[str, str | float | int]
+
+
+def label(long_name: str, units: str) -> Attributes:
+    """The attributes that every variable has."""
+    return {"long_name": long_name, "units": units}
+
+
+def label_interval(long_name: str, units: str, resampling: Resampling, confidence: float) -> Attributes:
+    """The attributes of a bootstrap interval of the quantity of that name.
+
+    >>> resampling = Resampling.draw(np.random.default_rng(0), samples=4, resamples=10)
+    >>> label_interval("mean step", "step", resampling, 0.95)
+    {'long_name': '95 % interval: mean step', 'units': 'step', 'confidence': 0.95, 'resamples': 10}
+    """
+    return {
+        **label(f"{100 * confidence:g} % interval: {long_name}", units),
+        "confidence": confidence,
+        "resamples": resampling.resamples,
+    }
+
+
+def bounds() -> xr.Variable:
+    """The coordinate of the two ends of every interval."""
+    return xr.Variable(
+        "bound", np.array(["lower", "upper"], dtype=np.dtypes.StringDType()), label("end of interval", "1")
+    )

@@ -1,0 +1,81 @@
+"""From intervals to words: the closed vocabulary in which the report states what was found.
+
+A verdict is a function of stored numbers, so that a sentence can never say more than its interval. "undecided" is no
+verdict of equality: it says that these data do not settle the question. Each verdict is about one comparison at the
+interval's confidence; a table of many needs a correction for their number, which is not made here.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Timing = Literal["earlier", "later", "undecided", "undefined"]
+Resemblance = Literal["different", "undecided", "undefined"]
+Nearness = Literal["nearer", "farther", "undecided", "undefined"]
+
+MINIMUM_PAIRS = 6
+"""Fewer pairs decide nothing at 95 %: even a difference of one sign in all of 5 has probability 2 / 2**5 by chance."""
+
+
+def timing(
+    mean_difference_interval: ArrayLike,
+    n_pairs: int,
+    censored: ArrayLike = (0.0, 0.0),
+    reference_censored: ArrayLike = (0.0, 0.0),
+) -> Timing:
+    """Whether a type's event comes earlier or later than the reference's, by the interval of the mean difference.
+
+    "later" when the whole interval is above 0, "earlier" when it is below; "undecided" when it holds 0 or rests on
+    fewer than `MINIMUM_PAIRS` base prompts; "undefined" when there is no interval (NaN).
+
+    The mean difference leaves out censored curves, whose events come after the window. `censored` and
+    `reference_censored` are the intervals of the two censored fractions: when the type is clearly more often censored
+    than the reference (its interval lies above), "earlier" would rest on the curves that happened to blow up, and is
+    withheld as "undecided"; "later" likewise when the type is clearly less often censored.
+
+    >>> timing((0.4, 2.1), n_pairs=300)
+    'later'
+    >>> timing((-2.1, -0.4), n_pairs=300, censored=(0.3, 0.4), reference_censored=(0.0, 0.1))
+    'undecided'
+    """
+    lower, upper = np.asarray(mean_difference_interval)
+    if np.isnan(lower) or np.isnan(upper):
+        return "undefined"
+    own, other = np.asarray(censored), np.asarray(reference_censored)
+    if n_pairs < MINIMUM_PAIRS:
+        return "undecided"
+    if lower > 0 and not own[1] < other[0]:
+        return "later"
+    if upper < 0 and not own[0] > other[1]:
+        return "earlier"
+    return "undecided"
+
+
+def resemblance(ks_interval: ArrayLike) -> Resemblance:
+    """Whether a type's distribution differs from the reference's, by the interval of their Kolmogorov-Smirnov distance.
+
+    "different" when the interval lies above 0. Only an interval that can reach 0 will do, which a percentile interval
+    cannot: see `plateaulens.compare.kolmogorov`.
+
+    >>> resemblance((0.0, 0.08))
+    'undecided'
+    """
+    lower, upper = np.asarray(ks_interval)
+    if np.isnan(lower) or np.isnan(upper):
+        return "undefined"
+    return "different" if lower > 0 else "undecided"
+
+
+def nearness(ks_difference_interval: ArrayLike) -> Nearness:
+    """Whether type a is nearer to the reference than type b, by the interval of their difference of distances, a - b.
+
+    >>> nearness((-0.1, -0.02))
+    'nearer'
+    """
+    lower, upper = np.asarray(ks_difference_interval)
+    if np.isnan(lower) or np.isnan(upper):
+        return "undefined"
+    if upper < 0:
+        return "nearer"
+    return "farther" if lower > 0 else "undecided"

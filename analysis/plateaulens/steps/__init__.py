@@ -1,0 +1,1 @@
+"""From a perturbation curve to the steps at which something happens, under two conventions."""

@@ -1,0 +1,96 @@
+"""The step statistics as PlateauLens defines them: over the whole stored window, with censoring in place of sentinels.
+
+Every function takes curves that start at 0, any shape with the steps last, and names the step at which the event is
+first seen (the step that is arrived at). A curve whose event does not happen inside the window is censored. A curve
+with a NaN or an infinity is undefined: NaN and not censored, so that it drops out of every count.
+
+The ideas are those of Giglemiani et al. (2024, arXiv 2409.15019) and of their notebooks, whose own variants are in
+`plateaulens.steps.authors`; each function says what it changes.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from plateaulens.steps.curves import (
+    LINE_END,
+    RATIO_START,
+    StepValues,
+    as_curves,
+    conclude,
+    cumulative_area,
+    straight_line,
+    undefined,
+)
+
+RATIO_TOLERANCE = 1e-6
+"""How far above 1 a triangle-to-area ratio must be to count: a straight line in single precision stays below."""
+
+
+def max_slope(curve: ArrayLike, minimum_slope: float) -> StepValues:
+    """The step that the steepest rise arrives at: argmax over k >= 1 of y[k] - y[k-1], the first in a tie.
+
+    Censored where the largest rise does not exceed `minimum_slope`. Unlike the authors' it searches every stored step,
+    so that the window does not depend on how far away the target is, and ties are settled.
+
+    >>> max_slope([0.0, 0.1, 3.0, 3.1], minimum_slope=0.02).value
+    array(2.)
+    >>> max_slope([0.0, 0.01, 0.02, 0.03], minimum_slope=0.02)
+    StepValues(value=array(nan), censored=array(True))
+    """
+    curves = as_curves(curve)
+    rises = np.diff(curves.points)
+    return conclude(rises.argmax(axis=-1) + 1, rises.max(axis=-1) > minimum_slope, curves)
+
+
+def first_nonlinearity(curve: ArrayLike, tolerance: float, floor: float) -> StepValues:
+    """The first step from 10 on that leaves the straight line through steps 0 and 9.
+
+    With the line L[k] = y[0] + k (y[9] - y[0]) / 9 it is the first k >= 10 with |y[k] - L[k]| above both
+    `tolerance` |L[k]| and `floor`; censored when there is none. `floor` is in the metric's units: a departure no larger
+    than it is no departure. It decides where the line is flat or falls, where the authors' quotient by L[k] is infinite
+    or negative, so that a curve which is 0 (or rounding noise) for a while leaves its line when it really rises. The
+    authors name the step before this one. Undefined for curves of fewer than 11 points.
+
+    >>> first_nonlinearity([0.0] * 15 + [1.0] * 5, tolerance=0.2, floor=0.02).value
+    array(15.)
+    """
+    curves = as_curves(curve)
+    if curves.steps <= LINE_END + 1:
+        return undefined(curves)
+    line = straight_line(curves.points)
+    left = np.abs(curves.points[..., LINE_END + 1 :] - line) > np.maximum(tolerance * np.abs(line), floor)
+    return conclude(left.argmax(axis=-1) + LINE_END + 1, left.any(axis=-1), curves)
+
+
+def auc_ratio(curve: ArrayLike, minimum_slope: float) -> StepValues:
+    """The step k >= 5 at which the triangle below the chord is largest relative to the area below the curve.
+
+    ratio[k] = (k y[k] / 2) / trapezoid area of y[0..k]; argmax, the first in a tie. Triangle and area stand on the same
+    base 0..k, so a straight line has ratio 1 everywhere; the authors' triangle is one step wider. A ratio over an area
+    that is not positive counts as 0. Censored where no ratio exceeds 1 (the curve never bends upwards) and where the
+    largest rise does not exceed `minimum_slope` (the curve never moves, and the ratio is that of rounding noise).
+    Undefined for curves of fewer than 6 points.
+
+    >>> auc_ratio([0, 1, 1, 1, 1, 1, 1, 8, 8, 8], minimum_slope=0.02).value  # ratio (7 * 8 / 2) / 10
+    array(7.)
+    """
+    curves = as_curves(curve)
+    if curves.steps <= RATIO_START:
+        return undefined(curves)
+    triangle = curves.points * np.arange(curves.steps) / 2
+    area = cumulative_area(curves.points)
+    ratio = np.divide(triangle, area, out=np.zeros_like(area), where=area > 0)[..., RATIO_START:]
+    bends = ratio.max(axis=-1) > 1 + RATIO_TOLERANCE
+    moves = np.diff(curves.points).max(axis=-1) > minimum_slope
+    return conclude(ratio.argmax(axis=-1) + RATIO_START, bends & moves, curves)
+
+
+def plateau_length(curve: ArrayLike, threshold: float) -> StepValues:
+    """The first step at which the curve is at or above `threshold`; censored where it stays below.
+
+    >>> plateau_length([0.0, 19.9, 20.0, 19.0], threshold=20.0).value
+    array(2.)
+    """
+    curves = as_curves(curve)
+    reached = curves.points >= threshold
+    return conclude(reached.argmax(axis=-1), reached.any(axis=-1), curves)

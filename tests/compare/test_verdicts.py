@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plateaulens.compare.verdicts import MINIMUM_PAIRS, nearness, resemblance, timing
+
+NAN = (np.nan, np.nan)
+INTERVALS = st.tuples(st.floats(-50, 50), st.floats(-50, 50)).map(sorted)
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [((1, 2), "later"), ((-2, -1), "earlier"), ((-1, 2), "undecided"), ((0, 2), "undecided"), (NAN, "undefined")],
+)
+def test_timing(interval: tuple[float, float], expected: str) -> None:
+    assert timing(interval, n_pairs=300) == expected
+
+
+@pytest.mark.parametrize(("pairs", "expected"), [(MINIMUM_PAIRS - 1, "undecided"), (MINIMUM_PAIRS, "later")])
+def test_few_pairs_decide_nothing(pairs: int, expected: str) -> None:
+    assert timing((3.0, 3.0), n_pairs=pairs) == expected
+
+
+@pytest.mark.parametrize(
+    ("interval", "own", "reference", "expected"),
+    [
+        ((-2, -1), (0.3, 0.4), (0.0, 0.1), "undecided"),
+        ((-2, -1), (0.05, 0.4), (0.0, 0.1), "earlier"),
+        ((-2, -1), (0.0, 0.1), (0.3, 0.4), "earlier"),
+        ((1, 2), (0.3, 0.4), (0.0, 0.1), "later"),
+        ((1, 2), (0.0, 0.1), (0.3, 0.4), "undecided"),
+    ],
+)
+def test_censoring_that_points_the_other_way_withholds_the_verdict(
+    interval: tuple[float, float], own: tuple[float, float], reference: tuple[float, float], expected: str
+) -> None:
+    assert timing(interval, n_pairs=300, censored=own, reference_censored=reference) == expected
+
+
+@given(INTERVALS)
+def test_turning_the_difference_turns_the_verdict(interval: list[float]) -> None:
+    turned = {"later": "earlier", "earlier": "later", "undecided": "undecided"}
+    lower, upper = interval
+    assert timing((-upper, -lower), n_pairs=300) == turned[timing((lower, upper), n_pairs=300)]
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"), [((0.01, 0.2), "different"), ((0.0, 0.2), "undecided"), (NAN, "undefined")]
+)
+def test_resemblance(interval: tuple[float, float], expected: str) -> None:
+    assert resemblance(interval) == expected
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [((-0.2, -0.1), "nearer"), ((0.1, 0.2), "farther"), ((-0.1, 0.1), "undecided"), (NAN, "undefined")],
+)
+def test_nearness(interval: tuple[float, float], expected: str) -> None:
+    assert nearness(interval) == expected

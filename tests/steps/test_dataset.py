@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import plateaulens.steps.dataset as module
+from plateaulens.blocks import sample_blocks
+from plateaulens.config import AnalysisConfig
+from plateaulens.steps.dataset import step_dataset, step_length
+from plateaulens.store.reading import open_run
+from plateaulens.store.synthetic import generate_run, planted_steps, synthetic_spec
+
+SPEC = synthetic_spec(20, activation_types=("real", "random", "isotropic"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> xr.DataTree:
+    path: Path = tmp_path_factory.mktemp("runs") / "synthetic.zarr"
+    generate_run(path, SPEC)
+    return open_run(path)
+
+
+def test_the_planted_steps_are_found(run: xr.DataTree) -> None:
+    """Of a synthetic curve's differences the largest is the one that arrives at the planted step rounded up."""
+    found = step_dataset(run["plateau"].to_dataset(), AnalysisConfig())
+    found = found.sel(convention="corrected", statistic="max_slope").transpose("activation_type", "sample", "metric")
+    blocks = SPEC.groups["plateau"].blocks
+    planted = np.concatenate([planted_steps(SPEC, "plateau", block, 0) for block in blocks], axis=1)
+    never = np.isinf(planted)
+    assert never.any()
+    np.testing.assert_array_equal(found.censored, never)
+    # a curve that is steepest right at a step has equal rises on both sides of it
+    clear = ~never & (np.abs(planted - np.round(np.where(never, 0, planted))) > 1e-3)
+    assert clear.sum() > 140
+    np.testing.assert_array_equal(found.step_value.values[clear], np.ceil(planted[clear]))
+
+
+def test_axes_are_named_in_order_and_described(run: xr.DataTree) -> None:
+    found = step_dataset(run["sensitivity"].to_dataset(), AnalysisConfig())
+    dims = ("convention", "statistic", "metric", "activation_type", "sample")
+    assert found.step_value.dims == found.censored.dims == dims
+    assert found.convention.values.tolist() == ["corrected", "authors"]
+    assert found.statistic.values.tolist() == ["max_slope", "first_nonlinearity", "auc_ratio", "plateau_length"]
+    assert found.activation_type.values.tolist() == ["real", "random", "isotropic"]
+    for variable in found.variables.values():
+        assert {"long_name", "units"} <= variable.attrs.keys()
+
+
+def test_the_step_length_is_the_coordinate_s(run: xr.DataTree) -> None:
+    assert step_length(run["sensitivity"].to_dataset()) is None
+    assert step_length(run["sensitivity_absolute"].to_dataset()) == 0.5
+
+
+def test_their_window_follows_the_path_length(run: xr.DataTree) -> None:
+    experiment = run["sensitivity_absolute"].to_dataset().load()
+    experiment["path_length"] = xr.full_like(experiment["path_length"], 10.0)
+    found = step_dataset(experiment, AnalysisConfig()).sel(convention="authors", statistic="max_slope", metric="l2")
+    early = found.step_value < 20
+    assert (early | found.censored).all()
+    assert (found.step_value.where(found.censored, 99) == 99).all()
+
+
+def test_blocks_change_nothing(run: xr.DataTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = run["sensitivity_absolute"].to_dataset()
+    whole = step_dataset(experiment, AnalysisConfig())
+    monkeypatch.setattr(module, "sample_blocks", lambda samples: sample_blocks(samples, size=7))
+    xr.testing.assert_identical(step_dataset(experiment, AnalysisConfig()), whole)
