@@ -1,0 +1,72 @@
+"""Packed points through TransformerLens: the reference way, by the hooks that the sites are named after."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from plateaulens.scan.engine import Response
+from plateaulens.subject.model import Subject
+
+FINAL_SITE = "ln_final.hook_out"
+
+
+class BridgeForward:
+    """Runs a `TransformerBridge` over sequences of a prompt's earlier tokens followed by packed points.
+
+    Every point has the position of the last token. A four-dimensional attention mask lets it see the earlier tokens
+    and itself, and hides it from its siblings.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+
+    def run(self, tokens: Int[Tensor, "path position"], points: Float[Tensor, "path step d_model"]) -> Response:
+        """See `Forward.run`."""
+        shared, steps = tokens.shape[1] - 1, points.shape[1]
+        kept: dict[str, Tensor] = {}
+
+        def write(stream: Float[Tensor, "path token d_model"], hook: Any) -> Tensor:  # noqa: ARG001  passed by name
+            return torch.cat([stream[:, :shared], points], dim=1)
+
+        def keep(stream: Float[Tensor, "path token d_model"], hook: Any) -> None:
+            kept[hook.name] = stream[:, shared:].clone()
+
+        bridge, read = self._subject.bridge, self._subject.read.name
+        names = {name: str(bridge.hook_dict[name].name) for name in (read, FINAL_SITE)}
+        bridge.run_with_hooks(
+            torch.cat([tokens[:, :shared], tokens[:, -1:].expand(-1, steps)], dim=1),
+            return_type=None,
+            fwd_hooks=[(self._subject.write.name, write), *((name, keep) for name in names)],
+            attention_mask=packed_mask(len(tokens), shared, steps).to(points.device),
+            position_ids=packed_positions(len(tokens), shared, steps).to(points.device),
+            logits_to_keep=1,
+        )
+        return Response(kept[names[read]], kept[names[FINAL_SITE]])
+
+    def unembed(self, final: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
+        """See `Forward.unembed`."""
+        logits: Tensor = self._subject.bridge.unembed(final[None])
+        return logits[0]
+
+
+def packed_mask(paths: int, shared: int, steps: int) -> Float[Tensor, "path 1 token token"]:
+    """What is added to attention scores: 0 where a token may look, the most negative number elsewhere.
+
+    >>> (packed_mask(1, 2, 2)[0, 0] == 0).int().tolist()
+    [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 0, 1]]
+    """
+    visible = torch.eye(shared + steps, dtype=torch.bool)
+    visible[:, :shared] = torch.ones(shared + steps, shared, dtype=torch.bool).tril()
+    mask = torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)
+    return mask.expand(paths, 1, -1, -1)
+
+
+def packed_positions(paths: int, shared: int, steps: int) -> Int[Tensor, "path token"]:
+    """Position ids: the earlier tokens count up, all points stand where the last token stood.
+
+    >>> packed_positions(1, 2, 3).tolist()
+    [[0, 1, 2, 2, 2]]
+    """
+    return torch.arange(shared + steps).clamp(max=shared).expand(paths, -1)

@@ -1,0 +1,64 @@
+"""From paths to curves: every point of a path replaces the last prompt token's activation, and the effect is read.
+
+The points of a path are *packed*: since only the last position is perturbed, no point sees another, and all of them can
+be query tokens of one sequence that share the prompt's earlier tokens. That does the arithmetic of one token per point
+where copying the prompt for each point does that of the whole prompt.
+"""
+
+from typing import NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from plateaulens.scan.metrics import divergences, l2_distance
+
+ROWS_PER_HEAD = 64
+"""Points whose logits are held at once: bounds memory by this many rows of the vocabulary."""
+
+
+class Response(NamedTuple):
+    """What the model made of each point."""
+
+    read: Float[Tensor, "path step d_model"]
+    """The read site's activation."""
+    final: Float[Tensor, "path step d_model"]
+    """What goes into the unembedding."""
+
+
+class Forward(Protocol):
+    """A way of running a model over packed points."""
+
+    def run(self, tokens: Int[Tensor, "path position"], points: Float[Tensor, "path step d_model"]) -> Response:
+        """Replace the write site's activation of each prompt's last token by each of its points, separately."""
+        ...
+
+    def unembed(self, final: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
+        """The logits of the next token."""
+        ...
+
+
+class Curves(NamedTuple):
+    """The measured response along paths; metrics in the order `l2`, `kl`, `js`."""
+
+    curve: Float[Tensor, "path step metric"]
+    top_token: Int[Tensor, "path step"]
+    """Id of the most likely next token; the lowest id in a tie."""
+
+
+@torch.inference_mode()
+def scan(forward: Forward, tokens: Int[Tensor, "path position"], points: Float[Tensor, "path step d_model"]) -> Curves:
+    """Measure every point against the first of its path, which is the reference: step 0 of every curve is 0."""
+    response = forward.run(tokens, points)
+    curve = points.new_empty((*points.shape[:2], 3))
+    top_token = torch.empty(points.shape[:2], dtype=torch.int32, device=points.device)
+    curve[..., 0] = l2_distance(response.read, response.read[:, 0])
+    for path, final in enumerate(response.final):
+        reference: Tensor | None = None
+        for start in range(0, len(final), ROWS_PER_HEAD):
+            rows = slice(start, start + ROWS_PER_HEAD)
+            logits = forward.unembed(final[rows])
+            reference = logits[0].clone() if reference is None else reference
+            curve[path, rows, 1], curve[path, rows, 2] = divergences(logits, reference)
+            top_token[path, rows] = logits.argmax(dim=-1).to(torch.int32)
+    return Curves(curve, top_token)

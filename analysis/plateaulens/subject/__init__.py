@@ -1,0 +1,1 @@
+"""What is measured: the language model, its sparse autoencoder, and the prompts."""

@@ -1,0 +1,69 @@
+"""Token sequences drawn from a language model: the prompts, and the text an SAE is trained on."""
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+
+def sample_sequences(
+    model: PreTrainedModel,
+    *,
+    count: int,
+    length: int,
+    first_token: int,
+    seed: int,
+    top_k: int = 200,
+    temperature: float = 1.0,
+    batch_size: int = 512,
+    start: int = 0,
+) -> Iterator[NDArray[np.int32]]:
+    """Yield batches of sequences sampled from `model`, each `(batch, length)` token ids.
+
+    Every sequence starts with `first_token`; each further token is drawn from the `top_k` most likely ones at the given
+    `temperature`. Batch `i` depends on `(seed, i)` and `batch_size` alone, so a run that stopped can go on at
+    `start=i` with the same result. The arithmetic is the model's own dtype; a draw can therefore differ between
+    machines where two logits differ by rounding.
+
+    Raises `ValueError` for a count, length, top_k or temperature that is not positive.
+    """
+    if min(count, length, top_k, batch_size) < 1 or temperature <= 0:
+        raise ValueError(
+            f"count, length, top_k, batch_size and temperature must be positive, "
+            f"got {count}, {length}, {top_k}, {batch_size}, {temperature}"
+        )
+    for index in range(start, -(-count // batch_size)):
+        size = min(batch_size, count - index * batch_size)
+        state = int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
+        generator = torch.Generator(device=model.device).manual_seed(state)
+        tokens = _sample_batch(
+            model, (size, length), generator, first_token=first_token, top_k=top_k, temperature=temperature
+        )
+        yield cast("NDArray[np.int32]", tokens.cpu().numpy().astype(np.int32))
+
+
+@torch.inference_mode()
+def _sample_batch(
+    model: PreTrainedModel,
+    shape: tuple[int, int],
+    generator: torch.Generator,
+    *,
+    first_token: int,
+    top_k: int,
+    temperature: float,
+) -> Int[Tensor, "size length"]:
+    tokens = torch.empty(shape, dtype=torch.long, device=model.device)
+    tokens[:, 0] = first_token
+    cache = DynamicCache(config=model.config)
+    for position in range(1, shape[1]):
+        output = model(input_ids=tokens[:, position - 1 : position], past_key_values=cache, use_cache=True)
+        # topk rather than nucleus sampling: a full sort of the vocabulary costs ten times as much
+        logits, ids = (output.logits[:, -1].float() / temperature).topk(top_k)
+        choice = torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)
+        tokens[:, position] = ids.gather(1, choice)[:, 0]
+    return tokens

@@ -1,0 +1,102 @@
+"""Fixtures shared by the tests of the collecting half: tiny language models with random weights.
+
+Everything that needs torch is imported inside fixtures, so that the rest of the suite runs without it.
+"""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from plateaulens.subject.model import Subject
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+VOCABULARY = 101
+BLOCKS = 3
+
+
+def pytest_configure() -> None:
+    """Keep torch to one thread: the models are tiny, and two threads on two busy cores only wait for each other."""
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(1)
+
+
+def tiny_model(architecture: str) -> Any:
+    """A language model of three blocks with random weights, the same ones at every call."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if architecture == "gpt2":
+            return GPT2LMHeadModel(
+                GPT2Config(
+                    n_layer=BLOCKS,
+                    n_embd=32,
+                    n_head=4,
+                    n_positions=64,
+                    vocab_size=VOCABULARY,
+                    initializer_range=0.3,
+                    bos_token_id=0,
+                    eos_token_id=0,
+                )
+            )
+        assert architecture == "llama"
+        return LlamaForCausalLM(
+            LlamaConfig(
+                num_hidden_layers=BLOCKS,
+                hidden_size=32,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                intermediate_size=64,
+                vocab_size=VOCABULARY,
+                initializer_range=0.3,
+                bos_token_id=0,
+                eos_token_id=0,
+            )
+        )
+
+
+def tiny_tokenizer() -> Any:
+    """A tokenizer of one word per token, `w0` to `w100`."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(WordLevel({f"w{index}": index for index in range(VOCABULARY)}, unk_token="w0"))
+    tokenizer.pre_tokenizer = Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="w0", unk_token="w0")
+
+
+def make_subject(
+    architecture: str, *, write: str = "blocks.1.hook_resid_pre", read: str = f"blocks.{BLOCKS - 1}.hook_resid_post"
+) -> "Subject":
+    """A subject over a tiny model."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    from plateaulens.subject.model import Subject, parse_site
+
+    names = {"gpt2": "gpt2", "llama": "HuggingFaceTB/SmolLM2-135M"}
+    tokenizer = tiny_tokenizer()
+    bridge = TransformerBridge.boot_transformers(
+        names[architecture], hf_model=tiny_model(architecture).eval(), tokenizer=tokenizer, device="cpu"
+    )
+    return Subject(bridge, tokenizer, {}, parse_site(write, BLOCKS), parse_site(read, BLOCKS))
+
+
+@pytest.fixture(scope="session", params=["gpt2", "llama"])
+def subject(request: pytest.FixtureRequest) -> "Subject":
+    """A tiny model of each of two architectures, written before block 1 and read after the last block."""
+    return make_subject(request.param)
+
+
+@pytest.fixture(scope="session")
+def subject_at() -> "Callable[..., Subject]":
+    """The maker of tiny subjects, for tests that choose the sites."""
+    return make_subject
