@@ -1,0 +1,1 @@
+"""The report of a run: what it says (sentences, tables, captions), and how it is rendered."""

@@ -1,0 +1,125 @@
+"""Building the report of a summary: a web page and a PDF, by Quarto where there is one, else by `qmdrender`.
+
+Both read the same project (`report/` of the installation), in a temporary copy, so nothing is written beside it.
+"""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from plateaulens import resources
+from plateaulens.errors import UsageError
+
+Format = Literal["html", "pdf"]
+Renderer = Literal["auto", "quarto", "builtin"]
+
+FORMATS: tuple[Format, ...] = ("html", "pdf")
+DEFAULT_OUT = Path("report") / "_output"
+
+_PROJECT_FILES = ("_quarto.yml", "index.qmd", "references.bib")
+_QUARTO_NAMES: Mapping[Format, str] = {"html": "html", "pdf": "typst"}
+_LOG = "report.log"
+# Quarto itself uses papermill to hand parameters over, and the notebook packages of the Python that it is given.
+_QUARTO_NEEDS = ("quarto", "yaml", "papermill", "nbclient", "ipykernel")
+_BUILTIN_NEEDS = ("yaml", "nbclient", "ipykernel", "pypandoc", "typst")
+
+
+def build(
+    summary: Path, out: Path = DEFAULT_OUT, formats: Sequence[Format] = FORMATS, renderer: Renderer = "auto"
+) -> list[Path]:
+    """Render the report of `summary` into the folder `out`; returns the paths of `index.html` and `index.pdf`.
+
+    `auto` takes Quarto when it finds it ($QUARTO_PATH, the PATH, the package quarto-cli) and the built-in renderer
+    otherwise; a line on standard output says which. Files of an earlier report are replaced only by finished ones.
+
+    Raises `UsageError` when the summary or a package is missing, when Quarto is asked for and not found, and when
+    rendering fails: then the whole log is in `out/report.log`.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise UsageError(f"the report has no format {unknown[0]!r}; there are {', '.join(FORMATS)}")
+    if not summary.is_dir():
+        raise UsageError(f"there is no summary {summary}: `plateaulens analyze` makes it from a run")
+    program = None if renderer == "builtin" else _find_quarto()
+    if renderer == "quarto" and program is None:
+        raise UsageError("Quarto is not on this machine: install it, set QUARTO_PATH, or use the built-in renderer")
+    _require(_BUILTIN_NEEDS if program is None else _QUARTO_NEEDS)
+    with tempfile.TemporaryDirectory(prefix="plateaulens-report-") as scratch:
+        project = Path(scratch)
+        for name in _PROJECT_FILES:
+            shutil.copyfile(resources.root() / "report" / name, project / name)
+        parameters = {"summary": str(summary.resolve())}
+        if program is None:
+            print(
+                f"rendering the report with the built-in renderer{'' if renderer == 'builtin' else ' (no Quarto here)'}"
+            )
+            made = _render_builtin(project, out, formats, parameters)
+        else:
+            print(f"rendering the report with Quarto ({program})")
+            made = _render_with_quarto(program, project, out, formats, parameters)
+    (out / _LOG).unlink(missing_ok=True)
+    return made
+
+
+def _require(modules: Sequence[str]) -> None:
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"the report needs {', '.join(missing)}: pip install 'plateaulens[report]'")
+
+
+def _find_quarto() -> str | None:
+    """Quarto's program: where the package `quarto` looks, else among this Python's scripts (package `quarto-cli`)."""
+    _require(["quarto"])
+    import quarto  # noqa: PLC0415 (an optional package)
+
+    found: str | None = quarto.path()
+    return found or shutil.which("quarto", path=sysconfig.get_path("scripts"))
+
+
+def _render_builtin(project: Path, out: Path, formats: Sequence[Format], parameters: Mapping[str, str]) -> list[Path]:
+    import qmdrender  # noqa: PLC0415 (its packages are optional)
+
+    names = [_QUARTO_NAMES[name] for name in formats]
+    try:
+        return qmdrender.render(project / "index.qmd", out, formats=names, parameters=parameters)
+    except qmdrender.RenderError as error:
+        _fail(out, str(error), error.details)
+
+
+def _render_with_quarto(
+    program: str, project: Path, out: Path, formats: Sequence[Format], parameters: Mapping[str, str]
+) -> list[Path]:
+    # Not through `quarto.render`, which drops Quarto's exit status and leaves no log.
+    import yaml  # noqa: PLC0415 (an optional package)
+
+    given = project / "parameters.yml"
+    given.write_text(yaml.safe_dump(dict(parameters)), encoding="utf-8")
+    for name in formats:
+        command = [program, "render", "index.qmd", "--to", _QUARTO_NAMES[name], "--execute-params", str(given)]
+        environment = {**os.environ, "QUARTO_PYTHON": sys.executable}
+        try:
+            done = subprocess.run(
+                command, cwd=project, env=environment, check=False, encoding="utf-8", errors="replace",
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        except OSError as error:
+            raise UsageError(f"Quarto cannot be started: {error}") from None
+        if done.returncode or not (project / f"index.{name}").is_file():
+            said = done.stdout.strip().splitlines() or [f"Quarto made no index.{name} and said nothing"]
+            _fail(out, said[-1].strip(), done.stdout)
+    out.mkdir(parents=True, exist_ok=True)
+    return [Path(shutil.move(project / f"index.{name}", out / f"index.{name}")) for name in formats]
+
+
+def _fail(out: Path, reason: str, details: str) -> NoReturn:
+    out.mkdir(parents=True, exist_ok=True)
+    log = out / _LOG
+    log.write_text(f"{reason}\n\n{details}\n", encoding="utf-8")
+    raise UsageError(f"the report cannot be rendered: {reason} (log: {log})") from None

@@ -1,0 +1,55 @@
+"""Rendering a document: read it, run it once, write each format, and only then touch the output folder."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from qmdrender.document import read_document
+from qmdrender.errors import RenderError
+from qmdrender.execute import execute
+from qmdrender.formats import write_html, write_pdf
+
+_WRITERS = {"html": write_html, "typst": write_pdf}
+FORMATS = tuple(_WRITERS)
+"""The formats there are, by Quarto's names; `typst` makes a PDF."""
+
+
+def render(
+    source: Path,
+    out: Path,
+    *,
+    formats: Sequence[str] = FORMATS,
+    parameters: Mapping[str, object] | None = None,
+) -> list[Path]:
+    """Render the `.qmd` file `source` into the folder `out`, and return the paths of the files in order of `formats`.
+
+    `parameters` replace the defaults in the cell tagged `parameters`. The cells run once. Files of an earlier
+    rendering stay as they are until every format is done, so a failure leaves nothing half-written.
+
+    Raises `RenderError`, on one line, for everything that keeps the document from being rendered as it is written:
+    a cell that fails, a reference to nothing, an image that is not there, a feature of Quarto that this is without.
+    """
+    for name in formats:
+        if name not in _WRITERS:
+            raise RenderError(f"no format {name!r}; there are {', '.join(FORMATS)}")
+    document = read_document(source)
+    parts = execute(document, parameters or {})
+    with tempfile.TemporaryDirectory(prefix="qmdrender-") as scratch:
+        made = []
+        for name in formats:
+            folder = Path(scratch) / name
+            folder.mkdir()
+            made.append(_WRITERS[name](document, parts, folder))
+        out.mkdir(parents=True, exist_ok=True)
+        return [_publish(path, out) for path in made]
+
+
+def _publish(path: Path, out: Path) -> Path:
+    """Put a finished file into `out` under its own name in one step."""
+    target = out / path.name
+    arriving = target.with_name(f".{path.name}.part")
+    shutil.copyfile(path, arriving)
+    os.replace(arriving, target)  # noqa: PTH105 (same, but says that it overwrites)
+    return target

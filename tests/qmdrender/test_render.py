@@ -1,0 +1,186 @@
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qmdrender import RenderError, render
+from qmdrender.__main__ import main
+
+Write = Callable[[str], Path]
+
+BIBLIOGRAPHY = """
+@article{knuth1984, author = {Donald E. Knuth}, title = {Literate Programming}, journal = {The Computer Journal},
+  year = 1984, url = {https://doi.org/10.1093/comjnl/27.2.97}}
+"""
+
+ARTICLE = """\
+---
+title: "One & *two*"
+author: Ada
+date: 2024-01-05
+abstract: The `abstract`.
+bibliography: references.bib
+number-sections: true
+toc: true
+execute:
+  echo: false
+---
+
+```{python}
+#| tags: [parameters]
+name = "default"
+```
+
+# Results {#sec-results}
+
+For `{python} name`, @fig-line and @tbl-numbers say more [@knuth1984], see @sec-results.
+
+```{python}
+#| label: fig-line
+#| fig-cap: "A line with $x^2$."
+#| fig-alt: "A line that rises."
+import matplotlib.pyplot as plt
+with open("runs.txt", "a") as log:
+    log.write("run\\n")
+plt.plot([1, 2])
+plt.show()
+```
+
+```{python}
+#| label: tbl-numbers
+#| tbl-cap: "Numbers."
+from IPython.display import Markdown
+Markdown("| a | b |\\n|---|--:|\\n| x_y | -0.5 |\\n")
+```
+"""
+
+
+@pytest.fixture(scope="module")
+def article(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("article") / "article.qmd"
+    path.write_text(ARTICLE)
+    (path.parent / "references.bib").write_text(BIBLIOGRAPHY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(article: Path) -> list[Path]:
+    """The article in both formats, from one call."""
+    return render(article, article.parent / "out", parameters={"name": "the <run>"})
+
+
+def test_both_formats_come_from_one_execution(article: Path, made: list[Path]) -> None:
+    out = article.parent / "out"
+    assert made == [out / "article.html", out / "article.pdf"]
+    assert sorted(path.name for path in out.iterdir()) == ["article.html", "article.pdf"]
+    assert (article.parent / "runs.txt").read_text() == "run\n"
+
+
+def test_the_page_holds_everything(made: list[Path]) -> None:
+    page = made[0].read_text(encoding="utf-8")
+    for piece in (
+        "<title>One &amp; two</title>",
+        "January 5, 2024",
+        "For the &lt;run&gt;,",
+        'href="#fig-line" class="crossref">Figure\u00a01</a>',
+        'href="#tbl-numbers" class="crossref">Table\u00a01</a>',
+        'href="#sec-results" class="crossref">Section\u00a01</a>',
+        'alt="A line that rises."',
+        'src="data:image/png;base64,',
+        "Knuth",
+        '<nav id="toc"',
+    ):
+        assert piece in page
+    assert not re.search(r'(?:src|<link[^>]*href)="(?!data:)', page)
+
+
+def test_the_pdf_is_one(made: list[Path]) -> None:
+    content = made[1].read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert b"%%EOF" in content[-32:]
+    assert len(content) > 20_000  # with its fonts and its figure
+
+
+def test_rendering_again_makes_the_same_bytes(
+    article: Path, made: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONHASHSEED", "5")
+    again = render(article, tmp_path, parameters={"name": "the <run>"})
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in made]
+
+
+@pytest.mark.parametrize("text", ["```{python}\n1 / 0\n```\n", "See @fig-nothing.\n"])
+def test_a_failure_leaves_the_earlier_files_and_no_others(write: Write, tmp_path: Path, text: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "article.html").write_text("earlier")
+    with pytest.raises(RenderError):
+        render(write(text), out)
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("article.html", "earlier")]
+
+
+def test_a_failure_makes_no_folder(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(RenderError, match=r"^article\.qmd:1: shortcodes"):
+        render(write("{{< video >}}\n"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_citation_that_is_not_in_the_bibliography_is_named(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "references.bib").write_text(BIBLIOGRAPHY)
+    article = write("---\nbibliography: references.bib\n---\nSee [@nobody].\n")
+    with pytest.raises(RenderError, match="citation nobody not found"):
+        render(article, tmp_path / "out", formats=["html"])
+
+
+def test_an_unknown_format_is_refused(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(RenderError, match=r"^no format 'docx'; there are html, typst$"):
+        render(write("text\n"), tmp_path, formats=["docx"])
+
+
+def test_a_pdf_has_a_date_only_when_it_is_given(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    article = write("text\n")
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    (undated,) = render(article, tmp_path / "undated", formats=["typst"])
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    (dated,) = render(article, tmp_path / "dated", formats=["typst"])
+    assert b"CreationDate" not in undated.read_bytes()
+    assert b"D:20231114" in dated.read_bytes()
+
+
+def test_the_command_line_renders_and_says_where(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    article = write("```{python}\n#| tags: parameters\n#| echo: false\nn = 1\n```\n\n`{python} n + 1`\n")
+    assert main([str(article), "--to", "html", "-P", "n:41"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'article.html'}\n"
+    assert "42" in (tmp_path / "article.html").read_text(encoding="utf-8")
+
+
+def test_the_command_line_reports_a_refusal_on_one_line(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(write("{{< video >}}\n"))]) == 1
+    assert main([str(write("text\n")), "-P", "n"]) == 1
+    assert capsys.readouterr().err == (
+        "qmdrender: article.qmd:1: shortcodes ({{< ... >}}) need Quarto itself\nqmdrender: -P n: write NAME:VALUE\n"
+    )
+
+
+def test_no_warning_reaches_the_user(write: Write, tmp_path: Path) -> None:
+    article = write("```{python}\n1\n```\n")
+    package = Path(sys.modules["qmdrender"].__file__ or "").parent
+    program = f"import sys; sys.path.insert(0, {str(package.parent)!r}); from qmdrender.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", program, str(article), "--out", str(tmp_path / "out")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [str(tmp_path / "out" / name) for name in ("article.html", "article.pdf")]
+
+
+def test_package_is_independent_of_plateaulens() -> None:
+    package = Path(sys.modules["qmdrender"].__file__ or "").parent
+    sources = textwrap.dedent("\n".join(path.read_text() for path in package.glob("*.py")))
+    assert "plateaulens" not in sources

@@ -1,0 +1,220 @@
+"""Building the report, with a small report project in place of the real one, and a stand-in for Quarto's program."""
+
+import json
+import os
+import stat
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plateaulens import resources
+from plateaulens.errors import UsageError
+from plateaulens.report import build as module
+from plateaulens.report.build import build
+
+INDEX = """\
+---
+title: Small report
+---
+
+```{python}
+#| tags: [parameters]
+summary = "nowhere"
+```
+
+Made from `{python} summary`.
+"""
+
+# Does as `quarto render index.qmd --to FORMAT` does in a project: writes index.html or index.pdf beside the document.
+QUARTO = """\
+#!{python}
+import json, os, pathlib, sys
+import yaml
+
+arguments = sys.argv[1:]
+given = arguments[arguments.index("--execute-params") + 1]
+record = {{
+    "arguments": arguments,
+    "parameters": yaml.safe_load(pathlib.Path(given).read_text()),
+    "files": sorted(os.listdir()),
+    "python": os.environ["QUARTO_PYTHON"],
+}}
+with open({log!r}, "a") as log:
+    log.write(json.dumps(record) + "\\n")
+print("Starting python3 kernel...Done")
+if {fails}:
+    print("ERROR: something\\nUsageError: no metric l3\\n")
+    sys.exit(1)
+suffix = {{"html": "html", "typst": "pdf"}}[arguments[arguments.index("--to") + 1]]
+pathlib.Path("index." + suffix).write_text("by quarto")
+"""
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without Quarto, in an empty current directory, with a report project of one paragraph."""
+    report = tmp_path / "installation" / "report"
+    report.mkdir(parents=True)
+    (report / "_quarto.yml").write_text("execute:\n  echo: false\n")
+    (report / "index.qmd").write_text(INDEX)
+    (report / "references.bib").write_text("")
+    monkeypatch.setattr(resources, "root", lambda: report.parent)
+    monkeypatch.delenv("QUARTO_PATH", raising=False)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setattr(module, "_QUARTO_NEEDS", ("quarto", "yaml"))
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return report
+
+
+@pytest.fixture
+def summary(tmp_path: Path) -> Path:
+    path = tmp_path / "name.zarr"
+    path.mkdir()
+    return path
+
+
+def install_quarto(folder: Path, *, fails: bool = False) -> Path:
+    """Put a stand-in for Quarto into `folder`; returns the file that it appends what it was asked to."""
+    folder.mkdir(exist_ok=True)
+    log = folder / "asked.jsonl"
+    program = folder / "quarto"
+    program.write_text(QUARTO.format(python=sys.executable, log=str(log), fails=fails))
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return log
+
+
+def asked(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_the_built_in_renderer_makes_both_files_under_the_current_directory(
+    summary: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = build(Path(os.path.relpath(summary)))
+    assert made == [Path("report/_output/index.html"), Path("report/_output/index.pdf")]
+    assert capsys.readouterr().out == "rendering the report with the built-in renderer (no Quarto here)\n"
+    page = made[0].read_text(encoding="utf-8")
+    assert f"Made from {summary}." in page.replace("\\", "")
+    assert made[1].read_bytes().startswith(b"%PDF-")
+
+
+def test_quarto_is_preferred_and_told_everything(
+    summary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = install_quarto(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "index.html").write_text("earlier")
+
+    made = build(summary, out)
+
+    assert [path.read_text() for path in made] == ["by quarto", "by quarto"]
+    assert sorted(path.name for path in out.iterdir()) == ["index.html", "index.pdf"]
+    assert capsys.readouterr().out == f"rendering the report with Quarto ({tmp_path / 'bin' / 'quarto'})\n"
+    html, pdf = asked(log)
+    assert html["arguments"][:4] == ["render", "index.qmd", "--to", "html"]
+    assert pdf["arguments"][:4] == ["render", "index.qmd", "--to", "typst"]
+    for record in (html, pdf):
+        assert record["parameters"] == {"summary": str(summary.resolve())}
+        assert record["python"] == sys.executable
+        assert {"_quarto.yml", "index.qmd", "references.bib"} <= set(record["files"])
+
+
+def test_quarto_is_found_by_its_variable_and_among_the_scripts_of_this_python(
+    summary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = install_quarto(tmp_path)  # where the fixture says that scripts are
+    build(summary, tmp_path / "out", ["html"])
+    assert len(asked(log)) == 1
+
+    other = install_quarto(tmp_path / "elsewhere")
+    monkeypatch.setenv("QUARTO_PATH", str(tmp_path / "elsewhere" / "quarto"))
+    build(summary, tmp_path / "out", ["pdf"], "quarto")
+    assert len(asked(log)) == 1
+    assert len(asked(other)) == 1
+
+
+def test_the_built_in_renderer_can_be_asked_for(
+    summary: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = install_quarto(tmp_path)
+    build(summary, tmp_path / "out", ["html"], "builtin")
+    assert capsys.readouterr().out == "rendering the report with the built-in renderer\n"
+    assert not log.exists()
+
+
+def test_nothing_is_written_beside_the_project(summary: Path, tmp_path: Path, project: Path) -> None:
+    build(summary, tmp_path / "out", ["html"])
+    assert sorted(path.name for path in project.iterdir()) == ["_quarto.yml", "index.qmd", "references.bib"]
+
+
+def test_a_failure_of_quarto_names_its_last_words_and_a_log(summary: Path, tmp_path: Path) -> None:
+    install_quarto(tmp_path, fails=True)
+    out = tmp_path / "out"
+    with pytest.raises(UsageError) as caught:
+        build(summary, out)
+    log = out / "report.log"
+    assert str(caught.value) == f"the report cannot be rendered: UsageError: no metric l3 (log: {log})"
+    assert "ERROR: something" in log.read_text()
+    assert [path.name for path in out.iterdir()] == ["report.log"]
+
+
+def test_a_failing_cell_is_named_and_its_traceback_logged_until_the_next_success(
+    summary: Path, tmp_path: Path, project: Path
+) -> None:
+    out = tmp_path / "out"
+    (project / "index.qmd").write_text(INDEX + "\n```{python}\n#| label: broken\n1 / 0\n```\n")
+    with pytest.raises(UsageError, match=r"index\.qmd:14: cell broken failed: ZeroDivisionError.*\(log: \S*\)$"):
+        build(summary, out)
+    assert "Traceback" in (out / "report.log").read_text()
+
+    (project / "index.qmd").write_text(INDEX)
+    build(summary, out, ["html"])
+    assert [path.name for path in out.iterdir()] == ["index.html"]
+
+
+@pytest.mark.parametrize("renderer", ["quarto", "builtin"])
+def test_a_missing_package_comes_with_the_command_that_installs_it(
+    summary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renderer: module.Renderer
+) -> None:
+    install_quarto(tmp_path)
+    monkeypatch.setattr(module, "_QUARTO_NEEDS", ("yaml", "package_that_is_not"))
+    monkeypatch.setattr(module, "_BUILTIN_NEEDS", ("yaml", "package_that_is_not"))
+    message = r"^the report needs package_that_is_not: pip install 'plateaulens\[report\]'$"
+    with pytest.raises(UsageError, match=message):
+        build(summary, tmp_path / "out", renderer=renderer)
+
+
+def test_a_missing_summary_comes_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^there is no summary \S*none\.zarr: `plateaulens analyze` makes it"):
+        build(tmp_path / "none.zarr")
+
+
+def test_quarto_cannot_be_asked_for_where_it_is_not(summary: Path) -> None:
+    with pytest.raises(UsageError, match=r"^Quarto is not on this machine"):
+        build(summary, renderer="quarto")
+
+
+def test_a_program_that_cannot_be_started_is_named(
+    summary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUARTO_PATH", str(tmp_path / "gone"))
+    with pytest.raises(UsageError, match=r"^Quarto cannot be started: .*gone"):
+        build(summary)
+
+
+def test_real_project_has_the_settings_that_both_renderers_need() -> None:
+    yaml = pytest.importorskip("yaml")
+    root = Path(__file__).parents[2]
+    settings = yaml.safe_load((root / "report" / "_quarto.yml").read_text())
+    assert settings["jupyter"] == "python3"
+    assert settings["execute"] == {"echo": False, "warning": False}
+    html, typst = settings["format"]["html"], settings["format"]["typst"]
+    assert (html["theme"], html["embed-resources"], html["html-math-method"]) == ("default", True, "mathml")
+    assert typst["citeproc"] is True
