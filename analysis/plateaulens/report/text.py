@@ -1,0 +1,128 @@
+"""How the report writes numbers, lists, tables and text that is not its own."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Interval = Sequence[float] | NDArray[np.float64]
+
+MINUS = "\u2212"
+MISSING = "\u2014"
+
+_VISIBLE = {"\n": "\u21b5", "\t": "\u21e5"}
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_NUMERIC = re.compile(rf"[{MINUS}\d].*|{MISSING}|")
+
+
+def number(value: float, digits: int = 1) -> str:
+    """A number with a proper minus sign and thousands separators; a dash for NaN, and never a negative zero.
+
+    >>> number(-8.04), number(-0.01), number(1234.5, 0), number(float("nan"))
+    ('\N{MINUS SIGN}8.0', '0.0', '1,234', '\N{EM DASH}')
+    """
+    if not np.isfinite(value):
+        return MISSING if np.isnan(value) else ("\u221e" if value > 0 else f"{MINUS}\u221e")
+    text = f"{abs(value):,.{digits}f}"
+    negative = value < 0 and any(digit in "123456789" for digit in text)
+    return MINUS + text if negative else text
+
+
+def percent(fraction: float, digits: int = 0) -> str:
+    """A fraction in percent, with a no-break space.
+
+    >>> print(percent(0.254), percent(-0.1))
+    25\N{NO-BREAK SPACE}% \N{MINUS SIGN}10\N{NO-BREAK SPACE}%
+    """
+    return f"{number(100 * fraction, digits)}\u00a0%" if np.isfinite(fraction) else MISSING
+
+
+def span(interval: Interval, digits: int = 1) -> str:
+    """Both ends of an interval; an end that is not 0 is given the digits it takes not to be written as 0.
+
+    Whether an interval holds 0 is what verdicts rest on, so rounding must not hide it.
+
+    >>> span([-10.1, -5.9]), span([0.004, 0.2])
+    ('\N{MINUS SIGN}10.1 to \N{MINUS SIGN}5.9', '0.004 to 0.2')
+    """
+    return " to ".join(_ends(interval, digits))
+
+
+def _ends(interval: Interval, digits: int) -> list[str]:
+    return [number(end, _digits(end, digits)) for end in interval]
+
+
+def _digits(end: float, digits: int) -> int:
+    enough = [more for more in range(digits, digits + 3) if round(abs(end), more) > 0]
+    return enough[0] if enough else digits
+
+
+def duration(seconds: float) -> str:
+    """A time in the largest unit that makes it at least 1.
+
+    >>> duration(42), duration(90), duration(9000)
+    ('42 seconds', '1.5 minutes', '2.5 hours')
+    """
+    if seconds < 60:
+        return f"{number(seconds, 0)} seconds"
+    return f"{number(seconds / 60)} minutes" if seconds < 3600 else f"{number(seconds / 3600)} hours"
+
+
+def estimate(value: float, interval: Interval, digits: int = 1) -> str:
+    """A table cell: the estimate and its interval, or the estimate alone where the interval is undefined.
+
+    >>> estimate(51.3, [50.2, 52.4])
+    '51.3 [50.2, 52.4]'
+    """
+    if not np.all(np.isfinite(interval)):
+        return number(value, digits)
+    lower, upper = _ends(interval, digits)
+    return f"{number(value, digits)} [{lower}, {upper}]"
+
+
+def listing(words: Sequence[str]) -> str:
+    """Words as an enumeration.
+
+    >>> listing(["a"]), listing(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    *head, last = words
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def escape(text: str) -> str:
+    r"""Text of any origin as Markdown that shows it literally, in HTML and in typst.
+
+    ASCII punctuation gets a backslash, so that neither Markdown, raw HTML, mathematics, citations, divs nor Quarto's
+    shortcodes can begin. Line breaks and tabs become arrows, other control and format characters their code points,
+    and spaces that Markdown would collapse become no-break spaces.
+
+    >>> print(escape("{{< x >}} $5\n"))
+    \{\{\< x \>\}\} \$5↵
+    """
+    text = re.sub(r"^ | $|(?<= ) | (?= )", "\u00a0", text.replace("\r\n", "\n"))
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character in _VISIBLE:
+        return _VISIBLE[character]
+    if unicodedata.category(character) in _INVISIBLE:
+        return f"\\[U\\+{ord(character):04X}\\]"
+    is_markup = character.isascii() and not character.isalnum() and character != " "
+    return f"\\{character}" if is_markup else character
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table as a Markdown pipe table without its index: columns of numbers to the right, all others to the left.
+
+    Cells are Markdown already: text of other origin must have gone through `escape`. A dash for a table without rows.
+    """
+    if table.empty:
+        return MISSING
+    columns = [table[name].astype(str) for name in table.columns]
+    aligned = ["right" if all(map(_NUMERIC.fullmatch, column)) else "left" for column in columns]
+    return table.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=aligned)

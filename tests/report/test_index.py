@@ -1,0 +1,168 @@
+"""Tests of report/index.qmd over synthetic summaries: every cell runs, and the page says what the summary says."""
+
+import ast
+import os
+import re
+import sys
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xarray as xr
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+
+from plateaulens import resources
+from plateaulens.report import sentences, tables
+from plateaulens.report.build import build
+from qmdrender.document import Cell, Inline, read_document
+
+INDEX = resources.root() / "report" / "index.qmd"
+NASTY = "`x` $y$ <script>z</script> | ::: \n [a](b) **c**"
+
+
+def write(tree: xr.DataTree, path: Path) -> Path:
+    """Write a summary as `analyze` does."""
+    tree.to_zarr(path, mode="w-", consolidated=False, zarr_format=3)
+    return path
+
+
+def value_of(source: str, namespace: dict[str, Any]) -> Any:
+    """Run a cell and return the value of its last expression, as a notebook would show it."""
+    body = ast.parse(source).body
+    last = body.pop() if isinstance(body[-1], ast.Expr) else None
+    exec(compile(ast.Module(body, []), "cell", "exec"), namespace)  # noqa: S102
+    return eval(compile(ast.Expression(last.value), "cell", "eval"), namespace) if isinstance(last, ast.Expr) else None  # noqa: S307
+
+
+def evaluate(summary: Path) -> list[Any]:
+    """What the cells and expressions of the page show, without a kernel."""
+    namespace: dict[str, Any] = {}
+    shown = []
+    for part in read_document(INDEX).parts:
+        if isinstance(part, Cell):
+            shown.append(value_of(part.source, namespace))
+            if "parameters" in part.tags:
+                namespace["summary"] = str(summary)
+        elif isinstance(part, Inline):
+            shown.append(value_of(part.code, namespace))
+    return shown
+
+
+def words(shown: list[Any]) -> str:
+    """All Markdown and text among what is shown."""
+    texts = (item.data if isinstance(item, Markdown) else item for item in shown)
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+@pytest.fixture(scope="module")
+def page(summary: xr.DataTree, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of a summary whose first prompt is nasty, rendered by the built-in renderer."""
+    folder = tmp_path_factory.mktemp("index")
+    groups = {name: node.to_dataset() for name, node in summary.children.items()}
+    groups["prompts"] = groups["prompts"].copy(deep=True)
+    groups["prompts"]["text"][0] = NASTY
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = summary.attrs
+    with pytest.MonkeyPatch.context() as patch:
+        # The kernel has to import what this process imports.
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        (made,) = build(write(tree, folder / "summary.zarr"), folder / "out", formats=("html",), renderer="builtin")
+    return made.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def text(page: str) -> str:
+    """The page's text: no tags, one space between words."""
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<(script|style)\b.*?</\1>|<[^>]+>", "", page, flags=re.DOTALL)))
+
+
+def flat(sentence: str) -> str:
+    """A Markdown sentence as the page shows it."""
+    return re.sub(r"\s+", " ", re.sub(r"\\(.)", r"\1", sentence)).replace("'", "\u2019")
+
+
+class TestPage:
+    def test_it_has_every_figure_and_table(self, page: str) -> None:
+        assert len(re.findall(r"<img\b", page)) == 7
+        assert len(re.findall(r"<table\b", page)) == INDEX.read_text(encoding="utf-8").count("::: {#tbl-")
+
+    def test_every_figure_has_an_alternative_text(self, page: str) -> None:
+        texts = re.findall(r'<img\b[^>]*\balt="([^"]*)"', page)
+        assert len(texts) == 7
+        assert len(set(texts)) == 7
+        assert all(len(alternative) > 60 for alternative in texts)
+
+    def test_it_asks_the_network_for_nothing(self, page: str) -> None:
+        assert not re.findall(r'(?:src|srcset|data|poster)="(?!data:)[^"]*"', page)
+        assert not re.findall(r"<(?:link|iframe|script)\b[^>]*(?:href|src)=", page)
+        assert not re.findall(r"url\((?!['\"]?data:)|@import", page)
+
+    def test_sentences_are_those_of_the_summary(self, text: str, sensitivity: xr.Dataset, summary: xr.DataTree) -> None:
+        geometry = summary["geometry"].to_dataset()
+        for sentence in (
+            sentences.timing_sentences(sensitivity, metric="l2"),
+            sentences.timing_sentences(sensitivity, metric="kl"),
+            sentences.distance_sentences(sensitivity, metric="kl"),
+            sentences.timing_sentences(summary["plateau"].to_dataset(), metric="l2", wording=sentences.PLATEAU),
+            sentences.path_length_caution(geometry),
+            sentences.comparisons_sentence(summary),
+        ):
+            assert flat(sentence) in text
+
+    def test_cells_of_tables_are_those_of_the_summary(self, text: str, sensitivity: xr.Dataset) -> None:
+        table = tables.step_table(sensitivity, metric="kl").to_numpy()
+        assert all(flat(str(cell)) in text for cell in table.flat)
+
+    def test_a_nasty_prompt_is_shown_literally(self, page: str, text: str) -> None:
+        assert "<script>z" not in page
+        assert NASTY.replace(" \n ", " ↵ ") in text
+
+    def test_references_resolve(self, page: str, text: str) -> None:
+        assert "?@" not in page
+        assert "Giglemiani" in text
+
+    def test_no_number_is_typed_by_hand(self) -> None:
+        prose = "\n".join(part.text for part in read_document(INDEX).parts if hasattr(part, "text"))
+        prose = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|\[?@[\w-]+|\{#[^}]*\}", "", prose, flags=re.DOTALL)
+        allowed = {"0", "1", "2", "9"}  # step 0, the line through steps 0 and 9, base 2, L2 and the range of JS
+        assert set(re.findall(r"\d+(?:\.\d+)?", prose)) <= allowed
+
+
+class TestOtherRuns:
+    def test_reversed_effects_are_reported_as_reversed(self, reversed_summary: xr.DataTree, tmp_path: Path) -> None:
+        shown = words(evaluate(write(reversed_summary, tmp_path / "summary.zarr")))
+        group = reversed_summary["sensitivity"].to_dataset()
+        assert sentences.timing_sentences(group, metric="kl") in shown
+        claims = re.findall(r"blow up (earlier|later) than real ones: [^.]*(?:\.\d[^.]*)*", shown)
+        assert "earlier" in claims
+        random = re.search(r"On KL, these targets blow up earlier than real ones:[^:]*?random \u2212", shown)
+        assert random, "random, the former real, must now come first"
+
+    @pytest.mark.parametrize("kept", ["sensitivity", "sensitivity_absolute", "plateau"])
+    def test_a_run_with_one_experiment(self, summary: xr.DataTree, tmp_path: Path, kept: str) -> None:
+        tree = xr.DataTree.from_dict({name: summary[name].to_dataset() for name in ("prompts", "geometry", kept)})
+        tree.attrs = summary.attrs
+        shown = evaluate(write(tree, tmp_path / "summary.zarr"))
+        figures = {"sensitivity": 4, "sensitivity_absolute": 1, "plateau": 1}[kept] + 1
+        assert sum(isinstance(item, Figure) for item in shown) == figures
+        absent = re.findall(r"^This run has no experiment with ([\w ]+)\.$", words(shown), flags=re.MULTILINE)
+        titles = {"sensitivity": "relative steps", "sensitivity_absolute": "absolute steps", "plateau": "plateaus"}
+        assert set(absent) == set(titles.values()) - {titles[kept]}
+
+    @pytest.mark.parametrize("kept", [["real"], ["real", "random"], ["real", "real_control", "isotropic"]])
+    def test_a_run_without_an_sae(self, run: xr.DataTree, tmp_path: Path, kept: list[str], summarized: Any) -> None:
+        groups = {name: node.to_dataset() for name, node in run.children.items()}
+        for name, group in groups.items():
+            if "activation_type" in group.dims:
+                groups[name] = group.sel(activation_type=kept)
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs = run.attrs
+        shown = evaluate(write(summarized(tree), tmp_path / "summary.zarr"))
+        assert "does not have both structured and baseline" in words(shown)
+        assert "structured targets are" not in words(shown)
+
+    def test_nothing_is_shown_as_html(self, summary: xr.DataTree, tmp_path: Path) -> None:
+        for item in evaluate(write(summary, tmp_path / "summary.zarr")):
+            assert item is None or isinstance(item, Figure | Markdown | str)
