@@ -5,6 +5,7 @@ Everything that needs torch is imported inside fixtures, so that the rest of the
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -80,14 +81,13 @@ def make_subject(
     """A subject over a tiny model."""
     from transformer_lens.model_bridge import TransformerBridge
 
-    from plateaulens.subject.model import Subject, parse_site
+    from plateaulens.subject.model import Subject, parse_site, shared_copy
 
     names = {"gpt2": "gpt2", "llama": "HuggingFaceTB/SmolLM2-135M"}
-    tokenizer = tiny_tokenizer()
-    bridge = TransformerBridge.boot_transformers(
-        names[architecture], hf_model=tiny_model(architecture).eval(), tokenizer=tokenizer, device="cpu"
-    )
-    return Subject(bridge, tokenizer, {}, parse_site(write, BLOCKS), parse_site(read, BLOCKS))
+    tokenizer, model = tiny_tokenizer(), tiny_model(architecture).eval()
+    plain = shared_copy(model)
+    bridge = TransformerBridge.boot_transformers(names[architecture], hf_model=model, tokenizer=tokenizer, device="cpu")
+    return Subject(bridge, tokenizer, {}, parse_site(write, BLOCKS), parse_site(read, BLOCKS), plain)
 
 
 @pytest.fixture(scope="session", params=["gpt2", "llama"])
@@ -100,3 +100,15 @@ def subject(request: pytest.FixtureRequest) -> "Subject":
 def subject_at() -> "Callable[..., Subject]":
     """The maker of tiny subjects, for tests that choose the sites."""
     return make_subject
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny model, an SAE for it and prompts, as `tests.tiny.write_preset` names them; read only."""
+    from tests.tiny import write_model, write_prompts, write_sae
+
+    folder = tmp_path_factory.mktemp("tiny")
+    write_model(folder / "model")
+    write_sae(folder / "sae")
+    write_prompts(folder / "prompts.npz")
+    return folder

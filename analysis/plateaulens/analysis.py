@@ -22,6 +22,7 @@ from plateaulens.steps.dataset import step_dataset
 from plateaulens.store.location import local
 from plateaulens.store.reading import check_kind, open_run
 from plateaulens.store.schema import SCHEMA_VERSION, SUMMARY_KIND
+from plateaulens.store.template import COMPRESSORS
 
 SAMPLES_PER_CHUNK = 4096
 PACKAGES = ("plateaulens", "numpy", "xarray", "zarr")
@@ -151,18 +152,13 @@ def _replace(place: Path, summary: xr.DataTree) -> None:
 
 
 def _encoding(summary: xr.DataTree) -> dict[str, dict[str, dict[str, Any]]]:
-    """Chunks along `sample` for what has that dimension, whatever the run's own chunks were."""
+    """Checksums as a run has them, and chunks along `sample`, whatever the run's own chunks were."""
     encoding: dict[str, dict[str, dict[str, Any]]] = {}
     for node in summary.subtree:
-        for variable in node.variables.values():
+        encoding[node.path] = {}
+        for name, variable in node.variables.items():
             variable.encoding = {}
-        encoding[node.path] = {
-            str(name): {
-                "chunks": tuple(
-                    min(size, SAMPLES_PER_CHUNK) if dim == "sample" else size for dim, size in variable.sizes.items()
-                )
-            }
-            for name, variable in node.data_vars.items()
-            if "sample" in variable.sizes
-        }
+            sizes = variable.sizes.items()
+            chunks = tuple(min(size, SAMPLES_PER_CHUNK) if dim == "sample" else size for dim, size in sizes)
+            encoding[node.path][str(name)] = {"compressors": COMPRESSORS, "chunks": chunks}
     return encoding

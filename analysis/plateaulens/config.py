@@ -6,9 +6,18 @@ default.
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from plateaulens.errors import UsageError
 
@@ -16,12 +25,17 @@ ExperimentName = Literal["sensitivity", "sensitivity_absolute", "plateau"]
 EXPERIMENT_NAMES: tuple[ExperimentName, ...] = ("sensitivity", "sensitivity_absolute", "plateau")
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Metric = Annotated[str, Field(pattern="^(l2|kl|js)$")]
+FileStem = Annotated[str, Field(pattern=r"^[^/\\]+$")]
 
 
 class Strict(BaseModel):
     """A frozen model that refuses unknown keys and non-finite numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+ModelT = TypeVar("ModelT", bound=Strict)
 
 
 class ModelConfig(Strict):
@@ -95,8 +109,8 @@ class ExperimentConfig(Strict):
 class EngineConfig(Strict):
     """How the work is cut. Sizes change rounding errors at most, but they are part of a run's identity all the same."""
 
-    paths_per_batch: PositiveInt = 8
-    """Paths (one base prompt towards one target) that go through the model at once."""
+    prompts_per_batch: PositiveInt = 1
+    """Base prompts that go through the model at once, each with its paths towards the targets of all types."""
     samples_per_chunk: PositiveInt = 96
     """Base prompts per stored chunk: what one writer owns, and the most that a killed run has to do again."""
 
@@ -106,12 +120,12 @@ class AnalysisConfig(Strict):
 
     resamples: PositiveInt = 2000
     confidence: Fraction = 0.95
-    seed: int = 0
-    minimum_slope: dict[str, float] = {"l2": 0.02, "kl": 0.02, "js": 0.0002}
+    seed: NonNegativeInt = 0
+    minimum_slope: dict[Metric, float] = {"l2": 0.02, "kl": 0.02, "js": 0.0002}
     """Per metric, the rise per step below which a curve counts as never having blown up."""
     nonlinearity_tolerance: Fraction = 0.2
     """Relative departure from the line through steps 0 and 9 that counts as nonlinear."""
-    plateau_threshold: dict[str, PositiveFloat] = {"l2": 20.0}
+    plateau_threshold: dict[Metric, PositiveFloat] = {"l2": 20.0}
     """Per metric, the value at which a plateau has ended; metrics without one have no plateau length."""
     examples: PositiveInt = 3
     """Prompts whose single curves the report draws."""
@@ -120,8 +134,8 @@ class AnalysisConfig(Strict):
 class RunConfig(Strict):
     """One run: subject, targets and experiments."""
 
-    name: str
-    seed: int = 0
+    name: FileStem
+    seed: NonNegativeInt = 0
     experiments: tuple[ExperimentName, ...] = EXPERIMENT_NAMES
     model: ModelConfig
     sites: SiteConfig
@@ -168,13 +182,22 @@ def explain(error: ValidationError) -> str:
 
 def read_config(path: Path) -> RunConfig:
     """Read and check a preset. Raises `UsageError` that names the file, the key and what is wrong."""
+    return read_toml("preset", path, RunConfig)
+
+
+def read_toml(what: str, path: Path, model: type[ModelT]) -> ModelT:
+    """Read and check a TOML file as `model`, named after the file unless it says otherwise.
+
+    Raises `UsageError` that names the file, the key and what is wrong; `what` is what the message calls the file.
+    """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        return RunConfig.model_validate({"name": path.stem, **values})
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"preset {path} is not valid TOML: {error}") from None
+        return model.model_validate({"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))})
+    except OSError as error:
+        raise UsageError(f"{what} {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{what} {path} is not valid TOML: {error}") from None
     except ValidationError as error:
-        raise UsageError(f"preset {path}: {explain(error)}") from None
+        raise UsageError(f"{what} {path}: {explain(error)}") from None
 
 
 def override(config: RunConfig, *, samples: int | None, seed: int | None, experiments: list[str] | None) -> RunConfig:

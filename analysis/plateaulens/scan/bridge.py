@@ -19,28 +19,34 @@ class BridgeForward:
     and itself, and hides it from its siblings.
     """
 
+    concurrent = False  # the hooks of one run would see another one
+
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
 
-    def run(self, tokens: Int[Tensor, "path position"], points: Float[Tensor, "path step d_model"]) -> Response:
-        """See `Forward.run`."""
-        shared, steps = tokens.shape[1] - 1, points.shape[1]
+    def run(
+        self, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt path step d_model"]
+    ) -> Response:
+        """See `Forward.run`. Every path is a sequence of its own, as attention costs the square of a length."""
+        shared, steps = tokens.shape[1] - 1, points.shape[2]
+        sequences = points.flatten(0, 1)
         kept: dict[str, Tensor] = {}
 
-        def write(stream: Float[Tensor, "path token d_model"], hook: Any) -> Tensor:  # noqa: ARG001  passed by name
-            return torch.cat([stream[:, :shared], points], dim=1)
+        def write(stream: Float[Tensor, "sequence token d_model"], hook: Any) -> Tensor:  # noqa: ARG001  passed by name
+            return torch.cat([stream[:, :shared], sequences], dim=1)
 
-        def keep(stream: Float[Tensor, "path token d_model"], hook: Any) -> None:
-            kept[hook.name] = stream[:, shared:].clone()
+        def keep(stream: Float[Tensor, "sequence token d_model"], hook: Any) -> None:
+            kept[hook.name] = stream[:, shared:].unflatten(0, points.shape[:2]).clone()
 
         bridge, read = self._subject.bridge, self._subject.read.name
         names = {name: str(bridge.hook_dict[name].name) for name in (read, FINAL_SITE)}
+        tokens = tokens.repeat_interleave(points.shape[1], dim=0)
         bridge.run_with_hooks(
             torch.cat([tokens[:, :shared], tokens[:, -1:].expand(-1, steps)], dim=1),
             return_type=None,
             fwd_hooks=[(self._subject.write.name, write), *((name, keep) for name in names)],
             attention_mask=packed_mask(len(tokens), shared, steps).to(points.device),
-            position_ids=packed_positions(len(tokens), shared, steps).to(points.device),
+            position_ids=packed_positions(shared, steps).expand(len(tokens), -1).to(points.device),
             logits_to_keep=1,
         )
         return Response(kept[names[read]], kept[names[FINAL_SITE]])
@@ -51,7 +57,7 @@ class BridgeForward:
         return logits[0]
 
 
-def packed_mask(paths: int, shared: int, steps: int) -> Float[Tensor, "path 1 token token"]:
+def packed_mask(sequences: int, shared: int, steps: int) -> Float[Tensor, "sequence 1 token token"]:
     """What is added to attention scores: 0 where a token may look, the most negative number elsewhere.
 
     >>> (packed_mask(1, 2, 2)[0, 0] == 0).int().tolist()
@@ -60,13 +66,13 @@ def packed_mask(paths: int, shared: int, steps: int) -> Float[Tensor, "path 1 to
     visible = torch.eye(shared + steps, dtype=torch.bool)
     visible[:, :shared] = torch.ones(shared + steps, shared, dtype=torch.bool).tril()
     mask = torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)
-    return mask.expand(paths, 1, -1, -1)
+    return mask.expand(sequences, 1, -1, -1)
 
 
-def packed_positions(paths: int, shared: int, steps: int) -> Int[Tensor, "path token"]:
+def packed_positions(shared: int, steps: int) -> Int[Tensor, " token"]:
     """Position ids: the earlier tokens count up, all points stand where the last token stood.
 
-    >>> packed_positions(1, 2, 3).tolist()
-    [[0, 1, 2, 2, 2]]
+    >>> packed_positions(2, 3).tolist()
+    [0, 1, 2, 2, 2]
     """
-    return torch.arange(shared + steps).clamp(max=shared).expand(paths, -1)
+    return torch.arange(shared + steps).clamp(max=shared)

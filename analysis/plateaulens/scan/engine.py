@@ -13,23 +13,28 @@ from torch import Tensor
 
 from plateaulens.scan.metrics import divergences, l2_distance
 
-ROWS_PER_HEAD = 64
+ROWS_PER_HEAD = 128
 """Points whose logits are held at once: bounds memory by this many rows of the vocabulary."""
 
 
 class Response(NamedTuple):
     """What the model made of each point."""
 
-    read: Float[Tensor, "path step d_model"]
+    read: Float[Tensor, "prompt path step d_model"]
     """The read site's activation."""
-    final: Float[Tensor, "path step d_model"]
+    final: Float[Tensor, "prompt path step d_model"]
     """What goes into the unembedding."""
 
 
 class Forward(Protocol):
     """A way of running a model over packed points."""
 
-    def run(self, tokens: Int[Tensor, "path position"], points: Float[Tensor, "path step d_model"]) -> Response:
+    concurrent: bool
+    """Whether several threads may use it at once, and gain by it."""
+
+    def run(
+        self, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt path step d_model"]
+    ) -> Response:
         """Replace the write site's activation of each prompt's last token by each of its points, separately."""
         ...
 
@@ -41,24 +46,27 @@ class Forward(Protocol):
 class Curves(NamedTuple):
     """The measured response along paths; metrics in the order `l2`, `kl`, `js`."""
 
-    curve: Float[Tensor, "path step metric"]
-    top_token: Int[Tensor, "path step"]
+    curve: Float[Tensor, "prompt path step metric"]
+    top_token: Int[Tensor, "prompt path step"]
     """Id of the most likely next token; the lowest id in a tie."""
 
 
 @torch.inference_mode()
-def scan(forward: Forward, tokens: Int[Tensor, "path position"], points: Float[Tensor, "path step d_model"]) -> Curves:
+def scan(
+    forward: Forward, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt path step d_model"]
+) -> Curves:
     """Measure every point against the first of its path, which is the reference: step 0 of every curve is 0."""
     response = forward.run(tokens, points)
-    curve = points.new_empty((*points.shape[:2], 3))
-    top_token = torch.empty(points.shape[:2], dtype=torch.int32, device=points.device)
-    curve[..., 0] = l2_distance(response.read, response.read[:, 0])
-    for path, final in enumerate(response.final):
+    curve = points.new_empty((*points.shape[:3], 3))
+    top_token = torch.empty(points.shape[:3], dtype=torch.int32, device=points.device)
+    curve[..., 0] = l2_distance(response.read, response.read[..., 0, :])
+    paths = zip(response.final.flatten(0, 1), curve.flatten(0, 1), top_token.flatten(0, 1), strict=True)
+    for final, path_curve, path_top_token in paths:
         reference: Tensor | None = None
         for start in range(0, len(final), ROWS_PER_HEAD):
             rows = slice(start, start + ROWS_PER_HEAD)
             logits = forward.unembed(final[rows])
             reference = logits[0].clone() if reference is None else reference
-            curve[path, rows, 1], curve[path, rows, 2] = divergences(logits, reference)
-            top_token[path, rows] = logits.argmax(dim=-1).to(torch.int32)
+            path_curve[rows, 1], path_curve[rows, 2] = divergences(logits, reference)
+            path_top_token[rows] = logits.argmax(dim=-1)
     return Curves(curve, top_token)

@@ -1,6 +1,7 @@
 """Prompt files: fixed token sequences, so that a run needs neither a corpus nor a tokenizer to be repeated."""
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +34,9 @@ def load_prompts(config: PromptConfig, *, vocabulary: int) -> Prompts:
     """
     path = find("prompts", config.source)
     try:
-        with np.load(path) as file:
-            tokens = file[TOKENS]
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(path) as file, file.open(f"{TOKENS}.npy") as array:
+            tokens = np.lib.format.read_array(array)
+    except (KeyError, ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise UsageError(f"prompt file {path} has no array {TOKENS!r} ({error}): see `plateaulens train`") from None
     if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer):
         raise UsageError(
@@ -45,8 +46,9 @@ def load_prompts(config: PromptConfig, *, vocabulary: int) -> Prompts:
         raise UsageError(
             f"prompt file {path} has sequences of {tokens.shape[1]} tokens, prompts.length is {config.length}"
         )
-    if tokens.size and (tokens.min() < 0 or tokens.max() >= vocabulary):
-        raise UsageError(f"prompt file {path} has token id {tokens.max()}, the model knows 0 to {vocabulary - 1}")
+    unknown = tokens[(tokens < 0) | (tokens >= vocabulary)]
+    if unknown.size:
+        raise UsageError(f"prompt file {path} has token id {unknown[0]}, the model knows 0 to {vocabulary - 1}")
     kept = torch.from_numpy(tokens[:, : config.length].astype(np.int64))
     return Prompts(kept, {"file": path.name, "sha256": sha256_of(path)})
 
@@ -55,4 +57,4 @@ def save_prompts(path: Path, tokens: Int[np.ndarray[tuple[int, int], np.dtype[np
     """Write a prompt file, the same bytes for the same tokens."""
     path.parent.mkdir(parents=True, exist_ok=True)
     smallest = np.min_scalar_type(int(tokens.max()))
-    np.savez_compressed(path, **{TOKENS: tokens.astype(smallest)})
+    np.savez_compressed(path, tokens=tokens.astype(smallest))

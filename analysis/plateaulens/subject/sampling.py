@@ -27,8 +27,8 @@ def sample_sequences(
 
     Every sequence starts with `first_token`; each further token is drawn from the `top_k` most likely ones at the given
     `temperature`. Batch `i` depends on `(seed, i)` and `batch_size` alone, so a run that stopped can go on at
-    `start=i` with the same result. The arithmetic is the model's own dtype; a draw can therefore differ between
-    machines where two logits differ by rounding.
+    `start=i` with the same result, and more sequences extend fewer. The arithmetic is the model's own dtype; a draw can
+    therefore differ between machines where two logits differ by rounding.
 
     Raises `ValueError` for a count, length, top_k or temperature that is not positive.
     """
@@ -38,12 +38,13 @@ def sample_sequences(
             f"got {count}, {length}, {top_k}, {batch_size}, {temperature}"
         )
     for index in range(start, -(-count // batch_size)):
-        size = min(batch_size, count - index * batch_size)
         state = int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
         generator = torch.Generator(device=model.device).manual_seed(state)
         tokens = _sample_batch(
-            model, (size, length), generator, first_token=first_token, top_k=top_k, temperature=temperature
+            model, (batch_size, length), generator, first_token=first_token, top_k=top_k, temperature=temperature
         )
+        # the last batch is drawn whole and cut: the size of a batch changes its draws
+        tokens = tokens[: count - index * batch_size]
         yield cast("NDArray[np.int32]", tokens.cpu().numpy().astype(np.int32))
 
 
@@ -63,7 +64,7 @@ def _sample_batch(
     for position in range(1, shape[1]):
         output = model(input_ids=tokens[:, position - 1 : position], past_key_values=cache, use_cache=True)
         # topk rather than nucleus sampling: a full sort of the vocabulary costs ten times as much
-        logits, ids = (output.logits[:, -1].float() / temperature).topk(top_k)
+        logits, ids = (output.logits[:, -1].float() / temperature).topk(min(top_k, model.config.vocab_size))
         choice = torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)
         tokens[:, position] = ids.gather(1, choice)[:, 0]
     return tokens

@@ -1,0 +1,142 @@
+"""How good a sparse autoencoder is, on text that it was not trained on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from sae_lens import SAE
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from plateaulens.config import TargetConfig
+from plateaulens.subject.model import Subject
+from plateaulens.targets.base import Pool, TargetContext, draw
+from plateaulens.targets.dictionary import Dictionary
+from plateaulens.targets.registry import create
+
+SYNTHETIC = ("reconstruction", "bag", "baseline", "structured", "single_latent")
+_BATCH = 1024
+
+
+@torch.inference_mode()
+def firing_frequency(sae: SAE[Any], activations: Float[Tensor, "sample d_model"]) -> Float[Tensor, " latents"]:
+    """Share of activations on which each latent is active."""
+    count = torch.zeros(sae.cfg.d_sae)
+    for part in activations.split(_BATCH):
+        count += (sae.encode(part.float()) > 0).sum(dim=0)
+    return count / len(activations)
+
+
+@torch.inference_mode()
+def fidelity(sae: SAE[Any], activations: Float[Tensor, "sample d_model"]) -> dict[str, float]:
+    """Unexplained variance, sparsity and concentration on a set of activations.
+
+    `fraction_of_variance_unexplained` is the summed squared error over the summed squared distance from the mean.
+    `top_latent_share` is the mean of the strongest latent's part of the summed latent activation, `cosine_to_top` the
+    mean over all other active latents of their decoder's cosine to the strongest one's; both leave out activations
+    without an active latent.
+    """
+    directions = torch.nn.functional.normalize(sae.W_dec, dim=1)
+    error, active, shares, cosines = 0.0, [], [], []
+    for part in activations.split(_BATCH):
+        code = sae.encode(part.float())
+        error += float((sae.decode(code) - part).double().square().sum())
+        active.append((code > 0).sum(dim=1))
+        for row in code[code.any(dim=1)]:
+            ids = row.nonzero()[:, 0]
+            top = int(row.argmax())
+            shares.append(float(row[top] / row.sum()))
+            cosines.append(directions[ids[ids != top]] @ directions[top])
+    spread = float((activations - activations.mean(dim=0)).double().square().sum())
+    return {
+        "fraction_of_variance_unexplained": error / spread,
+        "mean_l0": float(torch.cat(active).double().mean()),
+        "top_latent_share": float(np.mean(shares)),
+        "cosine_to_top": float(torch.cat(cosines).mean()),
+    }
+
+
+@torch.inference_mode()
+def loss_recovered(
+    subject: Subject, sae: SAE[Any], prompts: Int[Tensor, "prompt position"], following: Int[Tensor, " prompt"]
+) -> dict[str, float]:
+    """Next-token loss in nats with the last token's activation left alone, reconstructed, and replaced by the mean.
+
+    Only the last position is replaced, at the write site, as in the experiments; `following` are the tokens to
+    predict. `loss_recovered` = (mean - reconstructed) / (mean - clean).
+    """
+    mean = subject.last_activations(prompts).mean(dim=0)
+    edits: dict[str, Callable[[Tensor], Tensor]] = {
+        "clean": torch.clone,
+        "reconstructed": sae.forward,
+        "mean_ablated": mean.expand_as,
+    }
+    loss = {name: _loss(subject, prompts, following, edit) for name, edit in edits.items()}
+    recovered = (loss["mean_ablated"] - loss["reconstructed"]) / (loss["mean_ablated"] - loss["clean"])
+    return {**{f"loss_{name}": value for name, value in loss.items()}, "loss_recovered": recovered}
+
+
+def _loss(
+    subject: Subject,
+    prompts: Int[Tensor, "prompt position"],
+    following: Int[Tensor, " prompt"],
+    edit: Callable[[Tensor], Tensor],
+) -> float:
+    def hook(stream: Tensor, hook: object) -> Tensor:  # noqa: ARG001  TransformerLens passes it by name
+        return torch.cat([stream[:, :-1], edit(stream[:, -1:])], dim=1)
+
+    total = 0.0
+    for tokens, wanted in zip(torch.split(prompts, 128), torch.split(following, 128), strict=True):
+        logits = subject.bridge.run_with_hooks(tokens, fwd_hooks=[(subject.write.name, hook)])
+        total += float(cross_entropy(logits[:, -1], wanted, reduction="sum"))
+    return total / len(prompts)
+
+
+def target_norms(
+    sae: SAE[Any], frequency: Float[Tensor, " latents"], pool: Float[Tensor, "pool d_model"], *, samples: int, seed: int
+) -> dict[str, float]:
+    """Mean norm of each synthetic type's targets over that of real ones, and the mean path length over real's."""
+    rows = np.arange(len(pool))
+    context = TargetContext(Pool(pool, rows), TargetConfig(types=("real",)), seed, as_dictionary(sae, frequency))
+    bases = context.bases(pool[:samples], range(samples), range(samples))
+    targets = {kind.name: draw(kind, bases, context).activation for kind in create(("real", *SYNTHETIC), has_sae=True)}
+    norm = {name: float(value.norm(dim=1).mean()) for name, value in targets.items()}
+    path = {name: float((value - pool[:samples]).norm(dim=1).mean()) for name, value in targets.items()}
+    return {
+        **{f"norm_{name}": norm[name] / norm["real"] for name in SYNTHETIC},
+        **{f"path_{name}": path[name] / path["real"] for name in SYNTHETIC},
+    }
+
+
+def as_dictionary(sae: SAE[Any], frequency: Float[Tensor, " latents"]) -> Dictionary:
+    """What the activation types need to know of an SAE."""
+    return Dictionary(encoder=sae.encode, reconstructor=sae.decode, decoder=sae.W_dec.detach(), frequency=frequency)
+
+
+def measure(
+    subject: Subject,
+    sae: SAE[Any],
+    frequency: Float[Tensor, " latents"],
+    *,
+    prompts: Int[Tensor, "prompt position"],
+    held_out: Float[Tensor, "token d_model"],
+    loss_prompts: int,
+    samples: int,
+    seed: int,
+) -> dict[str, float]:
+    """Everything the card states.
+
+    `prompts` have the experiment's own length and one token more, which is to be predicted; `held_out` decides which
+    latents are silent.
+    """
+    pool = subject.last_activations(prompts[:, :-1])
+    silent = firing_frequency(sae, held_out) == 0
+    return {
+        **fidelity(sae, pool),
+        "held_out_tokens": len(held_out),
+        "silent_share": float(silent.float().mean()),
+        **loss_recovered(subject, sae, prompts[:loss_prompts, :-1], prompts[:loss_prompts, -1]),
+        **target_norms(sae, frequency, pool, samples=samples, seed=seed),
+    }

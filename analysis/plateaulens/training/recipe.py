@@ -1,0 +1,78 @@
+"""What `plateaulens train` makes and how: frozen, complete, and read from a TOML file."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from plateaulens.config import FileStem, ModelConfig, SiteConfig, Strict, read_toml
+
+
+class TextRecipe(Strict):
+    """Token sequences sampled from the model."""
+
+    seed: NonNegativeInt
+    sequences: PositiveInt
+    length: PositiveInt = 16
+    first_token: NonNegativeInt = 0
+    top_k: PositiveInt = 200
+    temperature: PositiveFloat = 1.0
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Arithmetic while sampling; bfloat16 is several times faster on processors that have it."""
+    batch_size: PositiveInt = 512
+
+
+class SaeRecipe(Strict):
+    """One sparse autoencoder and how it is trained."""
+
+    architecture: Literal["batchtopk", "standard", "jumprelu"]
+    latents: PositiveInt
+    samples: PositiveInt
+    """Activations seen in training, repetitions counted."""
+    k: PositiveFloat = 32
+    """`batchtopk`: active latents per activation, averaged over a batch."""
+    coefficient: PositiveFloat = 1.0
+    """Weight of the sparsity loss (`standard`: L1, `jumprelu`: quadratic distance to `k`)."""
+    learning_rate: PositiveFloat = 3e-4
+    batch_size: PositiveInt = 4096
+    auxiliary: PositiveFloat = 0.03125
+    """`batchtopk`: weight of the loss that revives silent latents."""
+    silent_after: PositiveInt = 100
+    """Batches without firing after which a latent counts as silent in training."""
+    centre: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the mean activation that the decoder's bias starts at; latents start at departures from it."""
+    seed: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _check_samples(self) -> Self:
+        if self.samples < self.batch_size:
+            raise ValueError(f"samples ({self.samples}) are fewer than one batch_size ({self.batch_size})")
+        return self
+
+
+class TrainRecipe(Strict):
+    """Everything that `plateaulens train` does: text, the SAE that ships, and those it is compared with."""
+
+    name: FileStem
+    model: ModelConfig
+    sites: SiteConfig
+    prompts: TextRecipe
+    text: TextRecipe
+    held_out: PositiveInt
+    """Sequences at the end of the text that no SAE is trained on."""
+    coverage: NonNegativeInt = 0
+    """How often each token of the vocabulary is put into a sampled sequence, so that rare ones are trained on too."""
+    sae: SaeRecipe
+    compared: Annotated[dict[str, SaeRecipe], Field(default_factory=dict)]
+    """Further SAEs, trained for the card only."""
+
+    @model_validator(mode="after")
+    def _check_held_out(self) -> Self:
+        if self.held_out >= self.text.sequences:
+            raise ValueError(f"held_out ({self.held_out}) leaves none of the text's {self.text.sequences} sequences")
+        return self
+
+
+def read_recipe(path: Path) -> TrainRecipe:
+    """Read and check a recipe. Raises `UsageError` that names the file, the key and what is wrong."""
+    return read_toml("recipe", path, TrainRecipe)

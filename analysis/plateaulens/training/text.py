@@ -1,0 +1,79 @@
+"""Text sampled from the model, kept on disk as it grows so that a stopped run goes on where it was."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel
+
+from plateaulens.subject.sampling import sample_sequences
+from plateaulens.training.recipe import TextRecipe
+
+BATCHES_PER_SAVE = 16
+SPACING = 3
+"""Distance between replaced tokens of a sequence."""
+
+
+def sample_text(load: Callable[[], PreTrainedModel], recipe: TextRecipe, cache: Path) -> NDArray[np.int32]:
+    """The sequences of `recipe` as `(sequence, position)` token ids, continuing what `cache` already holds.
+
+    `cache` is an `.npy` file; it is replaced whole after every few batches, never appended to. Since each batch
+    depends on the seed and its own number alone, a recipe with more sequences extends the text of one with fewer.
+    The model is loaded only when something is missing.
+    """
+    done = np.load(cache) if cache.exists() else np.empty((0, recipe.length), np.int32)
+    if len(done) >= recipe.sequences:
+        return done[: recipe.sequences].astype(np.int32)
+    start = len(done) // recipe.batch_size
+    parts = [done[: start * recipe.batch_size]]
+    model = load().to(getattr(torch, recipe.dtype))
+    batches = sample_sequences(
+        model,
+        count=recipe.sequences,
+        length=recipe.length,
+        first_token=recipe.first_token,
+        seed=recipe.seed,
+        top_k=recipe.top_k,
+        temperature=recipe.temperature,
+        batch_size=recipe.batch_size,
+        start=start,
+    )
+    with tqdm(total=recipe.sequences, initial=len(parts[0]), unit="seq", desc="sampling text", disable=None) as bar:
+        while fresh := list(itertools.islice(batches, BATCHES_PER_SAVE)):
+            parts += fresh
+            bar.update(sum(map(len, fresh)))
+            _replace(cache, np.concatenate(parts))
+    return np.concatenate(parts)[: recipe.sequences]
+
+
+def cover_vocabulary(
+    text: Int[Tensor, "sequence position"], vocabulary: int, coverage: int, seed: int
+) -> tuple[Int[Tensor, "inserted position"], Bool[Tensor, "inserted position"]]:
+    """Sampled sequences with some tokens replaced, each token of the vocabulary `coverage` times, and where.
+
+    Sampled text hardly ever holds a rare token, and prompts hold one now and then: an autoencoder that never saw it
+    reconstructs it badly. Every third token of a sequence is replaced, so that each keeps a sampled neighbourhood.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    width = text.shape[1]
+    places = torch.arange(width) % SPACING == SPACING - 1
+    per_sequence = int(places.sum())
+    wanted = torch.cat([torch.randperm(vocabulary, generator=generator) for _ in range(coverage)])
+    wanted = wanted[: len(wanted) - len(wanted) % per_sequence].view(-1, per_sequence)
+    rows = torch.randint(len(text), (len(wanted),), generator=generator)
+    sequences = text[rows].clone()
+    sequences[:, places] = wanted
+    return sequences, places.expand(len(sequences), width)
+
+
+def _replace(path: Path, tokens: NDArray[np.int32]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial.npy")
+    np.save(partial, tokens)
+    partial.replace(path)
