@@ -66,6 +66,13 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def picture(session: nox.Session) -> None:
+    """Draw the README's picture from the default run's summary."""
+    install(session)
+    session.run("python", "docs/images/draw.py")
+
+
+@nox.session(default=False)
 def train(session: nox.Session) -> None:
     """Make the prompts and the SAE that ship, from the model's own text. Takes hours."""
     install(session, "collect", model=True)

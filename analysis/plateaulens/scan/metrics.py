@@ -16,7 +16,8 @@ def l2_distance(
     read: Float[Tensor, "*path step d_model"], reference: Float[Tensor, "*path d_model"]
 ) -> Float[Tensor, "*path step"]:
     """Euclidean distance at the read site, in units of the residual stream."""
-    return torch.linalg.vector_norm(read - reference.unsqueeze(-2), dim=-1)
+    distance: Tensor = torch.linalg.vector_norm(read - reference.unsqueeze(-2), dim=-1)
+    return distance
 
 
 def divergences(
@@ -38,7 +39,7 @@ def divergences(
     >>> kl.item(), js.item()
     (0.0, 0.0)
     >>> kl, js = divergences(apart, torch.tensor([-200.0, 0.0]))
-    >>> kl.item(), js.item()
+    >>> kl.item(), round(js.item(), 5)
     (200.0, 1.0)
     """
     log_p = torch.log_softmax(reference, dim=-1)

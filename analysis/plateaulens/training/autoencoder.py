@@ -23,11 +23,13 @@ from sae_lens.training.sae_trainer import SAETrainer
 from safetensors.torch import save_file
 from torch import Tensor
 
+from plateaulens.errors import UsageError
 from plateaulens.training.recipe import SaeRecipe
 
 SPARSITY_FILE = "sparsity.safetensors"
 NORM_SAMPLES = 65_536
 """Activations whose mean and mean norm stand for all."""
+CALIBRATION_SAMPLES = 4096
 SMALLEST_FREQUENCY = 1e-10
 """Added before the logarithm, as SAELens does, so that a silent latent is stored as -10."""
 
@@ -56,11 +58,28 @@ def train(
     end. Matrix products run in bfloat16, parameters stay float32. The decoder rows of the result have unit norm.
     `tokens` are the tokens that the activations belong to; only the starting point depends on them. `inserted` are
     activations that are trained on as well, but that nothing starts from.
+
+    Raises `UsageError` when there are fewer activations than latents or than a batch holds.
     """
-    # SAELens draws initial weights from torch's global generator and offers no other way
+    if len(activations) < max(recipe.latents, recipe.batch_size):
+        raise UsageError(
+            f"{len(activations)} activations are too few for {recipe.latents} latents and batches of "
+            f"{recipe.batch_size}: sample more text"
+        )
+    # SAELens draws from torch's global generator and offers no other way
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        sae = _untrained(recipe, activations.shape[1], metadata)
+        return _train(recipe, activations, tokens, inserted, metadata)
+
+
+def _train(
+    recipe: SaeRecipe,
+    activations: Float[Tensor, "sample d_model"],
+    tokens: Int[Tensor, " sample"],
+    inserted: Float[Tensor, "inserted d_model"],
+    metadata: dict[str, Any],
+) -> SAE[Any]:
+    sae = _untrained(recipe, activations.shape[1], metadata)
     scale = math.sqrt(activations.shape[1]) / float(activations[:NORM_SAMPLES].float().norm(dim=1).mean())
     _start_at_data(sae, activations, tokens, scale, recipe)
     steps = recipe.samples // recipe.batch_size
@@ -79,7 +98,22 @@ def train(
     batches = (scale * batch for batch in shuffled(everything, recipe.batch_size, recipe.seed))
     trained = SAETrainer(settings, sae, batches).fit()
     trained.fold_activation_norm_scaling_factor(scale)
-    return _inference_form(trained)
+    made = _inference_form(trained)
+    if recipe.architecture == "batchtopk":
+        calibrate(made, activations[:CALIBRATION_SAMPLES], recipe.active or recipe.k)
+    return made
+
+
+@torch.no_grad()
+def calibrate(sae: SAE[Any], activations: Float[Tensor, "sample d_model"], active: float) -> None:
+    """Set the one threshold of all latents so that `active` of them are active on average.
+
+    In training a batch shares out `k` per activation, and inserted rare tokens take more of them than sampled text
+    does; what the running threshold leaves to sampled text is nobody's choice.
+    """
+    sae.threshold.zero_()
+    positive = torch.cat([sae.encode(part.float()).flatten() for part in torch.split(activations, 1024)])
+    sae.threshold.fill_(positive.topk(round(active * len(activations))).values[-1])
 
 
 @torch.no_grad()

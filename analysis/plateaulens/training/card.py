@@ -88,7 +88,11 @@ def _text(text: TextRecipe) -> str:
 
 
 def _sae(sae: SaeRecipe) -> str:
-    sparsity = f"k {sae.k:g}" if sae.architecture != "standard" else f"L1 coefficient {sae.coefficient:g}"
+    sparsity = {
+        "batchtopk": f"k {sae.k:g} in training and {sae.active or sae.k:g} on sampled text afterwards",
+        "jumprelu": f"quadratic loss to {sae.k:g} active latents with weight {sae.coefficient:g}",
+        "standard": f"L1 coefficient {sae.coefficient:g}",
+    }[sae.architecture]
     return (
         f"{sae.architecture}, {sae.latents:,} latents, {sparsity}, {sae.samples:,} samples in batches of "
         f"{sae.batch_size:,}, Adam at {sae.learning_rate:g}, seed {sae.seed}"

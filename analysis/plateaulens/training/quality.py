@@ -36,10 +36,10 @@ def fidelity(sae: SAE[Any], activations: Float[Tensor, "sample d_model"]) -> dic
     `fraction_of_variance_unexplained` is the summed squared error over the summed squared distance from the mean.
     `top_latent_share` is the mean of the strongest latent's part of the summed latent activation, `cosine_to_top` the
     mean over all other active latents of their decoder's cosine to the strongest one's; both leave out activations
-    without an active latent.
+    without an active latent, and are NaN when there is no other.
     """
     directions = torch.nn.functional.normalize(sae.W_dec, dim=1)
-    error, active, shares, cosines = 0.0, [], [], []
+    error, active, shares, cosines = 0.0, [], [], [torch.empty(0)]
     for part in activations.split(_BATCH):
         code = sae.encode(part.float())
         error += float((sae.decode(code) - part).double().square().sum())
@@ -53,7 +53,7 @@ def fidelity(sae: SAE[Any], activations: Float[Tensor, "sample d_model"]) -> dic
     return {
         "fraction_of_variance_unexplained": error / spread,
         "mean_l0": float(torch.cat(active).double().mean()),
-        "top_latent_share": float(np.mean(shares)),
+        "top_latent_share": float(torch.tensor(shares).double().mean()),
         "cosine_to_top": float(torch.cat(cosines).mean()),
     }
 
@@ -97,10 +97,15 @@ def _loss(
 def target_norms(
     sae: SAE[Any], frequency: Float[Tensor, " latents"], pool: Float[Tensor, "pool d_model"], *, samples: int, seed: int
 ) -> dict[str, float]:
-    """Mean norm of each synthetic type's targets over that of real ones, and the mean path length over real's."""
-    rows = np.arange(len(pool))
-    context = TargetContext(Pool(pool, rows), TargetConfig(types=("real",)), seed, as_dictionary(sae, frequency))
-    bases = context.bases(pool[:samples], range(samples), range(samples))
+    """Mean norm of each synthetic type's targets over that of real ones, and the mean path length over real's.
+
+    The bases are the first `samples` of the pool.
+    """
+    context = TargetContext(
+        Pool(pool, np.arange(len(pool))), TargetConfig(types=("real",)), seed, as_dictionary(sae, frequency)
+    )
+    first = range(min(samples, len(pool)))
+    bases = context.bases(pool[:samples], first, first)
     targets = {kind.name: draw(kind, bases, context).activation for kind in create(("real", *SYNTHETIC), has_sae=True)}
     norm = {name: float(value.norm(dim=1).mean()) for name, value in targets.items()}
     path = {name: float((value - pool[:samples]).norm(dim=1).mean()) for name, value in targets.items()}

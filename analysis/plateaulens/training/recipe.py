@@ -31,6 +31,8 @@ class SaeRecipe(Strict):
     """Activations seen in training, repetitions counted."""
     k: PositiveFloat = 32
     """`batchtopk`: active latents per activation, averaged over a batch."""
+    active: PositiveFloat | None = None
+    """`batchtopk`: active latents per activation of sampled text that the threshold is set to afterwards; None: `k`."""
     coefficient: PositiveFloat = 1.0
     """Weight of the sparsity loss (`standard`: L1, `jumprelu`: quadratic distance to `k`)."""
     learning_rate: PositiveFloat = 3e-4

@@ -57,6 +57,7 @@ def cover_vocabulary(
 ) -> tuple[Int[Tensor, "inserted position"], Bool[Tensor, "inserted position"]]:
     """Sampled sequences with some tokens replaced, each token of the vocabulary `coverage` times, and where.
 
+    The few replacements that would not fill a last sequence are left out.
     Sampled text hardly ever holds a rare token, and prompts hold one now and then: an autoencoder that never saw it
     reconstructs it badly. Every third token of a sequence is replaced, so that each keeps a sampled neighbourhood.
     """
@@ -64,7 +65,8 @@ def cover_vocabulary(
     width = text.shape[1]
     places = torch.arange(width) % SPACING == SPACING - 1
     per_sequence = int(places.sum())
-    wanted = torch.cat([torch.randperm(vocabulary, generator=generator) for _ in range(coverage)])
+    orders = [torch.randperm(vocabulary, generator=generator) for _ in range(coverage)]
+    wanted = torch.cat(orders) if orders else torch.empty(0, dtype=torch.long)
     wanted = wanted[: len(wanted) - len(wanted) % per_sequence].view(-1, per_sequence)
     rows = torch.randint(len(text), (len(wanted),), generator=generator)
     sequences = text[rows].clone()
