@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -16,10 +17,22 @@ if TYPE_CHECKING:
 os.environ["HF_HUB_OFFLINE"] = "1"
 VOCABULARY = 101
 BLOCKS = 3
+NAMES = {
+    "gpt2": "gpt2",
+    "gpt_neox": "EleutherAI/pythia-70m",
+    "llama": "HuggingFaceTB/SmolLM2-135M",
+    "qwen3": "Qwen/Qwen3-0.6B",
+}
+"""By transformers' `model_type`, a model under whose name TransformerLens knows the architecture."""
 
 
 def pytest_configure() -> None:
-    """Keep torch to one thread: the models are tiny, and two threads on two busy cores only wait for each other."""
+    """Keep torch to one thread: the models are tiny, and two threads on two busy cores only wait for each other.
+
+    For the same reason Hypothesis does not time its examples.
+    """
+    hypothesis.settings.register_profile("untimed", hypothesis.settings(), deadline=None)
+    hypothesis.settings.load_profile("untimed")
     try:
         import torch
     except ImportError:
@@ -30,37 +43,25 @@ def pytest_configure() -> None:
 def tiny_model(architecture: str) -> Any:
     """A language model of three blocks with random weights, the same ones at every call."""
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
+    options: dict[str, Any] = {
+        "num_hidden_layers": BLOCKS,
+        "hidden_size": 32,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 64,
+        "vocab_size": VOCABULARY,
+        "initializer_range": 0.3,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+    if architecture != "gpt2":
+        options["intermediate_size"] = 64
+    if architecture in {"llama", "qwen3"}:
+        options |= {"num_key_value_heads": 2, "head_dim": 8}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        if architecture == "gpt2":
-            return GPT2LMHeadModel(
-                GPT2Config(
-                    n_layer=BLOCKS,
-                    n_embd=32,
-                    n_head=4,
-                    n_positions=64,
-                    vocab_size=VOCABULARY,
-                    initializer_range=0.3,
-                    bos_token_id=0,
-                    eos_token_id=0,
-                )
-            )
-        assert architecture == "llama"
-        return LlamaForCausalLM(
-            LlamaConfig(
-                num_hidden_layers=BLOCKS,
-                hidden_size=32,
-                num_attention_heads=4,
-                num_key_value_heads=2,
-                intermediate_size=64,
-                vocab_size=VOCABULARY,
-                initializer_range=0.3,
-                bos_token_id=0,
-                eos_token_id=0,
-            )
-        )
+        return AutoModelForCausalLM.from_config(AutoConfig.for_model(architecture, **options))
 
 
 def tiny_tokenizer() -> Any:
@@ -83,10 +84,9 @@ def make_subject(
 
     from plateaulens.subject.model import Subject, parse_site, shared_copy
 
-    names = {"gpt2": "gpt2", "llama": "HuggingFaceTB/SmolLM2-135M"}
     tokenizer, model = tiny_tokenizer(), tiny_model(architecture).eval()
     plain = shared_copy(model)
-    bridge = TransformerBridge.boot_transformers(names[architecture], hf_model=model, tokenizer=tokenizer, device="cpu")
+    bridge = TransformerBridge.boot_transformers(NAMES[architecture], hf_model=model, tokenizer=tokenizer, device="cpu")
     return Subject(bridge, tokenizer, {}, parse_site(write, BLOCKS), parse_site(read, BLOCKS), plain)
 
 

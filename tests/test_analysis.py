@@ -23,6 +23,7 @@ from plateaulens.store.synthetic import (
     synthetic_spec,
     synthetic_values,
 )
+from plateaulens.store.verify import verify
 
 TYPES = ("real", "real_control", "random", "isotropic")
 SPEC = synthetic_spec(20, activation_types=TYPES)
@@ -259,6 +260,16 @@ def test_large_summaries_are_chunked_along_samples(
     analyze(run_path, tmp_path / "summary.zarr", SETTINGS)
     array = zarr.open_array(tmp_path / "summary.zarr" / "plateau" / "step_value", mode="r")
     assert array.chunks == (2, 4, 3, 4, 6)
+
+
+def test_damage_to_a_summary_would_show(run_path: Path, tmp_path: Path) -> None:
+    place = tmp_path / "summary.zarr"
+    analyze(run_path, place, SETTINGS)
+    assert verify(place) == []
+    chunk = next(path for path in place.glob("plateau/mean/c/**/*") if path.is_file())
+    chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])
+    (problem,) = verify(place)
+    assert problem.startswith("plateau/mean")
 
 
 def test_a_summary_in_memory_outlives_its_run(run_path: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def write_model(folder: Path) -> None:
     """A GPT-2 as a hub repository holds it, whose tokenizer has a BOS token that it does not add by itself."""
     tiny_model("gpt2").save_pretrained(folder)
     tokenizer = tiny_tokenizer()
-    tokenizer.bos_token = "w0"
+    tokenizer.add_special_tokens({"bos_token": "w0"})
     tokenizer.save_pretrained(folder)
 
 

@@ -110,7 +110,7 @@ class EngineConfig(Strict):
     """How the work is cut. Sizes change rounding errors at most, but they are part of a run's identity all the same."""
 
     prompts_per_batch: PositiveInt = 1
-    """Base prompts that go through the model at once, each with its paths towards the targets of all types."""
+    """Base prompts that go through the model at once (on a CPU: on each core), each with its paths to all targets."""
     samples_per_chunk: PositiveInt = 96
     """Base prompts per stored chunk: what one writer owns, and the most that a killed run has to do again."""
 

@@ -1,0 +1,192 @@
+"""SAEs in SAELens' own format, saved by SAELens, and everything that can be wrong with one."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tests.tiny import D_MODEL, LATENTS, WRITE, make_sae, write_sae
+from torch import Tensor
+
+from plateaulens.config import SaeConfig
+from plateaulens.errors import UsageError
+from plateaulens.subject.sae import LoadedSae, load_sae
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def folder(tiny_files: Path, tmp_path: Path) -> Path:
+    """A standard SAE of one's own, to damage."""
+    return Path(shutil.copytree(tiny_files / "sae", tmp_path / "sae"))
+
+
+@pytest.fixture(scope="module")
+def activations() -> Tensor:
+    return 4 * torch.randn((20, D_MODEL), generator=torch.Generator().manual_seed(1))
+
+
+def load(folder: Path, *, d_model: int = D_MODEL, write_site: str = WRITE) -> LoadedSae:
+    return load_sae(SaeConfig(source=str(folder)), d_model=d_model, write_site=write_site, blocks=3)
+
+
+def set_sparsity(folder: Path, **tensors: Tensor) -> None:
+    save_file(tensors, folder / "sparsity.safetensors")
+
+
+class TestLoading:
+    @pytest.mark.parametrize("architecture", ["standard", "jumprelu"])
+    def test_codes_and_reconstructions_are_those_that_were_saved(
+        self, architecture: str, activations: Tensor, tmp_path: Path
+    ) -> None:
+        saved = make_sae(architecture)
+        write_sae(tmp_path / "sae", saved)
+        loaded = load(tmp_path / "sae")
+        with torch.no_grad():
+            code = saved.encode(activations)
+            assert 1 < (code > 0).sum(dim=1).float().mean() < LATENTS / 2
+            torch.testing.assert_close(loaded.sae.encode(activations), code)
+            torch.testing.assert_close(loaded.sae.decode(code), saved.decode(code))
+        assert loaded.identity["architecture"] == architecture
+
+    def test_codes_by_hand(self, folder: Path, activations: Tensor) -> None:
+        sae = load(folder).sae
+        code = torch.relu((activations - sae.b_dec) @ sae.W_enc + sae.b_enc)
+        torch.testing.assert_close(sae.encode(activations), code)
+        torch.testing.assert_close(sae.decode(code), code @ sae.W_dec + sae.b_dec)
+
+    def test_half_precision_is_read_as_single(self, tmp_path: Path) -> None:
+        made = make_sae()
+        made.cfg.dtype = "float16"
+        write_sae(tmp_path / "sae", made.to(torch.float16))
+        sae = load(tmp_path / "sae").sae
+        assert {parameter.dtype for parameter in sae.parameters()} == {torch.float32}
+        assert not any(parameter.requires_grad for parameter in sae.parameters())
+        assert not sae.training
+
+    def test_the_identity_is_that_of_all_three_files(self, folder: Path, tiny_files: Path) -> None:
+        original = load(tiny_files / "sae").identity
+        assert original == load(folder).identity
+        assert (original["name"], original["hook_name"]) == ("sae", WRITE)
+        seen = {original["sha256"]}
+        set_sparsity(folder, sparsity=torch.full((LATENTS,), -2.0))
+        seen.add(load(folder).identity["sha256"])
+        config = json.loads((folder / "cfg.json").read_text())
+        (folder / "cfg.json").write_text(json.dumps(config, indent=1))
+        seen.add(load(folder).identity["sha256"])
+        made = make_sae()
+        made.b_dec.data[0] += 1
+        made.save_model(folder)
+        seen.add(load(folder).identity["sha256"])
+        assert len(seen) == 4
+
+    def test_post_of_a_block_is_pre_of_the_next(self, folder: Path) -> None:
+        assert load(folder, write_site="blocks.0.hook_resid_post").identity["hook_name"] == WRITE
+
+
+class TestFrequency:
+    def test_the_logarithm_is_undone(self, folder: Path) -> None:
+        frequency = load(folder).frequency
+        expected = torch.linspace(0.01, 0.5, LATENTS)
+        assert (frequency[::16] == 0).all()
+        fired = torch.arange(LATENTS) % 16 != 0
+        torch.testing.assert_close(frequency[fired], expected[fired])
+
+    def test_never_is_exactly_0_and_hardly_ever_is_not(self, folder: Path) -> None:
+        logarithm = torch.full((LATENTS,), -3.0)
+        # -10 as SAELens makes it, the neighbours that rounding may lead to, and one token of ten billion
+        logarithm[:4] = torch.tensor([torch.log10(torch.tensor(1e-10)), -10.000001, -9.999999, -9.699])
+        set_sparsity(folder, sparsity=logarithm)
+        frequency = load(folder).frequency
+        assert frequency[:3].tolist() == [0, 0, 0]
+        assert frequency[3] > 0
+        assert frequency[4] == pytest.approx(1e-3)
+
+    def test_a_frequency_that_is_no_number_stays_one(self, folder: Path) -> None:
+        logarithm = torch.full((LATENTS,), -3.0)
+        logarithm[5] = float("nan")
+        set_sparsity(folder, sparsity=logarithm)
+        assert load(folder).frequency[5].isnan()
+
+    def test_another_number_of_frequencies(self, folder: Path) -> None:
+        set_sparsity(folder, sparsity=torch.zeros(LATENTS - 1))
+        with pytest.raises(UsageError, match=f"{LATENTS - 1} firing frequencies for {LATENTS} latents"):
+            load(folder)
+
+    def test_a_file_without_frequencies(self, folder: Path) -> None:
+        set_sparsity(folder, density=torch.zeros(LATENTS))
+        with pytest.raises(UsageError, match=r"cannot be read .*sparsity"):
+            load(folder)
+
+
+class TestMistakes:
+    def test_no_such_sae(self) -> None:
+        with pytest.raises(UsageError, match="no sae 'nothing': neither a path nor one of those that ship"):
+            load_sae(SaeConfig(source="nothing"), d_model=D_MODEL, write_site=WRITE, blocks=3)
+
+    @pytest.mark.parametrize("name", ["cfg.json", "sae_weights.safetensors", "sparsity.safetensors"])
+    def test_a_missing_file(self, name: str, folder: Path) -> None:
+        (folder / name).unlink()
+        with pytest.raises(UsageError, match=f"sae lacks {name}: give a folder in SAELens' on-disk format"):
+            load(folder)
+
+    def test_an_empty_folder_lacks_all(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"lacks cfg.json, sae_weights.safetensors, sparsity.safetensors"):
+            load(tmp_path)
+
+    @pytest.mark.parametrize("name", ["cfg.json", "sae_weights.safetensors", "sparsity.safetensors"])
+    @pytest.mark.parametrize("content", [b"", b"{", b"nonsense " * 20])
+    def test_a_damaged_file(self, name: str, content: bytes, folder: Path) -> None:
+        (folder / name).write_bytes(content)
+        with pytest.raises(UsageError, match=r"sae cannot be read \(.+\): fetch or train it again") as raised:
+            load(folder)
+        assert "\n" not in str(raised.value)
+
+    def test_a_configuration_of_another_size(self, folder: Path) -> None:
+        config = json.loads((folder / "cfg.json").read_text())
+        (folder / "cfg.json").write_text(json.dumps(config | {"d_sae": 64}))
+        with pytest.raises(UsageError, match="cannot be read"):
+            load(folder)
+
+    def test_an_unknown_architecture(self, folder: Path) -> None:
+        config = json.loads((folder / "cfg.json").read_text())
+        (folder / "cfg.json").write_text(json.dumps(config | {"architecture": "nonsense"}))
+        with pytest.raises(UsageError, match=r"cannot be read .*nonsense"):
+            load(folder)
+
+    def test_another_width(self, folder: Path) -> None:
+        with pytest.raises(UsageError, match="reads 32 dimensions, the model has 768: use one made for it"):
+            load(folder, d_model=768)
+
+    @pytest.mark.parametrize("hook", ["blocks.2.hook_resid_pre", "blocks.1.hook_mlp_out", "blocks.9.hook_resid_pre"])
+    def test_another_hook(self, hook: str, tmp_path: Path) -> None:
+        write_sae(tmp_path / "sae", make_sae(hook=hook))
+        with pytest.raises(UsageError, match=f"belongs to {hook}, the write site is {WRITE}: use one made for it"):
+            load(tmp_path / "sae")
+
+    def test_no_hook(self, tmp_path: Path) -> None:
+        write_sae(tmp_path / "sae", make_sae(hook=None))
+        with pytest.raises(UsageError, match="belongs to None, the write site is"):
+            load(tmp_path / "sae")
+
+    def test_a_write_site_that_is_none_is_the_write_site_s_mistake(self, folder: Path) -> None:
+        with pytest.raises(UsageError, match=r"site 'blocks.1.hook_mlp_out' is not a residual stream"):
+            load(folder, write_site="blocks.1.hook_mlp_out")
+
+    @pytest.mark.parametrize("mode", ["layer_norm", "constant_norm_rescale", "expected_average_only_in"])
+    def test_an_sae_whose_decoder_depends_on_what_was_encoded_last(
+        self, mode: str, activations: Tensor, tmp_path: Path
+    ) -> None:
+        made: Any = make_sae(normalize_activations=mode)
+        if mode != "expected_average_only_in":
+            with torch.no_grad():
+                made.encode(activations)
+                code = torch.zeros(20, LATENTS)
+                assert not torch.equal(made.decode(code), made.b_dec.expand(20, -1)), "the mode is harmless after all"
+        write_sae(tmp_path / "sae", made)
+        with pytest.raises(UsageError, match=f"normalize_activations='{mode}'"):
+            load(tmp_path / "sae")

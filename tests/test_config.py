@@ -1,0 +1,186 @@
+"""Presets: what they hold, and how their mistakes are named."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tests.tiny import TYPES, write_preset
+
+from plateaulens import resources
+from plateaulens.config import AnalysisConfig, RunConfig, override, read_config
+from plateaulens.errors import UsageError
+
+PRESETS = sorted((resources.root() / "data" / "presets").glob("*.toml"))
+
+
+@pytest.fixture
+def preset(tmp_path: Path) -> Path:
+    return write_preset(tmp_path / "mine.toml", tmp_path)
+
+
+def mistake(tmp_path: Path, **changes: Any) -> str:
+    """What reading a preset with these changes says, after the name of the file."""
+    path = write_preset(tmp_path / "wrong.toml", tmp_path, **changes)
+    with pytest.raises(UsageError) as raised:
+        read_config(path)
+    message = str(raised.value)
+    assert "\n" not in message
+    assert message.startswith(f"preset {path}")
+    return message.removeprefix(f"preset {path}").removeprefix(": ")
+
+
+class TestReading:
+    def test_some_presets_ship(self) -> None:
+        assert "smollm2" in [path.stem for path in PRESETS]
+
+    @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+    def test_a_preset_that_ships(self, path: Path) -> None:
+        config = read_config(path)
+        assert config.name == path.stem
+        assert config.targets.types[0] == "real"
+        assert config.samples == max(config.experiment(name).samples for name in config.experiments)
+
+    def test_every_key_arrives(self, preset: Path) -> None:
+        config = read_config(preset)
+        assert (config.name, config.seed, config.samples) == ("mine", 7, 6)
+        assert config.targets.types == TYPES
+        assert config.sensitivity.step_length is None
+        assert (config.plateau.samples, config.plateau.steps, config.plateau.step_length) == (5, 7, 1.5)
+        assert config.engine.samples_per_chunk == 2
+        assert config.analysis == AnalysisConfig(resamples=20)
+
+    def test_a_preset_may_name_itself(self, tmp_path: Path) -> None:
+        assert read_config(write_preset(tmp_path / "file.toml", tmp_path, name="other")).name == "other"
+
+    def test_a_configuration_is_frozen_and_survives_json(self, preset: Path) -> None:
+        config = read_config(preset)
+        with pytest.raises(ValidationError, match="frozen"):
+            config.seed = 3
+        assert RunConfig.model_validate_json(config.model_dump_json()) == config
+
+    def test_the_most_samples_are_those_of_the_selected_experiments(self, tmp_path: Path) -> None:
+        path = write_preset(tmp_path / "some.toml", tmp_path, experiments=["plateau", "sensitivity_absolute"])
+        assert read_config(path).samples == 5
+
+
+class TestMistakes:
+    def test_an_unknown_key(self, tmp_path: Path) -> None:
+        assert mistake(tmp_path, smaples=3) == "smaples: Extra inputs are not permitted (got 3)"
+
+    def test_an_unknown_key_in_a_section(self, tmp_path: Path) -> None:
+        assert mistake(tmp_path, plateau__lenght=3).startswith("plateau.lenght: Extra inputs are not permitted")
+
+    def test_an_unknown_experiment(self, tmp_path: Path) -> None:
+        found = mistake(tmp_path, experiments=["plateau", "nonsense"])
+        assert found.startswith("experiments.1: Input should be 'sensitivity', 'sensitivity_absolute' or 'plateau'")
+
+    def test_an_unknown_metric(self, tmp_path: Path) -> None:
+        found = mistake(tmp_path, analysis__plateau_threshold__l3=1.0)
+        assert found.startswith("analysis.plateau_threshold.l3")
+
+    @pytest.mark.parametrize("samples", [0, -5])
+    @pytest.mark.parametrize("experiment", ["sensitivity", "sensitivity_absolute", "plateau"])
+    def test_no_samples(self, experiment: str, samples: int, tmp_path: Path) -> None:
+        found = mistake(tmp_path, **{f"{experiment}__samples": samples})
+        assert found == f"{experiment}.samples: Input should be greater than 0 (got {samples})"
+
+    @pytest.mark.parametrize("experiment", ["sensitivity_absolute", "plateau"])
+    def test_a_missing_step_length(self, experiment: str, tmp_path: Path) -> None:
+        found = mistake(tmp_path, **{f"{experiment}__step_length": None})
+        assert found == f"configuration: {experiment}.step_length is missing"
+
+    def test_a_step_length_where_there_is_none(self, tmp_path: Path) -> None:
+        assert "sensitivity.step_length: relative steps" in mistake(tmp_path, sensitivity__step_length=1.0)
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+    def test_a_number_that_is_not_finite(self, value: float, tmp_path: Path) -> None:
+        path = write_preset(tmp_path / "wrong.toml", tmp_path, plateau__step_length=None)
+        path.write_text(path.read_text() + f"plateau.step_length = {value}\n")
+        with pytest.raises(UsageError, match=r"plateau.step_length: Input should be (a finite number|greater than 0)"):
+            read_config(path)
+
+    @pytest.mark.parametrize("steps", [2, 0, -1, 10.5])
+    def test_too_few_steps(self, steps: float, tmp_path: Path) -> None:
+        assert mistake(tmp_path, sensitivity__steps=steps).startswith("sensitivity.steps: Input should be")
+
+    def test_types_without_real(self, tmp_path: Path) -> None:
+        assert mistake(tmp_path, targets__types=["random"]).startswith("targets: types must hold 'real'")
+
+    def test_a_type_twice(self, tmp_path: Path) -> None:
+        assert mistake(tmp_path, targets__types=["real", "bag", "real"]).startswith("targets: types names one type")
+
+    @pytest.mark.parametrize("experiments", [[], ["plateau", "plateau"]])
+    def test_no_experiment_or_one_twice(self, experiments: list[str], tmp_path: Path) -> None:
+        assert "at least one experiment, and none twice" in mistake(tmp_path, experiments=experiments)
+
+    def test_a_negative_seed(self, tmp_path: Path) -> None:
+        assert mistake(tmp_path, seed=-1) == "seed: Input should be greater than or equal to 0 (got -1)"
+        assert mistake(tmp_path, analysis__seed=-1).startswith("analysis.seed: Input should be greater than or equal")
+
+    @pytest.mark.parametrize("name", ["", "runs/mine", "..\\mine"])
+    def test_a_name_that_is_no_file_name(self, name: str, tmp_path: Path) -> None:
+        assert mistake(tmp_path, name=name).startswith("name: String should match")
+
+    def test_a_missing_section(self, tmp_path: Path) -> None:
+        assert mistake(tmp_path, model__source=None) == "model: Field required"
+
+    def test_several_mistakes_are_counted(self, tmp_path: Path) -> None:
+        found = mistake(tmp_path, seed="many", smaples=3, plateau__samples=0)
+        assert found.startswith("seed: Input should be a valid integer")
+        assert found.endswith(", and 2 more")
+
+    def test_no_toml(self, tmp_path: Path) -> None:
+        assert mistake(tmp_path, **{"a b": 3}).startswith(" is not valid TOML: ")
+
+    def test_bytes_that_are_no_text(self, tmp_path: Path) -> None:
+        path = tmp_path / "binary.toml"
+        path.write_bytes(b"\xff\xfe\x00")
+        with pytest.raises(UsageError, match=r"binary.toml is not valid TOML: 'utf-8' codec"):
+            read_config(path)
+
+    def test_an_empty_file(self, tmp_path: Path) -> None:
+        (tmp_path / "empty.toml").touch()
+        with pytest.raises(UsageError, match=r"empty.toml: model: Field required, and 6 more"):
+            read_config(tmp_path / "empty.toml")
+
+    def test_a_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=f"preset {tmp_path} cannot be read: Is a directory"):
+            read_config(tmp_path)
+
+    def test_no_file(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"none.toml cannot be read: No such file"):
+            read_config(tmp_path / "none.toml")
+
+
+class TestOverride:
+    def test_nothing_changes_nothing(self, preset: Path) -> None:
+        config = read_config(preset)
+        assert override(config, samples=None, seed=None, experiments=None) == config
+
+    def test_samples_are_those_of_every_experiment(self, preset: Path) -> None:
+        config = override(read_config(preset), samples=3, seed=None, experiments=None)
+        assert [config.experiment(name).samples for name in config.experiments] == [3, 3, 3]
+        assert config.plateau.steps == 7
+
+    def test_seed_0_is_a_seed(self, preset: Path) -> None:
+        assert override(read_config(preset), samples=None, seed=0, experiments=None).seed == 0
+
+    def test_experiments_are_taken_in_the_order_given(self, preset: Path) -> None:
+        config = override(read_config(preset), samples=None, seed=None, experiments=["plateau", "sensitivity"])
+        assert config.experiments == ("plateau", "sensitivity")
+
+    @pytest.mark.parametrize(
+        ("option", "message"),
+        [
+            ({"samples": 0}, r"samples: Input should be greater than 0 \(got 0\), and 2 more"),
+            ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
+            ({"experiments": ["nonsense"]}, "experiments.0: Input should be .* 'nonsense'"),
+            ({"experiments": [""]}, "experiments.0: Input should be"),
+            ({"experiments": ["plateau", "plateau"]}, "none twice"),
+        ],
+    )
+    def test_options_are_checked_like_presets(self, option: dict[str, Any], message: str, preset: Path) -> None:
+        nothing: dict[str, Any] = {"samples": None, "seed": None, "experiments": None}
+        with pytest.raises(UsageError, match=message):
+            override(read_config(preset), **(nothing | option))

@@ -1,0 +1,112 @@
+"""A whole recipe on the tiny model: everything that ships is made, fits together, and is not made twice."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny import READ, WRITE, write_preset
+
+from plateaulens.collect import open_laboratory
+from plateaulens.config import SaeConfig, read_config
+from plateaulens.subject.sae import load_sae
+from plateaulens.training.run import train_recipe
+
+RECIPE = f"""
+held_out = 16
+coverage = 1
+[model]
+source = "MODEL"
+[sites]
+write = "{WRITE}"
+read = "{READ}"
+[prompts]
+seed = 1
+sequences = 40
+length = 12
+dtype = "float32"
+[text]
+seed = 2
+sequences = 64
+dtype = "float32"
+[sae]
+architecture = "batchtopk"
+latents = 64
+k = 8
+samples = 6400
+batch_size = 128
+learning_rate = 3e-3
+[compared.plain]
+architecture = "standard"
+latents = 32
+samples = 1280
+batch_size = 128
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tiny_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recipe, followed: `data` has what ships, `cache` what was kept on the way."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.toml").write_text(RECIPE.replace("MODEL", str(tiny_files / "model")))
+    train_recipe(folder / "tiny.toml", folder / "data", folder / "cache")
+    return folder
+
+
+def test_what_ships(made: Path) -> None:
+    folder = made / "data" / "saes" / f"tiny-{WRITE}"
+    assert {path.name for path in folder.iterdir()} == {
+        "README.md",
+        "cfg.json",
+        "quality.json",
+        "sae_weights.safetensors",
+        "sparsity.safetensors",
+    }
+    with np.load(made / "data" / "prompts" / "tiny.npz") as file:
+        assert file["tokens"].shape == (40, 12)
+    card = (folder / "README.md").read_text()
+    for words in ("batchtopk, 64 latents, k 8", "standard", "plain", "variance unexplained"):
+        assert words in card
+    assert str(made) not in card
+
+
+def test_the_sae_belongs_to_the_model(made: Path) -> None:
+    folder = made / "data" / "saes" / f"tiny-{WRITE}"
+    loaded = load_sae(SaeConfig(source=str(folder)), d_model=32, write_site=WRITE, blocks=3)
+    quality = json.loads((folder / "quality.json").read_text())["quality"]
+    assert loaded.sae.cfg.d_sae == 64
+    assert 0 < quality["fraction_of_variance_unexplained"] < 1
+    assert 0 < quality["mean_l0"] < 32
+    assert 0 < loaded.frequency.max() <= 1
+
+
+def test_a_run_takes_what_was_made(made: Path, tiny_files: Path, tmp_path: Path) -> None:
+    preset = write_preset(
+        tmp_path / "tiny.toml",
+        tiny_files,
+        sae__source=str(made / "data" / "saes" / f"tiny-{WRITE}"),
+        prompts__source=str(made / "data" / "prompts" / "tiny.npz"),
+        targets__types=["real", "reconstruction"],
+    )
+    laboratory = open_laboratory(read_config(preset))
+    assert np.isfinite(laboratory.activations(slice(0, 2))["target"]).all()
+
+
+def test_nothing_is_made_twice(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("made again")
+
+    before = {path: path.read_bytes() for path in (made / "data").rglob("*") if path.is_file()}
+    monkeypatch.setattr("plateaulens.training.run.train", refuse)
+    monkeypatch.setattr("plateaulens.training.text.sample_sequences", refuse)
+    train_recipe(made / "tiny.toml", made / "data", made / "cache")
+    assert {path: path.read_bytes() for path in (made / "data").rglob("*") if path.is_file()} == before
+
+
+def test_without_coverage(made: Path, tmp_path: Path) -> None:
+    text = (made / "tiny.toml").read_text().replace("coverage = 1\n", "").partition("[compared")[0]
+    (tmp_path / "plain.toml").write_text(text.replace("samples = 6400", "samples = 256"))
+    train_recipe(tmp_path / "plain.toml", tmp_path / "data", tmp_path / "cache")
+    assert (tmp_path / "data" / "saes" / f"plain-{WRITE}" / "README.md").is_file()
+    assert torch.get_default_dtype() == torch.float32
