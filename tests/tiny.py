@@ -1,6 +1,7 @@
 """Everything that a run needs, small enough to be written and measured in a second: model, SAE, prompts, preset."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,11 @@ def write_preset(path: Path, files: Path, **changes: Any) -> Path:
         "analysis__resamples": 20,
         **changes,
     }
+    return write_toml(path, keys)
+
+
+def write_toml(path: Path, keys: Mapping[str, Any]) -> Path:
+    """A TOML file of these keys, `__` between section and key, without those that are None."""
     lines = [f"{key.replace('__', '.')} = {json.dumps(value)}\n" for key, value in keys.items() if value is not None]
     path.write_text("".join(lines))
     return path

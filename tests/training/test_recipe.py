@@ -1,10 +1,10 @@
 """Recipes: read, defaulted, and refused by name."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.tiny import write_toml
 
 from plateaulens import resources
 from plateaulens.errors import UsageError
@@ -28,9 +28,7 @@ def write(path: Path, **changes: Any) -> Path:
         "sae__samples": 10_000,
         **changes,
     }
-    lines = [f"{key.replace('__', '.')} = {json.dumps(value)}\n" for key, value in keys.items() if value is not None]
-    path.write_text("".join(lines))
-    return path
+    return write_toml(path, keys)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

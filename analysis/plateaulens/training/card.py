@@ -62,20 +62,18 @@ written by `plateaulens train`, which makes everything here again.
 
 Unexplained variance, active latents and norms are measured on held-out prompts ({_text(recipe.prompts)}), at the last
 of the first ten tokens; silent latents over {shipped["quality"]["held_out_tokens"]:,} held-out tokens; loss recovered
-is how far the loss of the eleventh token, with the reconstruction patched in at the tenth, leads from mean ablation to
-the unpatched model
-({shipped["quality"]["loss_mean_ablated"]:.3f} and {shipped["quality"]["loss_clean"]:.3f} nats;
+is how far the loss of the eleventh token, with the reconstruction patched in at the tenth, leads from mean ablation
+({shipped["quality"]["loss_mean_ablated"]:.3f} nats) to the unpatched model ({shipped["quality"]["loss_clean"]:.3f};
 reconstructed {shipped["quality"]["loss_reconstructed"]:.3f}). Norms and paths (distance from the base) are means over
 the type's targets, divided by those of real targets.
 
 {_verdicts(shipped["quality"])}
 
-## What it was compared with
+## All measures
 
 {_frontier(measured)}
 
-Rows differ in training length as well as in kind: a row's length is in its name's column `samples`. A latent that is
-silent still counts in `latents`.
+`samples` are the activations seen in training; a latent that is silent still counts in `latents`.
 """
     (folder / "README.md").write_text(text, encoding="utf-8")
 
