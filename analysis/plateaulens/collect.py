@@ -122,7 +122,9 @@ def open_laboratory(config: RunConfig) -> Laboratory:
     if config.sae is not None:
         sae = load_sae(config.sae, d_model=subject.d_model, write_site=config.sites.write, blocks=subject.blocks)
     pool = Pool(subject.last_activations(prompts.tokens).cpu(), np.arange(len(prompts.tokens)))
-    context = TargetContext(pool, config.targets, config.seed, None if sae is None else dictionary(sae))
+    context = TargetContext(
+        pool, config.targets, config.seed, None if sae is None else Dictionary.of(sae.sae, sae.frequency)
+    )
     order = generator(config.seed, 0, "base prompts").permutation(len(prompts.tokens))
     return Laboratory(
         config=config,
@@ -134,11 +136,6 @@ def open_laboratory(config: RunConfig) -> Laboratory:
         kinds=create(config.targets.types, has_sae=sae is not None),
         forward=choose_forward(subject),
     )
-
-
-def dictionary(sae: LoadedSae) -> Dictionary:
-    """The part of an SAE that the activation types work with."""
-    return Dictionary(sae.sae.encode, sae.sae.decode, sae.sae.W_dec.detach(), sae.frequency)
 
 
 def collect(config: RunConfig, out: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -15,6 +16,23 @@ from plateaulens.errors import UsageError
 RowMap = Callable[[Float[Tensor, "rows inputs"]], Float[Tensor, "rows outputs"]]
 
 _ROWS_PER_BATCH = 256
+
+
+class Autoencoder(Protocol):
+    """What a `Dictionary` takes of an SAE; SAELens' inference SAEs have it."""
+
+    @property
+    def W_dec(self) -> Tensor:  # noqa: N802  SAELens' name
+        """Decoder, shape (latents, d_model)."""
+        ...
+
+    def encode(self, x: Tensor, /) -> Tensor:
+        """Codes of activations."""
+        ...
+
+    def decode(self, feature_acts: Tensor, /) -> Tensor:
+        """Activations that codes stand for."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +61,11 @@ class Dictionary:
     decoder: Float[Tensor, "latents d_model"]
     frequency: Float[Tensor, " latents"]
     """Share of tokens that a latent is active on, on a linear scale; 0 marks a dead latent."""
+
+    @classmethod
+    def of(cls, sae: Autoencoder, frequency: Float[Tensor, " latents"]) -> Self:
+        """The dictionary of an SAE whose latents fire with these frequencies."""
+        return cls(sae.encode, sae.decode, sae.W_dec.detach(), frequency)
 
     def __post_init__(self) -> None:
         if self.frequency.shape != self.decoder.shape[:1]:

@@ -18,6 +18,7 @@ from sae_lens import (
     StandardTrainingSAEConfig,
 )
 from sae_lens.config import LoggingConfig, SAETrainerConfig
+from sae_lens.constants import SPARSITY_FILENAME
 from sae_lens.saes.sae import SAEMetadata, TrainingSAE
 from sae_lens.training.sae_trainer import SAETrainer
 from safetensors.torch import save_file
@@ -26,7 +27,6 @@ from torch import Tensor
 from plateaulens.errors import UsageError
 from plateaulens.training.recipe import SaeRecipe
 
-SPARSITY_FILE = "sparsity.safetensors"
 NORM_SAMPLES = 65_536
 """Activations whose mean and mean norm stand for all."""
 CALIBRATION_SAMPLES = 4096
@@ -187,4 +187,4 @@ def save(sae: SAE[Any], frequency: Float[Tensor, " latents"], folder: Path) -> N
     folder.mkdir(parents=True, exist_ok=True)
     sae.cfg.dtype = "float16"
     sae.to(torch.float16).save_model(folder)
-    save_file({"sparsity": torch.log10(frequency.float() + SMALLEST_FREQUENCY)}, folder / SPARSITY_FILE)
+    save_file({"sparsity": torch.log10(frequency.float() + SMALLEST_FREQUENCY)}, folder / SPARSITY_FILENAME)

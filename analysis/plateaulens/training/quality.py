@@ -102,7 +102,7 @@ def target_norms(
     The bases are the first `samples` of the pool.
     """
     context = TargetContext(
-        Pool(pool, np.arange(len(pool))), TargetConfig(types=("real",)), seed, as_dictionary(sae, frequency)
+        Pool(pool, np.arange(len(pool))), TargetConfig(types=("real",)), seed, Dictionary.of(sae, frequency)
     )
     first = range(min(samples, len(pool)))
     bases = context.bases(pool[:samples], first, first)
@@ -113,11 +113,6 @@ def target_norms(
         **{f"norm_{name}": norm[name] / norm["real"] for name in SYNTHETIC},
         **{f"path_{name}": path[name] / path["real"] for name in SYNTHETIC},
     }
-
-
-def as_dictionary(sae: SAE[Any], frequency: Float[Tensor, " latents"]) -> Dictionary:
-    """What the activation types need to know of an SAE."""
-    return Dictionary(encoder=sae.encode, reconstructor=sae.decode, decoder=sae.W_dec.detach(), frequency=frequency)
 
 
 def measure(
