@@ -8,8 +8,8 @@ import pytest
 import torch
 from tests.tiny import READ, WRITE, write_preset
 
-from plateaulens.collect import open_laboratory
 from plateaulens.config import SaeConfig, read_config
+from plateaulens.laboratory import open_laboratory
 from plateaulens.subject.sae import load_sae
 from plateaulens.training.run import train_recipe
 

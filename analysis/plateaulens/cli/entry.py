@@ -1,0 +1,51 @@
+"""Reads the arguments, runs one subcommand, and turns what the user can mend into one line."""
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from plateaulens.cli import analyze, collect, report, train, verify
+from plateaulens.errors import UsageError
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell reports it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. What the user can mend is one line on standard error."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except UsageError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("plateaulens: stopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        return _fail(_explain(error))
+
+
+def _fail(message: str) -> int:
+    print(f"plateaulens: error: {' '.join(message.splitlines())}", file=sys.stderr)
+    return 1
+
+
+def _explain(error: OSError) -> str:
+    place = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full{place}: make room and give the same command again, finished blocks are kept"
+    return f"{error.strerror or error}{place}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="plateaulens", description="Does this activation behave like a real one? Run, analyse and report it."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in (collect, analyze, report, train, verify):
+        command.add(commands)
+    return parser

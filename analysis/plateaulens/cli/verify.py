@@ -1,0 +1,29 @@
+"""`plateaulens verify`: whether a store is what was written."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plateaulens.errors import UsageError
+
+if TYPE_CHECKING:
+    from plateaulens.cli.options import Commands
+
+
+def add(commands: "Commands") -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser("verify", help="check every chunk of a stored run or summary")
+    parser.add_argument("run", type=Path)
+    parser.set_defaults(command=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from plateaulens.store.verify import verify  # noqa: PLC0415  zarr takes a second to import
+
+    problems = verify(options.run)
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise UsageError(f"{options.run}: {len(problems)} problem{'s' if len(problems) > 1 else ''} found")
+    print(f"{options.run}: every chunk is as it was written")
+    return 0
