@@ -315,3 +315,22 @@ def test_a_message_of_several_lines_is_put_on_one(preset: Path, monkeypatch: pyt
 
     monkeypatch.setattr("plateaulens.collect.collect", fail)
     assert fails("collect", "--preset", preset) == "first second"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["collect", "--samples", "many"],
+            "argument --samples: invalid int value: 'many': see `plateaulens collect --help`",
+        ),
+        (["colect"], "argument COMMAND: invalid choice: 'colect'"),
+        ([], "the following arguments are required: COMMAND: see `plateaulens --help`"),
+    ],
+    ids=["value", "command", "nothing"],
+)
+def test_arguments_that_cannot_be_read(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"plateaulens: error: {message}")

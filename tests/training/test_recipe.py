@@ -54,6 +54,15 @@ def test_defaults_and_comparisons(tmp_path: Path) -> None:
         ({"sae__latents": 0}, "sae.latents: Input should be greater than 0"),
         ({"sae__samples": 4095}, r"sae: samples \(4095\) are fewer than one batch_size \(4096\)"),
         ({"sae__centre": 1.5}, "sae.centre: Input should be less than or equal to 1"),
+        ({"text__length": 2}, "text.length: Input should be greater than or equal to 3"),
+        (
+            {
+                "compared__shipped__architecture": "standard",
+                "compared__shipped__latents": 8,
+                "compared__shipped__samples": 5000,
+            },
+            "compared.shipped: the name of the SAE that ships",
+        ),
         ({"text__seed": -1}, "text.seed: Input should be greater than or equal to 0"),
         ({"text__seed": None}, "text.seed: Field required"),
         ({"text__temperature": 0}, "text.temperature: Input should be greater than 0"),

@@ -1,6 +1,7 @@
 """A whole recipe on the tiny model: everything that ships is made, fits together, and is not made twice."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,39 @@ def test_without_coverage(made: Path, tmp_path: Path) -> None:
     train_recipe(tmp_path / "plain.toml", tmp_path / "data", tmp_path / "cache")
     assert (tmp_path / "data" / "saes" / f"plain-{WRITE}" / "README.md").is_file()
     assert torch.get_default_dtype() == torch.float32
+
+
+class TestCache:
+    """What is kept is found again by exactly the settings that it came of."""
+
+    def made_again(self, made: Path, tmp_path: Path, change: tuple[str, str]) -> list[str]:
+        """What a changed recipe makes again when it finds all that the recipe of `made` has left."""
+        shutil.copytree(made / "cache", tmp_path / "cache")
+        text = (made / "tiny.toml").read_text()
+        assert change[0] in text
+        (tmp_path / "tiny.toml").write_text(text.replace(*change))
+        before = {path.name for path in (tmp_path / "cache" / "tiny").iterdir()}
+        train_recipe(tmp_path / "tiny.toml", tmp_path / "data", tmp_path / "cache")
+        return sorted(
+            path.name.split("-")[0] for path in (tmp_path / "cache" / "tiny").iterdir() if path.name not in before
+        )
+
+    @pytest.mark.parametrize(
+        ("change", "again"),
+        [
+            (("seed = 2", "seed = 3"), ["plain", "shipped", "text"]),
+            (("coverage = 1", "coverage = 2"), ["plain", "shipped"]),
+            (("held_out = 16", "held_out = 20"), ["plain", "shipped"]),
+            ((f'write = "{WRITE}"', 'write = "blocks.2.hook_resid_pre"'), ["plain", "shipped"]),
+            (("latents = 32", "latents = 36"), ["plain"]),
+        ],
+        ids=["text", "coverage", "held_out", "site", "sae"],
+    )
+    def test_a_change_makes_again_what_depends_on_it(
+        self,
+        made: Path,
+        tmp_path: Path,
+        change: tuple[str, str],
+        again: list[str],
+    ) -> None:
+        assert self.made_again(made, tmp_path, change) == again

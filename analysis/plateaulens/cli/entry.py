@@ -5,12 +5,15 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from plateaulens.cli import analyze, collect, report, train, verify
 from plateaulens.errors import UsageError
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell reports it."""
+BAD_ARGUMENTS = 2
+"""Exit status for a command line that cannot be read, as other programs have it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,8 +44,15 @@ def _explain(error: OSError) -> str:
     return f"{error.strerror or error}{place}"
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line too; subcommands get the same."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_ARGUMENTS, f"plateaulens: error: {message}: see `{self.prog} --help`\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="plateaulens", description="Does this activation behave like a real one? Run, analyse and report it."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -138,6 +138,11 @@ def _start_at_data(
     sae.W_dec.copy_(directions * sae.W_dec.norm(dim=1, keepdim=True))
     sae.W_enc.copy_(directions.T)
     sae.b_dec.copy_(scale * centre)
+    match recipe.architecture:
+        case "standard":
+            sae.b_enc.fill_(-recipe.sparse_start)
+        case "jumprelu":
+            sae.threshold.fill_(recipe.sparse_start)
 
 
 def _untrained(recipe: SaeRecipe, d_model: int, metadata: dict[str, Any]) -> TrainingSAE[Any]:
@@ -165,7 +170,6 @@ def _untrained(recipe: SaeRecipe, d_model: int, metadata: dict[str, Any]) -> Tra
                     l0_coefficient=recipe.coefficient,
                     l0_warm_up_steps=warm_up,
                     jumprelu_bandwidth=2.0,
-                    jumprelu_init_threshold=0.1,
                     jumprelu_ste_to_input=True,
                     **common,
                 )

@@ -73,9 +73,17 @@ the type's targets, divided by those of real targets.
 
 {_frontier(measured)}
 
-`samples` are the activations seen in training; a latent that is silent still counts in `latents`.
+`samples` are the activations seen in training; a latent that is silent still counts in `latents`.{_others(recipe)}
 """
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _others(recipe: TrainRecipe) -> str:
+    """How the others were made, and what spoke for the one that ships."""
+    made = "".join(f"\n- {name}: {_sae(sae)}." for name, sae in recipe.compared.items())
+    return (f"\n\nThe others, on the same text:\n{made}" if made else "") + (
+        f"\n\n## Why this one\n\n{recipe.choice.strip()}" if recipe.choice else ""
+    )
 
 
 def _text(text: TextRecipe) -> str:
@@ -88,8 +96,9 @@ def _text(text: TextRecipe) -> str:
 def _sae(sae: SaeRecipe) -> str:
     sparsity = {
         "batchtopk": f"k {sae.k:g} in training and {sae.active or sae.k:g} on sampled text afterwards",
-        "jumprelu": f"quadratic loss to {sae.k:g} active latents with weight {sae.coefficient:g}",
-        "standard": f"L1 coefficient {sae.coefficient:g}",
+        "jumprelu": f"quadratic loss to {sae.k:g} active latents with weight {sae.coefficient:g}, "
+        f"thresholds from {sae.sparse_start:g} on",
+        "standard": f"L1 coefficient {sae.coefficient:g}, encoder bias from -{sae.sparse_start:g} on",
     }[sae.architecture]
     return (
         f"{sae.architecture}, {sae.latents:,} latents, {sparsity}, {sae.samples:,} samples in batches of "

@@ -1,6 +1,5 @@
 """How good a sparse autoencoder is, on text that it was not trained on."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from plateaulens.config import TargetConfig
+from plateaulens.scan.cores import one_per_core
+from plateaulens.scan.direct import choose_forward
 from plateaulens.subject.model import Subject
 from plateaulens.targets.base import Pool, TargetContext, draw
 from plateaulens.targets.dictionary import Dictionary
@@ -18,6 +19,7 @@ from plateaulens.targets.registry import create
 
 SYNTHETIC = ("reconstruction", "bag", "baseline", "structured", "single_latent")
 _BATCH = 1024
+_LOSS_BATCH = 32
 
 
 @torch.inference_mode()
@@ -67,31 +69,26 @@ def loss_recovered(
     Only the last position is replaced, at the write site, as in the experiments; `following` are the tokens to
     predict. `loss_recovered` = (mean - reconstructed) / (mean - clean).
     """
-    mean = subject.last_activations(prompts).mean(dim=0)
-    edits: dict[str, Callable[[Tensor], Tensor]] = {
-        "clean": torch.clone,
-        "reconstructed": sae.forward,
-        "mean_ablated": mean.expand_as,
+    forward = choose_forward(subject)
+    last = subject.last_activations(prompts)
+    points = torch.stack([last, sae(last), last.mean(dim=0).expand_as(last)], dim=1)[:, None]
+    batches = zip(*(part.split(_LOSS_BATCH) for part in (prompts, points, following)), strict=True)
+
+    @torch.inference_mode()
+    def losses(batch: tuple[Tensor, Tensor, Tensor]) -> Float[Tensor, "prompt edit"]:
+        tokens, edited, wanted = batch
+        logits = forward.unembed(forward.run(tokens, edited).final.flatten(0, 2))
+        each = cross_entropy(logits, wanted.repeat_interleave(edited.shape[2]), reduction="none")
+        return each.view(len(tokens), -1)
+
+    measured = torch.cat(list((one_per_core if forward.concurrent else map)(losses, batches)))
+    clean, reconstructed, ablated = measured.double().mean(dim=0).tolist()
+    return {
+        "loss_clean": clean,
+        "loss_reconstructed": reconstructed,
+        "loss_mean_ablated": ablated,
+        "loss_recovered": (ablated - reconstructed) / (ablated - clean),
     }
-    loss = {name: _loss(subject, prompts, following, edit) for name, edit in edits.items()}
-    recovered = (loss["mean_ablated"] - loss["reconstructed"]) / (loss["mean_ablated"] - loss["clean"])
-    return {**{f"loss_{name}": value for name, value in loss.items()}, "loss_recovered": recovered}
-
-
-def _loss(
-    subject: Subject,
-    prompts: Int[Tensor, "prompt position"],
-    following: Int[Tensor, " prompt"],
-    edit: Callable[[Tensor], Tensor],
-) -> float:
-    def hook(stream: Tensor, hook: object) -> Tensor:  # noqa: ARG001  TransformerLens passes it by name
-        return torch.cat([stream[:, :-1], edit(stream[:, -1:])], dim=1)
-
-    total = 0.0
-    for tokens, wanted in zip(torch.split(prompts, 128), torch.split(following, 128), strict=True):
-        logits = subject.bridge.run_with_hooks(tokens, fwd_hooks=[(subject.write.name, hook)])
-        total += float(cross_entropy(logits[:, -1], wanted, reduction="sum"))
-    return total / len(prompts)
 
 
 def target_norms(

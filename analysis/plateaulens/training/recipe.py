@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from plateaulens.config import FileStem, ModelConfig, SiteConfig, Strict, read_toml
+
+SHIPPED = "shipped"
 
 
 class TextRecipe(Strict):
@@ -13,7 +15,7 @@ class TextRecipe(Strict):
 
     seed: NonNegativeInt
     sequences: PositiveInt
-    length: PositiveInt = 16
+    length: Annotated[int, Field(ge=3)] = 16
     first_token: NonNegativeInt = 0
     top_k: PositiveInt = 200
     temperature: PositiveFloat = 1.0
@@ -35,6 +37,8 @@ class SaeRecipe(Strict):
     """`batchtopk`: active latents per activation of sampled text that the threshold is set to afterwards; None: `k`."""
     coefficient: PositiveFloat = 1.0
     """Weight of the sparsity loss (`standard`: L1, `jumprelu`: quadratic distance to `k`)."""
+    sparse_start: NonNegativeFloat = 0.0
+    """`standard`, `jumprelu`: what a latent must exceed to be active at first, on inputs of mean norm sqrt(d_model)."""
     learning_rate: PositiveFloat = 3e-4
     batch_size: PositiveInt = 4096
     auxiliary: PositiveFloat = 0.03125
@@ -65,8 +69,21 @@ class TrainRecipe(Strict):
     coverage: NonNegativeInt = 0
     """How often each token of the vocabulary is put into a sampled sequence, so that rare ones are trained on too."""
     sae: SaeRecipe
+    choice: str = ""
+    """Why the SAE that ships was chosen over the others, for the card."""
     compared: Annotated[dict[str, SaeRecipe], Field(default_factory=dict)]
     """Further SAEs, trained for the card only."""
+
+    @property
+    def saes(self) -> dict[str, SaeRecipe]:
+        """Every SAE by name, the one that ships first."""
+        return {SHIPPED: self.sae, **self.compared}
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        if SHIPPED in self.compared:
+            raise ValueError(f"compared.{SHIPPED}: the name of the SAE that ships, choose another")
+        return self
 
     @model_validator(mode="after")
     def _check_held_out(self) -> Self:

@@ -1,6 +1,12 @@
-"""`train`: prompts, text, autoencoders, their quality, and the card, in this order, each kept as soon as it is made."""
+"""`train`: prompts, text, autoencoders, their quality, and the card, in this order, each kept as soon as it is made.
 
+What is kept has a digest of everything that it depends on in its name, so that a changed recipe makes it again and the
+old recipe finds it again.
+"""
+
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from plateaulens.config import SaeConfig
+from plateaulens.config import SaeConfig, Strict
 from plateaulens.provenance import versions
 from plateaulens.subject.model import Subject, load_subject, load_weights
 from plateaulens.subject.prompts import save_prompts
@@ -43,20 +49,30 @@ def train_recipe(path: Path, out: Path, cache: Path) -> None:
     """Follow a recipe. Everything finished is kept in `cache` and not done again; results go to `out`."""
     recipe = read_recipe(path)
     work = cache / recipe.name
-    prompts = _text(recipe, recipe.prompts, work / "prompts.npy")
+    prompts = _text(recipe, recipe.prompts, work)
     save_prompts(out / "prompts" / f"{recipe.name}.npz", prompts.numpy())
-    text = _text(recipe, recipe.text, work / "text.npy")
+    text = _text(recipe, recipe.text, work)
     subject = load_subject(recipe.model, recipe.sites)
     corpus = _corpus(recipe, subject, text, prompts[:, : PROMPT_LENGTH + 1])
-    for name, sae_recipe in {"shipped": recipe.sae, **recipe.compared}.items():
-        _make(name, sae_recipe, subject, corpus, work / name)
+    places = {name: work / f"{name}-{_key(recipe, sae)}" for name, sae in recipe.saes.items()}
+    for name, sae in recipe.saes.items():
+        _make(name, sae, subject, corpus, places[name])
     folder = out / "saes" / f"{recipe.name}-{recipe.sites.write}"
-    _ship(recipe, work, folder)
+    _ship(recipe, list(places.values()), folder)
     print(f"finished: {folder}")
 
 
-def _text(recipe: TrainRecipe, text: TextRecipe, cache: Path) -> Int[Tensor, "sequence position"]:
-    return torch.from_numpy(sample_text(lambda: load_weights(recipe.model).model, text, cache)).long()
+def digest(*settings: Strict, **more: object) -> str:
+    """Twelve hexadecimal digits that stand for these settings; a later version's new options do not change them."""
+    content = json.dumps([*(part.model_dump(mode="json", exclude_defaults=True) for part in settings), more])
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def _text(recipe: TrainRecipe, text: TextRecipe, work: Path) -> Int[Tensor, "sequence position"]:
+    # without their number: a longer text continues a shorter one
+    key = digest(recipe.model, text.model_copy(update={"sequences": 1}))
+    sequences = sample_text(lambda: load_weights(recipe.model).model, text, work / f"text-{key}.npy")
+    return torch.from_numpy(sequences).long()
 
 
 def _corpus(
@@ -87,11 +103,17 @@ def _activations(
     return torch.cat([subject.activations(part)[places].half() for part, places in parts])
 
 
+def _key(recipe: TrainRecipe, sae: SaeRecipe) -> str:
+    parts = (recipe.model, recipe.sites, recipe.prompts, recipe.text, sae)
+    return digest(*parts, held_out=recipe.held_out, coverage=recipe.coverage)
+
+
 def _make(name: str, recipe: SaeRecipe, subject: Subject, corpus: Corpus, folder: Path) -> None:
-    """Train, save and measure one autoencoder, unless the same one is there already."""
+    """Train, save and measure one autoencoder, unless it is there already."""
     done = folder / QUALITY_FILE
-    if done.exists() and json.loads(done.read_text())["recipe"] == recipe.model_dump():
+    if done.exists():
         return
+    print(f"training {name}", flush=True)
     metadata = {"model_name": str(subject.bridge.cfg.model_name), "hook_name": subject.write.name}
     sae = train(recipe, corpus.activations, corpus.tokens, corpus.inserted, metadata)
     save(sae, firing_frequency(sae, corpus.activations), folder)
@@ -112,9 +134,10 @@ def _make(name: str, recipe: SaeRecipe, subject: Subject, corpus: Corpus, folder
     done.write_text(json.dumps({"name": name, "recipe": recipe.model_dump(), "quality": quality}, indent=2) + "\n")
 
 
-def _ship(recipe: TrainRecipe, work: Path, folder: Path) -> None:
+def _ship(recipe: TrainRecipe, made: Sequence[Path], folder: Path) -> None:
+    """Copy the first autoencoder to `folder`, with a card that sets all of them beside each other."""
     folder.mkdir(parents=True, exist_ok=True)
-    for file in (work / "shipped").iterdir():
+    for file in made[0].iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    measured = [json.loads((work / name / QUALITY_FILE).read_text()) for name in ("shipped", *recipe.compared)]
+    measured = [json.loads((place / QUALITY_FILE).read_text()) for place in made]
     write_card(folder, recipe, measured, versions())
