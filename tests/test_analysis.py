@@ -10,7 +10,7 @@ import zarr
 
 from plateaulens import analysis
 from plateaulens.analysis import analyze, summarize, summarize_experiment
-from plateaulens.compare.distributions import DIMS
+from plateaulens.compare.variables import VARIABLES
 from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError
 from plateaulens.store.reading import open_run, open_summary
@@ -64,7 +64,9 @@ def contents(path: Path) -> dict[str, str]:
 
 class TestSchema:
     def test_groups(self, summary: xr.DataTree) -> None:
-        assert set(summary.children) == {"prompts", "geometry", "sensitivity", "sensitivity_absolute", "plateau"}
+        experiments = {"sensitivity", "sensitivity_absolute", "plateau"}
+        questions = {"confounds", "distinguish", "constants"}
+        assert set(summary.children) == {"prompts", "geometry"} | experiments | questions
 
     def test_dimensions_of_an_experiment(self, summary: xr.DataTree) -> None:
         leading = ("convention", "statistic", "metric")
@@ -77,10 +79,12 @@ class TestSchema:
             "example_curve": ("example", "activation_type", "step", "metric"),
             "example_sample": ("example",),
             "path_length": ("activation_type", "sample"),
-            **{name: (*leading, *dims) for name, dims in DIMS.items()},
+            "verdict": (*leading, "activation_type"),
+            "nearness": (*leading, "activation_type", "other_type"),
+            **{name: (*leading, *described.dims) for name, described in VARIABLES.items()},
         }
         for name in ("sensitivity", "sensitivity_absolute", "plateau"):
-            assert {key: value.dims for key, value in summary[name].data_vars.items()} == expected
+            assert expected.items() <= {key: value.dims for key, value in summary[name].data_vars.items()}.items()
 
     def test_coordinates_are_carried_over(self, summary: xr.DataTree) -> None:
         sensitivity, plateau = summary["sensitivity"].to_dataset(), summary["plateau"].to_dataset()
@@ -161,6 +165,28 @@ class TestReproducibility:
         assert contents(run_path) == before
 
 
+class TestSharedTargets:
+    """`resample_targets`: base prompts that share a real target come up together."""
+
+    LINKED = SETTINGS.model_copy(update={"resample_targets": True})
+
+    def test_intervals_change_and_points_stay(self, run_path: Path) -> None:
+        run = open_run(run_path)["plateau"].to_dataset()
+        rows = np.arange(20)[np.newaxis] % 19  # samples 0 and 19 have the same target
+        alone, together = (summarize_experiment(run, "plateau", self.LINKED, source) for source in (None, rows))
+        xr.testing.assert_equal(alone["mean"], together["mean"])
+        assert not alone["ks_interval"].equals(together["ks_interval"])
+        assert not alone["ks_p"].equals(together["ks_p"])
+
+    def test_it_is_off_unless_asked_for(self, run_path: Path, summary: xr.DataTree) -> None:
+        with open_run(run_path) as run:
+            tree = run.load()
+            tree["activations"].to_dataset()["source_row"].values[0] = 7  # one target for all of them
+            assert summarize(tree, SETTINGS)["plateau"].to_dataset().identical(summary["plateau"].to_dataset())
+            with pytest.raises(UsageError, match="shared targets link 20 of 20 base prompts"):
+                summarize(tree, self.LINKED)
+
+
 class TestIncompleteRuns:
     def test_what_is_not_there_is_left_out(self, partial_path: Path, tmp_path: Path) -> None:
         found = analyze(partial_path, tmp_path / "summary.zarr", SETTINGS)["sensitivity"].to_dataset()
@@ -185,7 +211,8 @@ class TestIncompleteRuns:
         )
         generate_run(tmp_path / "run.zarr", RunSpec(experiments, 20, 10, 16, 8))
         found = analyze(tmp_path / "run.zarr", tmp_path / "summary.zarr", SETTINGS)
-        assert set(found.children) == {"prompts", "geometry", "sensitivity", "plateau"}
+        questions = {"confounds", "distinguish", "constants"}
+        assert set(found.children) == {"prompts", "geometry", "sensitivity", "plateau"} | questions
         assert found["sensitivity"].sizes["sample"] == found["geometry"].sizes["sample"] == 20
         assert (found["plateau"].sizes["sample"], found["plateau"].sizes["step"]) == (9, 41)
 

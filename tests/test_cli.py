@@ -106,7 +106,7 @@ class TestOptions:
 
     @pytest.mark.parametrize("experiments", ["nonsense", "plateau,nonsense", "", "plateau,,sensitivity", "Plateau"])
     def test_unknown_experiments(self, experiments: str, refused: Run) -> None:
-        assert "Input should be 'sensitivity', 'sensitivity_absolute' or 'plateau'" in refused(
+        assert "Input should be 'sensitivity', 'sensitivity_absolute', 'plateau' or " in refused(
             "--experiments", experiments
         )
 
@@ -146,7 +146,7 @@ class TestSubject:
         assert message == "site 'blocks.30.hook_resid_pre': the model has 3 blocks, numbered 0 to 2"
 
     def test_a_model_that_is_not_there(self, refused: Run) -> None:
-        assert refused(model__source="no/such-model").startswith("model 'no/such-model' could not be loaded")
+        assert refused(model__source="no/such-model").startswith("model 'no/such-model' was not found")
 
     def test_an_sae_of_another_width(self, refused: Run, tmp_path: Path) -> None:
         write_sae(tmp_path / "wide", make_sae(d_in=48))
@@ -160,7 +160,7 @@ class TestSubject:
 
     def test_prompts_of_a_larger_vocabulary(self, refused: Run, tmp_path: Path) -> None:
         np.savez(tmp_path / "prompts.npz", tokens=np.full((9, 8), 101))
-        assert "has token id 101, the model knows 0 to 100" in refused(prompts__source=str(tmp_path / "prompts.npz"))
+        assert "have token id 101, the model knows 0 to 100" in refused(prompts__source=str(tmp_path / "prompts.npz"))
 
 
 class TestPaths:

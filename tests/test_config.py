@@ -73,7 +73,7 @@ class TestMistakes:
 
     def test_an_unknown_experiment(self, tmp_path: Path) -> None:
         found = mistake(tmp_path, experiments=["plateau", "nonsense"])
-        assert found.startswith("experiments.1: Input should be 'sensitivity', 'sensitivity_absolute' or 'plateau'")
+        assert found.startswith("experiments.1: Input should be 'sensitivity', 'sensitivity_absolute', 'plateau' or ")
 
     def test_an_unknown_metric(self, tmp_path: Path) -> None:
         found = mistake(tmp_path, analysis__plateau_threshold__l3=1.0)
@@ -109,6 +109,28 @@ class TestMistakes:
 
     def test_a_type_twice(self, tmp_path: Path) -> None:
         assert mistake(tmp_path, targets__types=["real", "bag", "real"]).startswith("targets: types names one type")
+
+    def test_a_variant_of_a_type_s_name(self, tmp_path: Path) -> None:
+        found = mistake(tmp_path, targets__variants__bag__type="structured")
+        assert found.startswith("targets: variants.bag has the name of one of the types")
+
+    def test_an_unknown_constant_of_a_variant(self, tmp_path: Path) -> None:
+        changes = {"targets__variants__low__type": "structured", "targets__variants__low__anchor_cosin": 0.1}
+        assert mistake(tmp_path, **changes).startswith("targets.variants.low.anchor_cosin: Extra inputs are not")
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({}, "sensitivity_reconstructed is selected, and its section is missing"),
+            ({"sensitivity_reconstructed__samples": 3, "sae__source": None}, "add an [sae] section"),
+            (
+                {"sensitivity_reconstructed__samples": 3, "sensitivity_reconstructed__step_length": 1.0},
+                "relative steps have no length",
+            ),
+        ],
+    )
+    def test_a_walk_from_the_reconstruction(self, changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+        assert message in mistake(tmp_path, experiments=["sensitivity_reconstructed"], **changes)
 
     @pytest.mark.parametrize("experiments", [[], ["plateau", "plateau"]])
     def test_no_experiment_or_one_twice(self, experiments: list[str], tmp_path: Path) -> None:
@@ -184,3 +206,36 @@ class TestOverride:
         nothing: dict[str, Any] = {"samples": None, "seed": None, "experiments": None}
         with pytest.raises(UsageError, match=message):
             override(read_config(preset), **(nothing | option))
+
+
+class TestSources:
+    @pytest.mark.parametrize(
+        ("given", "source", "revision"),
+        [
+            ("openai-community/gpt2", "openai-community/gpt2", None),
+            ("openai-community/gpt2@607a30d", "openai-community/gpt2", "607a30d"),
+            ("release:an.id@v2", "release:an.id", "v2"),
+        ],
+    )
+    @pytest.mark.parametrize("section", ["model", "sae", "prompts"])
+    def test_the_command_lines_take_the_presets_place(
+        self, section: str, given: str, source: str, revision: str | None, preset: Path
+    ) -> None:
+        config = read_config(preset)
+        changed = override(config, sources={"model": None, section: given})
+        settings = getattr(changed, section)
+        assert (settings.source, settings.revision) == (source, revision)
+        rest = {"source": source, "revision": revision}
+        assert changed.model_dump() == config.model_dump() | {section: getattr(config, section).model_dump() | rest}
+
+    def test_a_path_may_hold_an_at_sign(self, preset: Path, tmp_path: Path) -> None:
+        (tmp_path / "me@home").mkdir()
+        config = override(read_config(preset), sources={"model": str(tmp_path / "me@home")})
+        assert (config.model.source, config.model.revision) == (str(tmp_path / "me@home"), None)
+
+    def test_an_sae_for_a_preset_without_one(self, tmp_path: Path) -> None:
+        config = read_config(write_preset(tmp_path / "bare.toml", tmp_path, sae__source=None, targets__types=["real"]))
+        assert config.sae is None
+        changed = override(config, sources={"sae": "an/sae:one"})
+        assert changed.sae is not None
+        assert changed.sae.source == "an/sae:one"

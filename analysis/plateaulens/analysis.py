@@ -1,16 +1,15 @@
 """From a run to its summary: every number that a figure or a sentence of the report stands on."""
 
 import json
-import os
 import platform
-import shutil
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
+from plateaulens.compare.clusters import shared_targets
 from plateaulens.compare.curves import curve_dataset
 from plateaulens.compare.dataset import REFERENCE, compare_dataset
 from plateaulens.compare.geometry import geometry_dataset
@@ -18,38 +17,40 @@ from plateaulens.compare.labels import label
 from plateaulens.compare.resampling import Resampling
 from plateaulens.config import EXPERIMENT_NAMES, AnalysisConfig
 from plateaulens.errors import UsageError
+from plateaulens.robustness import experiment_survival, robustness_groups
 from plateaulens.steps.dataset import step_dataset
-from plateaulens.store.location import local
+from plateaulens.store.location import Location, locate
 from plateaulens.store.reading import check_kind, open_run
 from plateaulens.store.schema import SCHEMA_VERSION, SUMMARY_KIND
 from plateaulens.store.template import COMPRESSORS
 
 SAMPLES_PER_CHUNK = 4096
-PACKAGES = ("plateaulens", "numpy", "xarray", "zarr")
+PACKAGES = ("plateaulens", "numpy", "scipy", "statsmodels", "xarray", "zarr")
 """The distributions whose versions a summary records: those that its numbers go through."""
 
 
-def analyze(run_path: str | Path, out_path: str | Path, settings: AnalysisConfig | None = None) -> xr.DataTree:
+def analyze(run_path: Location, out_path: Location, settings: AnalysisConfig | None = None) -> xr.DataTree:
     """Compute the summary of the run at `run_path`, write it to `out_path` and return it.
 
     `settings` are the run's own (the `analysis` section of its configuration) unless given. The run is only read; it
     may be incomplete, and what is not there yet is left out of every count. The summary is a function of the run, the
-    settings and the installed versions: random numbers come from `settings.seed` and the experiment's name alone. It is
-    written beside `out_path` and moved there when complete, so a summary that is already there is replaced at once or
-    stays.
+    settings and the installed versions: random numbers come from `settings.seed` and the experiment's name alone. On a
+    local path it is written beside `out_path` and moved there when complete, so a summary that is already there is
+    replaced at once or stays; at a URL the old one goes first, and the new one counts as a store when complete.
 
     Raises `UsageError` when there is no run at `run_path`, an experiment lacks the type `real`, a metric has no minimum
     slope, or `out_path` lies inside a run or holds something other than a summary.
     """
-    place = local(out_path)
-    if local(run_path).resolve() in place.resolve().parents:
+    place = locate(out_path)
+    if place.lies_in(locate(run_path)):
         raise UsageError(f"{place} lies inside the run, which is only read: choose another place for the summary")
     if place.exists():
         check_kind(place, SUMMARY_KIND)
     with open_run(run_path) as run:
         settings = settings or AnalysisConfig.model_validate(json.loads(run.attrs["config"])["analysis"])
         summary = summarize(run, settings)
-    _replace(place, summary)
+    with place.replace() as store:
+        summary.to_zarr(store, mode="w-", consolidated=False, zarr_format=3, encoding=encoding(summary))
     return summary
 
 
@@ -57,26 +58,43 @@ def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:
     """The summary of an open run, in memory."""
     groups: dict[str, xr.Dataset] = {"prompts": run["prompts"].to_dataset().load()}
     activations = run["activations"].to_dataset()
-    resampling = _resampling(activations, "geometry", settings)
+    linked = _linked(activations, settings)
+    resampling = _resampling(_rng("geometry", settings), activations, linked, settings)
     groups["geometry"] = geometry_dataset(activations, resampling, settings.confidence)
     for name in EXPERIMENT_NAMES:
         if name in run.children:
-            groups[name] = summarize_experiment(run[name].to_dataset(), name, settings)
+            groups[name] = summarize_experiment(run[name].to_dataset(), name, settings, linked)
+    targets = json.loads(run.attrs["config"])["targets"]
+
+    def own(name: str) -> Resampling:
+        return _resampling(_rng(name, settings), run[name].to_dataset(), linked, settings)
+
+    groups |= robustness_groups(run, groups, targets, settings, own)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = _attributes(run, settings)
     return tree
 
 
-def summarize_experiment(experiment: xr.Dataset, name: str, settings: AnalysisConfig) -> xr.Dataset:
-    """The summary of one experiment's group. Raises `UsageError` when it lacks the type `real`."""
+def summarize_experiment(
+    experiment: xr.Dataset, name: str, settings: AnalysisConfig, source_row: NDArray[np.integer] | None = None
+) -> xr.Dataset:
+    """The summary of one experiment's group. Raises `UsageError` when it lacks the type `real`.
+
+    `source_row` (type, sample) are the prompts that real targets come from; with them, base prompts that share one are
+    resampled together.
+    """
     if REFERENCE not in experiment["activation_type"].to_numpy():
         raise UsageError(f"experiment {name} has no activation type {REFERENCE!r}: there is nothing to compare with")
-    resampling = _resampling(experiment, name, settings)
+    rng = _rng(name, settings)
+    resampling = _resampling(rng, experiment, source_row, settings)
     steps = step_dataset(experiment, settings)
     return xr.merge(
         [
             steps,
-            compare_dataset(steps, resampling, settings.confidence),
+            compare_dataset(steps, resampling, settings, rng, last_step=experiment["step"].size - 1),
+            experiment_survival(
+                steps, experiment["step"].size - 1, resampling, _rng(f"{name} survival", settings), settings
+            ),
             curve_dataset(experiment, resampling, settings.confidence),
             _carried_over(experiment, settings.examples),
         ],
@@ -86,10 +104,24 @@ def summarize_experiment(experiment: xr.Dataset, name: str, settings: AnalysisCo
     )
 
 
-def _resampling(group: xr.Dataset, name: str, settings: AnalysisConfig) -> Resampling:
-    """The group's resamples. They depend on the seed and its name: not on which other groups the run has."""
-    rng = np.random.default_rng([settings.seed, *name.encode()])
-    return Resampling.draw(rng, samples=group["sample"].size, resamples=settings.resamples)
+def _rng(name: str, settings: AnalysisConfig) -> np.random.Generator:
+    """The group's random numbers. They depend on the seed and its name: not on which other groups the run has."""
+    return np.random.default_rng([settings.seed, *name.encode()])
+
+
+def _linked(activations: xr.Dataset, settings: AnalysisConfig) -> NDArray[np.integer] | None:
+    """Where real targets come from (type, sample), when base prompts that share one are to be resampled together."""
+    if not settings.resample_targets:
+        return None
+    return activations["source_row"].transpose("activation_type", "sample").to_numpy()
+
+
+def _resampling(
+    rng: np.random.Generator, group: xr.Dataset, source_row: NDArray[np.integer] | None, settings: AnalysisConfig
+) -> Resampling:
+    samples = group["sample"].size
+    clusters = None if source_row is None else shared_targets(source_row[:, :samples])
+    return Resampling.draw(rng, samples=samples, resamples=settings.resamples, clusters=clusters)
 
 
 def _carried_over(experiment: xr.Dataset, examples: int) -> xr.Dataset:
@@ -134,31 +166,14 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _replace(place: Path, summary: xr.DataTree) -> None:
-    """Write the summary beside its place, then exchange it for what is there."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    building, old = (place.with_name(f".{place.name}.{os.getpid()}.{role}") for role in ("new", "old"))
-    try:
-        summary.to_zarr(building, mode="w-", consolidated=False, zarr_format=3, encoding=_encoding(summary))
-        if place.exists():
-            # A directory cannot be renamed onto another: the old one steps aside for a moment.
-            place.rename(old)
-        building.rename(place)
-    finally:
-        if old.exists() and not place.exists():
-            old.rename(place)
-        shutil.rmtree(building, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _encoding(summary: xr.DataTree) -> dict[str, dict[str, dict[str, Any]]]:
+def encoding(summary: xr.DataTree) -> dict[str, dict[str, dict[str, Any]]]:
     """Checksums as a run has them, and chunks along `sample`, whatever the run's own chunks were."""
-    encoding: dict[str, dict[str, dict[str, Any]]] = {}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for node in summary.subtree:
-        encoding[node.path] = {}
+        found[node.path] = {}
         for name, variable in node.variables.items():
             variable.encoding = {}
             sizes = variable.sizes.items()
             chunks = tuple(min(size, SAMPLES_PER_CHUNK) if dim == "sample" else size for dim, size in sizes)
-            encoding[node.path][str(name)] = {"compressors": COMPRESSORS, "chunks": chunks}
-    return encoding
+            found[node.path][str(name)] = {"compressors": COMPRESSORS, "chunks": chunks}
+    return found

@@ -5,6 +5,7 @@ default.
 """
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -21,8 +22,10 @@ from pydantic import (
 
 from plateaulens.errors import UsageError
 
-ExperimentName = Literal["sensitivity", "sensitivity_absolute", "plateau"]
-EXPERIMENT_NAMES: tuple[ExperimentName, ...] = ("sensitivity", "sensitivity_absolute", "plateau")
+ExperimentName = Literal["sensitivity", "sensitivity_absolute", "plateau", "sensitivity_reconstructed"]
+STANDARD_EXPERIMENTS: tuple[ExperimentName, ...] = ("sensitivity", "sensitivity_absolute", "plateau")
+"""The experiments of a preset that names none."""
+EXPERIMENT_NAMES: tuple[ExperimentName, ...] = (*STANDARD_EXPERIMENTS, "sensitivity_reconstructed")
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Metric = Annotated[str, Field(pattern="^(l2|kl|js)$")]
@@ -62,16 +65,48 @@ class SaeConfig(Strict):
     """Which sparse autoencoder makes the synthetic activations."""
 
     source: str
-    """A folder in SAELens' on-disk format: a path, or the name of one that ships in data/saes."""
+    """A folder in SAELens' on-disk format (a path, or the name of one that ships in data/saes), or `release:id`: an SAE
+    of a release that SAELens knows, or of a hub repository with folders in that format."""
+    revision: str | None = None
+    """Hub revision of a release; None is the hub's default branch."""
+    frequency: Literal["shipped", "measured"] = "shipped"
+    """Each latent's firing frequency: as it comes with the SAE, or measured on the run's own prompts."""
 
 
 class PromptConfig(Strict):
     """Which token sequences are the base prompts. Only the last position of each is ever perturbed."""
 
     source: str
-    """A `.npz` of token ids: a path, or the name of one that ships in data/prompts."""
+    """Token ids: an `.npz` (a path, or the name of one that ships in data/prompts), or a pretokenized data set: a
+    parquet file, a directory with some, or a hub id."""
+    revision: str | None = None
+    """Hub revision of a data set; None is the hub's default branch."""
+    sequences: PositiveInt | None = None
+    """Sequences to take from the beginning; None takes all of an `.npz`, and the first 8,192 of a data set."""
     length: PositiveInt = 10
-    """Tokens per prompt; longer sequences are cut after this many."""
+    """Tokens per prompt; longer sequences are cut after this many, shorter ones of a data set left out."""
+
+
+class VariantConfig(Strict):
+    """An activation type once more: under a name of its own, with its own draws, and with what is given here changed.
+
+    Without a change it is the same recipe drawn again.
+    """
+
+    type: str
+    """The activation type whose recipe is followed."""
+    anchor_cosine: float | None = None
+    anchor_pool: PositiveInt | None = None
+    baseline_pool: PositiveInt | None = None
+    dictionary: Literal["trained", "random", "shuffled"] = "trained"
+    """Which decoder directions the recipe sees: the SAE's, random ones, or the SAE's dealt out to other latents."""
+    add_error: bool = False
+    """Whether the base's SAE error, A - SAE(A), is added to the target."""
+
+    @property
+    def constants(self) -> dict[str, float]:
+        """The constants that differ from those of `[targets]`, by name."""
+        return self.model_dump(include={"anchor_cosine", "anchor_pool", "baseline_pool"}, exclude_none=True)
 
 
 class TargetConfig(Strict):
@@ -79,6 +114,10 @@ class TargetConfig(Strict):
 
     types: tuple[str, ...]
     """Names in the order of the `activation_type` coordinate; must hold `real`."""
+    variants: dict[FileStem, VariantConfig] = {}
+    """Further types, by name, which follow those of `types` in the `activation_type` coordinate."""
+    modules: tuple[str, ...] = ()
+    """Python files (`my_types.py`) or importable modules that register activation types of one's own."""
     anchor_cosine: float = 0.42
     """`structured`: cosine to the top latent that the replacement top latent should have."""
     anchor_pool: PositiveInt = 100
@@ -92,7 +131,14 @@ class TargetConfig(Strict):
             raise ValueError("types must hold 'real', the type that every other one is compared with")
         if len(set(self.types)) != len(self.types):
             raise ValueError("types names one type twice")
+        if both := [name for name in self.variants if name in self.types]:
+            raise ValueError(f"variants.{both[0]} has the name of one of the types; choose another")
         return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The values of the `activation_type` coordinate."""
+        return (*self.types, *self.variants)
 
 
 class ExperimentConfig(Strict):
@@ -109,8 +155,12 @@ class ExperimentConfig(Strict):
 class EngineConfig(Strict):
     """How the work is cut. Sizes change rounding errors at most, but they are part of a run's identity all the same."""
 
-    prompts_per_batch: PositiveInt = 1
-    """Base prompts that go through the model at once (on a CPU: on each core), each with its paths to all targets."""
+    prompts_per_batch: PositiveInt | Literal["auto"] = 1
+    """Base prompts that go through the model at once (on a CPU: on each core), each with its paths to all targets.
+    `auto` is as many as fit into what is free of a GPU's memory, and 1 on a CPU."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """What the linear layers of the blocks multiply in; residual stream, unembedding and metrics are float32 always.
+    `bf16` is faster and moves the results: docs/performance.md says by how much."""
     samples_per_chunk: PositiveInt = 96
     """Base prompts per stored chunk: what one writer owns, and the most that a killed run has to do again."""
 
@@ -121,6 +171,14 @@ class AnalysisConfig(Strict):
     resamples: PositiveInt = 2000
     confidence: Fraction = 0.95
     seed: NonNegativeInt = 0
+    resample_targets: bool = False
+    """Whether base prompts that share a real target are resampled together, rather than each for itself."""
+    equivalence_margin: Fraction = 0.15
+    """The KS distance below which a type counts as indistinguishable from real: nearer than any synthetic type of the
+    authors' came in relative steps (0.17 to 0.29), farther than their reconstructions of real activations (0.11)."""
+    equivalence_steps: PositiveFloat = 3.0
+    """The mean difference, in steps, below which a type counts as simultaneous with real: less than the 4 steps by
+    which the authors' structured type comes later in relative steps."""
     minimum_slope: dict[Metric, float] = {"l2": 0.02, "kl": 0.02, "js": 0.0002}
     """Per metric, the rise per step below which a curve counts as never having blown up."""
     nonlinearity_tolerance: Fraction = 0.2
@@ -131,12 +189,37 @@ class AnalysisConfig(Strict):
     """Prompts whose single curves the report draws."""
 
 
+class SweepConfig(Strict):
+    """What a sweep varies: it is one run for every combination, the preset's own value standing where nothing is named.
+
+    An SAE belongs to one write site: where both are named they are pairs, in order, and of equal number.
+    """
+
+    model: tuple[str, ...] = ()
+    """Sources of models."""
+    sae: tuple[str, ...] = ()
+    """Sources of SAEs."""
+    write: tuple[str, ...] = ()
+    """Write sites."""
+    read: tuple[str, ...] = ()
+    """Read sites; one that is not behind a write site is left out for that one."""
+    seed: tuple[NonNegativeInt, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_axes(self) -> Self:
+        if not any(values for _, values in self):
+            raise ValueError("names nothing to vary: give write, read, sae, model or seed a list")
+        if self.sae and self.write and len(self.sae) != len(self.write):
+            raise ValueError(f"sae and write are pairs, but there are {len(self.sae)} and {len(self.write)} of them")
+        return self
+
+
 class RunConfig(Strict):
     """One run: subject, targets and experiments."""
 
     name: FileStem
     seed: NonNegativeInt = 0
-    experiments: tuple[ExperimentName, ...] = EXPERIMENT_NAMES
+    experiments: tuple[ExperimentName, ...] = STANDARD_EXPERIMENTS
     model: ModelConfig
     sites: SiteConfig
     sae: SaeConfig | None = None
@@ -145,15 +228,25 @@ class RunConfig(Strict):
     sensitivity: ExperimentConfig
     sensitivity_absolute: ExperimentConfig
     plateau: ExperimentConfig
+    sensitivity_reconstructed: ExperimentConfig | None = None
+    """Relative steps from SAE(A), the base as the SAE sees it; needs an SAE."""
     engine: EngineConfig = EngineConfig()
     analysis: AnalysisConfig = AnalysisConfig()
+    sweep: SweepConfig | None = None
+    """With it, a preset stands for many runs."""
 
     @model_validator(mode="after")
     def _check_experiments(self) -> Self:
         if not self.experiments or len(set(self.experiments)) != len(self.experiments):
             raise ValueError("experiments must name at least one experiment, and none twice")
-        if self.sensitivity.step_length is not None:
-            raise ValueError("sensitivity.step_length: relative steps have no length; use sensitivity_absolute")
+        if "sensitivity_reconstructed" in self.experiments:
+            if self.sensitivity_reconstructed is None:
+                raise ValueError("sensitivity_reconstructed is selected, and its section is missing")
+            if self.sae is None:
+                raise ValueError("sensitivity_reconstructed starts at the SAE's reconstruction; add an [sae] section")
+        for name in ("sensitivity", "sensitivity_reconstructed"):
+            if getattr(self, name) is not None and self.experiment(name).step_length is not None:
+                raise ValueError(f"{name}.step_length: relative steps have no length; use sensitivity_absolute")
         for name in ("sensitivity_absolute", "plateau"):
             if self.experiment(name).step_length is None:
                 raise ValueError(f"{name}.step_length is missing")
@@ -169,6 +262,18 @@ class RunConfig(Strict):
     def samples(self) -> int:
         """The most base prompts that any selected experiment asks for."""
         return max(self.experiment(name).samples for name in self.experiments)
+
+
+def _reference(source: str) -> dict[str, str | None]:
+    """The keys that a source on the command line stands for.
+
+    >>> _reference("openai-community/gpt2@main")
+    {'source': 'openai-community/gpt2', 'revision': 'main'}
+    """
+    name, at, revision = source.rpartition("@")
+    if not at or Path(source).exists():
+        return {"source": source, "revision": None}
+    return {"source": name, "revision": revision}
 
 
 def explain(error: ValidationError) -> str:
@@ -200,16 +305,30 @@ def read_toml(what: str, path: Path, model: type[ModelT]) -> ModelT:
         raise UsageError(f"{what} {path}: {explain(error)}") from None
 
 
-def override(config: RunConfig, *, samples: int | None, seed: int | None, experiments: list[str] | None) -> RunConfig:
-    """The configuration with the command line's options in place of the preset's, checked again."""
+def override(
+    config: RunConfig,
+    *,
+    samples: int | None = None,
+    seed: int | None = None,
+    experiments: list[str] | None = None,
+    sources: Mapping[str, str | None] | None = None,
+) -> RunConfig:
+    """The configuration with the command line's options in place of the preset's, checked again.
+
+    `sources` are by section (`model`, `sae`, `prompts`): a path, or a hub's name with `@revision` after it or not.
+    """
     values = config.model_dump()
+    for section, source in (sources or {}).items():
+        if source is not None:
+            values[section] = {**(values[section] or {}), **_reference(source)}
     if seed is not None:
         values["seed"] = seed
     if experiments is not None:
         values["experiments"] = experiments
     if samples is not None:
         for name in EXPERIMENT_NAMES:
-            values[name]["samples"] = samples
+            if values[name] is not None:
+                values[name]["samples"] = samples
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:

@@ -14,17 +14,20 @@ from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.provenance import commit, versions
 from plateaulens.scan import paths
-from plateaulens.scan.cores import one_per_core
 from plateaulens.scan.direct import choose_forward
-from plateaulens.scan.engine import Curves, Forward, scan
+from plateaulens.scan.engine import Forward
+from plateaulens.scan.packing import check_packing
+from plateaulens.scan.walk import walk
 from plateaulens.store.schema import ExperimentSpec, RunSpec
+from plateaulens.subject import preflight
+from plateaulens.subject.families import check_family
 from plateaulens.subject.model import Subject, load_subject
 from plateaulens.subject.prompts import Prompts, load_prompts
 from plateaulens.subject.sae import LoadedSae, load_sae
+from plateaulens.targets import registry
 from plateaulens.targets.base import ActivationType, Pool, TargetContext, draw
 from plateaulens.targets.dictionary import Dictionary
 from plateaulens.targets.randomness import generator
-from plateaulens.targets.registry import create
 
 NO_SAE = -1
 """Stored number of active latents when there is no SAE to count them."""
@@ -71,21 +74,25 @@ class Laboratory:
         if experiment == "plateau":
             start, end = target, self._directions(samples).expand_as(target)
         else:
-            start, end = base.expand_as(target), target
+            origin = self._reconstructions(base) if experiment == "sensitivity_reconstructed" else base
+            start, end = origin.expand_as(target), target
         tokens = self.prompts.tokens[torch.from_numpy(self.base_row[samples])]
 
-        def measure(batch: tuple[Tensor, Tensor, Tensor]) -> Curves:
-            prompts, starts, ends = (part.to(self.subject.device) for part in batch)
+        def make_path(starts: Tensor, ends: Tensor) -> Tensor:
             if settings.step_length is None:
-                points = paths.relative(starts, ends, settings.steps)
-            else:
-                points = paths.fixed(starts, ends, settings.steps, settings.step_length)
-            return scan(self.forward, prompts, points)
+                return paths.relative(starts, ends, settings.steps)
+            return paths.fixed(starts, ends, settings.steps, settings.step_length)
 
-        by_prompt = (tokens, start.movedim(1, 0), end.movedim(1, 0))
-        batches = zip(*(part.split(self.config.engine.prompts_per_batch) for part in by_prompt), strict=True)
         curves, top = [], []
-        for measured in (one_per_core if self.forward.concurrent else map)(measure, batches):
+        for measured in walk(
+            self.forward,
+            tokens,
+            start.movedim(1, 0),
+            end.movedim(1, 0),
+            make_path,
+            device=self.subject.device,
+            at_once=self.config.engine.prompts_per_batch,
+        ):
             curves.append(measured.curve.cpu())
             top.append(measured.top_token.cpu())
             report(measured.top_token.shape[0] * measured.top_token.shape[1])
@@ -94,6 +101,11 @@ class Laboratory:
             "top_token": torch.cat(top).movedim(1, 0).numpy(),
             "path_length": (end - start).norm(dim=-1).numpy(),
         }
+
+    def _reconstructions(self, base: Float[Tensor, "sample d_model"]) -> Float[Tensor, "sample d_model"]:
+        """SAE(A) for each base A."""
+        sae = self.context.sae
+        return torch.stack([sae.decode(sae.encode(activation)) for activation in base])
 
     def _directions(self, samples: slice) -> Float[Tensor, "sample d_model"]:
         """A fresh Gaussian activation per sample, towards which all its plateau bases are moved."""
@@ -105,10 +117,18 @@ class Laboratory:
         return torch.stack(draws).float()
 
 
-def open_laboratory(config: RunConfig) -> Laboratory:
-    """Load what a configuration names and compute the real activations. Raises `UsageError` for what does not fit."""
-    create(config.targets.types, has_sae=config.sae is not None)  # names are checked before anything slow happens
-    subject = load_subject(config.model, config.sites)
+def open_laboratory(config: RunConfig, previous: Laboratory | None = None) -> Laboratory:
+    """Load what a configuration names and compute the real activations. Raises `UsageError` for what does not fit.
+
+    What another configuration's laboratory has of it, the model or even its activations, is taken from `previous`.
+    """
+    # first, as names are checked before anything slow happens
+    kinds = registry.create_all(config.targets, has_sae=config.sae is not None)
+    preflight.check(config)
+    if previous is not None and previous.config.model != config.model:
+        previous = None
+    subject = load_subject(config.model, config.sites) if previous is None else previous.subject.at(config.sites)
+    check_family(subject.bridge.original_model.config, length=config.prompts.length)
     prompts = load_prompts(config.prompts, vocabulary=int(subject.bridge.cfg.d_vocab))
     if config.samples > len(prompts.tokens):
         raise UsageError(
@@ -116,8 +136,21 @@ def open_laboratory(config: RunConfig) -> Laboratory:
         )
     sae = None
     if config.sae is not None:
-        sae = load_sae(config.sae, d_model=subject.d_model, write_site=config.sites.write, blocks=subject.blocks)
-    pool = Pool(subject.last_activations(prompts.tokens).cpu(), np.arange(len(prompts.tokens)))
+        sae = load_sae(
+            config.sae,
+            d_model=subject.d_model,
+            write_site=config.sites.write,
+            blocks=subject.blocks,
+            activations=lambda: subject.last_activations(prompts.tokens).cpu(),
+        )
+    forward = choose_forward(subject)
+    check_packing(subject, forward, prompts.tokens)
+    if config.engine.precision != "float32":  # its rounding is more than the check lets pass
+        forward = choose_forward(subject, config.engine.precision)
+    if previous is not None and _has_same_activations(previous.config, config):
+        pool = previous.context.pool
+    else:
+        pool = Pool(subject.last_activations(prompts.tokens).cpu(), np.arange(len(prompts.tokens)))
     context = TargetContext(
         pool, config.targets, config.seed, None if sae is None else Dictionary.of(sae.sae, sae.frequency)
     )
@@ -129,9 +162,13 @@ def open_laboratory(config: RunConfig) -> Laboratory:
         prompts=prompts,
         base_row=order[: config.samples],
         context=context,
-        kinds=create(config.targets.types, has_sae=sae is not None),
-        forward=choose_forward(subject),
+        kinds=kinds,
+        forward=forward,
     )
+
+
+def _has_same_activations(one: RunConfig, other: RunConfig) -> bool:
+    return (one.model, one.sites.write, one.prompts) == (other.model, other.sites.write, other.prompts)
 
 
 def specification(laboratory: Laboratory) -> RunSpec:
@@ -159,6 +196,7 @@ def attributes(laboratory: Laboratory) -> dict[str, str | int]:
         "model": subject.identity,
         "sae": None if sae is None else sae.identity,
         "prompts": laboratory.prompts.identity,
+        "activation_types": registry.identity(laboratory.kinds),
         "write_site": subject.write.name,
         "read_site": subject.read.name,
         "processing": config.model.processing,

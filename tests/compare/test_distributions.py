@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from plateaulens.compare.distributions import DIMS, compare_types
+from plateaulens.compare.distributions import DECILES, Comparison, compare_types
 from plateaulens.compare.kolmogorov import ks_distance
+from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling
-
-Comparison = dict[str, NDArray[np.float64] | NDArray[np.int_]]
+from plateaulens.compare.variables import INTERVAL_METHODS, VARIABLES
+from plateaulens.config import AnalysisConfig
 
 
 def compare(
@@ -16,11 +17,21 @@ def compare(
     resamples: int = 100,
     seed: int = 0,
     reference: int = 0,
+    resampling: Resampling | None = None,
+    confidence: float = 0.95,
 ) -> Comparison:
-    resampling = Resampling.draw(np.random.default_rng(seed), samples=value.shape[1], resamples=resamples)
-    if censored is None:
-        censored = np.zeros(value.shape, dtype=np.bool_)
-    return compare_types(value, censored, resampling, reference=reference, confidence=0.95)
+    rng = np.random.default_rng(seed)
+    resampling = resampling or Resampling.draw(rng, samples=value.shape[1], resamples=resamples)
+    return compare_types(
+        value,
+        np.zeros(value.shape, dtype=np.bool_) if censored is None else censored,
+        resampling,
+        Swaps.draw(rng, samples=value.shape[1], swaps=resamples),
+        reference=reference,
+        last_step=100,
+        settings=AnalysisConfig(resamples=resamples, confidence=confidence),
+        rng=rng,
+    )
 
 
 @pytest.fixture
@@ -40,9 +51,15 @@ def censored(value: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def test_the_variables_are_those_announced(value: NDArray[np.float64]) -> None:
     found = compare(value)
-    sizes = {"activation_type": 3, "other_type": 3, "bound": 2}
+    sizes = {
+        "activation_type": 3,
+        "other_type": 3,
+        "bound": 2,
+        "quantile": len(DECILES),
+        "interval_method": len(INTERVAL_METHODS),
+    }
     assert {name: array.shape for name, array in found.items()} == {
-        name: tuple(sizes[dim] for dim in dims) for name, dims in DIMS.items()
+        name: tuple(sizes[dim] for dim in described.dims) for name, described in VARIABLES.items()
     }
 
 
@@ -76,23 +93,23 @@ def test_intervals_are_those_of_resampling_whole_base_prompts(
 ) -> None:
     """The same resampled base prompts for all types: one loop over resamples gives every draw."""
     resampling = Resampling.draw(np.random.default_rng(5), samples=50, resamples=60)
-    found = compare_types(value, censored, resampling, reference=0, confidence=0.9)
-    draws: dict[str, list[NDArray[np.float64]]] = {"mean": [], "sd": [], "mean_difference": [], "ks": []}
+    found = compare(value, censored, resampling=resampling, confidence=0.9)
+    draws: dict[str, list[NDArray[np.float64]]] = {"mean": [], "mean_difference": [], "ks": []}
     for counts in resampling.counts[1:]:
         chosen = np.repeat(np.arange(50), counts)
         drawn, beyond = value[:, chosen], censored[:, chosen]
         placed = np.where(beyond, np.inf, drawn)
         draws["mean"].append(np.nanmean(drawn, axis=1))
-        draws["sd"].append(np.nanstd(drawn, axis=1))
         draws["mean_difference"].append(np.nanmean(drawn - drawn[0], axis=1))
         draws["ks"].append(np.array([ks_distance(row, placed[0]) for row in placed]))
-    names = {"ks": "ks_percentile_interval"}
+    intervals = {
+        "mean": found["mean_interval_by_method"][:, 0],
+        "mean_difference": found["mean_difference_interval_by_method"][:, 0],
+        "ks": found["ks_percentile_interval"],
+    }
     for name, drawn_values in draws.items():
         expected = np.quantile(drawn_values, [0.05, 0.95], axis=0).T
-        np.testing.assert_allclose(found[names.get(name, f"{name}_interval")], expected, atol=1e-9)
-    ks = np.array(draws["ks"])
-    expected = np.quantile(ks[:, 1] - ks[:, 2], [0.05, 0.95])
-    np.testing.assert_allclose(found["ks_difference_interval"][1, 2], expected, atol=1e-9)
+        np.testing.assert_allclose(intervals[name], expected, atol=1e-9)
 
 
 def test_the_reference_does_not_differ_from_itself(value: NDArray[np.float64]) -> None:
@@ -118,15 +135,63 @@ def test_pairing_narrows_the_difference() -> None:
 
 def test_the_same_generator_gives_the_same_bytes(value: NDArray[np.float64]) -> None:
     first, second, other = compare(value), compare(value), compare(value, seed=1)
-    assert all(first[name].tobytes() == second[name].tobytes() for name in DIMS)
+    assert all(first[name].tobytes() == second[name].tobytes() for name in VARIABLES)
     assert first["mean_interval"].tobytes() != other["mean_interval"].tobytes()
 
 
-def test_shifting_every_step_shifts_means_and_nothing_else(value: NDArray[np.float64]) -> None:
-    found, shifted = compare(value), compare(value + 7)
-    for name in DIMS:
-        moved = 7.0 if name in {"mean", "mean_interval"} else 0.0
-        np.testing.assert_allclose(shifted[name], found[name] + moved, atol=1e-9)
+@pytest.mark.parametrize("shift", [0.0, 7.0])
+def test_affine_maps_of_the_steps(value: NDArray[np.float64], shift: float) -> None:
+    """Means and quantities in steps follow x -> 2 x + shift, the window with them; probabilities and tests do not."""
+    found, mapped = compare(value), compare(2 * value + shift)
+    for name, described in VARIABLES.items():
+        if name == "mean_equivalence_p":  # its margin is in steps
+            continue
+        scale = 2.0 if described.units == "step" else 1.0
+        moved = shift if name in {"mean", "mean_interval", "mean_interval_by_method"} else 0.0
+        np.testing.assert_allclose(mapped[name], scale * found[name] + moved, atol=1e-9, err_msg=name)
+
+
+def test_a_monotone_map_changes_no_rank_statistic(value: NDArray[np.float64], censored: NDArray[np.bool_]) -> None:
+    found, mapped = compare(value, censored), compare(np.exp(value / 10), censored)
+    for name in VARIABLES:
+        if name.startswith(("ks", "cliffs_delta", "censored")):
+            np.testing.assert_allclose(mapped[name], found[name], atol=1e-9, err_msg=name)
+
+
+def test_exchanging_type_and_reference(value: NDArray[np.float64], censored: NDArray[np.bool_]) -> None:
+    """Distances are symmetric, with their intervals and tests; differences and deltas turn their sign."""
+    forth, back = compare(value, censored), compare(value, censored, reference=1)
+    for name in ("ks", "ks_interval", "ks_bias", "ks_upper_bound", "ks_p", "ks_p_pooled", "wasserstein_interval"):
+        np.testing.assert_allclose(forth[name][1], back[name][0], atol=1e-9, err_msg=name)
+    for name in ("mean_difference", "median_difference", "cliffs_delta", "paired_delta", "quantile_shift"):
+        np.testing.assert_allclose(forth[name][1], np.negative(back[name][0]), atol=1e-9, err_msg=name)
+        turned = np.negative(back[f"{name}_interval"][0][..., ::-1])
+        np.testing.assert_allclose(forth[f"{name}_interval"][1], turned, atol=1e-9, err_msg=name)
+
+
+def test_a_later_type_is_later_by_every_measure(value: NDArray[np.float64]) -> None:
+    later = np.stack([value[0], value[0] + 5])
+    found = compare(later)
+    for name in ("mean_difference", "median_difference", "wasserstein"):
+        assert found[name][1] == pytest.approx(5)
+    np.testing.assert_allclose(found["quantile_shift"][1], 5)
+    assert found["paired_delta"][1] == 1
+    assert 0 < found["cliffs_delta"][1] < 1
+    assert found["mean_difference_p"][1] == 1 / 101
+    assert found["difference_degenerate"].tolist() == [True, True]
+    assert found["degenerate"].tolist() == [False, False]
+
+
+def test_the_control_is_within_the_margin_and_a_far_type_is_not() -> None:
+    rng = np.random.default_rng(3)
+    real, control = rng.integers(20, 80, (2, 1000)).astype(np.float64)
+    found = compare(np.stack([real, control, control + 12]), resamples=400)
+    assert found["ks_upper_bound"][0] == 0
+    assert found["ks_upper_bound"][1] < 0.15 < found["ks_upper_bound"][2]
+    assert found["ks_equivalence_p"][1] < 0.05 < found["ks_equivalence_p"][2]
+    assert found["ks_p"][1] > 0.05 > found["ks_p"][2]
+    assert found["ks_difference_p"][1, 2] < 0.05
+    assert found["ks_null"][1] == pytest.approx(found["ks_null"][2], rel=0.2)
 
 
 def test_a_sentinel_is_a_value_and_counts_as_censored() -> None:
@@ -143,6 +208,8 @@ class TestDegenerate:
 
     def test_constant_data(self) -> None:
         found = compare(np.array([[7.0] * 10, [9.0] * 10]))
+        assert found["degenerate"].all()
+        assert found["difference_degenerate"].all()
         np.testing.assert_array_equal(found["mean_interval"], [[7, 7], [9, 9]])
         np.testing.assert_array_equal(found["sd_interval"], np.zeros((2, 2)))
         np.testing.assert_array_equal(found["mean_difference_interval"], [[0, 0], [2, 2]])
@@ -161,10 +228,16 @@ class TestDegenerate:
             assert np.isnan(found[name][1])
             assert np.isnan(found[f"{name}_interval"][1]).all()
         assert found["censored_fraction"][1] == 1
-        np.testing.assert_array_equal(found["censored_fraction_interval"][1], [1, 1])
+        assert found["censored_fraction_interval"][1, 1] == 1
+        assert 0 < found["censored_fraction_interval"][1, 0] < 1
         assert found["ks"][1] == 1
         np.testing.assert_array_equal(found["ks_percentile_interval"][1], [1, 1])
         assert found["ks_interval"][1, 1] == 1
+        assert found["median_difference"][1] == np.inf
+        np.testing.assert_array_equal(found["median_difference_interval"][1], [np.inf, np.inf])
+        np.testing.assert_array_equal(found["quantile_shift"][1], np.inf)
+        assert found["cliffs_delta"][1] == found["paired_delta"][1] == 1
+        assert found["wasserstein"][1] == 92  # from 7, 8, 9 to the end of the window
 
     def test_everything_censored(self) -> None:
         value = np.full((2, 3), np.nan)
@@ -172,10 +245,25 @@ class TestDegenerate:
         np.testing.assert_array_equal(found["ks"], [0, 0])
         np.testing.assert_array_equal(found["n"], [0, 0])
         assert np.isnan(found["mean"]).all()
+        np.testing.assert_array_equal(found["ks_p"], [np.nan, 1])
+        assert np.isnan(found["mean_difference_p"]).all()
+
+    def test_an_existing_quantity_has_an_interval(self) -> None:
+        """Whatever the data: a point that is a number has bounds that are."""
+        rng = np.random.default_rng(0)
+        for n in (1, 2, 3, 8):
+            value = rng.integers(0, 3, (3, n)).astype(np.float64)
+            value[rng.random((3, n)) < 0.3] = np.nan
+            found = compare(value, np.isnan(value) & (rng.random((3, n)) < 0.5))
+            for name in VARIABLES:
+                if f"{name}_interval" in VARIABLES:
+                    there = ~np.isnan(found[name])
+                    assert not np.isnan(found[f"{name}_interval"][there]).any(), name
 
     def test_nothing_observed(self) -> None:
         found = compare(np.full((2, 3), np.nan))
-        for name in DIMS.keys() - {"n", "n_pairs"}:
+        assert found["degenerate"].all()
+        for name in VARIABLES.keys() - {"n", "n_pairs", "degenerate", "difference_degenerate"}:
             assert np.isnan(found[name]).all(), name
 
     def test_resamples_without_the_only_value_are_set_aside(self) -> None:

@@ -8,7 +8,13 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from scipy import stats
 
-from plateaulens.compare.kolmogorov import distance_interval, distances, distribution_functions, ks_distance
+from plateaulens.compare.kolmogorov import (
+    bootstrap_bias,
+    distance_interval,
+    distances,
+    distribution_functions,
+    ks_distance,
+)
 from plateaulens.compare.resampling import Resampling
 
 TIED = arrays.arrays(np.float64, st.integers(1, 40), elements=st.integers(0, 8).map(float))
@@ -78,9 +84,14 @@ class TestDistanceInterval:
         differences = np.array([[0.4, 0.0, 0.0], [0.3, 0.0, 0.0], [0.5, -0.3, 0.0]])
         np.testing.assert_allclose(distance_interval(differences, confidence=0.5), [0.2, 0.6])
 
-    def test_cut_to_0_and_1(self) -> None:
+    def test_cut_at_0(self) -> None:
         np.testing.assert_allclose(distance_interval(np.array([[0.1, 0], [0.4, 0]]), 0.95), [0, 0.4])
-        np.testing.assert_allclose(distance_interval(np.array([[0.9, 0], [0.6, 0]]), 0.95), [0.6, 1])
+
+    def test_of_another_norm(self) -> None:
+        interval = distance_interval(
+            np.array([[1.0, 2.0], [1.5, 2.0]]), 0.95, norm=lambda difference: np.abs(difference).sum(axis=-1)
+        )
+        np.testing.assert_allclose(interval, [2.5, 3.5])
 
     def test_resamples_that_do_not_differ_give_the_point(self) -> None:
         np.testing.assert_array_equal(distance_interval(np.full((5, 3), 0.25), 0.95), [0.25, 0.25])
@@ -106,6 +117,21 @@ class TestDistanceInterval:
         assert band >= 0.9 * trials
         if shift == 0:
             assert percentile == 0
+
+
+def test_the_bootstrap_sees_part_of_the_bias() -> None:
+    """Equal distributions: every distance is bias, and its draws lie higher still."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(40):
+        functions = distribution_functions(
+            Resampling.draw(rng, samples=80, resamples=100).histograms(_steps(rng, 80, 0), 101)
+        )
+        distance = distances(functions[:, 0] - functions[:, 1])
+        found.append([distance[0], bootstrap_bias(distance)])
+    true_bias, seen = np.mean(found, axis=0)
+    assert 0.2 * true_bias < seen < true_bias
+    assert np.isnan(bootstrap_bias(np.full(4, np.nan)))
 
 
 def _steps(rng: np.random.Generator, samples: int, shift: int) -> NDArray[np.int_]:

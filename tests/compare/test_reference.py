@@ -3,10 +3,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from plateaulens.compare.reference import COLUMNS, read_reference
-from plateaulens.config import EXPERIMENT_NAMES
+from plateaulens.compare.reference import ACTIVATION_COLUMNS, COLUMNS, read_activation_reference, read_reference
+from plateaulens.config import STANDARD_EXPERIMENTS
 from plateaulens.errors import UsageError
-from plateaulens.resources import root
 from plateaulens.steps.curves import STATISTICS
 
 
@@ -51,7 +50,7 @@ def test_values_are_possible(table: pd.DataFrame) -> None:
 
 
 def test_ours_are_named_as_ours_and_real_has_no_distance_to_itself(table: pd.DataFrame) -> None:
-    assert set(EXPERIMENT_NAMES) <= set(table["experiment"])
+    assert set(STANDARD_EXPERIMENTS) <= set(table["experiment"])
     assert {"real", "random", "structured", "baseline", "reconstruction", "single_latent", "bag"} <= set(
         table["activation_type"]
     )
@@ -59,8 +58,8 @@ def test_ours_are_named_as_ours_and_real_has_no_distance_to_itself(table: pd.Dat
 
 
 def test_the_activation_statistics_have_sources_too() -> None:
-    statistics = pd.read_csv(root() / "data" / "reference" / "activation_statistics.csv")
-    assert list(statistics.columns) == ["quantity", "description", "value", "sd", "n", "source", "note"]
+    statistics = read_activation_reference()
+    assert list(statistics.columns) == list(ACTIVATION_COLUMNS)
     assert statistics[["quantity", "value", "source"]].notna().all().all()
 
 
@@ -73,7 +72,7 @@ def test_a_missing_file_is_the_user_s_to_mend(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("experiment,mean\nsensitivity,1\n", "has columns"),
-        (",".join(COLUMNS) + "\na,b,c,d,many,1,1,1,e,f\n", "cannot be read"),
+        (",".join(COLUMNS) + "\na,b,c,d,many,1,1,1,e,f,,,\n", "cannot be read"),
     ],
 )
 def test_a_spoilt_file_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plateaulens.compare.verdicts import MINIMUM_PAIRS, nearness, resemblance, timing
+from plateaulens.compare.verdicts import MINIMUM_PAIRS, equivalence, nearness, order, resemblance, timing
 
 NAN = (np.nan, np.nan)
 INTERVALS = st.tuples(st.floats(-50, 50), st.floats(-50, 50)).map(sorted)
@@ -58,3 +58,32 @@ def test_resemblance(interval: tuple[float, float], expected: str) -> None:
 )
 def test_nearness(interval: tuple[float, float], expected: str) -> None:
     assert nearness(interval) == expected
+
+
+@pytest.mark.parametrize(
+    ("equivalence_p", "difference_p", "expected"),
+    [
+        (0.01, 0.5, "equivalent"),
+        (0.01, 0.001, "equivalent"),  # detectably different, but by less than the margin
+        (0.5, 0.001, "different"),
+        (0.5, 0.5, "undecided"),
+        (np.nan, 0.5, "undefined"),
+        (0.01, np.nan, "undefined"),
+    ],
+)
+def test_equivalence(equivalence_p: float, difference_p: float, expected: str) -> None:
+    assert equivalence(equivalence_p, difference_p, alpha=0.05) == expected
+
+
+@pytest.mark.parametrize(
+    ("difference", "p", "expected"),
+    [
+        (-0.1, 0.01, "nearer"),
+        (0.1, 0.01, "farther"),
+        (0.1, 0.2, "undecided"),
+        (0.0, 0.01, "undecided"),
+        (0.1, np.nan, "undefined"),
+    ],
+)
+def test_order(difference: float, p: float, expected: str) -> None:
+    assert order(difference, p, alpha=0.05) == expected

@@ -19,6 +19,13 @@ DRAW: dict[str, Callable[[xr.DataTree], Figure]] = {
     "plateaus": lambda tree: figures.plateaus(tree["plateau"].to_dataset(), threshold=20.0),
     "target_geometry": lambda tree: figures.target_geometry(tree["geometry"].to_dataset()),
     "ks_forest": lambda tree: figures.ks_forest(tree["sensitivity"].to_dataset()),
+    "survival_curves": lambda tree: figures.survival_curves(tree["sensitivity"].to_dataset()),
+    "survival_curves plateau": lambda tree: figures.survival_curves(
+        tree["plateau"].to_dataset(), statistic="plateau_length"
+    ),
+    "adjusted_differences": lambda tree: figures.adjusted_differences(tree["confounds"].to_dataset()),
+    "distinguishability": lambda tree: figures.distinguishability(tree["distinguish"].to_dataset()),
+    "constant_sensitivity": lambda tree: figures.constant_sensitivity(tree["constants"].to_dataset()),
 }
 
 

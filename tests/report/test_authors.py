@@ -32,6 +32,10 @@ def test_numbers_of_both_stand_side_by_side(summary: xr.DataTree) -> None:
     )
     assert second["here"] == f"{float(own['mean']):.1f} ({float(own['sd']):.1f})"
     assert second["here, KS"] == estimate(float(own["ks"]), own["ks_interval"].values, 2)
+    corrected = summary["sensitivity"]["ks"].sel(
+        convention="corrected", statistic="max_slope", metric="l2", activation_type="random"
+    )
+    assert second["corrected, KS"].startswith(f"{float(corrected):.2f} [")
 
 
 def test_what_is_measured_stands_above_its_rows_once(summary: xr.DataTree) -> None:

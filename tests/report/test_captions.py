@@ -5,6 +5,7 @@ import xarray as xr
 
 from plateaulens.config import AnalysisConfig, TargetConfig
 from plateaulens.report import captions, definitions
+from plateaulens.report import result_captions as notes
 from plateaulens.report.contents import config_of
 
 
@@ -15,12 +16,18 @@ def test_captions_say_how_many_prompts(sensitivity: xr.Dataset, summary: xr.Data
         captions.example_curves(sensitivity),
         captions.max_slope_histograms(sensitivity),
         captions.ks_forest(sensitivity),
-        captions.step_table(sensitivity, what="Max-slope steps on L2"),
-        captions.difference_table(sensitivity),
+        captions.step_table(sensitivity),
         captions.ks_table(sensitivity),
-        captions.plateaus(plateau),
+        captions.plateaus(plateau, metric="l2"),
         captions.target_geometry(geometry),
         captions.geometry_table(geometry),
+        notes.verdict_table(sensitivity),
+        notes.pair_table(sensitivity),
+        notes.effect_table(sensitivity),
+        notes.quantile_shifts(sensitivity),
+        notes.survival_curves(sensitivity),
+        notes.censoring_table(sensitivity),
+        notes.distinguishability(summary["distinguish"].to_dataset()),
     ]
     for text in texts:
         assert "n = 24 base prompts" in text

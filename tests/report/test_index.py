@@ -14,11 +14,15 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from plateaulens import resources
-from plateaulens.report import sentences, tables
+from plateaulens.analysis import summarize
+from plateaulens.config import AnalysisConfig
+from plateaulens.report import robustness, sentences, verdicts
 from plateaulens.report.build import build
+from plateaulens.report.verdict_tables import verdict_table
 from qmdrender.document import Cell, Inline, read_document
 
 INDEX = resources.root() / "report" / "index.qmd"
+FIGURES = 12
 NASTY = "`x` $y$ <script>z</script> | ::: \n [a](b) **c**"
 
 
@@ -85,13 +89,13 @@ def flat(sentence: str) -> str:
 
 class TestPage:
     def test_it_has_every_figure_and_table(self, page: str) -> None:
-        assert len(re.findall(r"<img\b", page)) == 7
+        assert len(re.findall(r"<img\b", page)) == FIGURES
         assert len(re.findall(r"<table\b", page)) == INDEX.read_text(encoding="utf-8").count("::: {#tbl-")
 
     def test_every_figure_has_an_alternative_text(self, page: str) -> None:
         texts = re.findall(r'<img\b[^>]*\balt="([^"]*)"', page)
-        assert len(texts) == 7
-        assert len(set(texts)) == 7
+        assert len(texts) == FIGURES
+        assert len(set(texts)) == FIGURES
         assert all(len(alternative) > 60 for alternative in texts)
 
     def test_it_asks_the_network_for_nothing(self, page: str) -> None:
@@ -104,7 +108,12 @@ class TestPage:
         for sentence in (
             sentences.timing_sentences(sensitivity, metric="l2"),
             sentences.timing_sentences(sensitivity, metric="kl"),
-            sentences.distance_sentences(sensitivity, metric="kl"),
+            verdicts.verdict_sentences(sensitivity),
+            verdicts.control_sentence(sensitivity),
+            verdicts.claim_sentences(sensitivity),
+            robustness.adjusted_sentences(summary["confounds"].to_dataset()),
+            robustness.distinguish_sentence(summary["distinguish"].to_dataset()),
+            robustness.constants_sentence(summary["constants"].to_dataset()),
             sentences.timing_sentences(summary["plateau"].to_dataset(), metric="l2", wording=sentences.PLATEAU),
             sentences.path_length_caution(geometry),
             sentences.comparisons_sentence(summary),
@@ -112,7 +121,7 @@ class TestPage:
             assert flat(sentence) in text
 
     def test_cells_of_tables_are_those_of_the_summary(self, text: str, sensitivity: xr.Dataset) -> None:
-        table = tables.step_table(sensitivity, metric="kl").to_numpy()
+        table = verdict_table(sensitivity).drop(columns="type").to_numpy()
         assert all(flat(str(cell)) in text for cell in table.flat)
 
     def test_a_nasty_prompt_is_shown_literally(self, page: str, text: str) -> None:
@@ -145,9 +154,11 @@ class TestOtherRuns:
         tree = xr.DataTree.from_dict({name: summary[name].to_dataset() for name in ("prompts", "geometry", kept)})
         tree.attrs = summary.attrs
         shown = evaluate(write(tree, tmp_path / "summary.zarr"))
-        figures = {"sensitivity": 4, "sensitivity_absolute": 1, "plateau": 1}[kept] + 1
+        figures = {"sensitivity": 6, "sensitivity_absolute": 1, "plateau": 1}[kept] + 1
         assert sum(isinstance(item, Figure) for item in shown) == figures
         absent = re.findall(r"^This run has no experiment with ([\w ]+)\.$", words(shown), flags=re.MULTILINE)
+        for group in ("comparison at equal geometry", "test of the targets themselves", "conclusions under other"):
+            assert f"This summary has no {group}" in words(shown)
         titles = {"sensitivity": "relative steps", "sensitivity_absolute": "absolute steps", "plateau": "plateaus"}
         assert set(absent) == set(titles.values()) - {titles[kept]}
 
@@ -162,6 +173,23 @@ class TestOtherRuns:
         shown = evaluate(write(summarized(tree), tmp_path / "summary.zarr"))
         assert "does not have both structured and baseline" in words(shown)
         assert "structured targets are" not in words(shown)
+
+    @pytest.mark.parametrize(("thresholds", "figures"), [({}, FIGURES - 1), ({"kl": 1.0}, FIGURES)])
+    def test_a_run_whose_plateaus_have_no_threshold_on_l2(
+        self, run: xr.DataTree, tmp_path: Path, thresholds: dict[str, float], figures: int
+    ) -> None:
+        settings = AnalysisConfig(resamples=50, plateau_threshold=thresholds)
+        shown = evaluate(write(summarize(run, settings), tmp_path / "summary.zarr"))
+        assert sum(isinstance(item, Figure) for item in shown) == figures
+        assert ("The analysis has no plateau threshold" in words(shown)) == (not thresholds)
+
+    def test_a_run_that_starts_at_the_reconstruction_has_a_section(self, summary: xr.DataTree, tmp_path: Path) -> None:
+        groups = {name: node.to_dataset() for name, node in summary.children.items()}
+        tree = xr.DataTree.from_dict(groups | {"sensitivity_reconstructed": groups["sensitivity"]})
+        tree.attrs = summary.attrs
+        shown = words(evaluate(write(tree, tmp_path / "summary.zarr")))
+        assert "## Relative steps from the reconstruction" in shown
+        assert "reconstructed, KL" in shown, "the overview has its column"
 
     def test_nothing_is_shown_as_html(self, summary: xr.DataTree, tmp_path: Path) -> None:
         for item in evaluate(write(summary, tmp_path / "summary.zarr")):

@@ -1,5 +1,6 @@
 """Tests of plateaulens.report.sentences and plateaulens.report.timing: no sentence may say what the numbers do not."""
 
+import json
 import re
 from collections.abc import Callable
 
@@ -9,7 +10,6 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plateaulens.compare.verdicts import nearness, resemblance
 from plateaulens.figures import label
 from plateaulens.report import sentences
 from plateaulens.report.contents import types_of
@@ -46,6 +46,16 @@ class TestTiming:
         assert "later" not in text
         assert "\u2212" in text
 
+    def test_a_direction_that_does_not_survive_holm_is_withheld(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        group = edit(only(sensitivity, "real", "random"), "mean_difference_interval", [0.5, 9.0])
+        group = edit(group, "censored_fraction_interval", 0.0)
+        group = edit(group, "mean_difference_p_holm", 0.06, activation_type="random")
+        text = sentences.timing_sentences(group, metric="l2")
+        assert "is undecided, because the p-value does not hold once adjusted for the number of types" in text
+        assert "later than real ones:" not in text
+        group = edit(group, "mean_difference_p_holm", 0.04, activation_type="random")
+        assert "later than real ones:" in sentences.timing_sentences(group, metric="l2")
+
     def test_every_type_is_named_once(self, sensitivity: xr.Dataset) -> None:
         text = sentences.timing_sentences(sensitivity, metric="l2")
         for kind in SYNTHETIC:
@@ -59,7 +69,8 @@ class TestTiming:
     ) -> None:
         group = only(summary["sensitivity"].to_dataset(), "real", "structured").copy(deep=True)
         group["mean_difference_interval"].loc[{"activation_type": "structured"}] = bounds
-        group["censored_fraction_interval"].loc[{"activation_type": "structured"}] = [0.0, 0.0]
+        group["censored_fraction_interval"][:] = 0.0
+        group["mean_difference_p_holm"].loc[{"activation_type": "structured"}] = 0.01
         text = sentences.timing_sentences(group, metric="l2")
         lower, upper = bounds
         assert ("later than real ones:" in text) == (lower > 0)
@@ -98,62 +109,6 @@ class TestTiming:
         assert "no type to compare" in sentences.timing_sentences(only(sensitivity, "real"), metric="l2")
 
 
-class TestDistances:
-    def test_types_are_grouped_by_verdict(self, sensitivity: xr.Dataset, edit: Edit) -> None:
-        group = edit(sensitivity, "ks_interval", [0.1, 0.4])
-        group = edit(group, "ks_interval", [0.0, 0.4], activation_type="bag")
-        different, undecided = sentences.resemblance_sentences(group, metric="l2").split("On L2, no difference")
-        assert "bag" in undecided
-        assert "bag" not in different
-        assert "random" in different
-
-    def test_verdicts_are_those_of_the_summary(self, sensitivity: xr.Dataset) -> None:
-        text = sentences.resemblance_sentences(sensitivity, metric="kl")
-        different = text.partition("On KL, no difference")[0]
-        for kind in SYNTHETIC:
-            verdict = resemblance(at(sensitivity, "kl", kind)["ks_interval"].values)
-            assert (f"{label(kind)} 0" in different) == (verdict == "different")
-
-    def test_the_control_is_the_noise_floor(self, sensitivity: xr.Dataset, edit: Edit) -> None:
-        compatible = edit(sensitivity, "ks_interval", [0.0, 0.2], activation_type="real_control")
-        assert "compatible with no difference" in sentences.control_sentence(compatible, metric="l2")
-        apart = edit(sensitivity, "ks_interval", [0.004, 0.2], activation_type="real_control")
-        text = sentences.control_sentence(apart, metric="l2")
-        assert "more than resampling explains" in text
-        assert "0.004 to 0.20" in text, "the bound that the verdict rests on must not be rounded away"
-
-    def test_a_run_without_control_says_so(self, sensitivity: xr.Dataset) -> None:
-        text = sentences.control_sentence(only(sensitivity, "real", "random"), metric="l2")
-        assert "was not measured" in text
-
-    @pytest.mark.parametrize(
-        ("interval", "claim"),
-        [
-            ([-0.2, -0.1], "structured targets are nearer to real ones than baseline targets are"),
-            ([0.1, 0.2], "structured targets are farther from real ones than baseline targets are"),
-            ([-0.1, 0.2], "Whether structured or baseline targets are nearer to real ones on L2 is undecided"),
-            ([np.nan, np.nan], "cannot be compared"),
-        ],
-    )
-    def test_nearness(self, sensitivity: xr.Dataset, edit: Edit, interval: list[float], claim: str) -> None:
-        group = edit(
-            sensitivity, "ks_difference_interval", interval, activation_type="structured", other_type="baseline"
-        )
-        assert claim in sentences.nearness_sentence(group, metric="l2")
-
-    def test_nearness_follows_the_run(self, summary: xr.DataTree, reversed_summary: xr.DataTree) -> None:
-        for tree in (summary, reversed_summary):
-            group = tree["sensitivity"].to_dataset()
-            interval = at(group, "kl", "structured")["ks_difference_interval"].sel(other_type="baseline").values
-            words = {"nearer": "are nearer to", "farther": "are farther from", "undecided": "is undecided"}
-            assert words[nearness(interval)] in sentences.nearness_sentence(group, metric="kl")
-            assert span(interval, 2) in sentences.nearness_sentence(group, metric="kl")
-
-    def test_nearness_needs_both_types(self, sensitivity: xr.Dataset) -> None:
-        text = sentences.nearness_sentence(only(sensitivity, "real", "baseline"), metric="l2")
-        assert text.startswith("The run does not have both structured and baseline targets")
-
-
 class TestGeometry:
     @pytest.fixture
     def alike(self, summary: xr.DataTree, edit: Edit) -> xr.Dataset:
@@ -188,15 +143,44 @@ class TestRun:
         group = edit(group, "censored_fraction", 0.125, activation_type="bag", metric="kl")
         assert "12.5\u00a0% of a type's curves, those of bag on KL" in sentences.censoring_sentence(group)
 
-    def test_findings_have_an_item_per_experiment(self, summary: xr.DataTree) -> None:
+    def test_findings_have_an_item_per_question(self, summary: xr.DataTree) -> None:
         items = sentences.findings(summary).splitlines()
-        titles = [item.partition(".**")[0] for item in items]
-        assert titles == ["- **Relative steps", "- **Absolute steps", "- **Plateaus", "- **Target lengths"]
+        titles = [item.partition("**")[2].partition("**")[0] for item in items]
+        assert titles == [
+            "Like real ones?",
+            "The paper's claim.",
+            "Noise floor.",
+            "Plateaus.",
+            "Path lengths.",
+            "The targets themselves.",
+            "Constants.",
+        ]
 
-    def test_findings_of_a_run_with_one_experiment(self, summary: xr.DataTree) -> None:
+    def test_findings_say_once_what_the_summary_lacks(self, summary: xr.DataTree) -> None:
         tree = xr.DataTree.from_dict({name: summary[name].to_dataset() for name in ("geometry", "plateau")})
-        items = sentences.findings(tree).splitlines()
-        assert [item.partition(".**")[0] for item in items] == ["- **Plateaus", "- **Target lengths"]
+        tree.attrs = summary.attrs
+        text = sentences.findings(tree)
+        assert text.count("This run has no experiment with relative steps.") == 1
+        for absent in ("comparison at equal geometry", "test of the targets themselves", "under other constants"):
+            assert text.count(absent) == 1
+
+    def test_a_run_without_a_plateau_threshold_says_so(self, summary: xr.DataTree) -> None:
+        tree = summary.copy()
+        tree.attrs["analysis"] = json.dumps(json.loads(summary.attrs["analysis"]) | {"plateau_threshold": {}})
+        assert "**Plateaus.** The analysis has no plateau threshold" in sentences.findings(tree)
+
+    def test_control_beyond_chance_in_absolute_steps_is_among_the_findings(
+        self, summary: xr.DataTree, edit: Edit
+    ) -> None:
+        groups = {name: node.to_dataset() for name, node in summary.children.items()}
+        for p, said in ((0.5, False), (0.001, True)):
+            groups["sensitivity_absolute"] = edit(
+                groups["sensitivity_absolute"], "ks_p", p, activation_type="real_control"
+            )
+            tree = xr.DataTree.from_dict(groups)
+            tree.attrs = summary.attrs
+            phrase = "In absolute steps the two draws differ by more than chance gives on L2 and on KL."
+            assert (phrase in sentences.findings(tree)) == said
 
     def test_comparisons_are_counted(self, summary: xr.DataTree) -> None:
         count = sum(
@@ -205,7 +189,9 @@ class TestRun:
             for kind in types_of(summary[name].to_dataset())
             if kind != "real"
         )
-        assert sentences.comparisons_sentence(summary).startswith(f"The summary holds {count} comparisons")
+        text = sentences.comparisons_sentence(summary)
+        assert text.startswith(f"The summary holds {count} comparisons")
+        assert "none is corrected" not in text
 
     def test_no_sentence_has_a_hyphen_for_a_minus(self, summary: xr.DataTree, reversed_summary: xr.DataTree) -> None:
         for tree in (summary, reversed_summary):

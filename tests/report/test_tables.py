@@ -20,25 +20,15 @@ def row(table: pd.DataFrame, kind: str) -> pd.Series:
 
 @pytest.mark.parametrize(("metric", "statistic"), [("l2", "max_slope"), ("kl", "max_slope"), ("l2", "plateau_length")])
 def test_step_table_holds_every_type_with_its_numbers(sensitivity: xr.Dataset, metric: str, statistic: str) -> None:
-    table = tables.step_table(sensitivity, metric=metric, statistic=statistic)
+    table = tables.step_table(sensitivity, metrics=(metric,), statistic=statistic)
     assert list(table["type"]) == [label(kind) for kind in types_of(sensitivity)]
     for kind in types_of(sensitivity):
         values = sensitivity.sel(convention="corrected", statistic=statistic, metric=metric, activation_type=kind)
         cells = row(table, kind)
         assert cells["mean"] == estimate(float(values["mean"]), values["mean_interval"].values)
         assert cells["SD"] == estimate(float(values["sd"]), values["sd_interval"].values)
+        assert cells["prompts"] == str(int(values["n"]))
         assert cells["censored"] == percent(float(values["censored_fraction"]), 1)
-        ks = estimate(float(values["ks"]), values["ks_interval"].values, 2)
-        assert cells["KS to real"] == (MISSING if kind == "real" else ks)
-
-
-def test_difference_table_has_a_column_per_metric_and_leaves_real_out(sensitivity: xr.Dataset) -> None:
-    table = tables.difference_table(sensitivity)
-    assert list(table.columns) == ["type", "L2", "KL", "JS"]
-    assert "real" not in list(table["type"])
-    values = sensitivity.sel(convention="corrected", statistic="max_slope", metric="js", activation_type="bag")
-    expected = estimate(float(values["mean_difference"]), values["mean_difference_interval"].values)
-    assert row(table, "bag")["JS"] == expected
 
 
 def test_ks_table_holds_the_other_statistics(sensitivity: xr.Dataset) -> None:
@@ -52,7 +42,7 @@ def test_a_type_without_any_step_has_dashes(sensitivity: xr.Dataset) -> None:
     group = sensitivity.copy(deep=True)
     for quantity in ("mean", "mean_interval", "sd", "sd_interval"):
         group[quantity].loc[{"activation_type": "bag"}] = np.nan
-    cells = row(tables.step_table(group, metric="l2"), "bag")
+    cells = row(tables.step_table(group, metrics=("l2",)), "bag")
     assert cells["mean"] == MISSING
     assert cells["SD"] == MISSING
 
@@ -140,7 +130,7 @@ class TestProvenance:
 
 
 def test_tables_become_markdown_with_one_line_per_row(sensitivity: xr.Dataset) -> None:
-    lines = markdown(tables.step_table(sensitivity, metric="l2")).splitlines()
+    lines = markdown(tables.step_table(sensitivity, metrics=("l2",))).splitlines()
     assert len(lines) == 2 + sensitivity.sizes["activation_type"]
     assert all(line.count("|") == 6 for line in lines)
     assert number(-1) not in lines[0]

@@ -111,13 +111,15 @@ class TestChoice:
             monkeypatch.setattr(subject.model.config, name, value, raising=False)
         assert isinstance(choose_forward(subject), BridgeForward)
 
-    def test_folded_weights_leave_only_the_bridge(self, tiny_files: Any) -> None:
+    def test_folded_weights_run_in_a_centred_copy(self, tiny_files: Any) -> None:
         sites = SiteConfig(write="blocks.1.hook_resid_pre", read="blocks.2.hook_resid_post")
-        source = str(tiny_files / "model")
-        assert load_subject(ModelConfig(source=source), sites).model is not None
-        folded = load_subject(ModelConfig(source=source, processing="folded"), sites)
-        assert folded.model is None
-        assert isinstance(choose_forward(folded), BridgeForward)
+        folded = load_subject(ModelConfig(source=str(tiny_files / "model"), processing="folded"), sites)
+        forward = choose_forward(folded)
+        assert isinstance(forward, DirectForward)
+        tokens, points = case(folded)
+        direct, bridge = scan(forward, tokens, points), scan(BridgeForward(folded), tokens, points)
+        torch.testing.assert_close(direct.curve, bridge.curve, rtol=1e-4, atol=1e-4)
+        assert torch.equal(direct.top_token, bridge.top_token)
 
 
 @pytest.fixture(scope="module")

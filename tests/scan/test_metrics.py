@@ -137,3 +137,20 @@ def test_the_cut_into_rows_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     cut = divergences(logits, logits[0])
     torch.testing.assert_close(cut, whole, rtol=1e-5, atol=1e-7)
     assert cut[0].shape == (9,)
+
+
+class TestTopToken:
+    @given(hnp.arrays("float32", st.tuples(st.integers(1, 4), st.integers(1, 30)), elements=st.integers(-2, 2)))
+    def test_it_is_the_first_of_the_largest_logits(self, logits: NDArray[np.float32]) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(metrics, "GROUP", 4)
+            assert metrics.top_token(torch.from_numpy(logits)).tolist() == logits.argmax(axis=1).tolist()
+
+    @pytest.mark.parametrize("vocabulary", [255, 256, 257, 1000])
+    def test_at_the_ends_of_the_groups(self, vocabulary: int) -> None:
+        assert metrics.top_token(torch.eye(vocabulary)).tolist() == list(range(vocabulary))
+
+    def test_a_logit_that_is_no_number_is_the_largest(self) -> None:
+        logits = torch.zeros(1, 600)
+        logits[0, [70, 300]] = torch.tensor([5.0, math.nan])
+        assert metrics.top_token(logits).item() == 300

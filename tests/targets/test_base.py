@@ -14,7 +14,9 @@ from plateaulens.targets.dictionary import Dictionary
 SHIPPED = (
     "real",
     "real_control",
+    "real_mixture",
     "random",
+    "covariance_mixture",
     "isotropic",
     "reconstruction",
     "bag",

@@ -1,14 +1,19 @@
+from hashlib import sha256
 from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from plateaulens.config import TargetConfig, VariantConfig
 from plateaulens.errors import UsageError
 from plateaulens.targets import registry
 from plateaulens.targets.base import Base, Target, TargetContext
 
-SHIPPED = ["real", "real_control", "random", "isotropic", "reconstruction", "bag", "baseline", "structured"]
-SHIPPED += ["single_latent"]
+SHIPPED = ["real", "real_control", "real_mixture", "random", "covariance_mixture", "isotropic", "reconstruction", "bag"]
+SHIPPED += ["baseline", "structured", "single_latent"]
 
 
 class Itself:
@@ -75,6 +80,65 @@ def test_a_class_defined_again_replaces_itself_but_no_other_class() -> None:
     with pytest.raises(UsageError, match=r"'real' is taken by plateaulens\.targets\.real\.Real"):
         registry.register(other)
     assert type(registry.create(["real"], has_sae=False)[0]).__name__ == "Real"
+
+
+def test_a_registered_function_is_a_type_of_its_name() -> None:
+    def opposite(base: Any, context: Any, rng: Any) -> Any:
+        return -base.activation
+
+    def halved(base: Any, context: Any, rng: Any) -> Any:
+        return context.sae.decode(base.code)
+
+    assert registry.register(opposite) is opposite
+    assert registry.register(needs_sae=True)(halved) is halved
+    (kind,) = registry.create(["opposite"], has_sae=False)
+    result = kind.target(Base(torch.ones(2), 0, 0), None, None)  # type: ignore[arg-type]
+    assert result.activation.tolist() == [-1, -1]
+    assert result.source_row == -1
+    with pytest.raises(UsageError, match="activation types halved need an SAE"):
+        registry.create(["opposite", "halved"], has_sae=False)
+
+
+def test_a_function_may_return_a_target_with_its_row() -> None:
+    @registry.register
+    def first(base: Any, context: Any, rng: Any) -> Any:
+        return Target(base.activation, 12)
+
+    (kind,) = registry.create(["first"], has_sae=False)
+    assert kind.target(Base(torch.ones(2), 0, 0), None, None).source_row == 12  # type: ignore[arg-type]
+
+
+def test_a_function_of_a_taken_name() -> None:
+    def real(base: Any, context: Any, rng: Any) -> Any:
+        return base.activation
+
+    with pytest.raises(UsageError, match=r"'real' is taken by plateaulens\.targets\.real\.Real"):
+        registry.register(real)
+
+
+def test_identity_tells_types_that_do_not_ship(tmp_path: Path) -> None:
+    source = b"from plateaulens.targets.registry import register\n@register\ndef mine(base, context, rng): return 0\n"
+    (tmp_path / "types.py").write_bytes(source)
+    variants = {"low": VariantConfig(type="structured"), "again": VariantConfig(type="mine")}
+    targets = TargetConfig(types=("real", "mine"), variants=variants, modules=(str(tmp_path / "types.py"),))
+    kinds = registry.create_all(targets, has_sae=True)
+    told = {"module": "types.py", "sha256": sha256(source).hexdigest()}
+    assert registry.identity(kinds) == {"mine": told, "again": told}
+    registry.register(Itself)
+    own = registry.identity(registry.create(["itself"], has_sae=False))["itself"]
+    assert own["sha256"] == sha256(Path(__file__).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("module", "reason"), [("none.py", "No such file"), ("no.such", "No module named 'no'")])
+def test_a_module_that_is_not_there(module: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=rf"targets\.modules: {module} cannot be loaded \(.*{reason}.*\.py file"):
+        registry.create_all(TargetConfig(types=("real",), modules=(module,)), has_sae=True)
+
+
+def test_a_module_that_is_not_python(tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text("def f(:\n")
+    with pytest.raises(UsageError, match=r"wrong\.py cannot be loaded"):
+        registry.create_all(TargetConfig(types=("real",), modules=(str(tmp_path / "wrong.py"),)), has_sae=True)
 
 
 def test_an_installed_package_offers_a_type(monkeypatch: pytest.MonkeyPatch) -> None:

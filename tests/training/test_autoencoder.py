@@ -10,9 +10,9 @@ from torch import Tensor
 
 from plateaulens.config import SaeConfig
 from plateaulens.errors import UsageError
-from plateaulens.subject.sae import load_sae
+from plateaulens.subject.sae import firing_frequency, load_sae
 from plateaulens.training.autoencoder import save, shuffled, train
-from plateaulens.training.quality import fidelity, firing_frequency
+from plateaulens.training.quality import fidelity
 from plateaulens.training.recipe import SaeRecipe
 
 METADATA = {"model_name": "none", "hook_name": "blocks.0.hook_resid_pre"}

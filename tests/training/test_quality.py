@@ -10,8 +10,9 @@ from sae_lens import SAE
 from torch import Tensor
 
 from plateaulens.subject.model import Subject
+from plateaulens.subject.sae import firing_frequency
 from plateaulens.training.card import COLUMNS
-from plateaulens.training.quality import SYNTHETIC, fidelity, firing_frequency, loss_recovered, measure, target_norms
+from plateaulens.training.quality import SYNTHETIC, fidelity, loss_recovered, measure, target_norms
 
 
 def sae_of(decoder: Tensor, encoder: Tensor, *, bias: Tensor | None = None, threshold: float = 0.0) -> SAE[Any]:

@@ -41,6 +41,7 @@ def test_a_recipe_that_ships(path: Path) -> None:
 def test_defaults_and_comparisons(tmp_path: Path) -> None:
     compared = {"compared__other__architecture": "jumprelu", "compared__other__latents": 8}
     recipe = read_recipe(write(tmp_path / "mine.toml", **compared, compared__other__samples=5000))
+    assert isinstance(recipe, TrainRecipe)
     assert (recipe.name, recipe.text.length, recipe.text.top_k, recipe.coverage) == ("mine", 16, 200, 0)
     assert recipe.compared["other"].architecture == "jumprelu"
     assert TrainRecipe.model_validate_json(recipe.model_dump_json()) == recipe
@@ -85,6 +86,15 @@ def test_files_that_are_no_recipe(content: bytes, message: str, tmp_path: Path) 
     (tmp_path / "wrong.toml").write_bytes(content)
     with pytest.raises(UsageError, match=message):
         read_recipe(tmp_path / "wrong.toml")
+
+
+def test_prompts_alone_are_a_recipe_and_a_misspelt_one_is_not(tmp_path: Path) -> None:
+    only = {"model__source": "embedded:gemma3-270m", "prompts__seed": 1, "prompts__sequences": 9}
+    recipe = read_recipe(write_toml(tmp_path / "few.toml", only))
+    assert not isinstance(recipe, TrainRecipe)
+    assert (recipe.name, recipe.prompts.sequences) == ("few", 9)
+    with pytest.raises(UsageError, match=r"sites: Field required, and 4 more"):
+        read_recipe(write_toml(tmp_path / "wrong.toml", {**only, "sea__latents": 3}))
 
 
 def test_no_file(tmp_path: Path) -> None:

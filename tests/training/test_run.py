@@ -147,3 +147,14 @@ class TestCache:
         again: list[str],
     ) -> None:
         assert self.made_again(made, tmp_path, change) == again
+
+
+def test_prompts_and_nothing_else(tiny_files: Path, tmp_path: Path) -> None:
+    sections = RECIPE.partition("[prompts]")[2].partition("[text]")[0]
+    (tmp_path / "few.toml").write_text(f'[model]\nsource = "{tiny_files / "model"}"\n[prompts]{sections}')
+    train_recipe(tmp_path / "few.toml", tmp_path / "data", tmp_path / "cache")
+    assert [path.relative_to(tmp_path / "data").as_posix() for path in (tmp_path / "data").rglob("*.*")] == [
+        "prompts/few.npz"
+    ]
+    with np.load(tmp_path / "data" / "prompts" / "few.npz") as file:
+        assert file["tokens"].shape == (40, 12)

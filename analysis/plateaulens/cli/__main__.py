@@ -4,4 +4,5 @@ import sys
 
 from plateaulens.cli.entry import main
 
-sys.exit(main())
+if __name__ == "__main__":  # workers of a local cluster import this file, too
+    sys.exit(main())

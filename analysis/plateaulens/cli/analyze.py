@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plateaulens.cli.options import preset_name
+from plateaulens.cli.options import DEFAULT_PRESET, preset_name
 from plateaulens.config import read_config
 from plateaulens.errors import UsageError
 from plateaulens.resources import find
@@ -16,19 +16,43 @@ if TYPE_CHECKING:
 def add(commands: "Commands") -> None:
     """Declare the subcommand."""
     parser = commands.add_parser("analyze", help="turn a run's curves into statistics")
-    parser.add_argument("--run", type=Path, help="the run (default: data/runs/NAME.zarr)")
+    parser.add_argument("--run", help="the run, a path or a URL, or a sweep's folder (default: data/runs/NAME)")
     parser.add_argument("--preset", help="take the analysis settings of this preset (default: those of the run)")
-    parser.add_argument("--out", type=Path, help="where the summary is stored (default: data/summaries/NAME.zarr)")
+    parser.add_argument("--out", help="where the summary goes, a path or a URL (default: data/summaries/NAME.zarr)")
     parser.set_defaults(command=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     from plateaulens.analysis import analyze  # noqa: PLC0415  statsmodels takes a second to import
+    from plateaulens.store.location import locate  # noqa: PLC0415
 
-    run = options.run or Path("data/runs") / f"{preset_name(options)}.zarr"
+    if (sweep := _sweep(options)) is not None:
+        return _analyze_sweep(options, sweep)
+    run = locate(options.run or Path("data/runs") / f"{preset_name(options)}.zarr")
     if not run.exists():
         raise UsageError(f"no run at {run}: make it with `plateaulens collect`, or name another with --run")
     out = options.out or Path("data/summaries") / run.name
     analyze(run, out, None if options.preset is None else read_config(find("presets", options.preset)).analysis)
+    print(f"finished: {out}")
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> Path | None:
+    """The folder of the sweep that is meant, None for a run."""
+    from plateaulens.sweep.manifest import is_sweep  # noqa: PLC0415
+
+    if options.run is not None:
+        return Path(options.run) if is_sweep(Path(options.run)) else None
+    config = read_config(find("presets", options.preset or DEFAULT_PRESET))
+    return None if config.sweep is None else Path("data/runs") / config.name
+
+
+def _analyze_sweep(options: argparse.Namespace, folder: Path) -> int:
+    from plateaulens.sweep.summary import analyze_sweep  # noqa: PLC0415
+
+    out = options.out or Path("data/summaries") / f"{folder.name}.zarr"
+    analyze_sweep(
+        folder, out, None if options.preset is None else read_config(find("presets", options.preset)).analysis
+    )
     print(f"finished: {out}")
     return 0

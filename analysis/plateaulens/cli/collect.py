@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from plateaulens.cli.options import DEFAULT_PRESET, needs
 from plateaulens.config import EXPERIMENT_NAMES, RunConfig, override, read_config
+from plateaulens.errors import UsageError
 from plateaulens.resources import find
+from plateaulens.subject.embedded import notice
 
 if TYPE_CHECKING:
     from plateaulens.cli.options import Commands
@@ -19,24 +21,66 @@ def add(commands: "Commands") -> None:
     parser.add_argument("--samples", type=int, help="base prompts, for every experiment (default: the preset's)")
     parser.add_argument("--seed", type=int, help="seed of every draw (default: the preset's)")
     parser.add_argument("--experiments", help=f"comma-separated, among {','.join(EXPERIMENT_NAMES)}")
-    parser.add_argument("--out", type=Path, help="where the run is stored (default: data/runs/NAME.zarr)")
+    parser.add_argument("--model", help="hub id (with @revision or not), directory, or .gguf file")
+    parser.add_argument("--sae", help="folder in SAELens' format, or RELEASE:ID (with @revision or not)")
+    parser.add_argument("--prompts", help=".npz, .parquet, directory of such, or hub id (with @revision or not)")
+    parser.add_argument("--out", help="where the run is stored, a path or a URL (default: data/runs/NAME.zarr)")
+    machines = parser.add_mutually_exclusive_group()
+    machines.add_argument("--workers", type=_positive, metavar="N", help="share the work out to N processes")
+    machines.add_argument("--scheduler", metavar="ADDRESS", help="share it out to the workers of this dask scheduler")
     parser.set_defaults(command=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     config = _configuration(options)
     out = options.out or Path("data/runs") / f"{config.name}.zarr"
+    if (terms := notice(config.model.source)) is not None:
+        print(terms, flush=True)
     try:
         from plateaulens.collect import collect  # noqa: PLC0415  needs the extra `collect`
     except ImportError as error:
         raise needs(error, "collect") from None
+    if config.sweep is not None:
+        return _collect_sweep(config, options)
     print(f"collecting {', '.join(config.experiments)} into {out}", flush=True)
-    collect(config, out)
+    if options.scheduler is None and options.workers is None:
+        collect(config, out)
+    else:
+        try:
+            from plateaulens.cluster import collect_on_cluster  # noqa: PLC0415  needs the extra `cluster`
+        except ImportError as error:
+            raise needs(error, "cluster") from None
+        collect_on_cluster(config, out, scheduler=options.scheduler, workers=options.workers)
     print(f"finished: {out}")
     return 0
+
+
+def _collect_sweep(config: RunConfig, options: argparse.Namespace) -> int:
+    from plateaulens.sweep.collecting import collect_sweep  # noqa: PLC0415
+
+    if options.workers is not None or options.scheduler is not None:
+        raise UsageError("a sweep is collected by one process: leave --workers and --scheduler out")
+    folder = Path(options.out or Path("data/runs") / config.name)
+    print(f"collecting the sweep {config.name} into {folder}", flush=True)
+    collect_sweep(config, folder)
+    print(f"finished: {folder}")
+    return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not positive")
+    return number
 
 
 def _configuration(options: argparse.Namespace) -> RunConfig:
     experiments = None if options.experiments is None else options.experiments.split(",")
     config = read_config(find("presets", options.preset or DEFAULT_PRESET))
-    return override(config, samples=options.samples, seed=options.seed, experiments=experiments)
+    return override(
+        config,
+        samples=options.samples,
+        seed=options.seed,
+        experiments=experiments,
+        sources={section: getattr(options, section) for section in ("model", "sae", "prompts")},
+    )

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from plateaulens.cli import analyze, collect, report, train, verify
+from plateaulens.cli import analyze, bench, calibrate, collect, compare_reference, plan, report, train, verify
 from plateaulens.errors import UsageError
 
 INTERRUPTED = 130
@@ -56,6 +56,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="plateaulens", description="Does this activation behave like a real one? Run, analyse and report it."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (collect, analyze, report, train, verify):
+    for command in (collect, analyze, report, compare_reference, train, verify, plan, calibrate, bench):
         command.add(commands)
     return parser

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def add(commands: "Commands") -> None:
     """Declare the subcommand."""
     parser = commands.add_parser("report", help="render a summary as HTML and PDF")
-    parser.add_argument("--summary", type=Path, help="the summary (default: data/summaries/NAME.zarr)")
+    parser.add_argument("--summary", help="the summary, a path or a URL (default: data/summaries/NAME.zarr)")
     parser.add_argument("--preset", help=f"preset that names the default summary (default: {DEFAULT_PRESET})")
     parser.add_argument(
         "--out", type=Path, default=Path("report/_output"), help="folder for the pages (default: %(default)s)"
@@ -28,13 +28,22 @@ def add(commands: "Commands") -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from plateaulens.report.build import build  # noqa: PLC0415  needs the extra `report`
-    from plateaulens.store.reading import check_kind  # noqa: PLC0415  zarr takes a second to import
-    from plateaulens.store.schema import SUMMARY_KIND  # noqa: PLC0415
+    from plateaulens.store.location import locate  # noqa: PLC0415  zarr takes a second to import
+    from plateaulens.store.reading import check_kind, root_attributes  # noqa: PLC0415
+    from plateaulens.store.schema import SUMMARY_KIND, SWEEP_SUMMARY_KIND  # noqa: PLC0415
 
-    summary = options.summary or Path("data/summaries") / f"{preset_name(options)}.zarr"
+    summary = locate(options.summary or Path("data/summaries") / f"{preset_name(options)}.zarr")
     if not summary.exists():
         raise UsageError(f"no summary at {summary}: make it with `plateaulens analyze`, or name another with --summary")
-    check_kind(summary, SUMMARY_KIND)
-    for path in build(summary, options.out, formats=tuple(options.to.split(",")), renderer=options.renderer):
+    is_sweep = root_attributes(summary).get("kind") == SWEEP_SUMMARY_KIND
+    check_kind(summary, SWEEP_SUMMARY_KIND if is_sweep else SUMMARY_KIND)
+    made = build(
+        summary,
+        options.out,
+        formats=tuple(options.to.split(",")),
+        renderer=options.renderer,
+        document="sweep.qmd" if is_sweep else "index.qmd",
+    )
+    for path in made:
         print(f"finished: {path}")
     return 0

@@ -1,7 +1,6 @@
 """`plateaulens verify`: whether a store is what was written."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plateaulens.errors import UsageError
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 def add(commands: "Commands") -> None:
     """Declare the subcommand."""
     parser = commands.add_parser("verify", help="check every chunk of a stored run or summary")
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", metavar="STORE", help="a path or a URL")
     parser.set_defaults(command=_run)
 
 

@@ -18,27 +18,55 @@ COLUMNS = {
     "ks": "float64",
     "source": "string",
     "note": "string",
+    "median": "float64",
+    "dropped_above": "float64",
+    "reading_error": "float64",
 }
 """Columns of `step_statistics.csv` and their types."""
 
+ACTIVATION_COLUMNS = {
+    "quantity": "string",
+    "description": "string",
+    "value": "float64",
+    "sd": "float64",
+    "n": "Int64",
+    "source": "string",
+    "note": "string",
+}
+"""Columns of `activation_statistics.csv` and their types."""
+
 
 def read_reference(folder: Path | None = None) -> pd.DataFrame:
-    """The authors' step statistics: a row for each number or group of numbers printed in one place, with that place.
+    """The authors' numbers: a row for each number or group of numbers printed in one place, with that place.
 
-    Columns are `COLUMNS`. `mean` and `sd` (population) are in steps, `ks` is the Kolmogorov-Smirnov distance to the
-    model-generated activations (our `real`); what was not printed is missing. Experiments and activation types that
-    PlateauLens has are named as it names them, the others as the authors name them. `source` gives notebook, commit and
-    cell. Reads `data/reference` of the installation, or `folder`.
+    Columns are `COLUMNS`. `mean`, `median` and `sd` (population) are in steps, or in the units of what is no step;
+    `ks` is the Kolmogorov-Smirnov distance to the model-generated activations (our `real`), or to the second type of
+    "a vs b"; what was not printed is missing. Values above `dropped_above` were not counted. `reading_error` is how far
+    a number that was read off a figure may be off. Experiments and activation types that PlateauLens has are named as
+    it names them, the others as the authors name them; `activations` stands for what was measured of activations alone.
+    `source` gives notebook, commit and cell. Reads `data/reference` of the installation, or `folder`.
 
     Raises `UsageError` when the file is not there, or its columns are not those.
     """
-    path = (folder or root() / "data" / "reference") / "step_statistics.csv"
+    return _read(folder, "step_statistics.csv", COLUMNS)
+
+
+def read_activation_reference(folder: Path | None = None) -> pd.DataFrame:
+    """The authors' numbers on latents and activations: columns `ACTIVATION_COLUMNS`, a row for each number.
+
+    Raises `UsageError` when the file is not there, or its columns are not those.
+    """
+    return _read(folder, "activation_statistics.csv", ACTIVATION_COLUMNS)
+
+
+def _read(folder: Path | None, name: str, columns: dict[str, str]) -> pd.DataFrame:
+    path = (folder or root() / "data" / "reference") / name
     try:
-        table = pd.read_csv(path, dtype=COLUMNS)
+        table = pd.read_csv(path, dtype=columns)
     except FileNotFoundError:
         raise UsageError(f"no reference numbers at {path}: restore the file from the repository") from None
     except ValueError as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
-    if list(table.columns) != list(COLUMNS):
-        raise UsageError(f"{path} has columns {', '.join(table.columns)}, expected {', '.join(COLUMNS)}")
+    if list(table.columns) != list(columns):
+        raise UsageError(f"{path} has columns {', '.join(table.columns)}, expected {', '.join(columns)}")
     return table

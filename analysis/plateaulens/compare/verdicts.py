@@ -1,8 +1,9 @@
 """From intervals to words: the closed vocabulary in which the report states what was found.
 
 A verdict is a function of stored numbers, so that a sentence can never say more than its interval. "undecided" is no
-verdict of equality: it says that these data do not settle the question. Each verdict is about one comparison at the
-interval's confidence; a table of many needs a correction for their number, which is not made here.
+verdict of equality: it says that these data do not settle the question. `timing`, `resemblance` and `nearness` are
+each about one comparison at its interval's confidence, with no correction for how many there are. `equivalence` and
+`order` are about a whole family, when they are given p-values that have been adjusted for it.
 """
 
 from typing import Literal
@@ -10,12 +11,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from plateaulens.compare.intervals import MINIMUM
+
 Timing = Literal["earlier", "later", "undecided", "undefined"]
 Resemblance = Literal["different", "undecided", "undefined"]
 Nearness = Literal["nearer", "farther", "undecided", "undefined"]
+Equivalence = Literal["equivalent", "different", "undecided", "undefined"]
 
-MINIMUM_PAIRS = 6
-"""Fewer pairs decide nothing at 95 %: even a difference of one sign in all of 5 has probability 2 / 2**5 by chance."""
+MINIMUM_PAIRS = MINIMUM
 
 
 def timing(
@@ -79,3 +82,33 @@ def nearness(ks_difference_interval: ArrayLike) -> Nearness:
     if upper < 0:
         return "nearer"
     return "farther" if lower > 0 else "undecided"
+
+
+def equivalence(equivalence_p: float, difference_p: float, alpha: float) -> Equivalence:
+    """Whether a type is indistinguishable from the reference within the margin, different from it, or neither is known.
+
+    "equivalent" when distances of the margin or more are rejected (`equivalence_p` <= `alpha`): the type may still
+    differ, detectably even, but by less than matters. Else "different" when equal distributions are rejected
+    (`difference_p` <= `alpha`), else "undecided": too few base prompts to say either. "undefined" without both of them.
+
+    >>> equivalence(0.3, 0.2, alpha=0.05)
+    'undecided'
+    """
+    if np.isnan(equivalence_p) or np.isnan(difference_p):
+        return "undefined"
+    if equivalence_p <= alpha:
+        return "equivalent"
+    return "different" if difference_p <= alpha else "undecided"
+
+
+def order(ks_difference: float, p: float, alpha: float) -> Nearness:
+    """Whether type a is nearer to the reference than type b, by the p-value of their difference of distances, a - b.
+
+    >>> order(-0.1, 0.003, alpha=0.05)
+    'nearer'
+    """
+    if np.isnan(ks_difference) or np.isnan(p):
+        return "undefined"
+    if p > alpha or ks_difference == 0:
+        return "undecided"
+    return "nearer" if ks_difference < 0 else "farther"

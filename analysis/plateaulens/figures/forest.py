@@ -42,8 +42,8 @@ def ks_forest(
             if name == NOISE_FLOOR:
                 ax.axvspan(*interval, color="#e4e4e4", linewidth=0, zorder=0)
         dress(ax, title=metric_name(metric), x="KS distance to real")
-        ax.set_xlim(left=0)
         ax.locator_params(axis="x", nbins=4)
+    panels[0].set_xlim(left=0)  # once all is drawn: the panels share their limits, and setting one fixes both
     panels[0].set_yticks(range(len(rows)), [style.label for style in drawn.values()], fontsize=BASE_SIZE, color=INK)
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
     return figure

@@ -70,17 +70,17 @@ _STYLES = {
     "single_latent": TypeStyle("single latent", "#d95504", _DOTTED),
 }
 _SPARE_COLORS = ("#7a5c00", "#5b4ea3", "#3f7f86")
+_SPARE_LOOKS = [(color, dash) for dash in (_DASHED, _DOTTED, _DASH_DOTTED) for color in _SPARE_COLORS]
 
 _METRICS = {"l2": ("L2", "L2 distance"), "kl": ("KL", "KL divergence"), "js": ("JS", "Jensen-Shannon distance")}
 _UNITS = {"1": "", "residual stream": " at the read site"}
 
 
 def styles(activation_types: Sequence[str]) -> dict[str, TypeStyle]:
-    """The style of each type, in the given order; types this file does not know share out the spare colours."""
+    """The style of each type, in the given order; types this file does not know share out the spare looks."""
     unknown = [name for name in activation_types if name not in _STYLES]
     spare = {
-        name: TypeStyle(name.replace("_", " "), _SPARE_COLORS[i % len(_SPARE_COLORS)], _DASHED)
-        for i, name in enumerate(unknown)
+        name: TypeStyle(name.replace("_", " "), *_SPARE_LOOKS[i % len(_SPARE_LOOKS)]) for i, name in enumerate(unknown)
     }
     return {name: _STYLES.get(name) or spare[name] for name in activation_types}
 

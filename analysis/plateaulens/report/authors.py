@@ -10,9 +10,10 @@ import xarray as xr
 from plateaulens.compare.reference import read_reference
 from plateaulens.figures import label
 from plateaulens.figures.style import metric_name
-from plateaulens.report.contents import REFERENCE, bounds, config_of, experiment_of, types_of
-from plateaulens.report.tables import KS_DIGITS, STATISTICS, STEP_DIGITS
-from plateaulens.report.text import MISSING, escape, estimate, listing, number
+from plateaulens.report.contents import REFERENCE, config_of, experiment_of, types_of
+from plateaulens.report.rows import KS_DIGITS, STEP_DIGITS, cell
+from plateaulens.report.tables import STATISTICS
+from plateaulens.report.text import MISSING, escape, listing, number
 
 _MEASURED = ["experiment", "statistic", "metric", "activation_type"]
 
@@ -28,8 +29,8 @@ def authors_table(summary: xr.DataTree) -> pd.DataFrame:
     """Mean, SD and KS of the authors' GPT-2 runs, and this run's under the authors' own conventions.
 
     What is measured stands in bold above the types that it was measured for. The authors' conventions are not the
-    corrected ones of the other tables: an event that does not happen is given the last step, and the search ends where
-    the path reaches its target.
+    corrected ones of the other tables, whose KS distances stand in the last column: an event that does not happen is
+    given the last step, and the search ends where the path reaches its target.
     """
     rows: list[dict[str, str]] = []
     for measured, group in groupby(comparable(summary), key=_measured):
@@ -58,13 +59,17 @@ def _row(summary: xr.DataTree, authors: Mapping[str, Any]) -> dict[str, str]:
     experiment = experiment_of(summary, name)
     assert experiment is not None
     here = experiment.sel(convention="authors", statistic=statistic, metric=metric, activation_type=activation_type)
-    ks = estimate(float(here["ks"]), bounds(here["ks_interval"]), KS_DIGITS)
+    corrected = experiment.sel(
+        convention="corrected", statistic=statistic, metric=metric, activation_type=activation_type
+    )
+    is_reference = activation_type == REFERENCE
     return {
         "type": label(activation_type),
         "GPT-2": _mean(authors["mean"], authors["sd"]),
         "GPT-2, KS": number(authors["ks"], KS_DIGITS),
         "here": _mean(float(here["mean"]), float(here["sd"])),
-        "here, KS": MISSING if activation_type == REFERENCE else ks,
+        "here, KS": MISSING if is_reference else cell(here, "ks", KS_DIGITS),
+        "corrected, KS": MISSING if is_reference else cell(corrected, "ks", KS_DIGITS),
     }
 
 

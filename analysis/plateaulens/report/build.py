@@ -16,6 +16,7 @@ from typing import Literal, NoReturn
 
 from plateaulens import resources
 from plateaulens.errors import UsageError
+from plateaulens.store.location import Location, locate
 
 Format = Literal["html", "pdf"]
 Renderer = Literal["auto", "quarto", "builtin"]
@@ -23,7 +24,7 @@ Renderer = Literal["auto", "quarto", "builtin"]
 FORMATS: tuple[Format, ...] = ("html", "pdf")
 DEFAULT_OUT = Path("report") / "_output"
 
-_PROJECT_FILES = ("_quarto.yml", "index.qmd", "references.bib")
+_PROJECT_FILES = ("_quarto.yml", "references.bib")
 _QUARTO_NAMES: Mapping[Format, str] = {"html": "html", "pdf": "typst"}
 _LOG = "report.log"
 # Quarto itself uses papermill to hand parameters over, and the notebook packages of the Python that it is given.
@@ -32,9 +33,15 @@ _BUILTIN_NEEDS = ("yaml", "nbclient", "ipykernel", "pypandoc", "typst")
 
 
 def build(
-    summary: Path, out: Path = DEFAULT_OUT, formats: Sequence[Format] = FORMATS, renderer: Renderer = "auto"
+    summary: Location,
+    out: Path = DEFAULT_OUT,
+    formats: Sequence[Format] = FORMATS,
+    renderer: Renderer = "auto",
+    document: str = "index.qmd",
 ) -> list[Path]:
     """Render the report of `summary` into the folder `out`; returns the paths of `index.html` and `index.pdf`.
+
+    `document` is that file of the project which is the report of such a summary.
 
     `auto` takes Quarto when it finds it ($QUARTO_PATH, the PATH, the package quarto-cli) and the built-in renderer
     otherwise; a line on standard output says which. Files of an earlier report are replaced only by finished ones.
@@ -45,7 +52,8 @@ def build(
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UsageError(f"the report has no format {unknown[0]!r}; there are {', '.join(FORMATS)}")
-    if not summary.is_dir():
+    place = locate(summary)
+    if not place.exists():
         raise UsageError(f"there is no summary {summary}: `plateaulens analyze` makes it from a run")
     program = None if renderer == "builtin" else _find_quarto()
     if renderer == "quarto" and program is None:
@@ -55,7 +63,8 @@ def build(
         project = Path(scratch)
         for name in _PROJECT_FILES:
             shutil.copyfile(resources.root() / "report" / name, project / name)
-        parameters = {"summary": str(summary.resolve())}
+        shutil.copyfile(resources.root() / "report" / document, project / "index.qmd")
+        parameters = {"summary": place.absolute()}
         if program is None:
             print(
                 f"rendering the report with the built-in renderer{'' if renderer == 'builtin' else ' (no Quarto here)'}"

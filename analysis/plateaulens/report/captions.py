@@ -3,7 +3,7 @@
 import xarray as xr
 
 from plateaulens.figures import label
-from plateaulens.figures.style import MAIN_TYPES, present
+from plateaulens.figures.style import MAIN_TYPES, metric_name, present
 from plateaulens.report.contents import CONTROL, config_of, level, types_of
 from plateaulens.report.text import escape, listing, number
 
@@ -11,7 +11,7 @@ from plateaulens.report.text import escape, listing, number
 def max_slope_cdf(experiment: xr.Dataset) -> str:
     """For `plateaulens.figures.max_slope_cdf`."""
     return (
-        f"Distribution functions of the max-slope step on L2 and KL for every activation type; {_prompts(experiment)}. "
+        f"Distribution functions of the max-slope step on L2 and KL for every activation type; {prompts(experiment)}. "
         f"A line that ends below 1 belongs to a type with censored curves."
     )
 
@@ -21,7 +21,7 @@ def example_curves(experiment: xr.Dataset) -> str:
     examples = experiment.sizes["example"]
     return (
         f"Curves on L2 (top) and KL (bottom) of the first {examples} base prompts, with a dot at each max-slope step; "
-        f"in the last column the mean over {_prompts(experiment)}. Bands are {_bands(experiment)}."
+        f"in the last column the mean over {prompts(experiment)}. Bands are {_bands(experiment)}."
     )
 
 
@@ -29,17 +29,17 @@ def max_slope_histograms(experiment: xr.Dataset) -> str:
     """For `plateaulens.figures.max_slope_histograms`."""
     shown = listing([label(name) for name in present(experiment, "activation_type", MAIN_TYPES)])
     return (
-        f"Max-slope steps on L2 (left) and KL (right) for {shown}; {_prompts(experiment)}. Bars are shares of all "
+        f"Max-slope steps on L2 (left) and KL (right) for {shown}; {prompts(experiment)}. Bars are shares of all "
         f"prompts, vertical lines means, black outlines the histogram of real; below, the distribution functions."
     )
 
 
-def plateaus(experiment: xr.Dataset) -> str:
+def plateaus(experiment: xr.Dataset, *, metric: str) -> str:
     """For `plateaulens.figures.plateaus`."""
     return (
-        f"Left: mean L2 curves by type of base on the way to a Gaussian draw, {_prompts(experiment)}; bands are "
-        f"{_bands(experiment)}. Right: share of prompts still on their plateau after a path of that length; a plus "
-        f"sign marks the share that is censored at the end of the window."
+        f"Left: mean {metric_name(metric)} curves by type of base on the way to a Gaussian draw, "
+        f"{prompts(experiment)}; bands are {_bands(experiment)}. Right: share of prompts still on their plateau after "
+        f"a path of that length; a plus sign marks the share that is censored at the end of the window."
     )
 
 
@@ -47,7 +47,7 @@ def target_geometry(geometry: xr.Dataset) -> str:
     """For `plateaulens.figures.target_geometry`."""
     interval = geometry["path_length_interval"].attrs
     return (
-        f"Norms of the targets and lengths of the paths to them, {_prompts(geometry)}: kernel density estimates, with "
+        f"Norms of the targets and lengths of the paths to them, {prompts(geometry)}: kernel density estimates, with "
         f"the mean (tick) and its {100 * interval['confidence']:g}\u00a0% bootstrap interval (bar). The dashed "
         f"line is the mean of real."
     )
@@ -63,31 +63,23 @@ def ks_forest(experiment: xr.Dataset) -> str:
     )
     return (
         f"Kolmogorov-Smirnov distance of each type's max-slope steps to those of real, with {level(experiment)} "
-        f"intervals; {_prompts(experiment)}.{control}"
+        f"uniform bands; {prompts(experiment)}.{control}"
     )
 
 
-def step_table(experiment: xr.Dataset, *, what: str) -> str:
-    """For `plateaulens.report.tables.step_table`; `what` names the statistic and the metric."""
+def step_table(experiment: xr.Dataset, *, what: str = "Max-slope steps") -> str:
+    """For `plateaulens.report.tables.step_table`; `what` names the statistic."""
     return (
-        f"{what} by activation type, {_prompts(experiment)}: mean and standard deviation in steps, and "
-        f"Kolmogorov-Smirnov distance to real, with {level(experiment)} intervals in brackets."
-    )
-
-
-def difference_table(experiment: xr.Dataset) -> str:
-    """For `plateaulens.report.tables.difference_table`."""
-    return (
-        f"Mean paired difference of the max-slope step, type minus real, in steps, {_prompts(experiment)}, with "
-        f"{level(experiment)} intervals in brackets. Positive: later than real."
+        f"{what} by activation type, {prompts(experiment)}: mean and standard deviation in steps over the prompts "
+        f"whose curve has one, with {level(experiment)} bootstrap intervals in brackets."
     )
 
 
 def ks_table(experiment: xr.Dataset) -> str:
     """For `plateaulens.report.tables.ks_table`."""
     return (
-        f"Kolmogorov-Smirnov distance to real in the other step statistics, {_prompts(experiment)}, with "
-        f"{level(experiment)} intervals in brackets."
+        f"Kolmogorov-Smirnov distance to real in the other step statistics, {prompts(experiment)}, with "
+        f"{level(experiment)} uniform bands in brackets."
     )
 
 
@@ -96,7 +88,7 @@ def geometry_table(geometry: xr.Dataset) -> str:
     confidence = geometry["path_length_interval"].attrs["confidence"]
     return (
         f"Mean norm of the targets, length of the path, cosine of target and base, and distance of the target from the "
-        f"mean base, {_prompts(geometry)}, with {100 * confidence:g}\u00a0% bootstrap intervals in brackets."
+        f"mean base, {prompts(geometry)}, with {100 * confidence:g}\u00a0% bootstrap intervals in brackets."
     )
 
 
@@ -105,11 +97,13 @@ def authors_table(summary: xr.DataTree) -> str:
     model = config_of(summary).model.source
     return (
         f"Means (population SD) of steps, and Kolmogorov-Smirnov distances to real: what the authors printed for "
-        f"GPT-2, and here, that is this run ({escape(model)}) under the authors' conventions."
+        f"GPT-2, and this run ({escape(model)}) under the authors' conventions; in the last column, the KS distance "
+        f"under the corrected ones. Intervals are uniform bands."
     )
 
 
-def _prompts(group: xr.Dataset) -> str:
+def prompts(group: xr.Dataset) -> str:
+    """How many base prompts the group has."""
     return f"n = {number(group.sizes['sample'], 0)} base prompts per type"
 
 

@@ -16,7 +16,15 @@ EXPERIMENT_TITLES = {
     "sensitivity": "relative steps",
     "sensitivity_absolute": "absolute steps",
     "plateau": "plateaus",
+    "sensitivity_reconstructed": "relative steps from the reconstruction",
 }
+ABSENT = {name: f"This run has no experiment with {title}." for name, title in EXPERIMENT_TITLES.items()} | {
+    "confounds": "This summary has no comparison at equal geometry.",
+    "distinguish": "This summary has no test of the targets themselves.",
+    "constants": "This summary has no conclusions under other constants.",
+}
+"""What stands in the place of a group that the summary does not have."""
+NO_THRESHOLD = "The analysis has no plateau threshold, so no curve has a plateau length."
 
 
 def experiment_of(summary: xr.DataTree, name: str) -> xr.Dataset | None:
@@ -32,6 +40,16 @@ def types_of(group: xr.Dataset) -> list[str]:
 def compared_types(group: xr.Dataset) -> list[str]:
     """The types that are compared with real: all others."""
     return [name for name in types_of(group) if name != REFERENCE]
+
+
+def synthetic_types(group: xr.Dataset) -> list[str]:
+    """The types that a verdict is about: all but real and its second draw."""
+    return [name for name in compared_types(group) if name != CONTROL]
+
+
+def plateau_metric(settings: AnalysisConfig) -> str | None:
+    """The metric whose plateau lengths are shown: L2 where it has a threshold, else the first that has one."""
+    return "l2" if "l2" in settings.plateau_threshold else next(iter(settings.plateau_threshold), None)
 
 
 def config_of(summary: xr.DataTree) -> RunConfig:
@@ -62,3 +80,13 @@ def bounds(interval: xr.DataArray) -> NDArray[np.float64]:
 def level(values: xr.Dataset) -> str:
     """The confidence of a comparison's intervals, as it is written in a sentence."""
     return f"{100 * values['ks_interval'].attrs['confidence']:g}\u00a0%"
+
+
+def alpha_of(values: xr.Dataset) -> float:
+    """The level of the verdicts' tests."""
+    return float(values["verdict"].attrs["alpha"])
+
+
+def margin_of(values: xr.Dataset) -> str:
+    """The KS distance within which a type counts as indistinguishable from real."""
+    return f"{values['verdict'].attrs['margin']:g}"

@@ -1,6 +1,6 @@
 """What was measured and how, in the report's words and with the run's own constants."""
 
-from plateaulens.config import AnalysisConfig, RunConfig, TargetConfig
+from plateaulens.config import AnalysisConfig, RunConfig, TargetConfig, VariantConfig
 from plateaulens.figures.style import label, metric_name
 from plateaulens.report.text import escape, listing, number, percent
 
@@ -13,9 +13,13 @@ def recipe(activation_type: str, targets: TargetConfig) -> str:
     >>> recipe("real", TargetConfig(types=("real",)))
     "another prompt's activation, drawn uniformly"
     """
+    if activation_type in targets.variants:
+        return _variant(targets.variants[activation_type])
     recipes = {
         "real": "another prompt's activation, drawn uniformly",
         "real_control": "a second draw like real, independent of it",
+        "real_mixture": "A moved by the difference of two other prompts' activations",
+        "covariance_mixture": "A moved by the difference of two Gaussian draws like random",
         "random": "Gaussian, with the mean and covariance of the real activations",
         "isotropic": "Gaussian, with their mean and total variance, the same in every direction",
         "reconstruction": "the real target as the SAE sees it, decode(encode(T))",
@@ -27,6 +31,15 @@ def recipe(activation_type: str, targets: TargetConfig) -> str:
         "single_latent": "one live latent drawn uniformly, as strong as a real code on average",
     }
     return recipes.get(activation_type, "registered by the user")
+
+
+def _variant(variant: VariantConfig) -> str:
+    changes = [f"{name.replace('_', ' ')} {value:g}" for name, value in variant.constants.items()]
+    if variant.dictionary != "trained":
+        changes.append(f"{variant.dictionary} decoder directions")
+    if variant.add_error:
+        changes.append("the SAE error of A added")
+    return f"as {label(variant.type)}, " + (listing(changes) if changes else "drawn again")
 
 
 def synthetic(targets: TargetConfig) -> str:
@@ -71,3 +84,13 @@ def thresholds(settings: AnalysisConfig) -> dict[str, str]:
 def resampling(settings: AnalysisConfig) -> str:
     """How often was resampled, at which confidence."""
     return f"{number(settings.resamples, 0)} resamples, confidence {percent(settings.confidence)}"
+
+
+def margin(settings: AnalysisConfig) -> str:
+    """The margin of equivalence as a KS distance."""
+    return f"{settings.equivalence_margin:g}"
+
+
+def level(settings: AnalysisConfig) -> str:
+    """The level of the tests."""
+    return percent(1 - settings.confidence)

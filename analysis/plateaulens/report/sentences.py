@@ -1,119 +1,54 @@
-"""The report's findings in words, each from stored numbers through `plateaulens.compare.verdicts`.
+"""What a run shows, and what to be careful about, in words.
 
 No sentence is written by hand: which types it names, its verb and its numbers all follow from the summary, so that it
 cannot claim what the run does not show. Every sentence is Markdown without markup.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import xarray as xr
 
-from plateaulens.compare.verdicts import nearness, resemblance
 from plateaulens.config import EXPERIMENT_NAMES
 from plateaulens.figures import label
 from plateaulens.figures.style import metric_name
 from plateaulens.report.contents import (
-    CONTROL,
-    EXPERIMENT_TITLES,
-    NOTHING_TO_COMPARE,
+    ABSENT,
+    NO_THRESHOLD,
     REFERENCE,
     bounds,
     compared_types,
     experiment_of,
-    level,
-    types_of,
+    plateau_metric,
+    settings_of,
 )
-from plateaulens.report.text import listing, number, percent, span
+from plateaulens.report.robustness import adjusted_sentences, constants_sentence, distinguish_sentence
+from plateaulens.report.text import listing, number, percent
 from plateaulens.report.timing import BLOW_UP, PLATEAU, Wording, timing_sentences
+from plateaulens.report.verdicts import claim_sentences, control_excess, control_sentence, verdict_sentences
 
 __all__ = ["BLOW_UP", "PLATEAU", "timing_sentences"]
 
-DIGITS = 2
 PATH_TOLERANCE = 0.05
 """Relative difference of mean path lengths from which the report warns."""
 
 
 def findings(summary: xr.DataTree) -> str:
-    """The main results as a Markdown list, one item per experiment of the run and one on the targets' path lengths."""
-    items = []
-    for name in EXPERIMENT_NAMES:
-        experiment = experiment_of(summary, name)
-        if experiment is None:
-            continue
-        if name == "plateau":
-            text = timing_sentences(experiment, metric="l2", wording=PLATEAU)
-        else:
-            nearer = [nearness_sentence(experiment, metric=metric) for metric in ("l2", "kl")]
-            text = " ".join([timing_sentences(experiment, metric="kl"), *dict.fromkeys(nearer)])
-        items.append(f"**{EXPERIMENT_TITLES[name].capitalize()}.** {text}")
-    items.append(f"**Target lengths.** {path_length_caution(summary['geometry'].to_dataset())}")
-    return "\n".join(f"- {item}" for item in items)
-
-
-def distance_sentences(experiment: xr.Dataset, *, metric: str) -> str:
-    """Noise floor, differences from real, and structured against baseline, on one metric."""
-    parts = (control_sentence, resemblance_sentences, nearness_sentence)
-    return " ".join(part(experiment, metric=metric) for part in parts)
-
-
-def resemblance_sentences(experiment: xr.Dataset, *, metric: str, statistic: str = "max_slope") -> str:
-    """Which types' distributions of a step are shown to differ from that of real, and which are not."""
-    values = experiment.sel(convention="corrected", statistic=statistic, metric=metric)
-    groups: dict[str, list[str]] = {"different": [], "undecided": [], "undefined": []}
-    for name in compared_types(experiment):
-        own = values.sel(activation_type=name)
-        if name != CONTROL:
-            groups[resemblance(bounds(own["ks_interval"]))].append(f"{label(name)} {_distance(own)}")
-    on, key = metric_name(metric), f"KS distance with its {level(values)} interval"
-    sentences = []
-    if groups["different"]:
-        sentences.append(f"On {on}, these types differ from real ({key}): {listing(groups['different'])}.")
-    if groups["undecided"]:
-        sentences.append(f"On {on}, no difference from real is shown for {listing(groups['undecided'])}.")
-    return " ".join(sentences) or NOTHING_TO_COMPARE
-
-
-def control_sentence(experiment: xr.Dataset, *, metric: str, statistic: str = "max_slope") -> str:
-    """How far two independent draws of real targets lie apart: the noise floor of the KS distances."""
-    if CONTROL not in types_of(experiment):
-        return f"The run has no {label(CONTROL)} targets, so the noise floor of the distances was not measured."
-    values = experiment.sel(convention="corrected", statistic=statistic, metric=metric, activation_type=CONTROL)
-    draws = f"On {metric_name(metric)}, two independent draws of real targets are"
-    distance = f"KS {_distance(values, f'{level(values)} interval ')} apart"
-    if resemblance(bounds(values["ks_interval"])) == "different":
-        return (
-            f"{draws} {distance}, more than resampling explains: this run cannot tell a type at such a distance from a "
-            f"real one."
-        )
-    return f"{draws} {distance}, which is compatible with no difference."
-
-
-def nearness_sentence(
-    experiment: xr.Dataset,
-    *,
-    metric: str,
-    first: str = "structured",
-    second: str = "baseline",
-    statistic: str = "max_slope",
-) -> str:
-    """Which of two types is nearer to real, by the interval of the difference of their KS distances."""
-    a, b, on = label(first), label(second), metric_name(metric)
-    if not {first, second} <= set(types_of(experiment)):
-        return f"The run does not have both {a} and {b} targets, so their nearness to real ones is not compared."
-    values = experiment.sel(convention="corrected", statistic=statistic, metric=metric)
-    difference = values.sel(activation_type=first, other_type=second)
-    interval = bounds(difference["ks_difference_interval"])
-    verdict = nearness(interval)
-    if verdict == "undefined":
-        return f"On {on}, {a} and {b} targets cannot be compared: one of them has no step."
-    distances = [number(float(values["ks"].sel(activation_type=name)), DIGITS) for name in (first, second)]
-    numbers = (
-        f"KS distances {listing(distances)}, difference {number(float(difference['ks_difference']), DIGITS)} "
-        f"({level(values)} interval {span(interval, DIGITS)})"
-    )
-    if verdict == "undecided":
-        return f"Whether {a} or {b} targets are nearer to real ones on {on} is undecided: {numbers}."
-    relation = "nearer to" if verdict == "nearer" else "farther from"
-    return f"On {on}, {a} targets are {relation} real ones than {b} targets are: {numbers}."
+    """The main results as a Markdown list; an item without its group says that the summary does not have it."""
+    geometry = summary["geometry"].to_dataset()
+    answers = {
+        "Like real ones?": _of(summary, "sensitivity", verdict_sentences),
+        "The paper's claim.": _of(summary, "sensitivity", claim_sentences),
+        "Noise floor.": _noise_floor(summary),
+        "Plateaus.": _of(summary, "plateau", lambda group: _plateau_verdicts(summary, group)),
+        "Path lengths.": f"{path_length_caution(geometry)} {_of(summary, 'confounds', adjusted_sentences)}",
+        "The targets themselves.": _of(summary, "distinguish", distinguish_sentence),
+        "Constants.": _of(summary, "constants", constants_sentence),
+    }
+    items: dict[str, str] = {}
+    for title, text in answers.items():
+        items.setdefault(text, title)
+    return "\n".join(f"- **{title}** {text}" for text, title in items.items())
 
 
 def path_length_caution(geometry: xr.Dataset) -> str:
@@ -135,11 +70,7 @@ def path_length_caution(geometry: xr.Dataset) -> str:
     tolerance = percent(PATH_TOLERANCE)
     if not clauses:
         return f"No type's mean path length is shown to differ from that of real targets by more than {tolerance}."
-    return (
-        f"Caution: the mean path to the target is {', and '.join(clauses)}. A relative step is a fixed share of the "
-        f"path, so an event at a given distance from the base comes at an earlier step of a longer path: differences "
-        f"in relative steps between these types and real ones mix direction with distance."
-    )
+    return f"Caution: the mean path to the target is {', and '.join(clauses)}."
 
 
 def censoring_sentence(experiment: xr.Dataset, *, wording: Wording = BLOW_UP) -> str:
@@ -157,7 +88,7 @@ def censoring_sentence(experiment: xr.Dataset, *, wording: Wording = BLOW_UP) ->
 
 
 def comparisons_sentence(summary: xr.DataTree) -> str:
-    """How many comparisons with real the run's intervals make, none of them corrected for the others."""
+    """How many comparisons with real the summary makes, and for which of them that is taken into account."""
     count = 0
     for name in EXPERIMENT_NAMES:
         experiment = experiment_of(summary, name)
@@ -165,10 +96,37 @@ def comparisons_sentence(summary: xr.DataTree) -> str:
             defined = experiment["ks"].sel(convention="corrected", activation_type=compared_types(experiment))
             count += int(np.isfinite(defined).sum())
     return (
-        f"The summary holds {number(count, 0)} comparisons of a type's steps with those of real; each interval is for "
-        f"its own comparison, and none is corrected for their number."
+        f"The summary holds {number(count, 0)} comparisons of a type's steps with those of real. Verdicts hold for all "
+        f"types of one table and metric together; intervals, and comparisons at equal geometry or with other "
+        f"constants, are each for themselves."
     )
 
 
-def _distance(values: xr.Dataset, key: str = "") -> str:
-    return f"{number(float(values['ks']), DIGITS)} ({key}{span(bounds(values['ks_interval']), DIGITS)})"
+def _noise_floor(summary: xr.DataTree) -> str:
+    text = _of(summary, "sensitivity", control_sentence)
+    absolute = experiment_of(summary, "sensitivity_absolute")
+    beyond = control_excess(absolute) if absolute is not None else []
+    more = f" In absolute steps the two draws differ by more than chance gives {listing(beyond)}." if beyond else ""
+    return text + more
+
+
+def plateau_sentences(experiment: xr.Dataset, *, metric: str) -> str:
+    """Verdicts, noise floor, the paper's pairs and censoring of plateau lengths on one metric."""
+    return "\n\n".join(
+        [
+            verdict_sentences(experiment, metrics=(metric,), wording=PLATEAU),
+            control_sentence(experiment, metrics=(metric,), statistic=PLATEAU.statistic),
+            claim_sentences(experiment, metrics=(metric,), statistic=PLATEAU.statistic),
+            censoring_sentence(experiment, wording=PLATEAU),
+        ]
+    )
+
+
+def _of(summary: xr.DataTree, name: str, make: Callable[[xr.Dataset], str]) -> str:
+    group = experiment_of(summary, name)
+    return ABSENT[name] if group is None else make(group)
+
+
+def _plateau_verdicts(summary: xr.DataTree, experiment: xr.Dataset) -> str:
+    metric = plateau_metric(settings_of(summary))
+    return verdict_sentences(experiment, metrics=(metric,), wording=PLATEAU) if metric else NO_THRESHOLD

@@ -1,7 +1,7 @@
 """The report's tables, as data frames of finished cells (see `plateaulens.report.text.markdown`)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,10 +10,9 @@ import xarray as xr
 
 from plateaulens.config import EXPERIMENT_NAMES
 from plateaulens.figures import label
-from plateaulens.figures.style import metric_name
+from plateaulens.figures.style import MAIN_METRICS, metric_name
 from plateaulens.report.contents import (
     EXPERIMENT_TITLES,
-    REFERENCE,
     bounds,
     compared_types,
     config_of,
@@ -23,10 +22,8 @@ from plateaulens.report.contents import (
     types_of,
 )
 from plateaulens.report.definitions import recipe
-from plateaulens.report.text import MISSING, duration, escape, estimate, number, percent
-
-STEP_DIGITS = 1
-KS_DIGITS = 2
+from plateaulens.report.rows import KS_DIGITS, STEP_DIGITS, by_metric, cell
+from plateaulens.report.text import duration, escape, estimate, number, percent
 
 STATISTICS = {
     "max_slope": "max slope",
@@ -43,53 +40,50 @@ _GEOMETRY = {
 }
 
 
-def step_table(experiment: xr.Dataset, *, metric: str, statistic: str = "max_slope") -> pd.DataFrame:
-    """Mean, standard deviation and KS distance to real of every type's steps, with intervals.
+def step_table(
+    experiment: xr.Dataset, *, metrics: Sequence[str] = MAIN_METRICS, statistic: str = "max_slope"
+) -> pd.DataFrame:
+    """Mean and standard deviation of every type's steps with intervals; metrics one below the other.
 
-    Means and standard deviations are in steps, over the prompts whose curve has the event; the last column is the share
-    of those whose curve does not.
+    Both are in steps, over the prompts whose curve has the event; the last column is the share of those whose curve
+    does not.
     """
-    values = experiment.sel(convention="corrected", statistic=statistic, metric=metric)
-    return pd.DataFrame([_step_row(values.sel(activation_type=name), name) for name in types_of(experiment)])
+
+    def rows(values: xr.Dataset) -> list[dict[str, str]]:
+        return [_step_row(values.sel(activation_type=name), name) for name in types_of(values)]
+
+    return by_metric(experiment, metrics, statistic, rows)
+
+
+def plateau_table(experiment: xr.Dataset, *, metric: str) -> pd.DataFrame:
+    """`step_table` of plateau lengths on one metric."""
+    return step_table(experiment, metrics=(metric,), statistic="plateau_length")
 
 
 def _step_row(values: xr.Dataset, name: str) -> dict[str, str]:
     return {
         "type": label(name),
-        "mean": _cell(values, "mean", STEP_DIGITS),
-        "SD": _cell(values, "sd", STEP_DIGITS),
-        "KS to real": MISSING if name == REFERENCE else _cell(values, "ks", KS_DIGITS),
+        "mean": cell(values, "mean", STEP_DIGITS),
+        "SD": cell(values, "sd", STEP_DIGITS),
+        "prompts": number(int(values["n"]), 0),
         "censored": percent(float(values["censored_fraction"]), 1),
     }
-
-
-def difference_table(experiment: xr.Dataset) -> pd.DataFrame:
-    """Mean paired difference of every type's max-slope step from real's, in steps: a column per metric."""
-    columns = {metric_name(str(metric)): ("max_slope", str(metric)) for metric in experiment["metric"].values}
-    return _comparison_table(experiment, "mean_difference", STEP_DIGITS, columns)
 
 
 def ks_table(experiment: xr.Dataset) -> pd.DataFrame:
     """KS distance to real in the first nonlinear step and the AUC-ratio step, on L2 and on KL."""
     columns = {
-        f"{STATISTICS[statistic]}, {metric_name(metric)}": (statistic, metric)
+        f"{STATISTICS[statistic]}, {metric_name(metric)}": {"statistic": statistic, "metric": metric}
         for statistic in ("first_nonlinearity", "auc_ratio")
-        for metric in ("l2", "kl")
+        for metric in MAIN_METRICS
     }
-    return _comparison_table(experiment, "ks", KS_DIGITS, columns)
-
-
-def _comparison_table(
-    experiment: xr.Dataset, quantity: str, digits: int, columns: Mapping[str, tuple[str, str]]
-) -> pd.DataFrame:
-    """A quantity that compares every type with real, with its interval; each column is a (statistic, metric)."""
     corrected = experiment.sel(convention="corrected")
     return pd.DataFrame(
         [
             {"type": label(name)}
             | {
-                title: _cell(corrected.sel(statistic=statistic, metric=metric, activation_type=name), quantity, digits)
-                for title, (statistic, metric) in columns.items()
+                title: cell(corrected.sel(where | {"activation_type": name}), "ks", KS_DIGITS)
+                for title, where in columns.items()
             }
             for name in compared_types(experiment)
         ]
@@ -174,11 +168,6 @@ def provenance_table(summary: xr.DataTree) -> pd.DataFrame:
         **_versions(attributes),
     }
     return pd.DataFrame([{"item": escape(key), "value": escape(value)} for key, value in rows.items()])
-
-
-def _cell(values: xr.Dataset, quantity: str, digits: int) -> str:
-    """An estimate of one type with its interval."""
-    return estimate(float(values[quantity]), bounds(values[f"{quantity}_interval"]), digits)
 
 
 def _versions(attributes: Mapping[Any, Any]) -> dict[str, str]:

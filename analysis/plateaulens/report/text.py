@@ -15,7 +15,7 @@ MISSING = "\u2014"
 
 _VISIBLE = {"\n": "\u21b5", "\t": "\u21e5"}
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_NUMERIC = re.compile(rf"[{MINUS}\d].*|{MISSING}|")
+_NUMERIC = re.compile(rf"(<\u00a0)?[{MINUS}\d].*|{MISSING}|beyond|no overlap|")
 
 
 def number(value: float, digits: int = 1) -> str:
@@ -38,6 +38,20 @@ def percent(fraction: float, digits: int = 0) -> str:
     25\N{NO-BREAK SPACE}% \N{MINUS SIGN}10\N{NO-BREAK SPACE}%
     """
     return f"{number(100 * fraction, digits)}\u00a0%" if np.isfinite(fraction) else MISSING
+
+
+def p_value(p: float, alpha: float = 0.05) -> str:
+    """A p-value to three digits, to four where three would round it to `alpha`; a dash for NaN.
+
+    >>> p_value(0.0354), p_value(0.0002), p_value(0.04987), p_value(1.0)
+    ('0.035', '<\xa00.001', '0.0499', '1')
+    """
+    if np.isnan(p):
+        return MISSING
+    if p < 0.001:
+        return "<\u00a00.001"
+    digits = 4 if p != alpha and number(p, 3) == number(alpha, 3) else 3
+    return "1" if p >= 1 else number(p, digits)
 
 
 def span(interval: Interval, digits: int = 1) -> str:

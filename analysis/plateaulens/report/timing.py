@@ -9,12 +9,12 @@ import xarray as xr
 from plateaulens.compare.verdicts import MINIMUM_PAIRS, Timing, timing
 from plateaulens.figures import label
 from plateaulens.figures.style import metric_name
-from plateaulens.report.contents import CONTROL, NOTHING_TO_COMPARE, REFERENCE, bounds, compared_types, level
+from plateaulens.report.contents import NOTHING_TO_COMPARE, REFERENCE, alpha_of, bounds, level, synthetic_types
 from plateaulens.report.text import listing, number, percent, span
 
 DIGITS = 1
 
-Verdict = Timing | Literal["censored", "too few"]
+Verdict = Timing | Literal["censored", "too few", "uncorrected"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Wording:
     later: str
     question: str
     event: str
+    before: str
+    after: str
 
 
 BLOW_UP = Wording(
@@ -34,6 +36,8 @@ BLOW_UP = Wording(
     later="{types} targets blow up later than real ones",
     question="whether {types} targets blow up earlier or later than real ones",
     event="blow up",
+    before="earlier",
+    after="later",
 )
 PLATEAU = Wording(
     statistic="plateau_length",
@@ -41,13 +45,16 @@ PLATEAU = Wording(
     later="plateaus around {types} bases are longer than around real ones",
     question="whether plateaus around {types} bases are shorter or longer than around real ones",
     event="leave the plateau",
+    before="shorter",
+    after="longer",
 )
 
 
 def timing_sentences(experiment: xr.Dataset, *, metric: str, wording: Wording = BLOW_UP) -> str:
     """Which types come earlier than real on one metric, which later, and for which that is undecided, and why.
 
-    Numbers are mean paired differences, type minus real, in steps, with their intervals. `real_control` is left out:
+    A direction is claimed when the interval of the mean paired difference (type minus real, in steps) excludes 0, and
+    its p-value, adjusted by Holm's method for the number of types, is significant as well. `real_control` is left out:
     it is not a type of its own.
     """
     values = experiment.sel(convention="corrected", statistic=wording.statistic, metric=metric)
@@ -57,23 +64,28 @@ def timing_sentences(experiment: xr.Dataset, *, metric: str, wording: Wording = 
         "undecided": [],
         "censored": [],
         "too few": [],
+        "uncorrected": [],
         "undefined": [],
     }
-    for name in compared_types(experiment):
-        if name != CONTROL:
-            groups[_verdict(values, name)].append(name)
+    for name in synthetic_types(experiment):
+        groups[direction(values, name)].append(name)
     sentences = [_sentence(values, names, verdict, metric, wording) for verdict, names in groups.items() if names]
     return " ".join(sentences) or NOTHING_TO_COMPARE
 
 
-def _verdict(values: xr.Dataset, name: str) -> Verdict:
-    """The verdict, or why it is withheld although the interval of the mean difference excludes 0."""
+def direction(values: xr.Dataset, name: str) -> Verdict:
+    """The verdict on one type, or why it is withheld although the interval of the mean difference excludes 0.
+
+    `values` are of one convention, statistic and metric.
+    """
     own, reference = values.sel(activation_type=name), values.sel(activation_type=REFERENCE)
     pairs = int(own["n_pairs"])
     interval = bounds(own["mean_difference_interval"])
     verdict = timing(
         interval, pairs, bounds(own["censored_fraction_interval"]), bounds(reference["censored_fraction_interval"])
     )
+    if verdict in {"earlier", "later"}:
+        return verdict if float(own["mean_difference_p_holm"]) <= alpha_of(values) else "uncorrected"
     if verdict != "undecided" or interval[0] <= 0 <= interval[1]:
         return verdict
     return "too few" if pairs < MINIMUM_PAIRS else "censored"
@@ -87,6 +99,7 @@ def _sentence(values: xr.Dataset, names: Sequence[str], verdict: Verdict, metric
     claim = {"earlier": wording.earlier, "later": wording.later}.get(verdict, f"{wording.question} is undecided")
     reason = {
         "too few": f", because fewer than {MINIMUM_PAIRS} base prompts have both steps",
+        "uncorrected": ", because the p-value does not hold once adjusted for the number of types",
         "censored": f", because the differences leave out curves that do not {wording.event}, and their shares differ",
     }.get(verdict, "")
     real = percent(float(values["censored_fraction"].sel(activation_type=REFERENCE)), 1)

@@ -16,17 +16,14 @@ PACKED = "plateaulens_packed"
 """The name under which transformers knows this attention."""
 
 
-def packed_attention(
-    module: torch.nn.Module,  # noqa: ARG001  the signature is that of transformers' attention functions
+def attend(
     query: Float[Tensor, "sequence head token d_head"],
     key: Float[Tensor, "sequence kv_head token d_head"],
     value: Float[Tensor, "sequence kv_head token d_head"],
-    attention_mask: None,  # noqa: ARG001
     *,
     scaling: float,
     shared: int,
-    **unused: Any,  # noqa: ARG001  dropout and the like
-) -> tuple[Float[Tensor, "sequence token head d_head"], None]:
+) -> Float[Tensor, "sequence token head d_head"]:
     """Causal attention among the first `shared` tokens; every later token is a point, which attends to them and itself.
 
     Heads that share keys and values (grouped-query attention) are a dimension of their own, so that nothing is copied.
@@ -50,7 +47,22 @@ def packed_attention(
     weights = torch.cat([shared_keys @ asking.mT, own_score], dim=-2).mul_(scaling).softmax(dim=-2).mT
     place = result[:, shared:].unflatten(2, (kv_heads, -1)).movedim(1, 3)
     torch.addcmul(weights[..., :-1] @ shared_values, weights[..., -1:], own_value, out=place)
-    return result, None
+    return result
+
+
+def packed_attention(
+    module: torch.nn.Module,  # noqa: ARG001  the signature is that of transformers' attention functions
+    query: Float[Tensor, "sequence head token d_head"],
+    key: Float[Tensor, "sequence kv_head token d_head"],
+    value: Float[Tensor, "sequence kv_head token d_head"],
+    attention_mask: None,  # noqa: ARG001
+    *,
+    scaling: float,
+    shared: int,
+    **unused: Any,  # noqa: ARG001  dropout and the like
+) -> tuple[Float[Tensor, "sequence token head d_head"], None]:
+    """`attend` as transformers calls it."""
+    return attend(query, key, value, scaling=scaling, shared=shared), None
 
 
 AttentionInterface.register(PACKED, packed_attention)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from plateaulens.scan.metrics import divergences, l2_distance
+from plateaulens.scan.metrics import divergences, l2_distance, top_token
 
 ROWS_PER_HEAD = 128
 """Points whose logits are held at once: bounds memory by this many rows of the vocabulary."""
@@ -58,15 +58,15 @@ def scan(
     """Measure every point against the first of its path, which is the reference: step 0 of every curve is 0."""
     response = forward.run(tokens, points)
     curve = points.new_empty((*points.shape[:3], 3))
-    top_token = torch.empty(points.shape[:3], dtype=torch.int32, device=points.device)
+    likeliest = torch.empty(points.shape[:3], dtype=torch.int32, device=points.device)
     curve[..., 0] = l2_distance(response.read, response.read[..., 0, :])
-    paths = zip(response.final.flatten(0, 1), curve.flatten(0, 1), top_token.flatten(0, 1), strict=True)
-    for final, path_curve, path_top_token in paths:
+    paths = zip(response.final.flatten(0, 1), curve.flatten(0, 1), likeliest.flatten(0, 1), strict=True)
+    for final, path_curve, path_likeliest in paths:
         reference: Tensor | None = None
         for start in range(0, len(final), ROWS_PER_HEAD):
             rows = slice(start, start + ROWS_PER_HEAD)
             logits = forward.unembed(final[rows])
             reference = logits[0].clone() if reference is None else reference
             path_curve[rows, 1], path_curve[rows, 2] = divergences(logits, reference)
-            path_top_token[rows] = logits.argmax(dim=-1)
-    return Curves(curve, top_token)
+            path_likeliest[rows] = top_token(logits)
+    return Curves(curve, likeliest)

@@ -1,42 +1,102 @@
-"""Linear layers on a CPU by oneDNN.
+"""Linear layers prepared once for the device and the precision that they will run in.
 
-PyTorch hands them to MKL, which uses the widest vector instructions on its own maker's processors only; oneDNN picks
-its code by what the processor can do. Both compute in float32 and differ by rounding.
+On a CPU that is oneDNN with weights in the layout of its own kernels. PyTorch would hand float32 to MKL, which uses the
+widest vector instructions on its own maker's processors only; oneDNN picks its code by what the processor can do. It
+also computes what follows a product (SiLU, a factor, a summand) while the numbers are still in registers.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+from transformers.pytorch_utils import Conv1D
+
+Precision = Literal["float32", "bf16"]
+
+DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
-class OneDnnLinear(TorchFunctionMode):
-    """While this context is open, linear layers over float32 on a CPU run in oneDNN, where PyTorch has it.
+class Linear(torch.nn.Module):
+    """`x W^T + b`, multiplied in `dtype` and handed out in float32 unless a method says otherwise."""
 
-    That covers what `torch.nn.Linear` calls, and `addmm`, which the linear layers of GPT-2 call. Gradients are not
-    tracked.
-    """
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self._weight, self._bias = weight.to(dtype), None if bias is None else bias.to(dtype)
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Replace the call of a linear layer and pass on any other."""
-        if not kwargs and func is functional.linear and _fits(args[0]):
-            return _linear(*args)
-        if not kwargs and func is torch.addmm and _fits(args[0]):
-            bias, x, weight = args
-            return _linear(x, weight.t(), bias)
-        return func(*args, **(kwargs or {}))
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer itself, whatever the dtype of `x`."""
+        return self._product(self.narrow(x)).float()
+
+    def narrow(self, x: Tensor) -> Tensor:
+        """`x` in the dtype of the product: what several layers read is converted once, and handed to each."""
+        return x.to(self.dtype)
+
+    def silu(self, x: Tensor) -> Tensor:
+        """SiLU of the product, in `dtype`; `x` is in `dtype`."""
+        return functional.silu(self._product(x), inplace=True)
+
+    def times(self, x: Tensor, factor: Tensor) -> Tensor:
+        """The product, element by element times `factor`, in `dtype`; both arguments are in `dtype`."""
+        return self._product(x).mul_(factor)
+
+    def plus(self, x: Tensor, summand: Tensor) -> Tensor:
+        """The product added to a float32 `summand`, in float32; `x` is in `dtype`."""
+        return summand + self._product(x)
+
+    def _product(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self._weight, self._bias)
 
 
-def _fits(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.is_available()
+class OneDnnLinear(Linear):
+    """The same on a CPU, by the operations that torch.compile makes of a linear layer there. No gradients."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
+        super().__init__(weight, bias, dtype)
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight.contiguous())  # noqa: SLF001
+
+    def silu(self, x: Tensor) -> Tensor:
+        """See `Linear.silu`."""
+        return self._product(x, "swish")
+
+    def times(self, x: Tensor, factor: Tensor) -> Tensor:
+        """See `Linear.times`."""
+        return self._with(x, factor, "mul")
+
+    def plus(self, x: Tensor, summand: Tensor) -> Tensor:
+        """See `Linear.plus`."""
+        return self._with(x, summand, "add") if self.dtype == torch.float32 else super().plus(x, summand)
+
+    def _product(self, x: Tensor, then: str = "none") -> Tensor:
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, then, [], "")  # noqa: SLF001
+        return result
+
+    def _with(self, x: Tensor, other: Tensor, operation: str) -> Tensor:
+        binary = torch.ops.mkldnn._linear_pointwise.binary  # noqa: SLF001
+        result: Tensor = binary(x, other, self._weight, self._bias, operation)
+        return result
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    # what torch.compile makes of a linear layer on a CPU; it takes the weights as they lie
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # noqa: SLF001
-    return result
+def prepare(layer: torch.nn.Module, precision: Precision) -> Linear:
+    """A `torch.nn.Linear`, or the layer that GPT-2 has in its place, as it runs fastest where its weights are."""
+    source: Any = layer
+    weight = source.weight.t() if isinstance(layer, Conv1D) else source.weight
+    dtype = DTYPES[precision]
+    kind = OneDnnLinear if weight.device.type == "cpu" and _onednn_has(dtype) else Linear
+    with torch.inference_mode():
+        return kind(weight.detach(), None if source.bias is None else source.bias.detach(), dtype)
+
+
+def prepare_all(module: torch.nn.Module, precision: Precision) -> None:
+    """Put prepared layers in place of all linear layers within a module."""
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, torch.nn.Linear | Conv1D):
+                setattr(parent, name, prepare(child, precision))
+
+
+def _onednn_has(dtype: torch.dtype) -> bool:
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001

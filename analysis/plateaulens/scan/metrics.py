@@ -3,13 +3,15 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-NUMBERS_IN_CACHE = 2**19
+NUMBERS_IN_CACHE = 2**18
 """Logits that are worked on at once on a CPU: a dozen passes over them are several times slower from main memory."""
 LOG_FLOOR = -80.0
 """Smallest log probability of a reference token: even over the smallest p, q / p is a float32 number."""
+GROUP = 256
+"""Logits of which only the largest is kept in a first pass, on a CPU."""
 
 
 def l2_distance(
@@ -52,17 +54,39 @@ def divergences(
     return torch.cat(kl).clamp_(min=0), torch.cat(jsd).div_(2 * math.log(2)).clamp_(min=0).sqrt_()
 
 
+def top_token(logits: Float[Tensor, "step vocabulary"]) -> Int[Tensor, " step"]:
+    """Id of the most likely next token; the lowest id in a tie.
+
+    On a CPU, `argmax` takes seven times as long as `amax`: so the largest logit of each group of ids is found first,
+    then the group that has the largest of all, then the id in it.
+
+    >>> top_token(torch.tensor([[0.0, 2.0, 2.0, 1.0]])).tolist()
+    [1]
+    """
+    groups = logits.shape[1] // GROUP
+    if logits.device.type != "cpu" or groups == 0:
+        return logits.argmax(dim=-1)
+    grouped, rest = logits.split([groups * GROUP, logits.shape[1] - groups * GROUP], dim=-1)
+    grouped = grouped.unflatten(-1, (groups, GROUP))
+    # ids that fill no group are groups of their own
+    best = torch.cat([grouped.amax(dim=-1), rest], dim=-1).argmax(dim=-1)
+    within = grouped[torch.arange(len(logits)), best.clamp(max=groups - 1)].argmax(dim=-1)
+    return torch.where(best < groups, best * GROUP + within, best + groups * (GROUP - 1))
+
+
 def _sums(
     logits: Float[Tensor, "step vocabulary"],
     log_p: Float[Tensor, " vocabulary"],
     p: Float[Tensor, " vocabulary"],
     floor: Float[Tensor, " vocabulary"],
 ) -> tuple[Float[Tensor, " step"], Float[Tensor, " step"]]:
-    """`KL(p || q)` and `KL(p || m) + KL(q || m)` in nats."""
+    """`KL(p || q)` and `KL(p || m) + KL(q || m)` in nats, in three arrays that stay in cache."""
     log_q = torch.log_softmax(logits, dim=-1)
     log_q_over_p = torch.maximum(log_q, floor, out=log_q).sub_(log_p)
     excess = torch.expm1(log_q_over_p)  # q / p - 1
-    kl = (excess - log_q_over_p) @ p
-    log_m_over_p = (excess / 2).log1p_()
+    spare = excess - log_q_over_p
+    kl = spare @ p
+    log_m_over_p = torch.mul(excess, 0.5, out=spare).log1p_()
     log_q_over_m = log_q_over_p.sub_(log_m_over_p)
-    return kl, (log_q_over_m - log_m_over_p).addcmul_(excess, log_q_over_m) @ p
+    terms = torch.sub(log_q_over_m, log_m_over_p, out=spare).addcmul_(excess, log_q_over_m)
+    return kl, terms @ p

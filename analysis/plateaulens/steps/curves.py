@@ -15,6 +15,29 @@ STATISTICS = {
 }
 """The statistics in the order in which they are stored, each with its name in words. All are counted in steps."""
 
+DEFINITIONS = {
+    "corrected": {
+        "max_slope": "step that the steepest rise of the window arrives at; censored below the minimum slope",
+        "first_nonlinearity": "first step that leaves the line; censored when there is none",
+        "auc_ratio": "triangle and area on one base, whole window; censored when no ratio exceeds 1",
+        "plateau_length": "first step at the threshold; censored when there is none",
+    },
+    "authors": {
+        "max_slope": "step that the steepest rise before the target arrives at; 99 when none exceeds 0.02",
+        "first_nonlinearity": "step before the first that leaves the line; the number of points when there is none",
+        "auc_ratio": "triangle one step wider than the area, points before the target",
+        "plateau_length": "first step at 20, L2 only; 100 when there is none",
+    },
+}
+"""What each convention makes of each statistic, in a few words that a summary carries along."""
+
+METRIC_DEFINITIONS = {
+    "l2": "L2 distance at the read site",
+    "kl": "KL(reference || perturbed) of the next token, in the authors' published runs too",
+    "js": "Jensen-Shannon distance of the next token, root of the divergence in bits",
+}
+"""The metrics in words; what a curve of each one shows."""
+
 LINE_END = 9
 """First nonlinearity: the straight line that a curve is held against runs from step 0 to this step."""
 RATIO_START = 5

@@ -7,7 +7,7 @@ import xarray as xr
 
 from plateaulens.blocks import sample_blocks
 from plateaulens.config import AnalysisConfig
-from plateaulens.steps.curves import CONVENTIONS, STATISTICS
+from plateaulens.steps.curves import CONVENTIONS, DEFINITIONS, METRIC_DEFINITIONS, STATISTICS
 from plateaulens.steps.statistics import step_statistics
 
 DIMS = ("convention", "statistic", "metric", "activation_type", "sample")
@@ -46,10 +46,23 @@ def step_dataset(experiment: xr.Dataset, settings: AnalysisConfig) -> xr.Dataset
             "convention": _names("convention", CONVENTIONS, "convention of the step statistics"),
             "statistic": _names("statistic", STATISTICS, "step statistic"),
             "statistic_long_name": _names("statistic", STATISTICS.values(), "step statistic in words"),
+            "definition": _definitions(),
             "metric": experiment["metric"],
+            "metric_definition": _names(
+                "metric",
+                [METRIC_DEFINITIONS.get(str(name), str(name)) for name in experiment["metric"].to_numpy()],
+                "metric in words",
+            ),
             "activation_type": experiment["activation_type"],
         },
     )
+
+
+def _definitions() -> xr.Variable:
+    """Which step a statistic names, and in which window, under each convention."""
+    words = [[DEFINITIONS[convention][statistic] for statistic in STATISTICS] for convention in CONVENTIONS]
+    attributes = {"long_name": "what the convention makes of the statistic", "units": "1"}
+    return xr.Variable(("convention", "statistic"), np.array(words, dtype=np.dtypes.StringDType()), attributes)
 
 
 def _names(dim: str, names: Iterable[str], long_name: str) -> xr.Variable:

@@ -3,15 +3,16 @@
 import itertools
 import math
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import zarr
+from zarr.abc.store import Store
 from zarr.codecs import Crc32cCodec
 from zarr.core.metadata import ArrayV3Metadata
-from zarr.storage import LocalStore
 
-METADATA = "zarr.json"
+from plateaulens.store.location import Place
+from plateaulens.store.remote import METADATA
 
 Node = zarr.Array[Any] | zarr.Group
 
@@ -19,18 +20,18 @@ Node = zarr.Array[Any] | zarr.Group
 class Inventory:
     """The files of the store at `place`, every chunk among them read once, one at a time."""
 
-    def __init__(self, place: Path) -> None:
-        self.files = {file.relative_to(place).as_posix() for file in place.rglob("*") if file.is_file()}
+    def __init__(self, place: Place) -> None:
+        self.files = place.files()
         self.nodes: dict[str, Node] = {}
         """Groups and arrays by name; the root's is empty."""
         self.unreadable: set[str] = set()
         """The nodes whose metadata is damaged."""
         self.sound: set[str] = set()
         """The files of chunks that decode."""
-        self.problems = [*self._open_nodes(LocalStore(place, read_only=True)), *self._read_chunks(), *self._strays()]
+        self.problems = [*self._open_nodes(place.open(read_only=True)), *self._read_chunks(), *self._strays()]
 
-    def _open_nodes(self, store: LocalStore) -> Iterator[str]:
-        for file in sorted(file for file in self.files if Path(file).name == METADATA):
+    def _open_nodes(self, store: Store) -> Iterator[str]:
+        for file in sorted(file for file in self.files if PurePosixPath(file).name == METADATA):
             name = file.removesuffix(METADATA).rstrip("/")
             try:
                 self.nodes[name] = zarr.open(store, path=name, mode="r", zarr_format=3)

@@ -1,16 +1,27 @@
-"""The one place that knows what a store's `path` may be: a local path so far; URLs would come in here."""
+"""What a store's path may be: a local path, or any URL that fsspec has a driver for (`s3://bucket/runs/name.zarr`)."""
 
 from pathlib import Path
 
-from plateaulens.errors import UsageError
+from plateaulens.store.local import LocalPlace
+from plateaulens.store.remote import RemotePlace, is_remote
+
+Place = LocalPlace | RemotePlace
+"""Where a store is, or will be: both kinds have the same methods, and leave the same tree behind."""
+
+Location = str | Path | LocalPlace | RemotePlace
 
 
-def local(path: str | Path) -> Path:
-    """The local path of a store. Raises `UsageError` for a URL.
+def locate(path: Location) -> Place:
+    """The place that a path or a URL names; `file:` URLs are local paths.
 
-    >>> local("data/runs/smollm2.zarr").name
-    'smollm2.zarr'
+    Raises `UsageError` for a URL whose driver is unknown or not installed. Nothing is touched yet.
+
+    >>> locate("data/runs/smollm2.zarr").name, locate("memory://runs/smollm2.zarr").name
+    ('smollm2.zarr', 'smollm2.zarr')
     """
-    if "://" in str(path):
-        raise UsageError(f"{path} is a URL, and stores are read and written on local paths only: copy it first")
-    return Path(path)
+    if isinstance(path, LocalPlace | RemotePlace):
+        return path
+    text = str(path)
+    if text.startswith("file:"):
+        return LocalPlace(Path("/" + text.removeprefix("file:").lstrip("/")))
+    return RemotePlace(text) if is_remote(text) else LocalPlace(Path(path))

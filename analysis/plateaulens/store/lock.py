@@ -40,14 +40,13 @@ class WriterLock:
         except FileNotFoundError:
             return False
 
-    @property
-    def held(self) -> bool:
-        """Whether the lock has not been released."""
-        return self._descriptor >= 0
+    def check(self) -> None:
+        """Do nothing: as long as it has not been released, nobody else can have the lock."""
+        assert self._descriptor >= 0, "the store is closed"
 
     def release(self) -> None:
         """Remove the lock file and let the next writer in; nothing happens the second time."""
-        if self.held:
+        if self._descriptor >= 0:
             self._path.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = -1

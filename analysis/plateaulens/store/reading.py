@@ -1,17 +1,16 @@
 """Opening a finished or growing store for reading: lazily, without dask, and only if it is what the caller expects."""
 
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
 import zarr
 
 from plateaulens.errors import UsageError
-from plateaulens.store.location import local
-from plateaulens.store.schema import RUN_KIND, SCHEMA_VERSION, SUMMARY_KIND
+from plateaulens.store.location import Location, locate
+from plateaulens.store.schema import RUN_KIND, SCHEMA_VERSION, SUMMARY_KIND, SWEEP_SUMMARY_KIND
 
 
-def open_run(path: str | Path) -> xr.DataTree:
+def open_run(path: Location) -> xr.DataTree:
     """The run at `path`, every variable lazy and every coordinate in memory; unwritten values are NaN, -1 or False.
 
     Raises `UsageError` when the path does not exist, is not a zarr store, is not a run, or has a newer schema.
@@ -19,7 +18,7 @@ def open_run(path: str | Path) -> xr.DataTree:
     return _open(path, RUN_KIND, "run `plateaulens collect` first")
 
 
-def open_summary(path: str | Path) -> xr.DataTree:
+def open_summary(path: Location) -> xr.DataTree:
     """The summary at `path`, every variable lazy and every coordinate in memory.
 
     Raises `UsageError` when the path does not exist, is not a zarr store, is not a summary, or has a newer schema.
@@ -27,18 +26,26 @@ def open_summary(path: str | Path) -> xr.DataTree:
     return _open(path, SUMMARY_KIND, "run `plateaulens analyze` first")
 
 
-def root_attributes(path: str | Path) -> dict[str, Any]:
+def open_sweep_summary(path: Location) -> xr.DataTree:
+    """The summary of a sweep at `path`, as `open_summary` opens that of a run.
+
+    Raises `UsageError` when the path does not exist, is not a zarr store, is not a sweep's, or has a newer schema.
+    """
+    return _open(path, SWEEP_SUMMARY_KIND, "run `plateaulens analyze` on a sweep first")
+
+
+def root_attributes(path: Location) -> dict[str, Any]:
     """The root attributes of the zarr store at `path`. Raises `UsageError` when there is no readable store."""
-    store = local(path)
-    if not store.exists():
+    place = locate(path)
+    if not place.exists():
         raise UsageError(f"{path} does not exist")
     try:
-        return dict(zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=False).attrs)
+        return dict(zarr.open_group(place.open(read_only=True), mode="r", zarr_format=3, use_consolidated=False).attrs)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UsageError(f"{path} is not a readable zarr v3 store: {error}") from None
 
 
-def check_kind(path: str | Path, kind: str) -> dict[str, Any]:
+def check_kind(path: Location, kind: str) -> dict[str, Any]:
     """The root attributes of a store of that kind. Raises `UsageError` for another kind or a newer schema."""
     attributes = root_attributes(path)
     if attributes.get("kind") != kind:
@@ -51,11 +58,13 @@ def check_kind(path: str | Path, kind: str) -> dict[str, Any]:
     return attributes
 
 
-def _open(path: str | Path, kind: str, remedy: str) -> xr.DataTree:
-    if not local(path).exists():
+def _open(path: Location, kind: str, remedy: str) -> xr.DataTree:
+    place = locate(path)
+    if not place.exists():
         raise UsageError(f"no {kind} at {path}: {remedy}")
-    check_kind(path, kind)
+    check_kind(place, kind)
     try:
-        return xr.open_datatree(local(path), engine="zarr", consolidated=False, chunks=None)
+        store: Any = place.open(read_only=True)  # xarray's annotations leave zarr's stores out
+        return xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UsageError(f"{path} is damaged ({error}): see `plateaulens verify`") from error

@@ -1,58 +1,53 @@
 """One run being written: created whole and empty, filled block by block, continued after any interruption.
 
-A store that exists is complete in shape: it is built beside its path and renamed into place. zarr replaces a chunk's
-file at once, and `completed` follows everything else of its block, so that a process killed at any moment leaves
-nothing behind that counts as measured and is not. Blocks hold the same bytes whoever writes them: a continued run
-equals an uninterrupted one in every file but /provenance. (A power failure is another matter, for nothing is flushed
-to the disk; `verify` finds what it tore.)
+A store that exists is complete in shape (see `plateaulens.store.local` and `.remote`), and its blocks are whole or
+count as absent (see `plateaulens.store.blocks`): a continued run equals an uninterrupted one in every file but
+/provenance. (A power failure is another matter, for nothing is flushed to the disk; `verify` finds what it tore.)
 """
 
 import json
 import os
-import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Self
-
-import numpy as np
-import xarray as xr
-import zarr
-from numpy.typing import NDArray
-from zarr.storage import LocalStore
+from typing import Any, Protocol, Self
 
 from plateaulens.errors import UsageError
+from plateaulens.store.blocks import BlockStore, write_region
 from plateaulens.store.identity import Attributes, differences, resume_differences
-from plateaulens.store.location import local
-from plateaulens.store.lock import WriterLock
+from plateaulens.store.location import Location, Place, locate
 from plateaulens.store.reading import check_kind
-from plateaulens.store.region import Values, check_region, check_values
-from plateaulens.store.schema import COMPLETED, RUN_ATTRIBUTES, RUN_KIND, SCHEMA_VERSION, GroupSpec, RunSpec
+from plateaulens.store.region import Values, check_values
+from plateaulens.store.schema import RUN_ATTRIBUTES, RUN_KIND, SCHEMA_VERSION, RunSpec
 from plateaulens.store.template import write_template
 
-_LEFTOVER = re.compile(r"\.[0-9a-f]{32}\.partial$")
-"""How zarr's LocalStore names the file that it writes before it renames it."""
+
+class Lock(Protocol):
+    """What keeps other writers out, from its making until it is released."""
+
+    def check(self) -> None:
+        """Raise unless it is still held."""
+        ...
+
+    def release(self) -> None:
+        """Let the next writer in."""
+        ...
 
 
-class RunStore:
-    """A run open for writing by this process alone; a context manager. To read a run, `open_run` needs no lock."""
+class RunStore(BlockStore):
+    """A run open for writing by this process, or by workers that it shares blocks out to; a context manager.
 
-    def __init__(
-        self, path: Path, spec: RunSpec, attributes: Attributes, lock: WriterLock, session: Attributes
-    ) -> None:
-        self.path = path
-        self.spec = spec
+    To read a run, `open_run` needs no lock.
+    """
+
+    def __init__(self, place: Place, spec: RunSpec, attributes: Attributes, lock: Lock, session: Attributes) -> None:
+        super().__init__(place, spec)
         self.attributes = attributes
         self._lock = lock
-        self._root = zarr.open_group(path, mode="r+", use_consolidated=False)
         self._earlier_sessions = json.loads(str(self._root["provenance"].attrs["sessions"]))
         self._session: dict[str, Any] = {"started": _now(), "seconds": 0.0, "blocks": 0, **session}
 
     @classmethod
-    def create(cls, path: str | Path, spec: RunSpec, attrs: Attributes, prompts: Values) -> Self:
+    def create(cls, path: Location, spec: RunSpec, attrs: Attributes, prompts: Values) -> Self:
         """Make the whole run, with its prompts and nothing else in it, and open it.
 
         `attrs` has exactly the keys of `RUN_ATTRIBUTES`; `prompts` has `token` (sample, position) int32 and `text`
@@ -60,9 +55,9 @@ class RunStore:
         there, `ValueError` for attributes or prompts that do not fit.
         """
         _check_attributes(attrs)
-        place = local(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock = WriterLock(place)
+        check_values("prompts", spec.groups["prompts"], slice(0, spec.samples), prompts)
+        place = locate(path)
+        lock = place.lock()
         try:
             attributes = {"kind": RUN_KIND, "schema_version": SCHEMA_VERSION, **attrs, "layout": spec.to_json()}
             _build(place, spec, attributes, prompts)
@@ -72,20 +67,18 @@ class RunStore:
             raise
 
     @classmethod
-    def open(cls, path: str | Path, software: Attributes | None = None) -> Self:
+    def open(cls, path: Location, software: Attributes | None = None) -> Self:
         """Open a run to go on writing; removes what a killed writer left half-written.
 
         `software` (attributes of which `versions` and `commit` are used) describes this session in /provenance.
         Raises `UsageError` when there is no run at `path`, it cannot be read, or another process is writing it.
         """
-        place = local(path)
-        attributes = check_kind(path, RUN_KIND)
-        lock = WriterLock(place)
+        place = locate(path)
+        attributes = check_kind(place, RUN_KIND)
+        lock = place.lock()
         try:
             spec = RunSpec.from_json(str(attributes.get("layout")))
-            for file in place.rglob("*.partial"):
-                if _LEFTOVER.search(file.name):
-                    file.unlink()
+            place.tidy()
             return cls(place, spec, attributes, lock, _software(software or {}))
         except (OSError, ValueError, KeyError) as error:
             lock.release()
@@ -104,83 +97,40 @@ class RunStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def blocks(self, group: str) -> tuple[slice, ...]:
-        """The sample ranges that are written at once, in order."""
-        return self._layout(group).blocks
-
-    def pending(self, group: str) -> tuple[slice, ...]:
-        """The blocks of `activations` or an experiment that are not completed, in order.
-
-        Raises `UsageError` when what says so is damaged.
-        """
-        completed = self._completed(group, slice(None))
-        return tuple(block for block in self.blocks(group) if not completed[..., block].all())
-
-    def read(self, group: str, samples: slice) -> xr.Dataset:
-        """A range of samples of a group, in memory, coordinates included; fill values where nothing is written yet.
-
-        Raises `UsageError` when the group is damaged.
-        """
-        self._layout(group)
-        with self._blaming(group):
-            dataset: xr.Dataset = xr.open_zarr(self.path, group=group, consolidated=False, chunks=None)
-            return dataset.isel(sample=samples).load()
-
     def write(self, group: str, samples: slice, values: Values) -> None:
-        """Write a range of whole blocks, then mark it completed.
+        """Write a range of whole blocks as `BlockStore.write` does.
 
-        `values` has every variable of the group but `completed`, with the dimensions and the dtype of the schema;
-        `sample` has the length of the range. Raises `ValueError` that says what is wrong: a range that cuts a chunk
-        or is completed already, unknown or missing variables, a wrong shape or dtype, a value that is not finite, a
-        curve that does not start at 0.
+        Raises `ValueError` for a range that is completed already as well, and `UsageError` when another writer has
+        taken over.
         """
-        assert self._lock.held, "the store is closed"
-        layout = self._layout(group)
-        check_region(group, layout, samples)
-        check_values(group, layout, samples, values)
+        self._lock.check()
         if self._completed(group, samples).any():
             raise ValueError(f"{group}: samples {samples.start} to {samples.stop} are completed: write pending() only")
-        _write_region(self.path, group, layout, samples, values)
-        mark = np.ones(layout.shape(layout[COMPLETED], samples), dtype=np.bool_)
-        _write_region(self.path, group, layout, samples, {COMPLETED: mark})
+        super().write(group, samples, values)
 
     def record_session(self, seconds: float, blocks: int = 1) -> None:
-        """Add the wall-clock time of work done to this session's entry in /provenance, replacing it at once."""
+        """Add the time that work took to this session's entry in /provenance, replacing it at once.
+
+        Time is wall-clock time of the process that did the work, added up over processes. Raises `UsageError` when
+        another writer has taken over.
+        """
+        self._lock.check()
         self._session["seconds"] = round(self._session["seconds"] + seconds, 3)
         self._session["blocks"] += blocks
         sessions = json.dumps([*self._earlier_sessions, self._session])
         self._root["provenance"].update_attributes({"sessions": sessions})
 
-    def _layout(self, group: str) -> GroupSpec:
-        if group not in self.spec.groups:
-            raise ValueError(f"{self.path} has no group {group!r}: it has {', '.join(self.spec.groups)}")
-        return self.spec.groups[group]
 
-    def _completed(self, group: str, samples: slice) -> NDArray[np.bool_]:
-        if not self._layout(group).has_completed:
-            raise ValueError(f"{self.path}: {group} is written whole when the run is created")
-        with self._blaming(group):
-            array = self._root[f"{group}/{COMPLETED}"]
-            assert isinstance(array, zarr.Array)
-            return np.asarray(array[..., samples], dtype=np.bool_)
-
-    @contextmanager
-    def _blaming(self, group: str) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, ValueError, KeyError) as error:
-            raise UsageError(f"{self.path}: {group} is damaged ({error}): see `plateaulens verify`") from error
-
-
-def open_or_create(path: str | Path, spec: RunSpec, attrs: Attributes, prompts: Values) -> RunStore:
+def open_or_create(path: Location, spec: RunSpec, attrs: Attributes, prompts: Values) -> RunStore:
     """Continue the run at `path`, or create it when there is nothing.
 
     Raises `UsageError` when the stored run is another one, naming every key that differs with both values.
     """
     _check_attributes(attrs)
-    if not local(path).exists():
-        return RunStore.create(path, spec, attrs, prompts)
-    store = RunStore.open(path, software=attrs)
+    place = locate(path)
+    if not place.exists():
+        return RunStore.create(place, spec, attrs, prompts)
+    store = RunStore.open(place, software=attrs)
     try:
         _check_same_run(store, spec, attrs, prompts)
     except BaseException:
@@ -193,14 +143,14 @@ def _check_same_run(store: RunStore, spec: RunSpec, attrs: Attributes, prompts: 
     try:
         found = resume_differences(store.attributes, {"schema_version": SCHEMA_VERSION, **attrs})
     except ValueError as error:
-        raise UsageError(f"{store.path}: root attributes are damaged ({error}): see `plateaulens verify`") from error
+        raise UsageError(f"{store.place}: root attributes are damaged ({error}): see `plateaulens verify`") from error
     found = found or differences(asdict(store.spec), asdict(spec), "asked", "layout.")
     if not found:
         stored = store.read("prompts", slice(None))
         found = [f"prompts.{name} differs" for name, values in prompts.items() if not (stored[name] == values).all()]
     if found:
         raise UsageError(
-            f"{store.path} cannot be continued with other settings; use another name, or its own: {'; '.join(found)}"
+            f"{store.place} cannot be continued with other settings; use another name, or its own: {'; '.join(found)}"
         )
 
 
@@ -209,25 +159,10 @@ def _check_attributes(attrs: Attributes) -> None:
         raise ValueError(f"attributes {sorted(attrs)} instead of {sorted(RUN_ATTRIBUTES)}")
 
 
-def _build(place: Path, spec: RunSpec, attributes: dict[str, str | int], prompts: Values) -> None:
-    if place.exists():
-        raise UsageError(f"{place} exists: choose another name, or remove it first")
-    building = place.with_name(place.name + ".partial")
-    shutil.rmtree(building, ignore_errors=True)
-    layout = spec.groups["prompts"]
-    everything = slice(0, spec.samples)
-    check_values("prompts", layout, everything, prompts)
-    write_template(LocalStore(building), spec, attributes, {"created": _now(), "sessions": "[]"})
-    _write_region(building, "prompts", layout, everything, prompts)
-    building.rename(place)
-
-
-def _write_region(place: Path, group: str, layout: GroupSpec, samples: slice, values: Values) -> None:
-    variables = {name: (layout[name].dims, array) for name, array in values.items()}
-    # A chunk that holds nothing but fill values is written too: a completed block has all its files.
-    xr.Dataset(variables).to_zarr(
-        place, group=group, region={"sample": samples}, mode="r+", consolidated=False, write_empty_chunks=True
-    )
+def _build(place: Place, spec: RunSpec, attributes: dict[str, str | int], prompts: Values) -> None:
+    with place.create() as store:
+        write_template(store, spec, attributes, {"created": _now(), "sessions": "[]"})
+        write_region(store, "prompts", spec.groups["prompts"], slice(0, spec.samples), prompts)
 
 
 def _software(attributes: Attributes) -> dict[str, str | int]:

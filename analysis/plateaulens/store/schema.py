@@ -20,6 +20,7 @@ from plateaulens.config import explain
 SCHEMA_VERSION = 1
 RUN_KIND = "plateaulens run"
 SUMMARY_KIND = "plateaulens summary"
+SWEEP_SUMMARY_KIND = "plateaulens sweep summary"
 
 RUN_ATTRIBUTES = ("name", "config", "identity", "seed", "versions", "commit")
 """What the writer of a run says about it; the store adds `kind`, `schema_version` and `layout`, the specification."""

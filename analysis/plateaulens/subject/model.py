@@ -1,37 +1,22 @@
-"""The language model under study: loading it, and reading and writing its residual stream.
+"""The language model under study: its sites, and reading its residual stream.
 
-One `Subject` holds a TransformerLens `TransformerBridge`, the tokenizer, and the two sites of a run. Models come from
-the installation itself (`embedded:NAME`), a hub, a directory, or a GGUF file; the source decides how weights are read
-and how they are identified, and nothing after that.
+One `Subject` holds a TransformerLens `TransformerBridge`, the tokenizer, and the two sites of a run.
 """
 
-import copy
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from itertools import chain
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Self, cast
 
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    modeling_gguf_pytorch_utils,
-)
-from transformers.utils import logging as transformers_logging
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plateaulens.config import ModelConfig, SiteConfig
 from plateaulens.errors import UsageError, first_line
-from plateaulens.subject.embedded import EMBEDDED, locate, sha256_of
+from plateaulens.subject.copies import centred_copy, shared_copy
+from plateaulens.subject.weights import load_weights, loading
 
 _SITE = re.compile(r"blocks\.(\d+)\.hook_resid_(pre|post)")
 
@@ -69,15 +54,12 @@ def parse_site(name: str, blocks: int) -> Site:
     return Site(name, block, match[2] == "post")
 
 
-@dataclass(frozen=True)
-class Weights:
-    """A loaded model, its tokenizer, and what identifies the weights."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    identity: dict[str, str]
-    architecture: str
-    """The name under which TransformerLens looks up the architecture."""
+def parse_sites(sites: SiteConfig, blocks: int) -> tuple[Site, Site]:
+    """The write and the read site. Raises `UsageError` as `parse_site` does, and when the read site comes first."""
+    write, read = parse_site(sites.write, blocks), parse_site(sites.read, blocks)
+    if read.boundary < write.boundary:
+        raise UsageError(f"sites: {read.name} is read before {write.name} is written; choose a later read site")
+    return write, read
 
 
 @dataclass(frozen=True)
@@ -93,7 +75,8 @@ class Subject:
     write: Site
     read: Site
     model: PreTrainedModel | None
-    """The model without the bridge's hooks, sharing its weights; None where the bridge processed them."""
+    """A model without the bridge's hooks that has its residual stream: the very weights, or where the bridge processed
+    them a copy with the writing layers centred; None where no such copy is known to be right."""
 
     @property
     def d_model(self) -> int:
@@ -130,6 +113,11 @@ class Subject:
         _, cache = self.bridge.run_with_cache(tokens, names_filter=self.write.name)
         return cache[self.write.name]
 
+    def at(self, sites: SiteConfig) -> Self:
+        """The same model, written and read elsewhere. Raises `UsageError` as `parse_sites` does."""
+        write, read = parse_sites(sites, self.blocks)
+        return replace(self, write=write, read=read)
+
     def text(self, tokens: Int[Tensor, "prompt position"]) -> list[str]:
         """The prompts as strings, special tokens shown, spaces left as the model has them."""
         return [str(self.tokenizer.decode(row, clean_up_tokenization_spaces=False)) for row in tokens]
@@ -142,14 +130,12 @@ def load_subject(model: ModelConfig, sites: SiteConfig) -> Subject:
     """
     weights = load_weights(model)
     blocks = int(weights.model.config.num_hidden_layers)
-    write, read = parse_site(sites.write, blocks), parse_site(sites.read, blocks)
-    if read.boundary < write.boundary:
-        raise UsageError(f"sites: {read.name} is read before {write.name} is written; choose a later read site")
+    write, read = parse_sites(sites, blocks)
     # TransformerLens would load a tokenizer again that does not say that it prepends BOS, perhaps from a hub
     weights.tokenizer.init_kwargs["add_bos_token"] = True
     _place(weights.model.eval(), model.device)
-    plain = shared_copy(weights.model) if model.processing == "none" else None
-    with _loading(model.source):
+    plain = (shared_copy if model.processing == "none" else centred_copy)(weights.model)
+    with loading(model.source):
         bridge = TransformerBridge.boot_transformers(
             weights.architecture,
             hf_model=weights.model,
@@ -163,96 +149,8 @@ def load_subject(model: ModelConfig, sites: SiteConfig) -> Subject:
     return Subject(bridge, weights.tokenizer, weights.identity, write, read, plain)
 
 
-def shared_copy(model: PreTrainedModel) -> PreTrainedModel:
-    """The same parameters and buffers in modules of their own.
-
-    A bridge puts its own modules in place of those of the model that it is booted from; the copy keeps the originals.
-    """
-    return copy.deepcopy(model, {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())})
-
-
-def load_weights(config: ModelConfig) -> Weights:
-    """Read the weights and the tokenizer from wherever `config.source` points, on the CPU.
-
-    `embedded:NAME` and local paths never touch the network. Raises `UsageError` when the source does not exist or
-    cannot be reached or read.
-    """
-    kind, _, name = config.source.partition(":")
-    path = Path(config.source)
-    if kind == "embedded":
-        if name not in EMBEDDED:
-            raise UsageError(f"no embedded model {name!r}: there is {', '.join(EMBEDDED)}")
-        embedded = EMBEDDED[name]
-        path, architecture = locate(embedded), embedded.architecture
-    else:
-        architecture = config.source
-    with _loading(config.source):
-        return _from_gguf(path, architecture) if path.suffix == ".gguf" else _from_pretrained(config)
-
-
 def _place(model: PreTrainedModel, device: str) -> None:
     try:
         torch.nn.Module.to(model, device)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"model.device {device!r} cannot be used here ({first_line(error)})") from error
-
-
-def _from_gguf(path: Path, architecture: str) -> Weights:
-    if not path.is_file():
-        raise UsageError(f"model {path} does not exist")
-    options: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True}
-    model = _model(str(path.parent), options)
-    # the weights are plain float32 from here on; a stale quantization entry makes other tools refuse them
-    model.config.quantization_config = None
-    tokenizer = AutoTokenizer.from_pretrained(path.parent, **options)
-    return Weights(model, tokenizer, {"file": path.name, "sha256": sha256_of(path)}, architecture)
-
-
-def _from_pretrained(config: ModelConfig) -> Weights:
-    local = Path(config.source).is_dir()
-    options: dict[str, Any] = {"revision": config.revision, "local_files_only": local}
-    model = _model(config.source, options)
-    tokenizer = AutoTokenizer.from_pretrained(config.source, **options)
-    identity = {
-        "hub_id": config.source,
-        "revision": str(getattr(model.config, "_commit_hash", None) or config.revision),
-    }
-    if local:
-        folder = Path(config.source)
-        files = sorted(file for kind in ("config.json", "*.safetensors", "*.bin") for file in folder.glob(kind))
-        identity = {"directory": folder.resolve().name, **{file.name: sha256_of(file) for file in files}}
-    return Weights(model, tokenizer, identity, config.source)
-
-
-def _model(source: str, options: dict[str, Any]) -> PreTrainedModel:
-    loaded: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, output_loading_info=True, **options)
-    model, report = loaded
-    # transformers fills what a checkpoint lacks with random numbers, and only warns
-    if lacking := sorted(report["missing_keys"]):
-        raise UsageError(
-            f"model {source!r} lacks weights ({lacking[0]}, one of {len(lacking)}): use a whole checkpoint"
-        )
-    return cast("PreTrainedModel", model)
-
-
-@contextmanager
-def _loading(source: str) -> Iterator[None]:
-    """Keep progress bars and advice off the screen while a model loads, and say what is wrong on one line."""
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    gguf = vars(modeling_gguf_pytorch_utils)
-    gguf_bar = gguf["tqdm"]
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    gguf["tqdm"] = partial(gguf_bar, disable=True)  # heeds no setting
-    try:
-        yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise UsageError(
-            f"model {source!r} could not be loaded ({first_line(error)}): give a hub id that can be reached, a "
-            "directory that holds the model, or a .gguf file"
-        ) from error
-    finally:
-        gguf["tqdm"] = gguf_bar
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()

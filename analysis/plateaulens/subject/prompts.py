@@ -1,5 +1,6 @@
-"""Prompt files: fixed token sequences, so that a run needs neither a corpus nor a tokenizer to be repeated."""
+"""Prompts: fixed token sequences, so that a run needs neither a corpus of text nor a tokenizer to be repeated."""
 
+import hashlib
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -8,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from plateaulens.config import PromptConfig
 from plateaulens.errors import UsageError
 from plateaulens.resources import find
+from plateaulens.subject import hub, pretokenized
 from plateaulens.subject.embedded import sha256_of
 
 TOKENS = "tokens"
+OPTION = "--prompts PATH (an .npz, a .parquet file, or a directory of such)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,31 +30,45 @@ class Prompts:
     identity: dict[str, str]
 
 
-def load_prompts(config: PromptConfig, *, vocabulary: int) -> Prompts:
-    """Read a prompt file, an `.npz` with an integer array `tokens` (sequence, position), cut to the wanted length.
+def find_prompts(config: PromptConfig) -> Path | hub.Repository:
+    """Where a configuration's prompts are: a file, a directory, or a data set on a hub whose files are still there.
 
-    Raises `UsageError` when the file is missing, has another content, is too short for the wanted length, or has
-    token ids that the model does not know.
+    Raises `UsageError` when they are nowhere; `NotFoundError` where a hub was meant.
     """
-    path = find("prompts", config.source)
+    if Path(config.source).exists() or "/" not in config.source or not hub.is_id(config.source):
+        return find("prompts", config.source)
+    what = f"prompts {config.source!r}"
     try:
-        with zipfile.ZipFile(path) as file, file.open(f"{TOKENS}.npy") as array:
-            tokens = np.lib.format.read_array(array)
-    except (KeyError, ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise UsageError(f"prompt file {path} has no array {TOKENS!r} ({error}): see `plateaulens train`") from None
-    if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer):
-        raise UsageError(
-            f"prompt file {path}: {TOKENS!r} is {tokens.dtype} {tokens.shape}, wanted integers (sequence, position)"
-        )
-    if tokens.shape[1] < config.length:
-        raise UsageError(
-            f"prompt file {path} has sequences of {tokens.shape[1]} tokens, prompts.length is {config.length}"
-        )
+        found = hub.find(config.source, config.revision, "dataset")
+    except LookupError as error:
+        raise hub.NotFoundError(what, str(error.args[0]), OPTION) from None
+    if not pretokenized.shards(found.files):
+        raise hub.NotFoundError(what, "no parquet file among the files that there are of it", OPTION)
+    return found
+
+
+def load_prompts(config: PromptConfig, *, vocabulary: int) -> Prompts:
+    """Read prompts, cut to the wanted length.
+
+    They come from an `.npz` with an integer array `tokens` (sequence, position), or from a pretokenized data set: a
+    parquet file, a directory with some, or a hub repository. Raises `UsageError` when they are missing, have another
+    content, are too short for the wanted length, or have token ids that the model does not know.
+    """
+    place = find_prompts(config)
+    tokens: NDArray[np.integer]
+    if isinstance(place, hub.Repository):
+        tokens, used = pretokenized.from_hub(place, length=config.length, sequences=config.sequences)
+        identity = {"hub_id": place.name, "commit": place.commit, "files": ", ".join(used), "tokens": _digest(tokens)}
+    elif place.is_dir() or place.suffix == ".parquet":
+        tokens, paths = pretokenized.from_disk(place, length=config.length, sequences=config.sequences)
+        identity = {**{path.name: sha256_of(path) for path in paths}, "tokens": _digest(tokens)}
+    else:
+        tokens = _array(place, config.length)[: config.sequences, : config.length]
+        identity = {"file": place.name, "sha256": sha256_of(place)}
     unknown = tokens[(tokens < 0) | (tokens >= vocabulary)]
     if unknown.size:
-        raise UsageError(f"prompt file {path} has token id {unknown[0]}, the model knows 0 to {vocabulary - 1}")
-    kept = torch.from_numpy(tokens[:, : config.length].astype(np.int64))
-    return Prompts(kept, {"file": path.name, "sha256": sha256_of(path)})
+        raise UsageError(f"prompts {config.source} have token id {unknown[0]}, the model knows 0 to {vocabulary - 1}")
+    return Prompts(torch.from_numpy(tokens.astype(np.int64)), identity)
 
 
 def save_prompts(path: Path, tokens: Int[np.ndarray[tuple[int, int], np.dtype[np.int32]], "prompt position"]) -> None:
@@ -58,3 +76,23 @@ def save_prompts(path: Path, tokens: Int[np.ndarray[tuple[int, int], np.dtype[np
     path.parent.mkdir(parents=True, exist_ok=True)
     smallest = np.min_scalar_type(int(tokens.max()))
     np.savez_compressed(path, tokens=tokens.astype(smallest))
+
+
+def _array(path: Path, length: int) -> NDArray[np.integer]:
+    try:
+        with zipfile.ZipFile(path) as file, file.open(f"{TOKENS}.npy") as array:
+            tokens: NDArray[np.integer] = np.lib.format.read_array(array)
+    except (KeyError, ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise UsageError(f"prompt file {path} has no array {TOKENS!r} ({error}): see `plateaulens train`") from None
+    if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer):
+        raise UsageError(
+            f"prompt file {path}: {TOKENS!r} is {tokens.dtype} {tokens.shape}, wanted integers (sequence, position)"
+        )
+    if tokens.shape[1] < length:
+        raise UsageError(f"prompt file {path} has sequences of {tokens.shape[1]} tokens, prompts.length is {length}")
+    return tokens
+
+
+def _digest(tokens: NDArray[np.integer]) -> str:
+    """SHA-256 of the token ids as little-endian 64-bit integers, row by row."""
+    return hashlib.sha256(tokens.astype("<i8").tobytes()).hexdigest()

@@ -6,7 +6,7 @@ product spans two. (BLAS may still round differently on another machine or with 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from plateaulens.config import TargetConfig
+from plateaulens.config import TargetConfig, VariantConfig
 from plateaulens.errors import UsageError
 from plateaulens.targets.dictionary import Code, Dictionary
 from plateaulens.targets.gaussian import Gaussian
@@ -46,6 +46,11 @@ class Pool:
                 f"the real activation of prompt row {wrong[0]} is not finite ({wrong.size} such rows); "
                 f"check the model's weights and dtype"
             )
+
+    @cached_property
+    def gaussian(self) -> Gaussian:
+        """Mean and covariance of the activations."""
+        return Gaussian.fit(self.activation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +94,7 @@ class TargetContext:
     seed: int
     """The run's seed."""
     dictionary: Dictionary | None = None
+    _varied: dict[VariantConfig, "TargetContext"] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def sae(self) -> Dictionary:
@@ -97,15 +103,30 @@ class TargetContext:
             raise UsageError("needs an SAE, and the run has none; add an [sae] section to the preset")
         return self.dictionary
 
-    @cached_property
+    @property
     def gaussian(self) -> Gaussian:
         """Mean and covariance of the pool."""
-        return Gaussian.fit(self.pool.activation)
+        return self.pool.gaussian
 
     @cached_property
     def mean_code_norm(self) -> float:
         """Mean L2 norm of the pool's SAE codes, in units of SAE activation."""
         return self.sae.mean_code_norm(self.pool.activation)
+
+    def varied(self, settings: VariantConfig) -> "TargetContext":
+        """This context with a variant's constants and dictionary; made once per variant.
+
+        The random and the shuffled dictionary are fixed by the run's seed, and so the same one for all variants.
+        """
+        if settings not in self._varied:
+            dictionary = self.dictionary
+            if settings.dictionary == "random":
+                dictionary = self.sae.randomized(self.generator(0, "random dictionary"))
+            elif settings.dictionary == "shuffled":
+                dictionary = self.sae.shuffled(self.generator(0, "shuffled dictionary"))
+            config = self.config.model_copy(update=settings.constants)
+            self._varied[settings] = replace(self, config=config, dictionary=dictionary)
+        return self._varied[settings]
 
     def generator(self, sample: int, purpose: str) -> np.random.Generator:
         """The generator of one sample for one purpose (an activation type's name, or any other text)."""
@@ -135,16 +156,13 @@ class TargetContext:
 class ActivationType(Protocol):
     """A way of making a target activation for a base activation.
 
-    The whole of a type that a user adds:
+    The whole of a type that a user adds, see `plateaulens.targets.registry.register` (a class with these members will
+    do as well):
 
     >>> from plateaulens.targets.registry import register
     >>> @register
-    ... class Opposite:
-    ...     name = "opposite"
-    ...     needs_sae = False
-    ...
-    ...     def target(self, base, context, generator):
-    ...         return Target(2 * context.gaussian.mean - base.activation)
+    ... def opposite(base, context, rng):
+    ...     return 2 * context.gaussian.mean - base.activation
     """
 
     name: str

@@ -1,7 +1,7 @@
 """What the synthetic activation types need to know of a sparse autoencoder, without any SAE library."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, Self
 
@@ -45,6 +45,10 @@ class Code:
 
     def __len__(self) -> int:
         return len(self.latent)
+
+    def __getitem__(self, kept: Bool[NDArray[np.bool_], " active"] | slice) -> "Code":
+        """The code with these of its latents only."""
+        return Code(self.latent[kept], self.activation[kept])
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +118,28 @@ class Dictionary:
         """Mean Euclidean norm of the codes of `activations`, encoded in batches of a fixed size to be reproducible."""
         norms = [self.encoder(batch).double().norm(dim=1) for batch in torch.split(activations, _ROWS_PER_BATCH)]
         return float(torch.cat(norms).mean())
+
+    def randomized(self, generator: np.random.Generator) -> Self:
+        """The dictionary with random directions: each decoder row uniform on the sphere of the row's own length."""
+        rows = torch.from_numpy(generator.standard_normal(self.decoder.shape)).to(self.decoder)
+        lengths: Tensor = self.decoder.norm(dim=1, keepdim=True)
+        return self.with_decoder(torch.nn.functional.normalize(rows, dim=1) * lengths)
+
+    def shuffled(self, generator: np.random.Generator) -> Self:
+        """The dictionary with its decoder rows dealt out to other latents, uniformly (a latent may keep its own)."""
+        return self.with_decoder(self.decoder[torch.from_numpy(generator.permutation(len(self.decoder)))])
+
+    @torch.no_grad()
+    def with_decoder(self, decoder: Float[Tensor, "latents d_model"]) -> Self:
+        """The same codes of activations and the same frequencies, decoded along other rows: `decode(0) + f W`.
+
+        Raises `UsageError` when the SAE's own decoding is not of that form.
+        """
+        codes = torch.eye(2, len(self.decoder)).to(self.decoder)
+        origin = self.reconstructor(torch.zeros_like(codes[:1]))[0]
+        if not torch.allclose(self.reconstructor(codes), origin + codes @ self.decoder, rtol=1e-4, atol=1e-4):
+            raise UsageError("the SAE decodes by more than adding up decoder rows, so these cannot be replaced in it")
+        return replace(self, reconstructor=lambda codes: origin + codes @ decoder, decoder=decoder)
 
     @cached_property
     def live(self) -> Int[NDArray[np.int64], " live"]:

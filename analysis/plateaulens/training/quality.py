@@ -13,6 +13,7 @@ from plateaulens.config import TargetConfig
 from plateaulens.scan.cores import one_per_core
 from plateaulens.scan.direct import choose_forward
 from plateaulens.subject.model import Subject
+from plateaulens.subject.sae import firing_frequency
 from plateaulens.targets.base import Pool, TargetContext, draw
 from plateaulens.targets.dictionary import Dictionary
 from plateaulens.targets.registry import create
@@ -20,15 +21,6 @@ from plateaulens.targets.registry import create
 SYNTHETIC = ("reconstruction", "bag", "baseline", "structured", "single_latent")
 _BATCH = 1024
 _LOSS_BATCH = 32
-
-
-@torch.inference_mode()
-def firing_frequency(sae: SAE[Any], activations: Float[Tensor, "sample d_model"]) -> Float[Tensor, " latents"]:
-    """Share of activations on which each latent is active."""
-    count = torch.zeros(sae.cfg.d_sae)
-    for part in activations.split(_BATCH):
-        count += (sae.encode(part.float()) > 0).sum(dim=0)
-    return count / len(activations)
 
 
 @torch.inference_mode()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from plateaulens.config import FileStem, ModelConfig, SiteConfig, Strict, read_toml
 
@@ -56,13 +56,18 @@ class SaeRecipe(Strict):
         return self
 
 
-class TrainRecipe(Strict):
-    """Everything that `plateaulens train` does: text, the SAE that ships, and those it is compared with."""
+class PromptRecipe(Strict):
+    """Prompts and nothing else, for a model whose SAEs come from elsewhere or not at all."""
 
     name: FileStem
     model: ModelConfig
-    sites: SiteConfig
     prompts: TextRecipe
+
+
+class TrainRecipe(PromptRecipe):
+    """Everything that `plateaulens train` does: prompts, text, the SAE that ships, and those it is compared with."""
+
+    sites: SiteConfig
     text: TextRecipe
     held_out: PositiveInt
     """Sequences at the end of the text that no SAE is trained on."""
@@ -92,6 +97,20 @@ class TrainRecipe(Strict):
         return self
 
 
-def read_recipe(path: Path) -> TrainRecipe:
-    """Read and check a recipe. Raises `UsageError` that names the file, the key and what is wrong."""
-    return read_toml("recipe", path, TrainRecipe)
+def read_recipe(path: Path) -> PromptRecipe:
+    """Read and check a recipe: a `TrainRecipe`, or a plain `PromptRecipe` where there are prompts only.
+
+    Raises `UsageError` that names the file, the key and what is wrong.
+    """
+    prompts_only = read_toml("recipe", path, _Sections).keys <= set(PromptRecipe.model_fields)
+    return read_toml("recipe", path, PromptRecipe if prompts_only else TrainRecipe)
+
+
+class _Sections(Strict):
+    """The names of whatever a file has."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def keys(self) -> set[str]:
+        return set(self.model_extra or ())

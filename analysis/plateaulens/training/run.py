@@ -16,13 +16,15 @@ from torch import Tensor
 
 from plateaulens.config import SaeConfig, Strict
 from plateaulens.provenance import versions
-from plateaulens.subject.model import Subject, load_subject, load_weights
+from plateaulens.subject.embedded import notice
+from plateaulens.subject.model import Subject, load_subject
 from plateaulens.subject.prompts import save_prompts
-from plateaulens.subject.sae import load_sae
+from plateaulens.subject.sae import firing_frequency, load_sae
+from plateaulens.subject.weights import load_weights
 from plateaulens.training.autoencoder import save, train
 from plateaulens.training.card import QUALITY_FILE, write_card
-from plateaulens.training.quality import firing_frequency, measure
-from plateaulens.training.recipe import SaeRecipe, TextRecipe, TrainRecipe, read_recipe
+from plateaulens.training.quality import measure
+from plateaulens.training.recipe import PromptRecipe, SaeRecipe, TextRecipe, TrainRecipe, read_recipe
 from plateaulens.training.text import cover_vocabulary, sample_text
 
 PROMPT_LENGTH = 10
@@ -48,9 +50,15 @@ class Corpus:
 def train_recipe(path: Path, out: Path, cache: Path) -> None:
     """Follow a recipe. Everything finished is kept in `cache` and not done again; results go to `out`."""
     recipe = read_recipe(path)
+    if (terms := notice(recipe.model.source)) is not None:
+        print(terms, flush=True)
     work = cache / recipe.name
     prompts = _text(recipe, recipe.prompts, work)
-    save_prompts(out / "prompts" / f"{recipe.name}.npz", prompts.numpy())
+    shipped = out / "prompts" / f"{recipe.name}.npz"
+    save_prompts(shipped, prompts.numpy())
+    if not isinstance(recipe, TrainRecipe):
+        print(f"finished: {shipped}")
+        return
     text = _text(recipe, recipe.text, work)
     subject = load_subject(recipe.model, recipe.sites)
     corpus = _corpus(recipe, subject, text, prompts[:, : PROMPT_LENGTH + 1])
@@ -68,7 +76,7 @@ def digest(*settings: Strict, **more: object) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
-def _text(recipe: TrainRecipe, text: TextRecipe, work: Path) -> Int[Tensor, "sequence position"]:
+def _text(recipe: PromptRecipe, text: TextRecipe, work: Path) -> Int[Tensor, "sequence position"]:
     # without their number: a longer text continues a shorter one
     key = digest(recipe.model, text.model_copy(update={"sequences": 1}))
     sequences = sample_text(lambda: load_weights(recipe.model).model, text, work / f"text-{key}.npy")

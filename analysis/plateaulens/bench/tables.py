@@ -1,0 +1,153 @@
+"""The bench's figures as Markdown tables, on the screen and in the documentation alike."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from plateaulens.errors import UsageError
+
+Result = Mapping[str, Any]
+
+GROWTH_NAMES = {"samples": "samples", "types": "types", "steps": "steps", "length": "prompt length"}
+
+
+def tables(result: Result) -> dict[str, str]:
+    """Every table that a result has figures for, by name."""
+    made = {"settings": _settings(result), "ways": _ways(result), "sweeps": _sweeps(result)}
+    if "growth" in result:
+        made |= {"growth": _growth(result), "precision": _precision(result)}
+    return made
+
+
+def insert(document: str, made: Mapping[str, str]) -> str:
+    """The document with each table between its markers, `<!-- bench:NAME -->` and `<!-- bench -->`.
+
+    >>> print(insert("<!-- bench:x -->old<!-- bench -->", {"x": "new"}).replace(chr(10), "|"))
+    <!-- bench:x -->||new||<!-- bench -->
+
+    Raises `UsageError` when the document has a place for a table that was not made.
+    """
+
+    def fill(place: re.Match[str]) -> str:
+        if place[1] not in made:
+            raise UsageError(f"the document has a place for the table {place[1]!r}: run the whole bench to fill it")
+        return f"<!-- bench:{place[1]} -->\n\n{made[place[1]]}\n\n<!-- bench -->"
+
+    return re.sub(r"<!-- bench:(\w+) -->.*?<!-- bench -->", fill, document, flags=re.DOTALL)
+
+
+def _table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
+    text = [[str(cell) for cell in row] for row in rows]
+    return tabulate(text, headers, tablefmt="github", disable_numparse=True, colalign=("left",) * len(headers))
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+def _settings(result: Result) -> str:
+    settings, machine = result["settings"], result["machine"]
+    size, precision = settings["size"], settings["precision"]
+    rows = [
+        ("model", settings["model"]),
+        ("write site", f"blocks.{settings['write']}.hook_resid_pre"),
+        ("work", _size(size)),
+        ("work of the comparison of precisions", _size(precision)),
+        ("rounds", settings["rounds"]),
+        ("device", f"{machine['device']}, {machine['threads']} threads, {machine['vector_instructions']}"),
+        ("PyTorch", machine["torch"]),
+    ]
+    return _table(rows, ("what", "value"))
+
+
+def _size(size: Mapping[str, int]) -> str:
+    return "{samples} samples x {types} types x {steps} steps, prompts of {length} tokens".format(**size)
+
+
+def _ways(result: Result) -> str:
+    seconds, floor, faster = result["seconds"], result["floor"], result["times_as_fast_as"]
+    agreement = result.get("agreement", {})
+    rows = [
+        ("floor", _seconds(floor["seconds"]), f"{result['share_of_floor']:.2f}", "100%", ""),
+        ("engine", _seconds(seconds["engine"]), "1", f"{result['share_of_floor']:.0%}", ""),
+    ]
+    rows += [
+        (
+            name,
+            _seconds(seconds[name]),
+            f"{ratio:.2g}" if ratio < 10 else f"{ratio:.0f}",
+            f"{floor['seconds'] / seconds[name]:.0%}",
+            f"{agreement[name]:.0e}" if name in agreement else "",
+        )
+        for name, ratio in faster.items()
+    ]
+    table = _table(rows, ("way", "seconds", "times the engine's", "share of the floor's speed", "largest difference"))
+    return (
+        f"{table}\n\nThe floor is {floor['operations'] / 1e9:,.0f} billion operations at "
+        f"{floor['rate'] / 1e9:.0f} billion a second, by {floor['library']}. "
+        f"The engine measures {result['points_per_second']:,.0f} points a second."
+    )
+
+
+def _growth(result: Result) -> str:
+    rows = [
+        (
+            GROWTH_NAMES.get(axis, axis),
+            ", ".join(map(str, growth["values"])),
+            ", ".join(_seconds(value) for value in growth["seconds"]),
+            f"{growth['exponent']:.2f}",
+            f"{1000 * growth['per_unit']:.1f} ms",
+            f"{1000 * growth['fixed']:.0f} ms",
+        )
+        for axis, growth in result["growth"].items()
+    ]
+    return _table(rows, ("size", "values", "seconds", "exponent", "for one more", "at none"))
+
+
+def _precision(result: Result) -> str:
+    rows = [
+        (
+            move["statistic"],
+            move["metric"],
+            f"{move['float32_mean']:.1f}",
+            f"{move['mean']:+.2f}",
+            f"{move['mean_size']:.2f}",
+            f"{move['same']:.0%}",
+            f"{move['within_one']:.0%}",
+            f"{move['censored_changed']:.1%}",
+        )
+        for move in result["moves"]
+    ]
+    headers = (
+        "statistic",
+        "metric",
+        "mean",
+        "moved by",
+        "size of the move",
+        "same step",
+        "within one",
+        "event lost or won",
+    )
+    return _table(rows, headers)
+
+
+def _sweeps(result: Result) -> str:
+    rows = [
+        (
+            sweep["model"],
+            sweep["layers"],
+            f"{sweep['points'] / 1e6:,.0f} million",
+            f"{sweep['operations']:.1e}",
+            f"{sweep['days']:.1f}" if sweep["days"] < 100 else f"{sweep['days']:,.0f}",
+            f"{sweep['machines_for_a_day']:,}",
+        )
+        for sweep in result["sweeps"]
+    ]
+    table = _table(
+        rows, ("model", "write layers", "points", "operations", "days on this machine", "machines for one day")
+    )
+    steps = result["settings"]["size"]["steps"]
+    day = result["day"]["points"]
+    return f"{table}\n\nIn a day this machine measures {day / 1e6:,.0f} million points, {day / steps:,.0f} paths."

@@ -1,0 +1,34 @@
+"""Timing in turns: what is compared runs alternately, so that a machine that slows down slows all of it."""
+
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+
+import torch
+
+Task = Callable[[], object]
+
+
+def seconds(task: Task, device: torch.device) -> float:
+    """Wall-clock time of one call, what it left to do on a device included."""
+    began = time.perf_counter()
+    task()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def in_turns(tasks: Mapping[str, Task], rounds: int, device: torch.device) -> dict[str, list[float]]:
+    """The times of every task in each round, after one call of each that does not count."""
+    for task in tasks.values():
+        task()
+    taken: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(rounds):
+        for name, task in tasks.items():
+            taken[name].append(seconds(task, device))
+    return taken
+
+
+def medians(taken: Mapping[str, list[float]]) -> dict[str, float]:
+    """The median time of each task."""
+    return {name: median(values) for name, values in taken.items()}

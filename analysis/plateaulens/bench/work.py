@@ -1,0 +1,62 @@
+"""What is timed: paths from the activations of random prompts to those of others."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from plateaulens.scan import paths
+from plateaulens.scan.engine import Curves, Forward
+from plateaulens.scan.walk import walk
+from plateaulens.subject.model import Subject
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much work: every sample is a prompt of `length` tokens with a path to each of `types` targets."""
+
+    samples: int
+    types: int
+    steps: int
+    length: int
+
+    @property
+    def points(self) -> int:
+        """Points that the model is run on."""
+        return self.samples * self.types * self.steps
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """Prompts and the two ends of every path."""
+
+    size: Size
+    tokens: Int[Tensor, "prompt position"]
+    start: Float[Tensor, "prompt path d_model"]
+    end: Float[Tensor, "prompt path d_model"]
+
+    def points(self, prompt: int) -> Float[Tensor, "path step d_model"]:
+        """All points of one prompt."""
+        return paths.relative(self.start[prompt], self.end[prompt], self.size.steps)
+
+
+def make_work(subject: Subject, size: Size) -> Work:
+    """The work of a size, the same at every call; its activations are real ones of the subject's write site."""
+    rng = torch.Generator().manual_seed(0)
+    vocabulary = int(subject.bridge.cfg.d_vocab)
+    tokens = torch.randint(0, vocabulary, (size.samples + size.types, size.length), generator=rng)
+    activation = subject.last_activations(tokens).cpu()
+    others = torch.arange(size.samples)[:, None] + torch.arange(1, size.types + 1)
+    start, end = activation[: size.samples, None], activation[others]
+    return Work(size, tokens[: size.samples], start.expand_as(end), end)
+
+
+def engine(subject: Subject, forward: Forward, work: Work) -> list[Curves]:
+    """The work as `collect` does it, cut and spread in the same way."""
+
+    def make_path(start: Tensor, end: Tensor) -> Tensor:
+        return paths.relative(start, end, work.size.steps)
+
+    curves = walk(forward, work.tokens, work.start, work.end, make_path, device=subject.device, at_once="auto")
+    return [Curves(measured.curve.cpu(), measured.top_token.cpu()) for measured in curves]

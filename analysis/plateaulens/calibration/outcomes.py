@@ -1,0 +1,88 @@
+"""What one replication finds out about the methods, and how replications add up to a row of the table."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Kind = Literal["coverage", "error", "power"]
+"""Share of intervals that hold the truth; of true null hypotheses rejected; of false ones rejected."""
+
+
+class Key(NamedTuple):
+    """What a row is about."""
+
+    kind: Kind
+    quantity: str
+    method: str
+    activation_type: str
+    truth: float
+    """The planted value of the quantity."""
+
+
+class Outcome(NamedTuple):
+    """One method on one data set: whether the interval held the truth, or the test rejected; and the width."""
+
+    key: Key
+    hit: bool
+    width: float = np.nan
+
+
+@dataclass
+class Tally:
+    """Counts over replications."""
+
+    hits: int = 0
+    total: int = 0
+    width: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """The estimate: hits by replications."""
+        return self.hits / self.total
+
+    @property
+    def error(self) -> float:
+        """Its Monte Carlo standard error."""
+        return float(np.sqrt(self.share * (1 - self.share) / self.total))
+
+
+@dataclass
+class Tallies:
+    """The counts of every row of a cell."""
+
+    rows: dict[Key, Tally] = field(default_factory=dict)
+
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        """Count one replication."""
+        for outcome in outcomes:
+            tally = self.rows.setdefault(outcome.key, Tally())
+            tally.hits += outcome.hit
+            tally.total += 1
+            tally.width += outcome.width
+
+    def merge(self, other: "Tallies") -> None:
+        """Count the replications of another tally."""
+        for key, tally in other.rows.items():
+            own = self.rows.setdefault(key, Tally())
+            own.hits += tally.hits
+            own.total += tally.total
+            own.width += tally.width
+
+
+def covers(quantity: str, method: str, activation_type: str, truth: float, interval: ArrayLike) -> Outcome:
+    """Whether an interval holds the truth. One that is not there (NaN) does not."""
+    lower, upper = np.asarray(interval, dtype=np.float64)
+    # what is exact but for rounding counts as held
+    slack = 1e-9 * max(1.0, abs(truth))
+    held = bool(lower - slack <= truth <= upper + slack)
+    return Outcome(Key("coverage", quantity, method, activation_type, truth), held, float(upper - lower))
+
+
+def rejects(
+    quantity: str, method: str, activation_type: str, truth: float, rejected: bool | np.bool_, *, null: bool
+) -> Outcome:
+    """Whether a test rejected, counted as an error where the null hypothesis is true, and as power where it is not."""
+    return Outcome(Key("error" if null else "power", quantity, method, activation_type, truth), bool(rejected))

@@ -1,0 +1,63 @@
+"""`plateaulens bench`: how fast the engine is."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plateaulens.cli.options import needs
+
+if TYPE_CHECKING:
+    from plateaulens.cli.options import Commands
+
+GROWTH = {"samples": (2, 4, 8), "types": (1, 2, 4, 8), "steps": (26, 51, 101, 201), "length": (5, 10, 20, 40)}
+"""Sizes at which growth is measured; all of them are left out with `--engine-only`."""
+
+
+def add(commands: "Commands") -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser("bench", help="time the engine against the arithmetic it does and against other ways")
+    parser.add_argument(
+        "--model", default="embedded:smollm2", help="gpt2-sized, or what a preset's model.source may be (%(default)s)"
+    )
+    parser.add_argument("--device", default="cpu", help="(default: %(default)s)")
+    parser.add_argument("--write", type=int, default=1, help="block that is written before (default: %(default)s)")
+    for name, default in (("samples", 2), ("types", 4), ("steps", 101), ("length", 10), ("rounds", 5)):
+        parser.add_argument(f"--{name}", type=int, default=default, help="(default: %(default)s)")
+    parser.add_argument(
+        "--engine-only", action="store_true", help="time the engine and the floor, without other ways and growth"
+    )
+    parser.add_argument("--precision-samples", type=int, default=32, help="for bf16 (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument("--document", type=Path, help="write the tables into this Markdown file, between its markers")
+    parser.set_defaults(command=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        from plateaulens.bench.run import Settings, bench  # noqa: PLC0415  needs the extra `collect`
+    except ImportError as error:
+        raise needs(error, "collect") from None
+    from plateaulens.bench.tables import insert, tables  # noqa: PLC0415
+    from plateaulens.bench.work import Size  # noqa: PLC0415
+
+    settings = Settings(
+        model=options.model,
+        device=options.device,
+        write=options.write,
+        size=Size(options.samples, options.types, options.steps, options.length),
+        rounds=options.rounds,
+        others=not options.engine_only,
+        growth={name: list(values) for name, values in GROWTH.items()},
+        precision=Size(options.precision_samples, options.types, options.steps, options.length),
+    )
+    result = bench(settings, lambda text: print(text, file=sys.stderr, flush=True))
+    made = tables(result)
+    print("\n\n".join(made.values()))
+    if options.out is not None:
+        options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if options.document is not None:
+        document = options.document.read_text(encoding="utf-8")
+        options.document.write_text(insert(document, made), encoding="utf-8")
+    return 0

@@ -1,0 +1,87 @@
+"""`plateaulens compare-reference`: a run's numbers beside the authors'."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plateaulens.config import AnalysisConfig, RunConfig
+
+if TYPE_CHECKING:
+    from plateaulens.cli.options import Commands
+    from plateaulens.compare.replication import Comparison
+
+
+def add(commands: "Commands") -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser(
+        "compare-reference", help="set a run's statistics beside the authors' published ones, with sampling error"
+    )
+    parser.add_argument("run", help="a run or the summary of one, a path or a URL")
+    parser.add_argument("--out", type=Path, help="a CSV file for the table, with sources and notes")
+    parser.set_defaults(command=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    import pandas as pd  # noqa: PLC0415  takes a second to import, as zarr does
+
+    from plateaulens.compare.replication import Comparison, compare_reference  # noqa: PLC0415
+    from plateaulens.store.reading import open_run, open_summary, root_attributes  # noqa: PLC0415
+    from plateaulens.store.schema import SUMMARY_KIND  # noqa: PLC0415
+
+    attributes = root_attributes(options.run)
+    is_summary = attributes.get("kind") == SUMMARY_KIND
+    with (open_summary if is_summary else open_run)(options.run) as tree:
+        config = RunConfig.model_validate_json(attributes["config"])
+        settings = AnalysisConfig.model_validate_json(attributes["analysis"]) if is_summary else config.analysis
+        rows = compare_reference(tree, settings)
+    print(_heading(config, rows, settings))
+    print()
+    print(_table(rows))
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(rows, columns=list(Comparison._fields)).to_csv(options.out, index=False)
+        print(f"finished: {options.out}")
+    return 0
+
+
+def _heading(config: RunConfig, rows: "list[Comparison]", settings: AnalysisConfig) -> str:
+    from plateaulens.compare.replication import ASSUMED_SAMPLES, is_replication  # noqa: PLC0415
+
+    if is_replication(config):
+        title = f"REPLICATION CHECK: run {config.name} has the authors' model, SAE and sites."
+    else:
+        title = (
+            f"CONTEXT: run {config.name} is of {config.model.source}, written at {config.sites.write} and read at "
+            f"{config.sites.read}; the authors' numbers are for GPT-2 small, so agreement is not expected."
+        )
+    inside, expected = sum(row.inside for row in rows), settings.confidence * len(rows)
+    return (
+        f"{title}\n{inside} of {len(rows)} numbers lie inside the {settings.confidence:.0%} sampling interval of the "
+        f"difference; {expected:.0f} would if both were samples of one distribution. The rows are not independent.\n"
+        f"Columns lower and upper: where authors - here lies by sampling alone. n*: not printed, {ASSUMED_SAMPLES} "
+        "assumed."
+    )
+
+
+def _table(rows: "list[Comparison]") -> str:
+    from tabulate import tabulate  # noqa: PLC0415
+
+    shown = [
+        {
+            "measured": " ".join(part for part in (row.experiment, row.statistic, row.metric) if part),
+            "type": row.activation_type,
+            "of it": row.quantity,
+            "authors": row.authors,
+            "here": row.here,
+            "difference": row.authors - row.here,
+            "lower": row.lower,
+            "upper": row.upper,
+            "inside": "yes" if row.inside else "no",
+            "n": f"{row.n_authors}{'*' if row.n_is_assumed else ''} / {row.n_here}",
+            "source": row.source,
+        }
+        for row in rows
+    ]
+    return (
+        tabulate(shown, headers="keys", floatfmt=".4g") if rows else "The run has measured nothing that they printed."
+    )

@@ -1,0 +1,82 @@
+"""`plateaulens plan`: how many base prompts the next run needs."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plateaulens.config import EXPERIMENT_NAMES, AnalysisConfig
+from plateaulens.errors import UsageError
+
+if TYPE_CHECKING:
+    from plateaulens.cli.options import Commands
+    from plateaulens.compare.plans import Plan
+
+
+def add(commands: "Commands") -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser("plan", help="say how many base prompts a question needs, from a pilot's summary")
+    parser.add_argument("--summary", type=Path, required=True, help="the pilot's summary")
+    goal = parser.add_mutually_exclusive_group(required=True)
+    goal.add_argument("--width", type=float, help="wanted width of the interval, in steps (or of the KS distance)")
+    goal.add_argument("--power", type=float, help="wanted probability of finding the effect")
+    parser.add_argument("--effect", type=float, help="mean difference to be found, in steps (default: the pilot's own)")
+    parser.add_argument("--quantity", choices=("mean_difference", "ks"), default="mean_difference")
+    parser.add_argument("--experiment", default="sensitivity")
+    parser.add_argument("--statistic", default="max_slope")
+    parser.add_argument("--metric", default="l2")
+    parser.set_defaults(command=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    _check(options)
+    from plateaulens.compare.plans import plans  # noqa: PLC0415  statsmodels takes a second to import
+    from plateaulens.store.reading import open_summary  # noqa: PLC0415
+
+    with open_summary(options.summary) as summary:
+        if options.experiment not in summary.children or options.experiment not in EXPERIMENT_NAMES:
+            raise UsageError(f"{options.summary} has no experiment {options.experiment!r}: choose one that was run")
+        settings = AnalysisConfig.model_validate_json(summary.attrs["analysis"])
+        rows = plans(
+            summary[options.experiment].to_dataset(),
+            statistic=options.statistic,
+            metric=options.metric,
+            quantity=options.quantity,
+            confidence=settings.confidence,
+            seed=settings.seed,
+            width=options.width,
+            power=options.power,
+            effect=options.effect,
+        )
+    print(_heading(options, settings.confidence))
+    print(_table(rows))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.width is not None and not options.width > 0:
+        raise UsageError(f"--width {options.width:g} is no width: give a number above 0")
+    if options.power is not None and not 0 < options.power < 1:
+        raise UsageError(f"--power {options.power:g} is no power: give a number between 0 and 1")
+    if options.effect is not None and (options.power is None or not abs(options.effect) > 0):
+        raise UsageError("--effect goes with --power, and is not 0")
+
+
+def _heading(options: argparse.Namespace, confidence: float) -> str:
+    what = "mean difference to real, in steps" if options.quantity == "mean_difference" else "KS distance to real"
+    if options.width is not None:
+        goal = f"for a {100 * confidence:g} % interval of width {options.width:g}"
+    else:
+        effect = "the pilot's own effect" if options.effect is None else f"an effect of {options.effect:g}"
+        goal = f"for power {options.power:g} against {effect} at level {1 - confidence:.3g}"
+    return f"{what} ({options.experiment}, {options.statistic}, {options.metric}): base prompts {goal}"
+
+
+def _table(rows: "list[Plan]") -> str:
+    from tabulate import tabulate  # noqa: PLC0415
+
+    cells = [
+        (row.activation_type, row.pairs, row.estimate, row.width, "-" if row.prompts is None else f"{row.prompts:,}")
+        for row in rows
+    ]
+    heads = ("type", "pilot pairs", "pilot estimate", "pilot width", "base prompts")
+    return tabulate(cells, heads, floatfmt=".3g", disable_numparse=[0, 4], colalign=("left", *["right"] * 4))

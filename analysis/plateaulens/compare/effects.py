@@ -1,0 +1,91 @@
+"""How large a difference is, in steps and in probabilities: effect sizes as functions of histograms.
+
+Everything here takes distribution functions or histograms over increasing values on the last axis, so that one call
+serves the sample and all of its resamples. A censored observation stands at positive infinity: later than every step,
+and tied with another one.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plateaulens.compare.resampling import ratio
+
+ROUNDING = 1e-9
+"""Distribution functions are quotients of counts: nearer to a probability than this, they are equal to it."""
+
+
+def step_widths(support: NDArray[np.float64], last_step: float) -> NDArray[np.float64]:
+    """How many steps each value of `support` holds the distribution functions constant, up to the window's end.
+
+    The window ends at `last_step`, or at the largest finite value where that is later (a sentinel).
+
+    >>> step_widths(np.array([3.0, 5.0, np.inf]), last_step=10)
+    array([2., 5., 0.])
+    """
+    end = np.max(support, initial=last_step, where=np.isfinite(support))
+    widths: NDArray[np.float64] = np.diff(np.minimum(support, end), append=end)
+    return widths
+
+
+def wasserstein(differences: NDArray[np.float64], widths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The Wasserstein-1 distance in steps, the area between two distribution functions up to the end of the window.
+
+    `differences` are F - G (..., bins), `widths` are those of `step_widths`. Without censoring it is
+    `scipy.stats.wasserstein_distance`; with it, that of min(step, end): what happens beyond the window is unknown, and
+    a curve that does not blow up counts as one that does at the end, so the distance is a lower bound.
+    """
+    area: NDArray[np.float64] = np.abs(differences) @ widths
+    return area
+
+
+def cliffs_delta(functions: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cliff's delta, P(X > Y) - P(X < Y) for independent X ~ F and Y ~ G (Cliff 1993, Psych. Bull. 114:494).
+
+    `functions` F and `reference` G are (..., bins). In [-1, 1], positive when X tends to be later; 2 AUC - 1 of the
+    Mann-Whitney statistic. NaN where a distribution function is.
+    """
+    share = np.diff(functions, axis=-1, prepend=0.0)
+    before = np.concatenate([np.zeros_like(reference[..., :1]), reference[..., :-1]], axis=-1)
+    delta: NDArray[np.float64] = (share * (before + reference - 1)).sum(axis=-1)
+    return delta + 0.0  # no negative zero
+
+
+def quantiles(
+    functions: NDArray[np.float64], support: NDArray[np.float64], probabilities: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Quantiles of distribution functions (..., bins) over `support`, (..., probabilities): the least x, F(x) >= p.
+
+    Infinite where more than 1 - p of the observations are censored; NaN where the distribution function is.
+    """
+    indices = [(functions < probability - ROUNDING).sum(axis=-1) for probability in probabilities]
+    index = np.minimum(np.stack(indices, axis=-1), len(support) - 1)
+    return np.where(np.isnan(functions[..., -1:]), np.nan, support[index])
+
+
+def quantile_shift(own: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The shift function Q_F(p) - Q_G(p) (Doksum 1974; Wilcox), in steps; NaN where both are beyond the window."""
+    both = np.isinf(own) & np.isinf(reference)
+    return np.where(both, np.nan, own - np.where(both, 0.0, reference))
+
+
+def paired_delta(histograms: NDArray[np.floating], support: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P(X > Y) - P(X < Y) within base prompts, from histograms (..., bins) of the differences X - Y over `support`.
+
+    Cliff's within-pair delta: the sign test's statistic, in [-1, 1]; ties and pairs that are both censored count 0.
+    """
+    return ratio(histograms @ np.sign(support), histograms.sum(axis=-1))
+
+
+def weighted_median(histograms: NDArray[np.floating], support: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The median of histograms (..., bins) over increasing `support`, midway between the two middle values of a tie.
+
+    Infinite where more than half lie beyond the window; NaN for an empty histogram, and between the two infinities.
+    """
+    cumulative = np.cumsum(histograms, axis=-1, dtype=np.float64)
+    half = cumulative[..., -1:] / 2
+    last = len(support) - 1
+    low = support[np.minimum((cumulative < half).sum(axis=-1), last)]
+    high = support[np.minimum((cumulative <= half).sum(axis=-1), last)]
+    opposite = np.isinf(low) & np.isinf(high) & (low != high)
+    middle = np.where(low == high, low, (np.where(opposite, 0.0, low) + high) / 2)
+    return np.where((half[..., 0] == 0) | opposite, np.nan, middle)

@@ -1,0 +1,162 @@
+"""Bootstrap intervals beyond the percentile interval, and when which of them is the right one.
+
+Which is stored for which quantity is decided by theory:
+
+- **Studentised** (bootstrap-t) for a mean and a mean paired difference: correct to second order, and it allows for the
+  estimated standard error, which percentile and BCa intervals take for known; at 50 prompts that is most of the error.
+- **Studentised on the logarithm** for a standard deviation, of which a BCa interval covers 0.9 at 50 prompts.
+- **BCa** (bias-corrected and accelerated; Efron 1987, JASA 82:171) for smooth quantities without a simple standard
+  error: Cliff's delta. Correct to second order, and it respects the quantity's range.
+- **Percentile**, with whole draws in place of interpolated ones, for quantiles.
+- None of them for a distance (see `plateaulens.compare.kolmogorov`) or a difference of two (see
+  `plateaulens.compare.ks_differences`), nor for a share near 0, where all draws may be 0: that has Wilson's interval.
+
+In all of them draws that do not exist (NaN) are set aside, the result is NaN only where the point is, and where no
+resample differs from the sample the interval is the point itself. `degenerate` says where that means nothing.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+from statsmodels.stats.proportion import proportion_confint
+
+from plateaulens.compare.resampling import quantile, ratio
+
+ROUNDING = 1e-9
+"""The part of the largest difference below which a difference is none."""
+
+MINIMUM = 6
+"""Fewer base prompts settle nothing at 95 %: even a difference of one sign in all of 5 has probability 2 / 2**5."""
+
+
+def bca_interval(
+    estimates: NDArray[np.float64], jackknife: NDArray[np.float64], confidence: float
+) -> NDArray[np.float64]:
+    """The BCa interval, (..., 2), from bootstrap `estimates` (1 + resamples, ...), the sample's own in row 0.
+
+    `jackknife` (1 + groups, ...) are the estimates without each group of base prompts, behind the sample's own.
+    Bias correction z0 = Phi^-1(share of draws below the point, ties half); acceleration a = sum(u^3) / (6 sum(u^2)^1.5)
+    with u = mean of the jackknife estimates minus each; bounds are the draws' quantiles at
+    Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z the normal quantiles of the two tails.
+    """
+    point, draws = estimates[0], estimates[1:]
+    change = draws - point
+    # Draws that equal the point do so up to rounding, which must not decide on which side of it they count.
+    tied = np.abs(change) <= ROUNDING * np.max(np.abs(change), axis=0, initial=0.0, where=np.isfinite(change))
+    below = ratio((~tied & (change < 0)).sum(axis=0) + tied.sum(axis=0) / 2, np.isfinite(draws).sum(axis=0))
+    # With every draw on one side of the point there is no bias to estimate: the correction stays finite.
+    share = 1 / (2 * max(len(draws), 1))
+    correction = ndtri(np.clip(below, share, 1 - share))
+    there = np.isfinite(jackknife[1:])
+    values = np.where(there, jackknife[1:], 0.0)
+    influence = np.where(there, ratio(values.sum(axis=0), there.sum(axis=0)) - values, 0.0)
+    spread = 6 * (influence**2).sum(axis=0) ** 1.5
+    acceleration = np.nan_to_num(ratio((influence**3).sum(axis=0), spread))
+    bounds = []
+    for tail in _tails(confidence):
+        shifted = correction + ndtri(tail)
+        # Beyond this the formula turns round; an acceleration that large comes from a handful of prompts.
+        denominator = np.maximum(1 - acceleration * shifted, 0.1)
+        probability = ndtr(correction + shifted / denominator)
+        bounds.append(quantile(draws, np.nan_to_num(probability, nan=tail)))
+    return _where_point(point, np.stack(bounds, axis=-1))
+
+
+def studentised_interval(
+    estimates: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    confidence: float,
+    *,
+    fallback: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """The bootstrap-t interval, (..., 2), from `estimates` and their standard `errors`, both (1 + resamples, ...).
+
+    [m - t_hi se, m - t_lo se] with t = (m* - m) / se*. A resample in which all values are equal has se* = 0 and t
+    infinite; `fallback` (..., 2), another method's interval, stands where so many have that a bound is infinite, which
+    happens when all but a few values are equal, and where a single value has no standard error.
+    """
+    point, error = estimates[0], errors[0]
+    change = estimates[1:] - point
+    score = np.where(change == 0, 0.0, np.copysign(np.inf, change))
+    np.divide(change, errors[1:], out=score, where=errors[1:] > 0)
+    score = np.where(np.isnan(change), np.nan, score)
+    low, high = (order_quantile(score, tail) for tail in _tails(confidence))
+    usable = np.isfinite(low) & np.isfinite(high) & np.isfinite(error)
+    scores = np.where(usable, np.stack([high, low]), 0.0)
+    bounds = np.stack(list(point - scores * np.where(usable, error, 0.0)), axis=-1)
+    return _where_point(point, np.where(usable[..., np.newaxis], bounds, fallback))
+
+
+def studentised_log_interval(
+    estimates: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    confidence: float,
+    *,
+    fallback: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """`studentised_interval` of the logarithm of positive `estimates`, taken back; `fallback` where one is 0.
+
+    For a standard deviation, whose standard error grows with it: the logarithm's hardly does.
+    """
+    relative = ratio(errors, estimates)
+    logarithm = np.where(estimates == 0, -np.inf, 0.0)
+    np.log(estimates, out=logarithm, where=estimates > 0)
+    zero = np.isinf(logarithm[0])
+    logarithm[0] = np.where(zero, 0.0, logarithm[0])
+    inner = studentised_interval(logarithm, relative, confidence, fallback=np.full((*zero.shape, 2), np.nan))
+    taken_back = np.exp(inner)
+    bounds = np.where(np.isnan(taken_back).any(axis=-1, keepdims=True) | zero[..., np.newaxis], fallback, taken_back)
+    return _where_point(estimates[0], bounds)
+
+
+def order_interval(estimates: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
+    """The percentile interval with whole draws as bounds, for quantities that jump, or can be infinite.
+
+    `estimates` (1 + resamples, ...) to (..., 2).
+    """
+    bounds = [order_quantile(estimates[1:], tail) for tail in _tails(confidence)]
+    return _where_point(estimates[0], np.stack(bounds, axis=-1))
+
+
+def order_quantile(draws: NDArray[np.float64], probability: float) -> NDArray[np.float64]:
+    """The quantile over the first axis without interpolation, the draw that is farther out; infinity is a value.
+
+    >>> order_quantile(np.array([3.0, 1.0, np.nan, np.inf, 2.0]), 0.9)
+    array(inf)
+    """
+    ordered = np.sort(draws, axis=0)  # NaN goes last, behind infinity
+    last = (~np.isnan(draws)).sum(axis=0) - 1
+    position = probability * np.maximum(last, 0)
+    index = (np.floor(position) if probability < 0.5 else np.ceil(position)).astype(np.int_)
+    result: NDArray[np.float64] = np.asarray(np.take_along_axis(ordered, index[np.newaxis], axis=0)[0])
+    return result
+
+
+def wilson_interval(count: NDArray[np.int_], total: NDArray[np.int_], confidence: float) -> NDArray[np.float64]:
+    """Wilson's score interval of a share `count` / `total` of independent base prompts, (..., 2); NaN without any.
+
+    Unlike a bootstrap interval it says something about a share of which the sample shows none.
+
+    >>> wilson_interval(np.array([0]), np.array([300]), 0.95).round(4).tolist()
+    [[0.0, 0.0126]]
+    """
+    there = total > 0
+    low, high = proportion_confint(count, np.where(there, total, 1), alpha=1 - confidence, method="wilson")
+    interval = np.clip(np.stack([low, high], axis=-1), 0.0, 1.0)
+    return np.where(there[..., np.newaxis], interval, np.nan)
+
+
+def degenerate(count: NDArray[np.integer], sd: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether resampling had too little to vary: fewer than `MINIMUM` values, or all of them equal.
+
+    An interval is still there, but its width is no measure of what is known.
+    """
+    return np.asarray((count < MINIMUM) | ~(sd > 0))
+
+
+def _tails(confidence: float) -> tuple[float, float]:
+    return (1 - confidence) / 2, (1 + confidence) / 2
+
+
+def _where_point(point: NDArray[np.float64], interval: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.isnan(point)[..., np.newaxis], np.nan, interval)

@@ -1,0 +1,160 @@
+"""P-values of equal distributions under ties: swaps within base prompts, and pooled samples.
+
+Textbook p-values of the Kolmogorov-Smirnov test suppose distinct values and independent samples. Steps are integers and
+types share base prompts; the tests here suppose neither, and are exact or valid at every size.
+
+- **Paired** (`swap_test`): if the type and the reference are exchangeable within a base prompt, each may be swapped
+  for the other. It tests that hypothesis, which is a little more than equal distributions.
+- **Pooled** (`pooled_p`): the two samples as independent ones, as the authors' tests take them. Under the positive
+  correlation that a shared base prompt brings it rejects too rarely.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plateaulens.blocks import sample_blocks
+from plateaulens.compare.resampling import count_clusters, histograms, ratio
+
+EXACT_UP_TO = 2000
+"""Pooled p-values are exact up to this many observations in both samples, and simulated beyond."""
+ROUNDING = 1e-9
+"""A statistic this much (relatively) below the observed one is equal to it."""
+
+
+@dataclass(frozen=True)
+class Swaps:
+    """Which base prompts have the type and the reference exchanged, in each of many reassignments.
+
+    `swapped` is (swaps, samples), 0 or 1. `exhaustive` when they are all that there are, the identity included.
+    """
+
+    swapped: NDArray[np.uint8]
+    exhaustive: bool
+
+    @classmethod
+    def draw(
+        cls, rng: np.random.Generator, *, samples: int, swaps: int, clusters: NDArray[np.int_] | None = None
+    ) -> Self:
+        """`swaps` random reassignments; all of them when they are no more than that. Clusters are swapped as a whole.
+
+        >>> Swaps.draw(np.random.default_rng(0), samples=2, swaps=10).swapped
+        array([[0, 0],
+               [1, 0],
+               [0, 1],
+               [1, 1]], dtype=uint8)
+        """
+        units = samples if clusters is None else count_clusters(clusters)
+        exhaustive = units < 63 and 2**units <= swaps
+        if exhaustive:
+            swapped = (np.arange(2**units)[:, np.newaxis] >> np.arange(units) & 1).astype(np.uint8)
+        else:
+            swapped = np.empty((swaps, units), dtype=np.uint8)
+            for row in swapped:
+                row[:] = rng.integers(2, size=units, dtype=np.uint8)
+        return cls(swapped if clusters is None else swapped[:, clusters], exhaustive)
+
+    def sums(self, values: NDArray[np.number]) -> NDArray[np.float64]:
+        """Sums over base prompts of `values` (samples, ...), negated where swapped, as (swaps, ...)."""
+        flat = values.reshape(len(values), -1).astype(np.float64)
+        swapped = np.zeros((len(self.swapped), flat.shape[1]))
+        for block in sample_blocks(len(flat)):
+            swapped += self.swapped[:, block].astype(np.float64) @ flat[block]
+        total: NDArray[np.float64] = flat.sum(axis=0) - 2 * swapped
+        return total.reshape(len(self.swapped), *values.shape[1:])
+
+    def p_value(self, statistic: NDArray[np.float64], observed: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The share of reassignments whose `statistic` (swaps, ...) is at least the `observed` one.
+
+        The identity is counted among random ones, (1 + hits) / (1 + swaps), so that p is never 0 (Phipson and Smyth
+        2010); it is there already when they are exhaustive.
+        """
+        hits = (statistic >= observed - ROUNDING * np.abs(observed)).sum(axis=0)
+        extra = 0 if self.exhaustive else 1
+        return np.asarray((hits + extra) / (len(statistic) + extra))
+
+
+def ks_swap_test(
+    codes: NDArray[np.int_], bins: int, swaps: Swaps, *, reference: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Test the distance of each type to the reference by swapping the two within base prompts: p and null, (type,).
+
+    `codes` (type, sample) are places among `bins` increasing values, negative for undefined observations; base prompts
+    without both observations take no part in a type's test. The null is the mean distance over the reassignments: how
+    far apart two samples of one distribution lie on average, with this number of prompts, these ties and this
+    correlation. NaN for a type without a pair, and for the reference.
+    """
+    pairs = (codes >= 0) & (codes[reference] >= 0)
+    pairs[reference] = False
+    own, other = (np.where(pairs, which, -1).T for which in (codes, codes[reference]))
+    histogram, exchanged = (
+        histograms(counts, own, bins).astype(np.float64) - histograms(counts, other, bins)
+        for counts in (np.ones_like(swaps.swapped[:1]), swaps.swapped)
+    )
+    # Not divided by the number of pairs, distances are whole numbers.
+    distance = np.abs(np.cumsum(histogram - 2 * exchanged, axis=-1)).max(axis=-1)
+    observed = np.abs(np.cumsum(histogram[0], axis=-1)).max(axis=-1)
+    p = np.where(pairs.any(axis=1), swaps.p_value(distance, observed), np.nan)
+    return p, ratio(distance.mean(axis=0), pairs.sum(axis=1))
+
+
+def mean_swap_p(change: NDArray[np.float64], swaps: Swaps) -> NDArray[np.float64]:
+    """P-values of no mean paired difference, (type,), from differences `change` (type, sample), 0 without a pair.
+
+    Swapping turns a difference's sign and keeps the sum of squares, so that this is the test of the t statistic too:
+    exact for differences that are symmetric about 0, and approximately right for skewed ones with mean 0.
+    """
+    return swaps.p_value(np.abs(swaps.sums(change.T)), np.abs(change.sum(axis=1)))
+
+
+def pooled_p(
+    first: NDArray[np.int_], second: NDArray[np.int_], *, rng: np.random.Generator, permutations: int
+) -> float:
+    """The p-value of the distance between two independent samples, given their ties; NaN when one is empty.
+
+    `first` and `second` are histograms over the same values. The probability is over all ways to divide the pooled
+    observations between two samples of these sizes. Exact up to `EXACT_UP_TO` observations: the share of the first
+    sample among the first z pooled observations is a Markov chain, of which the paths are dropped that reach the
+    observed distance at the end of a tie (Schroeer and Trenkler 1995, Computational Statistics and Data Analysis
+    20:185). Beyond that, `permutations` random divisions, whose histograms are multivariate hypergeometric, and
+    p = (1 + hits) / (1 + permutations).
+    """
+    sizes = int(first.sum()), int(second.sum())
+    if not all(sizes):
+        return float("nan")
+    pooled = first + second
+    # Multiplied by both sizes, distances are whole numbers.
+    observed = int(np.abs(np.cumsum(first) * sizes[1] - np.cumsum(second) * sizes[0]).max())
+    if sum(sizes) <= EXACT_UP_TO:
+        return _exact(sizes, np.cumsum(pooled), observed)
+    drawn = np.cumsum(rng.multivariate_hypergeometric(pooled, sizes[0], size=permutations), axis=1)
+    distance = np.abs(drawn * sum(sizes) - np.cumsum(pooled) * sizes[0]).max(axis=1)
+    return float((1 + (distance >= observed).sum()) / (1 + permutations))
+
+
+def _exact(sizes: tuple[int, int], ends: NDArray[np.int_], observed: int) -> float:
+    """The probability that the first sample's share strays by `observed` or more at any of the tie `ends`."""
+    first, total = sizes[0], sum(sizes)
+    taken = np.arange(first + 2)
+    probability = np.zeros(first + 2)
+    probability[0] = 1.0
+    low, high = 0, 1  # no other number taken so far has any probability left
+    reached = 0.0
+    boundary = np.zeros(total + 1, dtype=np.bool_)
+    boundary[ends] = True
+    for drawn in range(total):
+        step = probability[low:high] * ((first - taken[low:high]) / (total - drawn))
+        probability[low:high] -= step
+        probability[low + 1 : high + 1] += step
+        high = min(high + 1, first + 1)
+        if boundary[drawn + 1]:
+            beyond = np.abs(taken[low:high] * total - (drawn + 1) * first) >= observed
+            reached += probability[low:high][beyond].sum()
+            probability[low:high][beyond] = 0.0
+            inside = low + np.flatnonzero(~beyond)
+            if not inside.size:
+                break
+            low, high = inside[0], inside[-1] + 1
+    return min(1.0, float(reached))

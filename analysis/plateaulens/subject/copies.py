@@ -1,0 +1,55 @@
+"""A model whose residual stream is that of TransformerLens' processed weights, in the modules that transformers has.
+
+Processing folds LayerNorm's scale and shift into the layers that read, and subtracts the mean over the residual
+stream's dimensions from everything that writes. Folding changes no activation of the stream. Centring changes it by its
+mean, which LayerNorm takes away again: so centring the writing layers alone gives the same stream and, up to a constant
+per token position, the same logits.
+"""
+
+import copy
+from itertools import chain
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+WRITERS = {
+    "gpt2": ("wte", "wpe", "attn.c_proj", "mlp.c_proj"),
+    "gpt_neox": ("embed_in", "attention.dense", "mlp.dense_4h_to_h"),
+}
+"""By `model_type`, the modules that write to the residual stream, in models with LayerNorm."""
+UNCENTRED = ("llama", "qwen3")
+"""Models with RMSNorm, which takes no mean away: TransformerLens leaves what they write as it is."""
+_OUTPUT_FIRST = (torch.nn.Linear,)
+
+
+@torch.no_grad()
+def centred_copy(model: PreTrainedModel) -> PreTrainedModel | None:
+    """A copy with the writing layers centred; None for an architecture where that is not known to be enough."""
+    kind = model.config.model_type
+    if kind in UNCENTRED:
+        # parameters of its own, as processing changes those of the bridge in place
+        return copy.deepcopy(model)
+    if kind not in WRITERS:
+        return None
+    result = copy.deepcopy(model)
+    head = result.get_output_embeddings()
+    # the unembedding often is the embedding; it reads, and stays as it was
+    head.weight = torch.nn.Parameter(head.weight.clone(), requires_grad=False)
+    for name, module in result.named_modules():
+        if name.endswith(tuple(f".{writer}" for writer in WRITERS[kind])):
+            for parameter in module.parameters(recurse=False):
+                _centre(parameter, dim=0 if isinstance(module, _OUTPUT_FIRST) else -1)
+    return result
+
+
+def shared_copy(model: PreTrainedModel) -> PreTrainedModel:
+    """The same parameters and buffers in modules of their own.
+
+    A bridge puts its own modules in place of those of the model that it is booted from; the copy keeps the originals.
+    """
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())})
+
+
+def _centre(weight: Tensor, dim: int) -> None:
+    weight -= weight.double().mean(dim=dim, keepdim=True).to(weight)

@@ -1,0 +1,48 @@
+"""What can be known of a run before anything slow happens: that all it needs is there, and that it can be measured."""
+
+from collections.abc import Callable
+
+from plateaulens.config import RunConfig
+from plateaulens.errors import UsageError
+from plateaulens.subject.families import check_family
+from plateaulens.subject.hub import NotFoundError
+from plateaulens.subject.prompts import find_prompts
+from plateaulens.subject.sae import find_sae
+from plateaulens.subject.weights import find_model, read_config
+
+
+def check(config: RunConfig) -> None:
+    """Look for the model, the SAE and the prompts without loading them, and check the model's architecture.
+
+    Raises `UsageError`: one that names everything that is missing, or what else is wrong with the first of the three.
+    """
+    sae = config.sae
+    searches: list[Callable[[], object]] = [
+        lambda: find_model(config.model),
+        *([] if sae is None else [lambda: find_sae(sae)]),
+        lambda: find_prompts(config.prompts),
+    ]
+    missing: list[NotFoundError] = []
+    for search in searches:
+        try:
+            search()
+        except NotFoundError as error:
+            missing.append(error)
+    if missing:
+        raise _together(missing, len(searches))
+    known = read_config(find_model(config.model))
+    if known is not None:
+        check_family(known, length=config.prompts.length)
+
+
+def _together(missing: list[NotFoundError], wanted: int) -> UsageError:
+    if len(missing) == 1:
+        return missing[0]
+    # where it was looked for is the same for all of them, as a rule
+    places = list(dict.fromkeys(error.where for error in missing))
+    where = places[0] if len(places) == 1 else "; ".join(f"{error.what}: {error.where}" for error in missing)
+    return UsageError(
+        f"{len(missing)} of the {wanted} things that this run needs were not found: "
+        f"{', '.join(error.what for error in missing)} ({where}): point at local copies with "
+        f"{', '.join(error.option for error in missing)}"
+    )

@@ -1,0 +1,89 @@
+"""Data sets that hold token ids already: parquet files with a list of integers per row, as hubs keep them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from plateaulens.errors import UsageError, first_line
+from plateaulens.subject.hub import Repository
+
+COLUMN = "input_ids"
+SPLIT = "train"
+DEFAULT_SEQUENCES = 8192
+"""Sequences that are read when the configuration names no number: some ten times the width of a small model, which the
+covariance of the activations needs."""
+_ROWS = 1024
+
+Tokens = NDArray[np.int64]
+
+
+def shards(files: Iterable[str]) -> list[str]:
+    """The parquet files of a data set in their order; only those of the training split where their names say so."""
+    found = sorted(file for file in files if file.endswith(".parquet"))
+    return [file for file in found if SPLIT in file] or found
+
+
+def from_hub(data: Repository, *, length: int, sequences: int | None) -> tuple[Tokens, list[str]]:
+    """The beginnings of the first sequences of a data set on a hub, and the shards they are from.
+
+    A shard is downloaded only when those before it had too few sequences.
+    """
+
+    def fetch(shard: str) -> Path:
+        return data.fetch([shard]) / shard
+
+    return _read(data.name, shards(data.files), fetch, length, sequences)
+
+
+def from_disk(place: Path, *, length: int, sequences: int | None) -> tuple[Tokens, list[Path]]:
+    """The beginnings of the first sequences in a parquet file, or in a directory of such, and the files read."""
+    if place.is_file():
+        names, folder = [place.name], place.parent
+    else:
+        names, folder = shards(file.relative_to(place).as_posix() for file in place.rglob("*.parquet")), place
+        if not names:
+            raise UsageError(f"prompts {place}: no .parquet file in this directory")
+    tokens, used = _read(str(place), names, folder.__truediv__, length, sequences)
+    return tokens, [folder / name for name in used]
+
+
+def _read(
+    what: str, names: Sequence[str], path_of: Callable[[str], Path], length: int, sequences: int | None
+) -> tuple[Tokens, list[str]]:
+    wanted = sequences or DEFAULT_SEQUENCES
+    parts: list[Tokens] = []
+    used: list[str] = []
+    for name in names:
+        used.append(name)
+        for part in _sequences(path_of(name), length):
+            parts.append(part)
+            if sum(map(len, parts)) >= wanted:
+                return np.concatenate(parts)[:wanted], used
+    have = sum(map(len, parts))
+    if sequences is not None or not have:
+        raise UsageError(f"prompts {what} have {have} sequences of at least {length} tokens, wanted {wanted}")
+    return np.concatenate(parts), used
+
+
+def _sequences(path: Path, length: int) -> Iterable[Tokens]:
+    """The first `length` tokens of each row that has so many, some rows at a time."""
+    try:
+        with pq.ParquetFile(path) as file:
+            if COLUMN not in file.schema_arrow.names:
+                raise UsageError(f"prompts {path} have no column {COLUMN!r}: use a pretokenized data set")
+            for batch in file.iter_batches(batch_size=_ROWS, columns=[COLUMN]):
+                yield _beginnings(batch.column(0), length)
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(f"prompts {path} cannot be read ({first_line(error)}): use a pretokenized data set") from error
+
+
+def _beginnings(rows: pa.Array, length: int) -> Tokens:
+    lists = rows.cast(pa.list_(pa.int64()))
+    offsets, values = lists.offsets.to_numpy(), lists.values.to_numpy()
+    starts = offsets[:-1][np.diff(offsets) >= length]
+    result: Tokens = values[starts[:, None] + np.arange(length)]
+    return result

@@ -1,0 +1,166 @@
+"""A language model's weights and tokenizer, from wherever the configuration says they are.
+
+Models come from the installation itself (`embedded:NAME`), a GGUF file, a directory, or a hub; the source decides how
+weights are found and identified, and nothing after that.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    modeling_gguf_pytorch_utils,
+)
+from transformers.utils import logging as transformers_logging
+
+from plateaulens.config import ModelConfig
+from plateaulens.errors import UsageError, first_line
+from plateaulens.subject import hub
+from plateaulens.subject.embedded import EMBEDDED, locate, sha256_of
+
+OPTION = "--model PATH (a directory or a .gguf file)"
+_CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A loaded model, its tokenizer, and what identifies the weights."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    identity: dict[str, str]
+    architecture: str
+    """What the model is called; TransformerLens records it."""
+
+
+def find_model(config: ModelConfig) -> Path | hub.Repository:
+    """Where a configuration's model is: a GGUF file, a directory, or a hub repository whose files are still there.
+
+    Raises `NotFoundError` when it is nowhere, and `UsageError` when it is embedded and not installed.
+    """
+    kind, _, name = config.source.partition(":")
+    if kind == "embedded":
+        if name not in EMBEDDED:
+            raise UsageError(f"no embedded model {name!r}: there is {', '.join(EMBEDDED)}")
+        return locate(EMBEDDED[name])
+    what, path = f"model {config.source!r}", Path(config.source)
+    if path.is_dir() or path.is_file():
+        return path
+    if path.suffix == ".gguf" or not hub.is_id(config.source):
+        raise hub.NotFoundError(what, f"{path} does not exist", OPTION)
+    try:
+        found = hub.find(config.source, config.revision, "model")
+    except LookupError as error:
+        raise hub.NotFoundError(what, str(error.args[0]), OPTION) from None
+    if _CONFIG not in found.files or not _weights(found.files):
+        raise hub.NotFoundError(what, f"{_CONFIG} or weights missing among the files that there are of it", OPTION)
+    return found
+
+
+def read_config(place: Path | hub.Repository) -> Any:
+    """The transformers configuration of a model in a directory or on a hub, before its weights are touched.
+
+    None for a GGUF file, which takes as long as loading it.
+    """
+    if isinstance(place, Path) and place.is_file():
+        return None
+    folder = place if isinstance(place, Path) else place.fetch([_CONFIG])
+    with loading(str(folder)):
+        return AutoConfig.from_pretrained(str(folder), local_files_only=True)
+
+
+def load_weights(config: ModelConfig) -> Weights:
+    """Read the weights and the tokenizer from wherever `config.source` points, on the CPU.
+
+    `embedded:NAME` and local paths never touch the network. Raises `UsageError` when the source does not exist or
+    cannot be reached or read.
+    """
+    place = find_model(config)
+    if isinstance(place, hub.Repository):
+        folder = place.fetch(_needed(place.files))
+        identity = {"hub_id": place.name, "commit": place.commit}
+        return _from_directory(config.source, folder, identity)
+    if place.is_file():
+        kind, _, name = config.source.partition(":")
+        architecture = EMBEDDED[name].architecture if kind == "embedded" else place.stem
+        return _from_gguf(config.source, place, architecture)
+    files = sorted(file for pattern in (_CONFIG, "*.safetensors", "*.bin") for file in place.glob(pattern))
+    identity = {"directory": place.resolve().name, **{file.name: sha256_of(file) for file in files}}
+    return _from_directory(config.source, place, identity)
+
+
+def _weights(files: Sequence[str]) -> list[str]:
+    """The files of the weights, in the one format of several that transformers prefers."""
+    here = [file for file in files if "/" not in file]
+    safe = [file for file in here if file.endswith(".safetensors")]
+    return safe or [file for file in here if file.startswith("pytorch_model") and file.endswith(".bin")]
+
+
+def _needed(files: Sequence[str]) -> list[str]:
+    """The files of a repository that a model and its tokenizer are read from."""
+    small = [file for file in files if "/" not in file and file.endswith((".json", ".txt", ".model", ".jinja"))]
+    return [*small, *_weights(files)]
+
+
+def _from_gguf(source: str, path: Path, architecture: str) -> Weights:
+    options: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True}
+    with loading(source):
+        model = _model(source, path.parent, options)
+        # the weights are plain float32 from here on; a stale quantization entry makes other tools refuse them
+        model.config.quantization_config = None
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, **options)
+    return Weights(model, tokenizer, {"file": path.name, "sha256": sha256_of(path)}, architecture)
+
+
+def _from_directory(source: str, folder: Path, identity: dict[str, str]) -> Weights:
+    options: dict[str, Any] = {"local_files_only": True}
+    with loading(source):
+        model = _model(source, folder, options)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+    return Weights(model, tokenizer, identity, source)
+
+
+def _model(source: str, folder: Path, options: dict[str, Any]) -> PreTrainedModel:
+    loaded: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **options)
+    model, report = loaded
+    # transformers fills what a checkpoint lacks with random numbers, and only warns
+    if lacking := sorted(report["missing_keys"]):
+        raise UsageError(
+            f"model {source!r} lacks weights ({lacking[0]}, one of {len(lacking)}): use a whole checkpoint"
+        )
+    # a GGUF file names none, and TransformerLens goes by it
+    model.config.architectures = model.config.architectures or [type(model).__name__]
+    return cast("PreTrainedModel", model)
+
+
+@contextmanager
+def loading(source: str) -> Iterator[None]:
+    """Keep progress bars and advice off the screen while a model loads, and say what is wrong on one line."""
+    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    gguf = vars(modeling_gguf_pytorch_utils)
+    gguf_bar = gguf["tqdm"]
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    gguf["tqdm"] = partial(gguf_bar, disable=True)  # heeds no setting
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        raise UsageError(
+            f"model {source!r} could not be loaded ({first_line(error)}): give a hub id that can be reached, a "
+            "directory that holds the model, or a .gguf file"
+        ) from error
+    finally:
+        gguf["tqdm"] = gguf_bar
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

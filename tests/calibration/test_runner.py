@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from plateaulens.calibration import runner
+from plateaulens.calibration.outcomes import Tallies
+from plateaulens.calibration.runner import Cell, Effort, calibrate, cells
+
+EFFORT = Effort(replications=20, resamples=19)
+
+
+def run(folder: Path, chosen: list[Cell], effort: Effort = EFFORT, *, processes: int = 1) -> dict[Cell, Tallies]:
+    return calibrate(chosen, effort, folder, processes=processes, report=str)
+
+
+@pytest.fixture
+def cell() -> Cell:
+    return Cell("confounds", "difference", 50)
+
+
+def test_cells_are_distinct_and_chosen_by_family() -> None:
+    every = cells()
+    assert len({cell.name for cell in every}) == len(every)
+    assert {cell.family for cell in cells(["survival", "shared"])} == {"survival", "shared"}
+    assert {cell.samples for cell in every} == {50, 200, 1000}
+
+
+def test_neither_processes_nor_other_cells_matter(tmp_path: Path, cell: Cell) -> None:
+    other = Cell("confounds", "no difference", 50)
+    alone = run(tmp_path / "alone", [cell])
+    together = run(tmp_path / "together", [other, cell], processes=2)
+    assert together[cell] == alone[cell]
+    assert together[other] != alone[cell]
+    assert all(tally.total <= 20 for tally in alone[cell].rows.values())
+
+
+def test_a_finished_cell_is_not_run_again(tmp_path: Path, cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(tmp_path, [cell])
+    monkeypatch.setattr(runner, "_batches", None)
+    assert run(tmp_path, [cell]) == first
+
+
+def test_another_effort_or_other_code_runs_it_again(
+    tmp_path: Path, cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(tmp_path, [cell])
+    assert run(tmp_path, [cell], Effort(replications=20, resamples=19, seed=1)) != first
+    assert run(tmp_path, [cell]) == first
+    monkeypatch.setattr(runner, "_code", lambda: "another")
+    monkeypatch.setattr(runner, "_batches", lambda cell, effort: iter([(cell, effort, range(1))]))
+    (tally, *_) = run(tmp_path, [cell])[cell].rows.values()
+    assert tally.total == 1

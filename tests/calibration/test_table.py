@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from plateaulens.calibration import table
+from plateaulens.calibration.outcomes import Tallies, covers, rejects
+from plateaulens.calibration.runner import Cell, Effort
+from plateaulens.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    """Two designs: an interval that holds 3 of 4 times and 4 of 4, and a test that errs once in 4."""
+    results = {}
+    for design, hits in (("steps", [True, True, True, False]), ("ties", [True] * 4)):
+        tallies = Tallies()
+        for hit in hits:
+            tallies.add([covers("mean", "bca", "real", 0.0, (-1.0, 1.0 if hit else -0.5))])
+            tallies.add([rejects("KS", "pooled", "same", 0.0, not hit, null=True)])
+            tallies.add(
+                [rejects("KS", "pooled", f"KS 0.15{other}", 0.15, hit, null=False) for other in ("", ", earlier")]
+            )
+        results[Cell("intervals", design, 50)] = tallies
+    return table.as_frame(results, Effort(4, 99, 0))
+
+
+def test_rows_come_back_from_the_file(frame: pd.DataFrame, tmp_path: Path) -> None:
+    table.save(frame, tmp_path / "table.csv")
+    loaded = table.load(tmp_path / "table.csv")
+    pd.testing.assert_frame_equal(loaded, frame, rtol=1e-3)
+    assert table.render(loaded) == table.render(frame)
+
+
+def test_entries_are_the_mean_and_the_range(frame: pd.DataFrame) -> None:
+    lines = table.render(frame).splitlines()
+    assert any(line.split("|")[1:4] == [" mean       ", " bca      ", " 87.5 (75.0-100.0) "] for line in lines)
+    (error,) = (line for line in lines if "12.5 (0.0-25.0)" in line)
+    assert "KS" in error
+    assert "pooled" in error
+    (power,) = (line for line in lines if "KS 0.15" in line)
+    assert power.split("|")[-2].strip() == "88"
+
+
+def test_tables_go_between_the_markers(frame: pd.DataFrame) -> None:
+    page = f"Before\n\n{table.BEGIN}\nold\n{table.END}\n\nAfter\n"
+    once = table.insert(page, table.render(frame))
+    assert once.startswith("Before\n")
+    assert once.endswith("\n\nAfter\n")
+    assert "old" not in once
+    assert table.insert(once, table.render(frame)) == once
+
+
+def test_new_cells_replace_old_ones(frame: pd.DataFrame) -> None:
+    again = frame[frame["design"] == "ties"].assign(share=0.5)
+    merged = table.merge(frame, again)
+    assert len(merged) == len(frame)
+    assert set(merged.loc[merged["design"] == "ties", "share"]) == {0.5}
+    assert merged[merged["design"] == "steps"].equals(frame[frame["design"] == "steps"])
+
+
+def test_the_page_shows_the_table_that_is_stored() -> None:
+    page = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+    assert table.insert(page, table.render(table.load(ROOT / "docs" / "calibration.csv"))) == page
+
+
+class TestCommand:
+    def test_writes_both_and_forgets_the_cells(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "docs").mkdir()
+        (tmp_path / "docs" / "statistics.md").write_text(f"# Page\n\n{table.BEGIN}\n{table.END}\n", encoding="utf-8")
+        effort = ["--replications", "4", "--resamples", "9", "--processes", "1"]
+        assert main(["calibrate", "--only", "confounds", *effort]) == 0
+        page = (tmp_path / "docs" / "statistics.md").read_text(encoding="utf-8")
+        assert "| adjusted difference | regression, HC3 |" in page
+        assert not list((tmp_path / "data" / "cache" / "calibration").iterdir())
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--only", "nothing"], "no family 'nothing'"),
+            (["--replications", "0"], "must be positive"),
+            (["--page", "missing.md"], "no page at missing.md"),
+        ],
+    )
+    def test_says_what_is_wrong(self, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["calibrate", *arguments]) == 1
+        assert message in capsys.readouterr().err

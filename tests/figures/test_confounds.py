@@ -1,0 +1,35 @@
+"""Tests of plateaulens.figures.confounds."""
+
+import numpy as np
+import xarray as xr
+from tests.figures.checks import data, legend_labels
+
+from plateaulens import figures
+from plateaulens.figures.confounds import MARKS
+
+
+def test_every_type_has_a_mark_for_each_adjustment(summary: xr.DataTree) -> None:
+    group = summary["confounds"].to_dataset()
+    group["overlap"][:] = True
+    figure = figures.adjusted_differences(group)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [
+        "relative steps",
+        "absolute steps",
+        "absolute, to the target",
+    ]
+    own = group.sel(path="sensitivity", statistic="max_slope", metric="l2", adjustment="path_length")
+    squares = [line for line in figure.axes[0].get_lines() if line.get_marker() == MARKS["path_length"][0]]
+    np.testing.assert_allclose(
+        [data(line)[0][0] for line in squares], own["adjusted_difference"].drop_sel(activation_type="real")
+    )
+    assert "no overlap" not in legend_labels(figure)
+
+
+def test_no_overlap_is_marked_and_not_drawn(summary: xr.DataTree) -> None:
+    group = summary["confounds"].to_dataset().copy(deep=True)
+    group["overlap"][:] = True
+    group["overlap"].loc[{"activation_type": "bag", "adjustment": "all"}] = False
+    figure = figures.adjusted_differences(group)
+    crosses = [line for line in figure.axes[0].get_lines() if line.get_marker() == "x"]
+    assert len(crosses) == 1
+    assert "no overlap" in legend_labels(figure)

@@ -1,0 +1,150 @@
+"""The page of a sweep, over runs without a model: every cell runs, and it says what the summary says."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+from tests.figures.checks import check_readable
+
+from plateaulens import figures, resources
+from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
+from plateaulens.report import sweep
+from plateaulens.store.reading import open_run
+from plateaulens.store.synthetic import generate_run, synthetic_spec
+from plateaulens.sweep.manifest import Entry, Manifest
+from plateaulens.sweep.summary import analyze_sweep, summarize_sweep
+from qmdrender.document import Cell, Inline, read_document
+
+PAGE = resources.root() / "report" / "sweep.qmd"
+WRITES = [f"blocks.{block}.hook_resid_pre" for block in (1, 4, 8)]
+READS = [f"blocks.{block}.hook_resid_post" for block in (6, 11)]
+SPEC = synthetic_spec(
+    16, activation_types=("real", "real_control", "random", "isotropic"), experiments=("sensitivity",), steps=51
+)
+SETTINGS = AnalysisConfig(resamples=50)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep whose runs stand where a model's would; nothing is written behind where it is read."""
+    folder = tmp_path_factory.mktemp("sweep")
+    entries = []
+    for seed, (write, read) in enumerate((w, r) for w in WRITES for r in READS if (w, r) != (WRITES[2], READS[0])):
+        entry = Entry(name=f"cell-{seed}", model="syn_thetic", sae="none", write=write, read=read, seed=0)
+        generate_run(folder / entry.run, SPEC, seed)
+        entries.append(entry.with_state("complete"))
+    with open_run(folder / entries[0].run) as run:
+        config = RunConfig.model_validate_json(run.attrs["config"])
+    asked = SweepConfig(write=tuple(WRITES), read=tuple(READS))
+    Manifest(config=config.model_copy(update={"name": "layers", "sweep": asked}), cells=tuple(entries)).write(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def path(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("summary") / "layers.zarr"
+    analyze_sweep(folder, path, SETTINGS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def summary(path: Path) -> xr.DataTree:
+    return xr.open_datatree(path, engine="zarr", consolidated=False, chunks=None).load()
+
+
+def value_of(source: str, namespace: dict[str, Any]) -> Any:
+    """Run a cell and return the value of its last expression, as a notebook would show it."""
+    body = ast.parse(source).body
+    last = body.pop() if isinstance(body[-1], ast.Expr) else None
+    exec(compile(ast.Module(body, []), "cell", "exec"), namespace)  # noqa: S102
+    return eval(compile(ast.Expression(last.value), "cell", "eval"), namespace) if isinstance(last, ast.Expr) else None  # noqa: S307
+
+
+@pytest.fixture(scope="module")
+def shown(path: Path) -> list[Any]:
+    """What the cells and expressions of the page show, without a kernel."""
+    namespace: dict[str, Any] = {}
+    found = []
+    for part in read_document(PAGE).parts:
+        if isinstance(part, Cell):
+            found.append(value_of(part.source, namespace))
+            if "parameters" in part.tags:
+                namespace["summary"] = str(path)
+        elif isinstance(part, Inline):
+            found.append(value_of(part.code, namespace))
+    return found
+
+
+def test_the_page_shows_one_map_and_its_tables(shown: list[Any]) -> None:
+    assert sum(isinstance(item, Figure) for item in shown) == 1
+    text = "\n".join(str(item.data) if isinstance(item, Markdown) else str(item) for item in shown)
+    assert "varies 3 write sites and 2 read sites; 5 of its 5 runs are complete" in text
+    assert "Model: syn\\_thetic" in text
+    assert "50 resamples" in text
+    assert text.count("complete |") == 5
+    assert "nan" not in text.lower()
+
+
+def test_the_map_has_the_summary_s_numbers(summary: xr.DataTree) -> None:
+    group = summary["sensitivity"].to_dataset()
+    ((_, layers),) = sweep.maps(group)
+    figure = figures.layer_map(layers)
+    check_readable(figure)
+    panels = {ax.get_title(loc="left"): ax for ax in figure.axes if ax.get_title(loc="left")}
+    assert list(panels) == ["real control", "random", "isotropic"]
+    drawn = panels["random"].get_images()[0].get_array()
+    assert drawn is not None
+    where = {"convention": "corrected", "statistic": "max_slope", "activation_type": "random"}
+    ks = group["ks"].squeeze(["model", "sae", "seed"], drop=True).sel(where)
+    assert drawn.shape == (3, 3)
+    assert drawn[1, 1] == float(ks.sel(metric="l2")[1, 1])
+    assert np.ma.getmaskarray(drawn)[2, 0] or np.isnan(drawn[2, 0])
+    assert drawn[2, 2] == pytest.approx(float(ks.sel(metric="kl")[2, 1]))
+    texts = [text.get_text() for text in panels["random"].texts]
+    assert len(texts) == 8
+    assert f"{drawn[0, 0]:.2f}".removeprefix("0") in texts
+
+
+def test_tables(summary: xr.DataTree) -> None:
+    table = sweep.summary_table(summary)
+    assert list(table["type"]) == ["real control", "random", "isotropic"]
+    assert all(cell.endswith(" of 5") for cell in table["differs on L2"])
+    ((_, layers),) = sweep.maps(summary["sensitivity"].to_dataset())
+    output = sweep.output_table(layers)
+    assert list(output["write"]) == ["1", "4", "8"]
+    assert output["random"].str.contains(r"^\d\.\d\d \[").all()
+    assert list(sweep.provenance_table(summary)["commit"]) == ["synthetic"] * 5
+
+
+def test_several_maps_are_named(folder: Path) -> None:
+    """Two seeds are two maps; SAEs of one write site each share one."""
+    from plateaulens.sweep.manifest import read_manifest
+
+    manifest = read_manifest(folder)
+    seeds = [entry.model_copy(update={"seed": number % 2}) for number, entry in enumerate(manifest.cells)]
+    group = summarize_sweep(folder, manifest.model_copy(update={"cells": tuple(seeds)}), SETTINGS)["sensitivity"]
+    titles = [title for title, _ in sweep.maps(group.to_dataset())]
+    assert titles == ["seed 0", "seed 1"]
+    assert "Shown is seed 0, the first of 2" in sweep.caption(titles[0], 2)
+    saes = [entry.model_copy(update={"sae": f"sae-{entry.write}"}) for entry in manifest.cells]
+    group = summarize_sweep(folder, manifest.model_copy(update={"cells": tuple(saes)}), SETTINGS)["sensitivity"]
+    ((title, layers),) = sweep.maps(group.to_dataset())
+    assert title == ""
+    assert int(layers["complete"].sum()) == 5
+    assert (
+        int(layers["ks"].sel(activation_type="random", metric="l2").notnull().any(["convention", "statistic"]).sum())
+        == 5
+    )
+
+
+def test_without_a_second_draw_of_real(summary: xr.DataTree) -> None:
+    group = summary["sensitivity"].to_dataset().sel(activation_type=["real", "random"])
+    plain = xr.DataTree.from_dict({"sensitivity": group})
+    plain.attrs = summary.attrs
+    assert "noise floor is not known" in sweep.noise_sentence(plain)
+    assert "lie 0." in sweep.noise_sentence(summary)

@@ -1,0 +1,150 @@
+"""What is particular to URLs, on fsspec's file system in memory."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pytest
+import xarray as xr
+
+from plateaulens.errors import UsageError
+from plateaulens.store.location import locate
+from plateaulens.store.object_lock import ObjectLock
+from plateaulens.store.reading import open_run
+from plateaulens.store.run import open_or_create
+from plateaulens.store.schema import RunSpec
+from plateaulens.store.synthetic import generate_run, synthetic_attributes, synthetic_prompts
+from plateaulens.store.verify import verify
+
+Files = dict[str, bytes]
+URL = "memory://runs/run.zarr"
+
+
+@pytest.fixture(autouse=True)
+def memory() -> Iterator[Any]:
+    """The file system, empty before and after."""
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    yield memory
+    memory.store.clear()
+
+
+def beside(memory: Any) -> set[str]:
+    """The objects that are not in the store."""
+    return {name for name in memory.find("/") if not name.startswith("/runs/run.zarr/")}
+
+
+def test_a_finished_run_leaves_nothing_beside_it(memory: Any, spec: RunSpec, seed: int) -> None:
+    generate_run(URL, spec, seed)
+    assert beside(memory) == set()
+    assert verify(URL) == []
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("operation", range(1, 50, 7))
+def test_a_creation_that_was_killed_is_no_store_and_is_made_anew(
+    memory: Any,
+    spec: RunSpec,
+    seed: int,
+    finished: Path,
+    measured: Callable[[Path], Files],
+    operation: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    count = 0
+    whole = type(memory).pipe_file
+
+    def pipe_or_die(self: Any, path: str, *arguments: Any, **options: Any) -> None:
+        nonlocal count
+        count += not path.endswith(".lock")
+        if count >= operation:
+            raise Killed
+        whole(self, path, *arguments, **options)
+
+    attributes, prompts = synthetic_attributes(spec, seed), synthetic_prompts(spec, seed)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "pipe_file", pipe_or_die)
+        with pytest.raises(Killed):
+            open_or_create(URL, spec, attributes, prompts)
+    assert not locate(URL).exists()
+    with pytest.raises(UsageError, match="no plateaulens run at"):
+        open_run(URL)
+    generate_run(URL, spec, seed)
+    assert beside(memory) == set()
+    found = {name: memory.cat_file(f"/runs/run.zarr/{name}") for name in locate(URL).files()}
+    assert {name: content for name, content in found.items() if not name.startswith("provenance/")} == measured(
+        finished
+    )
+
+
+def test_what_somebody_keeps_there_is_never_touched(memory: Any, spec: RunSpec, seed: int) -> None:
+    memory.pipe_file("/runs/run.zarr/thesis.pdf", b"years of work")
+    with pytest.raises(UsageError, match=r"run\.zarr holds something that is not a zarr store: choose another name"):
+        generate_run(URL, spec, seed)
+    with pytest.raises(UsageError, match=r"memory://runs holds something"), locate("memory://runs").replace():
+        pass
+    assert memory.find("/") == ["/runs/run.zarr/thesis.pdf"]
+
+
+def test_a_replaced_store_has_nothing_of_the_old_one(memory: Any) -> None:
+    for name in ("old", "new"):
+        with locate(URL).replace() as store:
+            tree = xr.DataTree.from_dict({"group": xr.Dataset({name: ("x", np.arange(3.0))})})
+            tree.to_zarr(store, mode="w-", consolidated=False, zarr_format=3)
+    left: Any = locate(URL).open(read_only=True)
+    with xr.open_datatree(left, engine="zarr", consolidated=False) as tree:
+        assert list(tree["group"].data_vars) == ["new"]
+    assert not any("old" in name for name in memory.find("/"))
+
+
+class TestLock:
+    def test_a_second_writer_is_refused_and_told_who_writes(self, memory: Any) -> None:
+        lock = ObjectLock("the run", memory, "/a.lock")
+        holder = json.loads(memory.cat_file("/a.lock"))
+        with pytest.raises(UsageError, match=f"the run is being written by process {holder['process']} on "):
+            ObjectLock("the run", memory, "/a.lock")
+        ObjectLock("another run", memory, "/b.lock").release()
+        lock.check()
+        lock.release()
+        lock.release()
+        assert memory.find("/") == []
+        with pytest.raises(AssertionError, match="the store is closed"):
+            lock.check()
+
+    def test_a_living_writer_is_heard_of(self, memory: Any) -> None:
+        lock = ObjectLock("the run", memory, "/a.lock", beat=0.02, forgotten=1.0)
+        time.sleep(1.2)
+        with pytest.raises(UsageError, match="last heard of 0 s ago"):
+            ObjectLock("the run", memory, "/a.lock", forgotten=1.0)
+        lock.check()
+        lock.release()
+
+    def test_a_dead_writer_is_forgotten(self, memory: Any) -> None:
+        dead = {"host": "gone", "process": 1, "id": "dead", "stamp": time.time() - 700}
+        memory.pipe_file("/a.lock", json.dumps(dead).encode())
+        lock = ObjectLock("the run", memory, "/a.lock")
+        assert json.loads(memory.cat_file("/a.lock"))["id"] != "dead"
+        lock.release()
+
+    def test_a_writer_that_slept_too_long_finds_out(self, memory: Any) -> None:
+        sleeper = ObjectLock("the run", memory, "/a.lock", beat=0.02)
+        other = {"host": "other", "process": 1, "id": "other", "stamp": time.time()}
+        memory.pipe_file("/a.lock", json.dumps(other).encode())
+        sleeper._stamper.join(60)
+        with pytest.raises(UsageError, match="the run was taken over by another writer"):
+            sleeper.check()
+        sleeper.release()
+        assert json.loads(memory.cat_file("/a.lock"))["id"] == "other"
+
+    def test_a_strange_object_is_left_alone(self, memory: Any) -> None:
+        memory.pipe_file("/a.lock", b"strange")
+        with pytest.raises(UsageError, match=r"/a\.lock is no lock of PlateauLens: remove it if nobody writes there"):
+            ObjectLock("the run", memory, "/a.lock")
+        assert memory.cat_file("/a.lock") == b"strange"

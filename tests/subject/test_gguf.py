@@ -1,0 +1,74 @@
+"""A GGUF file of one's own as the model."""
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from tests.conftest import VOCABULARY, tiny_model
+
+from plateaulens.config import ModelConfig, SiteConfig
+from plateaulens.scan.direct import choose_forward
+from plateaulens.scan.packing import check_packing
+from plateaulens.subject.embedded import sha256_of
+from plateaulens.subject.model import load_subject
+
+POSITIONS = 1024
+"""What transformers takes a GPT-2 in this format to have, whatever the file says."""
+SITES = SiteConfig(write="blocks.1.hook_resid_pre", read="blocks.2.hook_resid_post")
+NAMES = {
+    "wte": "token_embd",
+    "wpe": "position_embd",
+    "ln_f": "output_norm",
+    "attn.c_attn": "attn_qkv",
+    "attn.c_proj": "attn_output",
+    "ln_1": "attn_norm",
+    "ln_2": "ffn_norm",
+    "mlp.c_fc": "ffn_up",
+    "mlp.c_proj": "ffn_down",
+}
+
+
+def write_gguf(path: Path) -> None:
+    """The tiny GPT-2 as llama.cpp has it: other names, and weights the other way round."""
+    model = tiny_model("gpt2", max_position_embeddings=POSITIONS)
+    writer = gguf.GGUFWriter(path, "gpt2")
+    writer.add_block_count(3)
+    writer.add_context_length(POSITIONS)
+    writer.add_embedding_length(32)
+    writer.add_feed_forward_length(128)
+    writer.add_head_count(4)
+    writer.add_layer_norm_eps(1e-5)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(["w", "1", "w1", *(f"x{index}" for index in range(3, VOCABULARY))])
+    writer.add_token_merges(["w 1"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+    for name, tensor in model.transformer.state_dict().items():
+        place, _, kind = name.rpartition(".")
+        block, _, part = place.removeprefix("h.").partition(".") if place.startswith("h.") else ("", "", place)
+        values = tensor.T if place.endswith(("c_attn", "c_proj", "c_fc")) and kind == "weight" else tensor
+        prefix = f"blk.{block}." if block else ""
+        writer.add_tensor(f"{prefix}{NAMES[part]}.{kind}", np.ascontiguousarray(values.numpy()))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
+    write_gguf(path)
+    return path
+
+
+def test_the_model_in_the_file_is_the_model_that_runs(path: Path) -> None:
+    subject = load_subject(ModelConfig(source=str(path)), SITES)
+    tokens = torch.randint(0, VOCABULARY, (3, 6), generator=torch.Generator().manual_seed(0))
+    original = tiny_model("gpt2", max_position_embeddings=POSITIONS).eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(subject.bridge(tokens), original(tokens).logits, rtol=1e-4, atol=1e-4)
+    assert subject.identity == {"file": "tiny.gguf", "sha256": sha256_of(path)}
+    check_packing(subject, choose_forward(subject), tokens)

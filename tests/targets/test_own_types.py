@@ -1,0 +1,97 @@
+"""A user's activation types as docs/activation_types.md shows them: from a file, and from an installed package."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.processes import run_code
+from tests.tiny import write_preset
+
+from plateaulens import resources
+from plateaulens.store.reading import open_run
+
+DOCUMENT = (resources.root() / "docs" / "activation_types.md").read_text(encoding="utf-8")
+
+COLLECT = """
+import sys
+from plateaulens.cli import main
+
+sys.exit(main(["collect", "--preset", "mine.toml", "--out", "run.zarr"]))
+"""
+
+
+def block(language: str, having: str) -> str:
+    """The document's only code block in a language that has this text in it."""
+    (found,) = [text for text in re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL) if having in text]
+    return str(found)
+
+
+@pytest.fixture
+def folder(tiny_files: Path, tmp_path: Path) -> Path:
+    """An empty folder with a preset for the two types of the document."""
+    targets = tomllib.loads(block("toml", "modules ="))["targets"]
+    samples = {"experiments": ["sensitivity"], "sensitivity__samples": 4}
+    keys = {f"targets__{key}": value for key, value in targets.items()}
+    write_preset(tmp_path / "mine.toml", tiny_files, **samples, **keys)
+    return tmp_path
+
+
+def check(folder: Path) -> None:
+    """That the run has the document's types, made by its recipes."""
+    with open_run(folder / "run.zarr") as run:
+        activations = run["activations"].to_dataset().load()
+        assert run["sensitivity"].completed.all()
+    base, opposite = activations["base"], activations["target"].sel(activation_type="opposite")
+    middle = ((base + opposite) / 2).to_numpy()
+    np.testing.assert_allclose(middle, np.broadcast_to(middle[0], middle.shape), rtol=1e-4, atol=1e-4)
+    assert not np.allclose(activations["target"].sel(activation_type="halved"), base)
+
+
+def test_from_a_file(folder: Path) -> None:
+    (folder / "my_types.py").write_text(block("python", "@register"))
+    done = run_code(COLLECT, folder=folder)
+    assert done.returncode == 0, done.stderr
+    check(folder)
+    with (folder / "my_types.py").open("a") as file:
+        file.write("# another recipe, for all we know\n")
+    again = run_code(COLLECT, folder=folder)
+    assert again.returncode == 1
+    assert "identity.activation_types.opposite.sha256: stored" in again.stderr
+
+
+def test_from_an_installed_package(folder: Path) -> None:
+    """What an installer leaves behind: a package and the dist-info with its entry points, on the path."""
+    site = folder / "site"
+    package, info = site / "my_package", site / "my_package-1.0.dist-info"
+    package.mkdir(parents=True)
+    info.mkdir()
+    (package / "__init__.py").touch()
+    (package / "types.py").write_text(block("python", "@register"))
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+    points = tomllib.loads(block("toml", "entry-points"))["project"]["entry-points"]
+    (group, offered), *_ = points.items()
+    offered["halved"] = "my_package.types:halved"
+    lines = [f"[{group}]", *(f"{name} = {value}" for name, value in offered.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    preset = folder / "mine.toml"
+    kept = [line for line in preset.read_text().splitlines() if not line.startswith("targets.modules")]
+    preset.write_text("\n".join(kept))
+    done = run_code(f"import sys; sys.path.append({str(site)!r})\n{COLLECT}", folder=folder)
+    assert done.returncode == 0, done.stderr
+    check(folder)
+
+
+def test_the_document_names_every_type_that_ships() -> None:
+    from plateaulens.targets.registry import _SHIPPED
+
+    named = re.findall(r"^\| `(\w+)` \|", DOCUMENT, re.MULTILINE)
+    assert named == [kind.name for kind in _SHIPPED]
+
+
+def test_the_document_s_variants_are_valid() -> None:
+    from plateaulens.config import TargetConfig
+
+    targets = TargetConfig.model_validate(tomllib.loads(block("toml", "structured_random"))["targets"])
+    assert targets.variants["structured_with_error"].add_error
