@@ -104,7 +104,7 @@ class TestConstants:
         assert "moving the slope threshold by factors of 0.01 to 100 changes none" in text
         table = robustness.constants_table(steady)
         headings = table["constant"].str.startswith("**")
-        assert list(table["constant"][headings])[0] == "**relative, max slope**"
+        assert next(iter(table["constant"][headings])) == "**relative, max slope**"
         assert set(table["changes"][~headings]) == {"none"}
         assert set(table["on"][~headings]) <= {"L2, KL", "L2"}, "metrics that agree share a row"
 

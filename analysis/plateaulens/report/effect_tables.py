@@ -20,7 +20,7 @@ _EFFECTS = {
 PATHS = {
     "sensitivity": "relative steps",
     "sensitivity_absolute": "absolute steps",
-    "sensitivity_absolute_to_target": "absolute steps, up to the target",
+    "sensitivity_absolute_to_target": "absolute, to target",
 }
 """The kinds of path that are compared at equal geometry, with their titles."""
 

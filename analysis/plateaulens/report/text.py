@@ -41,7 +41,7 @@ def percent(fraction: float, digits: int = 0) -> str:
 
 
 def p_value(p: float, alpha: float = 0.05) -> str:
-    """A p-value to three digits, to four where three would round it to `alpha`; a dash for NaN.
+    r"""A p-value to three digits, to four where three would round it to `alpha`; a dash for NaN.
 
     >>> p_value(0.0354), p_value(0.0002), p_value(0.04987), p_value(1.0)
     ('0.035', '<\xa00.001', '0.0499', '1')
