@@ -33,12 +33,12 @@ def experiment(run: xr.DataTree) -> xr.Dataset:
 class TestConclusions:
     def test_hand_computed(self, resampling: Resampling) -> None:
         real = np.arange(20.0)
-        event = StepValues(np.stack([real, real + 5, real + 1]), np.zeros((3, 20), dtype=bool))
+        event = StepValues(np.stack([real, real + 15, real + 1]), np.zeros((3, 20), dtype=bool))
         found = conclude(event, 100, resampling, reference=0, claim=(2, 1), confidence=0.95)
-        np.testing.assert_allclose(found.mean_difference, [0, 5, 1])
-        np.testing.assert_allclose(found.mean_difference_interval, [[0, 0], [5, 5], [1, 1]])
+        np.testing.assert_allclose(found.mean_difference, [0, 15, 1])
+        np.testing.assert_allclose(found.mean_difference_interval, [[0, 0], [15, 15], [1, 1]])
         assert found.timing == ["undecided", "later", "later"]
-        expected = ks_distance(real + 1, real) - ks_distance(real + 5, real)
+        expected = ks_distance(real + 1, real) - ks_distance(real + 15, real)
         assert found.ks_difference == pytest.approx(expected)
         assert found.nearness == "nearer"
 

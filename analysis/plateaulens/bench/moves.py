@@ -4,6 +4,7 @@ from typing import TypedDict
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from plateaulens.bench.work import Size, engine, make_work
@@ -34,9 +35,9 @@ class Move(TypedDict):
     """Share where one of the two has the event and the other has not."""
 
 
-def compare(subject: Subject, size: Size) -> list[Move]:
-    """Every statistic under the corrected convention, over the paths of a work of this size."""
-    work = make_work(subject, size)
+def compare(subject: Subject, size: Size, tokens: Int[Tensor, "prompt position"] | None = None) -> list[Move]:
+    """Every statistic under the corrected convention, over the paths of a work of this size (`make_work`)."""
+    work = make_work(subject, size, tokens)
     length = (work.end - work.start).norm(dim=-1).numpy()
 
     def statistics(precision: str) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float64]], ...]:

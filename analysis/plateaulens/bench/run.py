@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from plateaulens.bench import moves, sweeps, ways
 from plateaulens.bench.floor import LIBRARIES, Products, arithmetic
@@ -15,9 +16,11 @@ from plateaulens.bench.growth import measure_growth
 from plateaulens.bench.subjects import load, written_at
 from plateaulens.bench.timing import Task, in_turns, medians
 from plateaulens.bench.work import Size, engine, make_work
+from plateaulens.config import PromptConfig
 from plateaulens.scan.direct import choose_forward
 from plateaulens.scan.linear import Precision
 from plateaulens.subject.model import Subject
+from plateaulens.subject.prompts import load_prompts
 
 ENGINE, HALF = "engine", "engine, bf16"
 OTHERS = {"key-value cache": ways.cached_prefix, "plain": ways.plain}
@@ -93,8 +96,15 @@ def bench(settings: Settings, say: Callable[[str], object]) -> dict[str, Any]:
         say("growth")
         result["growth"] = measure_growth(subject, size, settings.growth, GROWTH_ROUNDS)
         say("bfloat16 against float32")
-        result["moves"] = moves.compare(subject, settings.precision)
+        result["moves"] = moves.compare(subject, settings.precision, _prompts(settings))
     return result
+
+
+def _prompts(settings: Settings) -> Tensor | None:
+    """Text of the model's own, where there is some: on it curves look as they do in a run."""
+    if settings.model != "embedded:smollm2":
+        return None
+    return load_prompts(PromptConfig(source="smollm2", length=settings.precision.length), vocabulary=49152).tokens
 
 
 def _agreement(subject: Subject, size: Size) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What is timed: paths from the activations of random prompts to those of others."""
+"""What is timed: paths from the last activations of prompts to those of other prompts."""
 
 from dataclasses import dataclass
 
@@ -41,12 +41,17 @@ class Work:
         return paths.relative(self.start[prompt], self.end[prompt], self.size.steps)
 
 
-def make_work(subject: Subject, size: Size) -> Work:
-    """The work of a size, the same at every call; its activations are real ones of the subject's write site."""
-    rng = torch.Generator().manual_seed(0)
-    vocabulary = int(subject.bridge.cfg.d_vocab)
-    tokens = torch.randint(0, vocabulary, (size.samples + size.types, size.length), generator=rng)
-    activation = subject.last_activations(tokens).cpu()
+def make_work(subject: Subject, size: Size, tokens: Int[Tensor, "prompt position"] | None = None) -> Work:
+    """The work of a size, the same at every call.
+
+    `tokens` are the prompts, at least as many as samples and types; without them they are random tokens, which take as
+    long as any.
+    """
+    prompts = size.samples + size.types
+    if tokens is None:
+        rng = torch.Generator().manual_seed(0)
+        tokens = torch.randint(0, int(subject.bridge.cfg.d_vocab), (prompts, size.length), generator=rng)
+    activation = subject.last_activations(tokens[:prompts]).cpu()
     others = torch.arange(size.samples)[:, None] + torch.arange(1, size.types + 1)
     start, end = activation[: size.samples, None], activation[others]
     return Work(size, tokens[: size.samples], start.expand_as(end), end)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from plateaulens.blocks import sample_blocks
 from plateaulens.compare.constants import Case, events
-from plateaulens.compare.kolmogorov import distances, distribution_functions
+from plateaulens.compare.kolmogorov import distances, distribution_functions, ks_difference
+from plateaulens.compare.ks_differences import ks_difference_interval
 from plateaulens.compare.labels import bounds, label, label_interval
 from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
 from plateaulens.compare.survival import restricted
@@ -48,8 +49,8 @@ def conclude(
     """Draw the conclusions from steps (activation_type, sample), of which `last` is the last that there is.
 
     Differences to type number `reference` are of min(step, last), `last` where censored. `claim` are the numbers of the
-    two types whose distances are compared, censored steps at infinity; None for NaN and "undefined". Intervals are
-    percentile intervals over base prompts.
+    two types whose distances are compared, censored steps at infinity; None for NaN and "undefined". Intervals are over
+    base prompts: percentiles for differences of steps, `ks_difference_interval` for that of distances.
     """
     time = restricted(*event, last)
     change = time - time[reference]
@@ -57,12 +58,12 @@ def conclude(
     draws = ratio(resampling.sums(np.where(there, change, 0.0).T), resampling.sums(there.T))
     interval = percentile_interval(draws[1:], confidence)
     when = [timing(ends, int(pairs)) for ends, pairs in zip(interval, there.sum(axis=1), strict=True)]
-    difference = np.full(1 + resampling.resamples, np.nan)
+    difference, ends = np.nan, np.full(2, np.nan)
     if claim is not None:
-        first, second = (_distance(event, name, reference, resampling) for name in claim)
-        difference = first - second
-    ends = percentile_interval(difference[1:], confidence)
-    return Conclusions(draws[0], interval, list(when), float(difference[0]), ends, nearness(ends))
+        functions = _differences(event, claim, reference, resampling)
+        difference = float(ks_difference(distances(functions[0]))[0, 1])
+        ends = ks_difference_interval(functions, confidence)[0, 1]
+    return Conclusions(draws[0], interval, list(when), difference, ends, nearness(ends))
 
 
 def constants_dataset(
@@ -162,14 +163,16 @@ def _steps(
     return found
 
 
-def _distance(event: StepValues, name: int, reference: int, resampling: Resampling) -> NDArray[np.float64]:
-    """The Kolmogorov-Smirnov distance of a type to the reference in the sample and its resamples."""
-    value, censored = event.value[[name, reference]], event.censored[[name, reference]]
-    placed = np.where(censored, np.inf, value)
+def _differences(
+    event: StepValues, names: tuple[int, int], reference: int, resampling: Resampling
+) -> NDArray[np.float64]:
+    """Distribution functions of two types minus the reference's, (1 + resamples, type, bins); row 0 is the sample."""
+    compared = [*names, reference]
+    placed = np.where(event.censored[compared], np.inf, event.value[compared])
     support = np.unique(placed[~np.isnan(placed)])
     codes = np.where(np.isnan(placed), -1, np.searchsorted(support, placed))
     functions = distribution_functions(resampling.histograms(codes.T, max(1, len(support))))
-    return distances(functions[:, 0] - functions[:, 1])
+    return functions[:, :2] - functions[:, 2:]
 
 
 def _text(values: Sequence[object]) -> NDArray[np.generic]:
