@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.request import Request, urlopen
 
 BUCKET = "plateaulens-tests"
 
@@ -28,6 +29,9 @@ def s3_server() -> Iterator[dict[str, str]]:
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
+        # buckets are kept by the process, not by the server: those of an earlier one would still be there
+        with urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")):
+            pass
         fsspec.filesystem("s3", skip_instance_cache=True).mkdir(BUCKET)
         yield variables
     finally:

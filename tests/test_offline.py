@@ -10,10 +10,12 @@ import socket
 
 attempts = []
 
-class Refused(socket.socket):
-    def __init__(self, *arguments, **options):
-        attempts.append("socket")
+class Refused(socket.socket):  # it may be made: urllib3 asks by one that goes nowhere whether there is IPv6
+    def connect(self, address, *more):
+        attempts.append(f"connection to {address}")
         raise OSError("no network here")
+
+    connect_ex = sendto = sendmsg = connect
 
 def refuse(*arguments, **options):
     attempts.append(f"lookup of {arguments[0]}")
