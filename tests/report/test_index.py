@@ -1,6 +1,5 @@
 """Tests of report/index.qmd over synthetic summaries: every cell runs, and the page says what the summary says."""
 
-import ast
 import os
 import re
 import sys
@@ -12,6 +11,7 @@ import pytest
 import xarray as xr
 from IPython.display import Markdown
 from matplotlib.figure import Figure
+from tests.report.pages import shown_by
 
 from plateaulens import resources
 from plateaulens.analysis import summarize
@@ -19,7 +19,7 @@ from plateaulens.config import AnalysisConfig
 from plateaulens.report import robustness, sentences, verdicts
 from plateaulens.report.build import build
 from plateaulens.report.verdict_tables import verdict_table
-from qmdrender.document import Cell, Inline, read_document
+from qmdrender.document import read_document
 
 INDEX = resources.root() / "report" / "index.qmd"
 FIGURES = 12
@@ -30,28 +30,6 @@ def write(tree: xr.DataTree, path: Path) -> Path:
     """Write a summary as `analyze` does."""
     tree.to_zarr(path, mode="w-", consolidated=False, zarr_format=3)
     return path
-
-
-def value_of(source: str, namespace: dict[str, Any]) -> Any:
-    """Run a cell and return the value of its last expression, as a notebook would show it."""
-    body = ast.parse(source).body
-    last = body.pop() if isinstance(body[-1], ast.Expr) else None
-    exec(compile(ast.Module(body, []), "cell", "exec"), namespace)  # noqa: S102
-    return eval(compile(ast.Expression(last.value), "cell", "eval"), namespace) if isinstance(last, ast.Expr) else None  # noqa: S307
-
-
-def evaluate(summary: Path) -> list[Any]:
-    """What the cells and expressions of the page show, without a kernel."""
-    namespace: dict[str, Any] = {}
-    shown = []
-    for part in read_document(INDEX).parts:
-        if isinstance(part, Cell):
-            shown.append(value_of(part.source, namespace))
-            if "parameters" in part.tags:
-                namespace["summary"] = str(summary)
-        elif isinstance(part, Inline):
-            shown.append(value_of(part.code, namespace))
-    return shown
 
 
 def words(shown: list[Any]) -> str:
@@ -141,7 +119,7 @@ class TestPage:
 
 class TestOtherRuns:
     def test_reversed_effects_are_reported_as_reversed(self, reversed_summary: xr.DataTree, tmp_path: Path) -> None:
-        shown = words(evaluate(write(reversed_summary, tmp_path / "summary.zarr")))
+        shown = words(shown_by(INDEX, write(reversed_summary, tmp_path / "summary.zarr")))
         group = reversed_summary["sensitivity"].to_dataset()
         assert sentences.timing_sentences(group, metric="kl") in shown
         claims = re.findall(r"blow up (earlier|later) than real ones: [^.]*(?:\.\d[^.]*)*", shown)
@@ -153,7 +131,7 @@ class TestOtherRuns:
     def test_a_run_with_one_experiment(self, summary: xr.DataTree, tmp_path: Path, kept: str) -> None:
         tree = xr.DataTree.from_dict({name: summary[name].to_dataset() for name in ("prompts", "geometry", kept)})
         tree.attrs = summary.attrs
-        shown = evaluate(write(tree, tmp_path / "summary.zarr"))
+        shown = shown_by(INDEX, write(tree, tmp_path / "summary.zarr"))
         figures = {"sensitivity": 6, "sensitivity_absolute": 1, "plateau": 1}[kept] + 1
         assert sum(isinstance(item, Figure) for item in shown) == figures
         absent = re.findall(r"^This run has no experiment with ([\w ]+)\.$", words(shown), flags=re.MULTILINE)
@@ -170,7 +148,7 @@ class TestOtherRuns:
                 groups[name] = group.sel(activation_type=kept)
         tree = xr.DataTree.from_dict(groups)
         tree.attrs = run.attrs
-        shown = evaluate(write(summarized(tree), tmp_path / "summary.zarr"))
+        shown = shown_by(INDEX, write(summarized(tree), tmp_path / "summary.zarr"))
         assert "does not have both structured and baseline" in words(shown)
         assert "structured targets are" not in words(shown)
 
@@ -179,7 +157,7 @@ class TestOtherRuns:
         self, run: xr.DataTree, tmp_path: Path, thresholds: dict[str, float], figures: int
     ) -> None:
         settings = AnalysisConfig(resamples=50, plateau_threshold=thresholds)
-        shown = evaluate(write(summarize(run, settings), tmp_path / "summary.zarr"))
+        shown = shown_by(INDEX, write(summarize(run, settings), tmp_path / "summary.zarr"))
         assert sum(isinstance(item, Figure) for item in shown) == figures
         assert ("The analysis has no plateau threshold" in words(shown)) == (not thresholds)
 
@@ -187,10 +165,10 @@ class TestOtherRuns:
         groups = {name: node.to_dataset() for name, node in summary.children.items()}
         tree = xr.DataTree.from_dict(groups | {"sensitivity_reconstructed": groups["sensitivity"]})
         tree.attrs = summary.attrs
-        shown = words(evaluate(write(tree, tmp_path / "summary.zarr")))
+        shown = words(shown_by(INDEX, write(tree, tmp_path / "summary.zarr")))
         assert "## Relative steps from the reconstruction" in shown
         assert "reconstructed, KL" in shown, "the overview has its column"
 
     def test_nothing_is_shown_as_html(self, summary: xr.DataTree, tmp_path: Path) -> None:
-        for item in evaluate(write(summary, tmp_path / "summary.zarr")):
+        for item in shown_by(INDEX, write(summary, tmp_path / "summary.zarr")):
             assert item is None or isinstance(item, Figure | Markdown | str)

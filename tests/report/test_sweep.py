@@ -1,6 +1,5 @@
 """The page of a sweep, over runs without a model: every cell runs, and it says what the summary says."""
 
-import ast
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import xarray as xr
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 from tests.figures.checks import check_readable
+from tests.report.pages import shown_by
 
 from plateaulens import figures, resources
 from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
@@ -18,7 +18,6 @@ from plateaulens.store.reading import open_run
 from plateaulens.store.synthetic import generate_run, synthetic_spec
 from plateaulens.sweep.manifest import Entry, Manifest
 from plateaulens.sweep.summary import analyze_sweep, summarize_sweep
-from qmdrender.document import Cell, Inline, read_document
 
 PAGE = resources.root() / "report" / "sweep.qmd"
 WRITES = [f"blocks.{block}.hook_resid_pre" for block in (1, 4, 8)]
@@ -57,27 +56,10 @@ def summary(path: Path) -> xr.DataTree:
     return xr.open_datatree(path, engine="zarr", consolidated=False, chunks=None).load()
 
 
-def value_of(source: str, namespace: dict[str, Any]) -> Any:
-    """Run a cell and return the value of its last expression, as a notebook would show it."""
-    body = ast.parse(source).body
-    last = body.pop() if isinstance(body[-1], ast.Expr) else None
-    exec(compile(ast.Module(body, []), "cell", "exec"), namespace)  # noqa: S102
-    return eval(compile(ast.Expression(last.value), "cell", "eval"), namespace) if isinstance(last, ast.Expr) else None  # noqa: S307
-
-
 @pytest.fixture(scope="module")
 def shown(path: Path) -> list[Any]:
     """What the cells and expressions of the page show, without a kernel."""
-    namespace: dict[str, Any] = {}
-    found = []
-    for part in read_document(PAGE).parts:
-        if isinstance(part, Cell):
-            found.append(value_of(part.source, namespace))
-            if "parameters" in part.tags:
-                namespace["summary"] = str(path)
-        elif isinstance(part, Inline):
-            found.append(value_of(part.code, namespace))
-    return found
+    return shown_by(PAGE, path)
 
 
 def test_the_page_shows_one_map_and_its_tables(shown: list[Any]) -> None:

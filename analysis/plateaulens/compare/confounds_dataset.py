@@ -16,7 +16,7 @@ from plateaulens.compare.confounds import (
     overlap,
     pooled_sd,
 )
-from plateaulens.compare.labels import bounds, label, label_interval
+from plateaulens.compare.labels import bounds, label, label_interval, strings
 from plateaulens.compare.resampling import Resampling
 from plateaulens.compare.survival import restricted
 from plateaulens.config import AnalysisConfig
@@ -132,12 +132,16 @@ def confounds_dataset(paths: Mapping[str, Changes], geometry: xr.Dataset, metric
                 _BALANCE, imbalance[1], label("mean difference of the covariate to real, in sd, after matching", "1")),
         },
         coords={
-            "path": ("path", _text(paths), label("experiment, or experiment with its paths cut at their targets", "1")),
-            "statistic": ("statistic", _text(STATISTICS), label("step statistic", "1")),
+            "path": (
+                "path",
+                strings(paths),
+                label("experiment, or experiment with its paths cut at their targets", "1"),
+            ),
+            "statistic": ("statistic", strings(STATISTICS), label("step statistic", "1")),
             "metric": metrics,
             "activation_type": types,
-            "adjustment": ("adjustment", _text(ADJUSTMENTS), label("what the difference is adjusted for", "1")),
-            "covariate": ("covariate", _text(COVARIATES), label("what base prompts are matched on", "1")),
+            "adjustment": ("adjustment", strings(ADJUSTMENTS), label("what the difference is adjusted for", "1")),
+            "covariate": ("covariate", strings(COVARIATES), label("what base prompts are matched on", "1")),
             "bound": bounds(),
         },
     )  # fmt: skip
@@ -194,7 +198,3 @@ def _events(curve: NDArray[np.float64], metric: str, settings: AnalysisConfig) -
 
 def _place(dataset: xr.Dataset, activation_type: str) -> int:
     return [str(name) for name in dataset["activation_type"].to_numpy()].index(activation_type)
-
-
-def _text(values: Mapping[str, object] | tuple[str, ...]) -> NDArray[np.generic]:
-    return np.array(list(values), dtype=np.dtypes.StringDType())

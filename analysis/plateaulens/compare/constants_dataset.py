@@ -16,7 +16,7 @@ from plateaulens.blocks import sample_blocks
 from plateaulens.compare.constants import Case, events
 from plateaulens.compare.kolmogorov import distances, distribution_functions, ks_difference
 from plateaulens.compare.ks_differences import ks_difference_interval
-from plateaulens.compare.labels import bounds, label, label_interval
+from plateaulens.compare.labels import bounds, label, label_interval, strings
 from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
 from plateaulens.compare.survival import restricted
 from plateaulens.compare.verdicts import nearness, timing
@@ -120,7 +120,7 @@ def constants_dataset(
     dims = ("case", "metric")
     variables = {}
     for name, columns in zip(Conclusions._fields, zip(*found, strict=True), strict=True):
-        values = _text(columns) if name in {"timing", "nearness"} else np.array(columns)
+        values = strings(columns) if name in {"timing", "nearness"} else np.array(columns)
         own = (*(("activation_type",) if not name.startswith(("ks", "near")) else ()),
                *(("bound",) if name.endswith("interval") else ()))  # fmt: skip
         variables[name] = (
@@ -131,17 +131,21 @@ def constants_dataset(
     return xr.Dataset(
         variables,
         coords={
-            "constant": ("case", _text([case.constant for case in ordered]), label("the constant that is moved", "1")),
+            "constant": (
+                "case",
+                strings([case.constant for case in ordered]),
+                label("the constant that is moved", "1"),
+            ),
             "value": ("case", np.array([case.value for case in ordered]), label("where it is moved to", "1")),
-            "experiment": ("case", _text([case.experiment for case in ordered]), label("experiment", "1")),
-            "statistic": ("case", _text([case.statistic for case in ordered]), label("step statistic", "1")),
+            "experiment": ("case", strings([case.experiment for case in ordered]), label("experiment", "1")),
+            "statistic": ("case", strings([case.statistic for case in ordered]), label("step statistic", "1")),
             "is_default": (
                 "case",
                 np.array([case.is_default for case in ordered]),
                 label("whether nothing moved", "1"),
             ),
             "metric": first["metric"].variable,
-            "activation_type": ("activation_type", _text(types), first["activation_type"].attrs),
+            "activation_type": ("activation_type", strings(types), first["activation_type"].attrs),
             "bound": bounds(),
         },
     )
@@ -173,7 +177,3 @@ def _differences(
     codes = np.where(np.isnan(placed), -1, np.searchsorted(support, placed))
     functions = distribution_functions(resampling.histograms(codes.T, max(1, len(support))))
     return functions[:, :2] - functions[:, 2:]
-
-
-def _text(values: Sequence[object]) -> NDArray[np.generic]:
-    return np.array(values, dtype=np.dtypes.StringDType())

@@ -5,7 +5,7 @@ import xarray as xr
 
 from plateaulens.compare.distributions import DECILES, compare_types
 from plateaulens.compare.families import adjusted_p_values, verdicts
-from plateaulens.compare.labels import Attributes, bounds, label, label_interval
+from plateaulens.compare.labels import Attributes, bounds, label, label_interval, strings
 from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling
 from plateaulens.compare.variables import INTERVAL_METHODS, VARIABLES, Described
@@ -80,4 +80,4 @@ def _attributes(name: str, described: Described, resampling: Resampling, setting
 
 
 def _names(dim: str, names: tuple[str, ...] | list[str], long_name: str) -> xr.Variable:
-    return xr.Variable(dim, np.array(names, dtype=np.dtypes.StringDType()), label(long_name, "1"))
+    return xr.Variable(dim, strings(names), label(long_name, "1"))

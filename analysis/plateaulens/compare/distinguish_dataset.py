@@ -5,7 +5,7 @@ import xarray as xr
 
 from plateaulens.compare.clusters import linked_prompts
 from plateaulens.compare.distinguish import CLASSIFIERS, FOLDS, distinguish
-from plateaulens.compare.labels import Attributes, bounds, label
+from plateaulens.compare.labels import Attributes, bounds, label, strings
 
 PERMUTATIONS = 1000
 MAXIMUM_PROMPTS = 1000
@@ -76,7 +76,7 @@ def distinguish_dataset(
         coords={
             "classifier": (
                 "classifier",
-                np.array(CLASSIFIERS, dtype=np.dtypes.StringDType()),
+                strings(CLASSIFIERS),
                 label("kernel of the classifier", "1"),
             ),
             "activation_type": activations["activation_type"],

@@ -2,9 +2,8 @@
 
 The difference is D_a - D_b, with D_a = sup |F_a - G| and both distances to the same reference. Neither percentiles of
 its bootstrap draws nor their reflection, BC or BCa serve: a resampled distance is biased upwards, more so near 0, where
-a distance is all noise, than far from it. In simulations (`plateaulens calibrate`) nominal 95 % percentile intervals
-covered between 42 % and 99 %, and least where one type is like the reference and the other is not, which is the
-question that matters most.
+a distance is all noise, than far from it. They miss the truth most where one type is like the reference and the other
+is not, which is the question that matters most. What this module's intervals cover, `plateaulens calibrate` measures.
 
 What is estimated well is the difference of the two distribution functions at a given place. With x_a the place where
 the sample's distance of a is attained and s_a its sign, D_a is s_a (F_a - G)(x_a) to first order, and the variance of

@@ -1,7 +1,10 @@
 """The attributes of estimates and of their intervals in a summary, and the coordinate of their bounds."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from plateaulens.compare.resampling import Resampling
 
@@ -27,8 +30,11 @@ def label_interval(long_name: str, units: str, resampling: Resampling, confidenc
     }
 
 
+def strings(values: Iterable[object]) -> NDArray[np.generic]:
+    """Texts in the dtype that zarr stores them in."""
+    return np.array(list(values), dtype=np.dtypes.StringDType())
+
+
 def bounds() -> xr.Variable:
     """The coordinate of the two ends of every interval."""
-    return xr.Variable(
-        "bound", np.array(["lower", "upper"], dtype=np.dtypes.StringDType()), label("end of interval", "1")
-    )
+    return xr.Variable("bound", strings(["lower", "upper"]), label("end of interval", "1"))

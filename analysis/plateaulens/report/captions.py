@@ -4,7 +4,7 @@ import xarray as xr
 
 from plateaulens.figures import label
 from plateaulens.figures.style import MAIN_TYPES, metric_name, present
-from plateaulens.report.contents import CONTROL, config_of, level, types_of
+from plateaulens.report.contents import CONTROL, confidence_of, config_of, level, types_of
 from plateaulens.report.text import escape, listing, number
 
 
@@ -45,10 +45,10 @@ def plateaus(experiment: xr.Dataset, *, metric: str) -> str:
 
 def target_geometry(geometry: xr.Dataset) -> str:
     """For `plateaulens.figures.target_geometry`."""
-    interval = geometry["path_length_interval"].attrs
+    confidence = confidence_of(geometry["path_length_interval"])
     return (
         f"Norms of the targets and lengths of the paths to them, {prompts(geometry)}: kernel density estimates, with "
-        f"the mean (tick) and its {100 * interval['confidence']:g}\u00a0% bootstrap interval (bar). The dashed "
+        f"the mean (tick) and its {confidence} bootstrap interval (bar). The dashed "
         f"line is the mean of real."
     )
 
@@ -85,10 +85,10 @@ def ks_table(experiment: xr.Dataset) -> str:
 
 def geometry_table(geometry: xr.Dataset) -> str:
     """For `plateaulens.report.tables.geometry_table`."""
-    confidence = geometry["path_length_interval"].attrs["confidence"]
+    confidence = confidence_of(geometry["path_length_interval"])
     return (
         f"Mean norm of the targets, length of the path, cosine of target and base, and distance of the target from the "
-        f"mean base, {prompts(geometry)}, with {100 * confidence:g}\u00a0% bootstrap intervals in brackets."
+        f"mean base, {prompts(geometry)}, with {confidence} bootstrap intervals in brackets."
     )
 
 
@@ -108,5 +108,5 @@ def prompts(group: xr.Dataset) -> str:
 
 
 def _bands(experiment: xr.Dataset) -> str:
-    interval = experiment["curve_interval"].attrs
-    return f"pointwise {100 * interval['confidence']:g}\u00a0% bootstrap intervals of the mean over base prompts"
+    confidence = confidence_of(experiment["curve_interval"])
+    return f"pointwise {confidence} bootstrap intervals of the mean over base prompts"

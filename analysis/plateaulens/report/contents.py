@@ -79,7 +79,12 @@ def bounds(interval: xr.DataArray) -> NDArray[np.float64]:
 
 def level(values: xr.Dataset) -> str:
     """The confidence of a comparison's intervals, as it is written in a sentence."""
-    return f"{100 * values['ks_interval'].attrs['confidence']:g}\u00a0%"
+    return confidence_of(values["ks_interval"])
+
+
+def confidence_of(interval: xr.DataArray) -> str:
+    """The confidence of one interval, as it is written in a sentence."""
+    return f"{100 * interval.attrs['confidence']:g}\u00a0%"
 
 
 def alpha_of(values: xr.Dataset) -> float:

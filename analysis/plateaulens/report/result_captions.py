@@ -9,6 +9,7 @@ from plateaulens.report.captions import prompts
 from plateaulens.report.contents import (
     EXPERIMENT_TITLES,
     alpha_of,
+    confidence_of,
     experiment_of,
     level,
     margin_of,
@@ -87,10 +88,10 @@ def quantile_table(experiment: xr.Dataset) -> str:
 def survival_curves(experiment: xr.Dataset) -> str:
     """For `plateaulens.figures.survival_curves`."""
     shown = listing([label(name) for name in present(experiment, "activation_type", MAIN_TYPES)])
-    confidence = experiment["survival_band"].attrs["confidence"]
+    confidence = confidence_of(experiment["survival_band"])
     return (
         f"Kaplan-Meier curves of the max-slope step for {shown}, {prompts(experiment)}: the share of curves that have "
-        f"not blown up, with simultaneous {percent(confidence)} bands. A curve ends at the share that is censored."
+        f"not blown up, with simultaneous {confidence} bands. A curve ends at the share that is censored."
     )
 
 
@@ -127,7 +128,7 @@ def confounds_table(confounds: xr.Dataset, *, metric: str) -> str:
 
 def distinguishability(group: xr.Dataset) -> str:
     """For `plateaulens.figures.distinguishability`."""
-    confidence = percent(group["auc_interval"].attrs["confidence"])
+    confidence = confidence_of(group["auc_interval"])
     return (
         f"How well cross-validated classifiers tell a type's targets from real ones: area under the ROC curve with "
         f"{confidence} bootstrap intervals, n = {_most(group)} base prompts. Where there is a grey band, it spans the "
@@ -146,7 +147,7 @@ def distinguish_table(group: xr.Dataset) -> str:
 
 def constant_sensitivity(constants: xr.Dataset, *, metric: str) -> str:
     """For `plateaulens.figures.constant_sensitivity`."""
-    confidence = percent(constants["mean_difference_interval"].attrs["confidence"])
+    confidence = confidence_of(constants["mean_difference_interval"])
     return (
         f"Mean paired difference to real on {metric_name(metric)} as each constant is moved, with {confidence} "
         f"bootstrap intervals (bands); the dashed line is the value in use."
@@ -155,7 +156,7 @@ def constant_sensitivity(constants: xr.Dataset, *, metric: str) -> str:
 
 def constants_table(constants: xr.Dataset) -> str:
     """For `plateaulens.report.robustness.constants_table`."""
-    confidence = percent(constants["mean_difference_interval"].attrs["confidence"])
+    confidence = confidence_of(constants["mean_difference_interval"])
     return (
         f"What changes when a constant is moved: the order of a type with real (earlier, later, undecided), and "
         f"whether structured or baseline is nearer to it. These are read off single {confidence} intervals, without "
@@ -164,8 +165,7 @@ def constants_table(constants: xr.Dataset) -> str:
 
 
 def _robust(confounds: xr.Dataset) -> str:
-    confidence = confounds["adjusted_difference_interval"].attrs["confidence"]
-    return f"robust {percent(confidence)}"
+    return f"robust {confidence_of(confounds['adjusted_difference_interval'])}"
 
 
 def _most(group: xr.Dataset) -> str:
