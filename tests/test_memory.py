@@ -8,13 +8,14 @@ from tests.processes import run_code
 from tests.tiny import write_preset
 
 COLLECT = """
-import resource, sys
+import sys
 from pathlib import Path
+from plateaulens.bench.peak import peak_bytes
 from plateaulens.collect import collect
 from plateaulens.config import read_config
 
 collect(read_config(Path(sys.argv[1])), sys.argv[2])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak_bytes())
 """
 
 STEPS, FEW, MANY = 401, 100, 1600

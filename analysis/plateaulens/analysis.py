@@ -15,6 +15,7 @@ from plateaulens.compare.dataset import REFERENCE, compare_dataset
 from plateaulens.compare.geometry import geometry_dataset
 from plateaulens.compare.labels import label
 from plateaulens.compare.resampling import Resampling
+from plateaulens.compare.steepness import steepness_dataset
 from plateaulens.config import EXPERIMENT_NAMES, AnalysisConfig
 from plateaulens.errors import UsageError
 from plateaulens.robustness import experiment_survival, robustness_groups
@@ -96,6 +97,7 @@ def summarize_experiment(
                 steps, experiment["step"].size - 1, resampling, _rng(f"{name} survival", settings), settings
             ),
             curve_dataset(experiment, resampling, settings.confidence),
+            steepness_dataset(experiment, resampling, settings.confidence),
             _carried_over(experiment, settings.examples),
         ],
         compat="equals",

@@ -189,6 +189,13 @@ class AnalysisConfig(Strict):
     """Prompts whose single curves the report draws."""
 
 
+class ReportConfig(Strict):
+    """What the report shows beside the run itself; changes no number."""
+
+    beside: FileStem | None = None
+    """The name of a run, of another model as a rule, whose summary is set beside this one's."""
+
+
 class SweepConfig(Strict):
     """What a sweep varies: it is one run for every combination, the preset's own value standing where nothing is named.
 
@@ -232,6 +239,7 @@ class RunConfig(Strict):
     """Relative steps from SAE(A), the base as the SAE sees it; needs an SAE."""
     engine: EngineConfig = EngineConfig()
     analysis: AnalysisConfig = AnalysisConfig()
+    report: ReportConfig = ReportConfig()
     sweep: SweepConfig | None = None
     """With it, a preset stands for many runs."""
 

@@ -63,7 +63,7 @@ def experiment_survival(
     steps: xr.Dataset, last: int, resampling: Resampling, rng: np.random.Generator, settings: AnalysisConfig
 ) -> xr.Dataset:
     """The survival curves and tests of one experiment; see `survival_dataset`."""
-    swaps = Swaps.draw(rng, samples=steps.sizes["sample"], swaps=settings.resamples, clusters=resampling.clusters)
+    swaps = Swaps.draw(rng, samples=steps.sizes["sample"], swaps=settings.resamples, clusters=resampling.unit)
     return survival_dataset(steps, last, resampling, swaps, reference=REFERENCE, confidence=settings.confidence)
 
 

@@ -13,7 +13,7 @@ from plateaulens.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 MARKERS = "".join(
-    f"<!-- bench:{name} --><!-- bench -->\n" for name in ("settings", "ways", "growth", "precision", "sweeps")
+    f"<!-- bench:{name} --><!-- bench -->\n" for name in ("settings", "ways", "growth", "precision", "memory", "sweeps")
 )
 TOY = ["--samples=2", "--types=2", "--steps=12", "--length=4", "--rounds=2", "--precision-samples=2"]
 
@@ -26,6 +26,7 @@ def outcome(tiny_files: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     model = str(tiny_files / "model")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "GROWTH", {"steps": (4, 8), "length": (3, 6)})
+        patch.setattr(command, "MEMORY", {"collect": (3,), "analyze": (12,)})
         arguments = [f"--model={model}", *TOY, f"--out={folder / 'b.json'}", f"--document={folder / 'doc.md'}"]
         assert main(["bench", *arguments]) == 0
     return json.loads((folder / "b.json").read_text()), (folder / "doc.md").read_text(), model
@@ -51,6 +52,13 @@ def test_growth_has_the_sizes_and_the_write_site(outcome: tuple[dict[str, object
     assert growth[BLOCKS]["values"] == [1, 2]
 
 
+def test_memory_is_that_of_the_commands(outcome: tuple[dict[str, object], str, str]) -> None:
+    memory = outcome[0]["memory"]
+    assert isinstance(memory, list)
+    assert [(held["command"], held["samples"]) for held in memory] == [("collect", 3), ("analyze", 12)]
+    assert all(held["peak_bytes"] > 5e7 and held["stored_bytes"] > 1e4 and held["seconds"] > 0 for held in memory)
+
+
 def test_the_document_holds_the_tables_and_nothing_else_changed(outcome: tuple[dict[str, object], str, str]) -> None:
     result, document, model = outcome
     assert document.startswith("before\n<!-- bench:settings -->")
@@ -63,7 +71,7 @@ def test_the_documentation_is_what_its_figures_say() -> None:
     """Whatever number stands in a table of docs/performance.md is in docs/performance.json."""
     document = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
     result = json.loads((ROOT / "docs/performance.json").read_text(encoding="utf-8"))
-    assert set(tables(result)) == {"settings", "ways", "growth", "precision", "sweeps"}
+    assert set(tables(result)) == {"settings", "ways", "growth", "precision", "memory", "sweeps"}
     assert all(f"<!-- bench:{name} -->" in document for name in tables(result))
     assert insert(document, tables(result)) == document
 

@@ -29,11 +29,11 @@ def test_one_large_group_is_refused() -> None:
 def test_whole_groups_are_drawn_and_left_out() -> None:
     clusters = np.array([0, 1, 0, 2, 3])
     resampling = Resampling.draw(np.random.default_rng(0), samples=5, resamples=50, clusters=clusters)
-    assert (resampling.counts[:, 0] == resampling.counts[:, 2]).all()
-    drawn = resampling.counts[1:][:, [0, 1, 3, 4]].sum(axis=1)
+    assert (resampling.of_prompts[:, 0] == resampling.of_prompts[:, 2]).all()
+    drawn = resampling.of_prompts[1:][:, [0, 1, 3, 4]].sum(axis=1)
     assert (drawn == 4).all()
     expected = [[1, 1, 1, 1, 1], [0, 1, 0, 1, 1], [1, 0, 1, 1, 1], [1, 1, 1, 0, 1], [1, 1, 1, 1, 0]]
-    assert resampling.jackknife.counts.tolist() == expected
+    assert resampling.jackknife.of_prompts.tolist() == expected
 
 
 def test_shared_targets_widen_the_interval_of_a_mean() -> None:

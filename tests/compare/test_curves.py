@@ -30,7 +30,7 @@ def test_means_are_over_complete_curves(experiment: xr.Dataset, resampling: Resa
 def test_intervals_resample_whole_curves(experiment: xr.Dataset, resampling: Resampling) -> None:
     found = curve_dataset(experiment, resampling, confidence=0.9)
     curve = experiment.curve.values[0, ..., 2].astype(np.float64)
-    draws = [np.average(curve, axis=0, weights=counts) for counts in resampling.counts[1:]]
+    draws = [np.average(curve, axis=0, weights=counts) for counts in resampling.of_prompts[1:]]
     np.testing.assert_allclose(found.curve_interval[0, :, 2], np.quantile(draws, [0.05, 0.95], axis=0).T, atol=1e-12)
     assert found.curve_interval.dims == ("activation_type", "step", "metric", "bound")
     assert found.curve_interval.attrs["confidence"] == 0.9

@@ -95,7 +95,7 @@ def test_intervals_are_those_of_resampling_whole_base_prompts(
     resampling = Resampling.draw(np.random.default_rng(5), samples=50, resamples=60)
     found = compare(value, censored, resampling=resampling, confidence=0.9)
     draws: dict[str, list[NDArray[np.float64]]] = {"mean": [], "mean_difference": [], "ks": []}
-    for counts in resampling.counts[1:]:
+    for counts in resampling.of_prompts[1:]:
         chosen = np.repeat(np.arange(50), counts)
         drawn, beyond = value[:, chosen], censored[:, chosen]
         placed = np.where(beyond, np.inf, drawn)

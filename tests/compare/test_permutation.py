@@ -29,31 +29,30 @@ class TestSwaps:
     def test_all_of_them_when_there_are_few(self) -> None:
         swaps = Swaps.draw(np.random.default_rng(0), samples=4, swaps=16)
         assert swaps.exhaustive
-        assert sorted(map(tuple, swaps.swapped.tolist())) == sorted(product((0, 1), repeat=4))
+        assert sorted(map(tuple, swaps.rows.tolist())) == sorted(product((-1, 1), repeat=4))
 
     def test_random_ones_else(self) -> None:
         swaps = Swaps.draw(np.random.default_rng(0), samples=5, swaps=31)
         assert not swaps.exhaustive
-        assert swaps.swapped.shape == (31, 5)
-        many = Swaps.draw(np.random.default_rng(0), samples=50, swaps=2000).swapped
-        np.testing.assert_allclose(many.mean(axis=0), 0.5, atol=0.06)
+        assert swaps.rows.shape == (31, 5)
+        many = Swaps.draw(np.random.default_rng(0), samples=50, swaps=2000).rows
+        np.testing.assert_allclose(many.mean(axis=0), 0, atol=0.12)
 
     def test_clusters_are_swapped_as_a_whole(self) -> None:
         swaps = Swaps.draw(np.random.default_rng(0), samples=6, swaps=9, clusters=np.array([0, 1, 0, 2, 1, 0]))
         assert swaps.exhaustive
-        assert len(swaps.swapped) == 8
-        assert (swaps.swapped[:, 0] == swaps.swapped[:, 2]).all()
-        assert (swaps.swapped[:, 1] == swaps.swapped[:, 4]).all()
+        assert len(swaps.rows) == 8
+        assert (swaps.of_prompts[:, 0] == swaps.of_prompts[:, 2]).all()
+        assert (swaps.of_prompts[:, 1] == swaps.of_prompts[:, 4]).all()
 
     def test_sums_turn_the_sign_of_what_is_swapped(self) -> None:
         values = np.random.default_rng(1).normal(size=(7, 2))
         swaps = Swaps.draw(np.random.default_rng(0), samples=7, swaps=11)
-        np.testing.assert_allclose(swaps.sums(values), (1.0 - 2.0 * swaps.swapped) @ values)
-        whole = np.arange(14).reshape(7, 2)
-        np.testing.assert_array_equal(swaps.sums(whole), (1 - 2 * swaps.swapped.astype(int)) @ whole)
+        assert set(swaps.rows.ravel()) == {-1, 1}
+        np.testing.assert_allclose(swaps.sums(values), swaps.rows.astype(float) @ values)
 
     def test_a_random_p_value_counts_the_identity(self) -> None:
-        swaps = Swaps(np.zeros((9, 3), dtype=np.uint8), exhaustive=False)
+        swaps = Swaps(np.ones((9, 3), dtype=np.int8), np.arange(3), exhaustive=False)
         assert swaps.p_value(np.zeros(9), np.array(1.0)) == 1 / 10
 
 

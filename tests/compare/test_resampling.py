@@ -5,8 +5,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from plateaulens.blocks import sample_blocks
-from plateaulens.compare import resampling as module
 from plateaulens.compare.resampling import Resampling, percentile_interval, quantile, ratio
 
 FLOATS = st.floats(-1e6, 1e6)
@@ -18,55 +16,22 @@ def draw(samples: int, resamples: int, seed: int = 0) -> Resampling:
 
 class TestDraw:
     def test_row_0_is_the_sample_and_every_row_has_its_size(self) -> None:
-        counts = draw(30, 50).counts
+        counts = draw(30, 50).rows
         assert counts.shape == (51, 30)
         assert (counts[0] == 1).all()
         assert (counts.sum(axis=1) == 30).all()
 
     def test_the_same_generator_gives_the_same_bytes(self) -> None:
-        assert draw(30, 50).counts.tobytes() == draw(30, 50).counts.tobytes()
-        assert draw(30, 50).counts.tobytes() != draw(30, 50, seed=1).counts.tobytes()
+        assert draw(30, 50).rows.tobytes() == draw(30, 50).rows.tobytes()
+        assert draw(30, 50).rows.tobytes() != draw(30, 50, seed=1).rows.tobytes()
 
     def test_counts_have_the_moments_of_drawing_with_replacement(self) -> None:
-        counts = draw(50, 4000).counts[1:]
+        counts = draw(50, 4000).rows[1:]
         np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.08)
         assert counts.var() == pytest.approx(1 - 1 / 50, abs=0.02)
 
     def test_one_base_prompt(self) -> None:
-        assert (draw(1, 5).counts == 1).all()
-
-
-class TestSums:
-    @given(arrays.arrays(np.float64, (7, 2, 3), elements=FLOATS))
-    def test_a_sum_weighs_every_sample_with_its_count(self, values: NDArray[np.float64]) -> None:
-        resampling = draw(7, 4)
-        expected = np.einsum("rs,s...->r...", resampling.counts, values)
-        np.testing.assert_allclose(resampling.sums(values), expected, atol=1e-6)
-        np.testing.assert_allclose(resampling.sums(values)[0], values.sum(axis=0), atol=1e-6)
-
-    def test_parts_add_up(self) -> None:
-        values = np.random.default_rng(1).normal(size=(9, 2))
-        resampling = draw(9, 6)
-        parts = resampling.sums(values[:4]) + resampling.sums(values[4:], first=4)
-        np.testing.assert_allclose(parts, resampling.sums(values))
-
-    @given(arrays.arrays(np.int64, (7, 2), elements=st.integers(-1, 3)))
-    def test_a_histogram_counts_every_code_but_negative_ones(self, codes: NDArray[np.int64]) -> None:
-        resampling = draw(7, 4)
-        histograms = resampling.histograms(codes, bins=4)
-        assert histograms.shape == (5, 2, 4)
-        for row, weights in enumerate(resampling.counts):
-            for column in range(2):
-                there = codes[:, column] >= 0
-                expected = np.bincount(codes[there, column], weights[there], minlength=4)
-                np.testing.assert_array_equal(histograms[row, column], expected)
-
-    def test_blocks_change_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        resampling, codes = draw(9, 6), np.random.default_rng(1).integers(-1, 3, (9, 2))
-        whole = resampling.histograms(codes, bins=3), resampling.sums(codes)
-        monkeypatch.setattr(module, "sample_blocks", lambda samples: sample_blocks(samples, size=4))
-        np.testing.assert_array_equal(resampling.histograms(codes, bins=3), whole[0])
-        np.testing.assert_array_equal(resampling.sums(codes), whole[1])
+        assert (draw(1, 5).rows == 1).all()
 
 
 def test_a_ratio_to_nothing_does_not_exist() -> None:

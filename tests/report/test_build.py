@@ -130,12 +130,12 @@ def test_quarto_is_found_by_its_variable_and_among_the_scripts_of_this_python(
     summary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = install_quarto(tmp_path)  # where the fixture says that scripts are
-    build(summary, tmp_path / "out", ["html"])
+    build(summary, tmp_path / "out", formats=["html"])
     assert len(asked(log)) == 1
 
     other = install_quarto(tmp_path / "elsewhere")
     monkeypatch.setenv("QUARTO_PATH", str(tmp_path / "elsewhere" / "quarto"))
-    build(summary, tmp_path / "out", ["pdf"], "quarto")
+    build(summary, tmp_path / "out", formats=["pdf"], renderer="quarto")
     assert len(asked(log)) == 1
     assert len(asked(other)) == 1
 
@@ -144,13 +144,13 @@ def test_the_built_in_renderer_can_be_asked_for(
     summary: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = install_quarto(tmp_path)
-    build(summary, tmp_path / "out", ["html"], "builtin")
+    build(summary, tmp_path / "out", formats=["html"], renderer="builtin")
     assert capsys.readouterr().out == "rendering the report with the built-in renderer\n"
     assert not log.exists()
 
 
 def test_nothing_is_written_beside_the_project(summary: Path, tmp_path: Path, project: Path) -> None:
-    build(summary, tmp_path / "out", ["html"])
+    build(summary, tmp_path / "out", formats=["html"])
     assert sorted(path.name for path in project.iterdir()) == ["_quarto.yml", "index.qmd", "references.bib"]
 
 
@@ -175,7 +175,7 @@ def test_a_failing_cell_is_named_and_its_traceback_logged_until_the_next_success
     assert "Traceback" in (out / "report.log").read_text()
 
     (project / "index.qmd").write_text(INDEX)
-    build(summary, out, ["html"])
+    build(summary, out, formats=["html"])
     assert [path.name for path in out.iterdir()] == ["index.html"]
 
 

@@ -1,7 +1,7 @@
 """The whole bench: ways against each other and against the floor, growth, precision, and what follows from them."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from torch import Tensor
 from plateaulens.bench import moves, sweeps, ways
 from plateaulens.bench.floor import LIBRARIES, Products, arithmetic
 from plateaulens.bench.growth import measure_growth
+from plateaulens.bench.memory import measure_memory
 from plateaulens.bench.subjects import load, written_at
 from plateaulens.bench.timing import Task, in_turns, medians
 from plateaulens.bench.work import Size, engine, make_work
@@ -37,11 +38,13 @@ class Settings:
     size: Size
     rounds: int
     others: bool
-    """Whether the other ways, growth and precision are measured beside the engine and the floor."""
+    """Whether the other ways, growth, precision and memory are measured beside the engine and the floor."""
     growth: dict[str, list[int]]
     """By size of the work, the values at which its growth is measured."""
     precision: Size
     """The work on which bfloat16 is compared with float32."""
+    memory: Mapping[str, Sequence[int]]
+    """By command, the numbers of samples with which its memory is measured."""
 
 
 def bench(settings: Settings, say: Callable[[str], object]) -> dict[str, Any]:
@@ -97,6 +100,8 @@ def bench(settings: Settings, say: Callable[[str], object]) -> dict[str, Any]:
         result["growth"] = measure_growth(subject, size, settings.growth, GROWTH_ROUNDS)
         say("bfloat16 against float32")
         result["moves"] = moves.compare(subject, settings.precision, _prompts(settings))
+        say("memory of collect and analyze")
+        result["memory"] = measure_memory(settings.memory)
     return result
 
 

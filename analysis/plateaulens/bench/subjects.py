@@ -8,6 +8,7 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers.utils import logging
 
 from plateaulens.config import ModelConfig, SiteConfig
 from plateaulens.errors import UsageError
@@ -23,7 +24,7 @@ def load(source: str, device: str) -> Subject:
     if source != GPT2_SIZED:
         return load_subject(ModelConfig(source=source, device=device), EVERYWHERE)
     with TemporaryDirectory() as folder:
-        _write_random(Path(folder), GPT2Config())
+        write_random(Path(folder), GPT2Config())
         return load_subject(ModelConfig(source=folder, device=device), EVERYWHERE)
 
 
@@ -36,7 +37,9 @@ def written_at(subject: Subject, block: int) -> Subject:
     return dataclasses.replace(subject, write=parse_site(write, subject.blocks), read=parse_site(read, subject.blocks))
 
 
-def _write_random(folder: Path, config: GPT2Config) -> None:
+def write_random(folder: Path, config: GPT2Config) -> None:
+    """A model of random weights, and a tokenizer of one word, as a hub would hold them."""
+    logging.disable_progress_bar()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         GPT2LMHeadModel(config).save_pretrained(folder)

@@ -17,7 +17,7 @@ def tables(result: Result) -> dict[str, str]:
     """Every table that a result has figures for, by name."""
     made = {"settings": _settings(result), "ways": _ways(result), "sweeps": _sweeps(result)}
     if "growth" in result:
-        made |= {"growth": _growth(result), "precision": _precision(result)}
+        made |= {"growth": _growth(result), "precision": _precision(result), "memory": _memory(result)}
     return made
 
 
@@ -131,6 +131,20 @@ def _precision(result: Result) -> str:
         "event lost or won",
     )
     return _table(rows, headers)
+
+
+def _memory(result: Result) -> str:
+    rows = [
+        (
+            held["command"],
+            f"{held['samples']:,}",
+            f"{held['peak_bytes'] / 1e6:,.0f} MB",
+            f"{held['seconds']:.0f}",
+            f"{held['stored_bytes'] / 1e6:,.0f} MB",
+        )
+        for held in result["memory"]
+    ]
+    return _table(rows, ("command", "samples", "peak memory", "seconds", "size of the run"))
 
 
 def _sweeps(result: Result) -> str:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 GROWTH = {"samples": (2, 4, 8), "types": (1, 2, 4, 8), "steps": (26, 51, 101, 201), "length": (5, 10, 20, 40)}
 """Sizes at which growth is measured; all of them are left out with `--engine-only`."""
+MEMORY = {"collect": (200, 20_000), "analyze": (1_000, 10_000, 100_000)}
+"""Numbers of samples with which memory is measured; left out as well."""
 
 
 def add(commands: "Commands") -> None:
@@ -25,9 +27,7 @@ def add(commands: "Commands") -> None:
     parser.add_argument("--write", type=int, default=1, help="block that is written before (default: %(default)s)")
     for name, default in (("samples", 2), ("types", 4), ("steps", 101), ("length", 10), ("rounds", 5)):
         parser.add_argument(f"--{name}", type=int, default=default, help="(default: %(default)s)")
-    parser.add_argument(
-        "--engine-only", action="store_true", help="time the engine and the floor, without other ways and growth"
-    )
+    parser.add_argument("--engine-only", action="store_true", help="time the engine and the floor and nothing else")
     parser.add_argument("--precision-samples", type=int, default=32, help="for bf16 (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     parser.add_argument("--document", type=Path, help="write the tables into this Markdown file, between its markers")
@@ -50,6 +50,7 @@ def _run(options: argparse.Namespace) -> int:
         rounds=options.rounds,
         others=not options.engine_only,
         growth={name: list(values) for name, values in GROWTH.items()},
+        memory={name: list(values) for name, values in MEMORY.items()},
         precision=Size(options.precision_samples, options.types, options.steps, options.length),
     )
     result = bench(settings, lambda text: print(text, file=sys.stderr, flush=True))

@@ -1,6 +1,7 @@
 """`plateaulens report`: from a summary to a page and a PDF."""
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ def add(commands: "Commands") -> None:
     parser = commands.add_parser("report", help="render a summary as HTML and PDF")
     parser.add_argument("--summary", help="the summary, a path or a URL (default: data/summaries/NAME.zarr)")
     parser.add_argument("--preset", help=f"preset that names the default summary (default: {DEFAULT_PRESET})")
+    parser.add_argument(
+        "--beside", help="the summary of another model's run to set this one beside (default: the one its preset names)"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("report/_output"), help="folder for the pages (default: %(default)s)"
     )
@@ -35,7 +39,8 @@ def _run(options: argparse.Namespace) -> int:
     summary = locate(options.summary or Path("data/summaries") / f"{preset_name(options)}.zarr")
     if not summary.exists():
         raise UsageError(f"no summary at {summary}: make it with `plateaulens analyze`, or name another with --summary")
-    is_sweep = root_attributes(summary).get("kind") == SWEEP_SUMMARY_KIND
+    attributes = root_attributes(summary)
+    is_sweep = attributes.get("kind") == SWEEP_SUMMARY_KIND
     check_kind(summary, SWEEP_SUMMARY_KIND if is_sweep else SUMMARY_KIND)
     made = build(
         summary,
@@ -43,7 +48,14 @@ def _run(options: argparse.Namespace) -> int:
         formats=tuple(options.to.split(",")),
         renderer=options.renderer,
         document="sweep.qmd" if is_sweep else "index.qmd",
+        beside=None if is_sweep else options.beside or _named_beside(str(attributes["config"])),
     )
     for path in made:
         print(f"finished: {path}")
     return 0
+
+
+def _named_beside(config: str) -> Path | None:
+    """Where the summary is that a run's own configuration wants to be set beside."""
+    name = json.loads(config).get("report", {}).get("beside")
+    return Path("data/summaries") / f"{name}.zarr" if name else None

@@ -2,6 +2,7 @@
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from plateaulens.blocks import sample_blocks
 from plateaulens.compare.labels import label, label_interval
@@ -15,15 +16,17 @@ def curve_dataset(experiment: xr.Dataset, resampling: Resampling, confidence: fl
     the joint bootstrap: at a given step they cover the mean as often as they claim, the whole curve less often. The
     curves are read in blocks of base prompts. NaN for a type without a complete curve.
     """
-    total, count = np.zeros(()), np.zeros(())
+    dims = ("activation_type", "step", "metric")
+    types, steps, metrics = (experiment.sizes[dim] for dim in dims)
+    total: NDArray[np.float64] = np.zeros((resampling.units, types, steps, metrics))
+    count: NDArray[np.float64] = np.zeros((resampling.units, types, 1, metrics))
     for block in sample_blocks(experiment["sample"].size):
         part = experiment["curve"].isel(sample=block).transpose("sample", "activation_type", "step", "metric")
         curve = part.to_numpy()
         complete = np.isfinite(curve).all(axis=2, keepdims=True)
-        total = total + resampling.sums(np.where(complete, curve, 0.0), first=block.start)
-        count = count + resampling.sums(complete, first=block.start)
-    mean = ratio(total, count)
-    dims = ("activation_type", "step", "metric")
+        resampling.add(np.where(complete, curve, 0.0), total, first=block.start)
+        resampling.add(complete, count, first=block.start)
+    mean = ratio(resampling.weigh(total), resampling.weigh(count))
     name, units = "mean curve", experiment["curve"].attrs["units"]
     return xr.Dataset(
         {

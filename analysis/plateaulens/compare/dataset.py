@@ -39,7 +39,7 @@ def compare_dataset(
     dims = (*_LEADING, "activation_type", "sample")
     value, censored = (steps[name].transpose(*dims) for name in ("step_value", "censored"))
     shape = value.shape[: len(_LEADING)]
-    swaps = Swaps.draw(rng, samples=value.shape[-1], swaps=settings.resamples, clusters=resampling.clusters)
+    swaps = Swaps.draw(rng, samples=value.shape[-1], swaps=settings.resamples, clusters=resampling.unit)
     results = [
         compare_types(
             value.to_numpy()[index],

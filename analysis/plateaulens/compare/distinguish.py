@@ -25,7 +25,8 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
 from plateaulens.compare.permutation import Swaps
-from plateaulens.compare.resampling import Resampling, count_clusters, percentile_interval, ratio
+from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
+from plateaulens.compare.weights import count_clusters
 
 CLASSIFIERS = ("linear", "gaussian")
 FOLDS = 5
@@ -78,10 +79,10 @@ def distinguish(
     kernels = (points @ points.T / max(1, points.any(axis=0).sum()), gaussian_kernel(points))
     swaps = Swaps.draw(rng, samples=len(group), swaps=permutations, clusters=group)
     # The labelling as it is stands in front of the permuted ones.
-    signs = np.vstack([np.ones((1, len(group))), 1.0 - 2.0 * swaps.swapped])
+    signs = np.vstack([np.ones((1, len(group))), swaps.of_prompts.astype(np.float64)])
     labels = np.hstack([-signs, signs])
     fold = np.tile(_folds(group, rng), 2)
-    counts = Resampling.draw(rng, samples=len(group), resamples=resamples, clusters=group).counts.astype(np.float64)
+    counts = Resampling.draw(rng, samples=len(group), resamples=resamples, clusters=group).of_prompts.astype(np.float64)
 
     found = []
     for kernel in kernels:

@@ -9,14 +9,13 @@ types share base prompts; the tests here suppose neither, and are exact or valid
   correlation that a shared base prompt brings it rejects too rarely.
 """
 
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plateaulens.blocks import sample_blocks
-from plateaulens.compare.resampling import count_clusters, histograms, ratio
+from plateaulens.compare.resampling import ratio
+from plateaulens.compare.weights import Weights, count_clusters, units_of
 
 EXACT_UP_TO = 2000
 """Pooled p-values are exact up to this many observations in both samples, and simulated beyond."""
@@ -24,46 +23,41 @@ ROUNDING = 1e-9
 """A statistic this much (relatively) below the observed one is equal to it."""
 
 
-@dataclass(frozen=True)
-class Swaps:
+class Swaps(Weights):
     """Which base prompts have the type and the reference exchanged, in each of many reassignments.
 
-    `swapped` is (swaps, samples), 0 or 1. `exhaustive` when they are all that there are, the identity included.
+    Weights are 1, and -1 where swapped, so that sums over base prompts of what a swap negates are the weighted sums.
+    `exhaustive` when the rows are all reassignments that there are, the identity included.
     """
 
-    swapped: NDArray[np.uint8]
-    exhaustive: bool
+    def __init__(self, signs: NDArray[np.int8], unit: NDArray[np.int_], *, exhaustive: bool) -> None:
+        super().__init__(signs, unit)
+        self.exhaustive = exhaustive
 
     @classmethod
     def draw(
         cls, rng: np.random.Generator, *, samples: int, swaps: int, clusters: NDArray[np.int_] | None = None
     ) -> Self:
-        """`swaps` random reassignments; all of them when they are no more than that. Clusters are swapped as a whole.
+        """`swaps` random reassignments; all of them when they are no more than that.
 
-        >>> Swaps.draw(np.random.default_rng(0), samples=2, swaps=10).swapped
-        array([[0, 0],
-               [1, 0],
-               [0, 1],
-               [1, 1]], dtype=uint8)
+        Clusters, and the units of very many base prompts, are swapped as a whole.
+
+        >>> Swaps.draw(np.random.default_rng(0), samples=2, swaps=10).rows
+        array([[ 1,  1],
+               [-1,  1],
+               [ 1, -1],
+               [-1, -1]], dtype=int8)
         """
-        units = samples if clusters is None else count_clusters(clusters)
-        exhaustive = units < 63 and 2**units <= swaps
+        unit = units_of(samples, clusters)
+        number = count_clusters(unit)
+        exhaustive = number < 63 and 2**number <= swaps
         if exhaustive:
-            swapped = (np.arange(2**units)[:, np.newaxis] >> np.arange(units) & 1).astype(np.uint8)
+            swapped = (np.arange(2**number)[:, np.newaxis] >> np.arange(number) & 1).astype(np.int8)
         else:
-            swapped = np.empty((swaps, units), dtype=np.uint8)
+            swapped = np.empty((swaps, number), dtype=np.int8)
             for row in swapped:
-                row[:] = rng.integers(2, size=units, dtype=np.uint8)
-        return cls(swapped if clusters is None else swapped[:, clusters], exhaustive)
-
-    def sums(self, values: NDArray[np.number]) -> NDArray[np.float64]:
-        """Sums over base prompts of `values` (samples, ...), negated where swapped, as (swaps, ...)."""
-        flat = values.reshape(len(values), -1).astype(np.float64)
-        swapped = np.zeros((len(self.swapped), flat.shape[1]))
-        for block in sample_blocks(len(flat)):
-            swapped += self.swapped[:, block].astype(np.float64) @ flat[block]
-        total: NDArray[np.float64] = flat.sum(axis=0) - 2 * swapped
-        return total.reshape(len(self.swapped), *values.shape[1:])
+                row[:] = rng.integers(2, size=number, dtype=np.uint8)
+        return cls(1 - 2 * swapped, unit, exhaustive=exhaustive)
 
     def p_value(self, statistic: NDArray[np.float64], observed: NDArray[np.float64]) -> NDArray[np.float64]:
         """The share of reassignments whose `statistic` (swaps, ...) is at least the `observed` one.
@@ -89,13 +83,12 @@ def ks_swap_test(
     pairs = (codes >= 0) & (codes[reference] >= 0)
     pairs[reference] = False
     own, other = (np.where(pairs, which, -1).T for which in (codes, codes[reference]))
-    histogram, exchanged = (
-        histograms(counts, own, bins).astype(np.float64) - histograms(counts, other, bins)
-        for counts in (np.ones_like(swaps.swapped[:1]), swaps.swapped)
-    )
     # Not divided by the number of pairs, distances are whole numbers.
-    distance = np.abs(np.cumsum(histogram - 2 * exchanged, axis=-1)).max(axis=-1)
-    observed = np.abs(np.cumsum(histogram[0], axis=-1)).max(axis=-1)
+    differences = swaps.tallies(own, bins) - swaps.tallies(other, bins)
+    distance, observed = (
+        np.abs(np.cumsum(sums, axis=-1, dtype=np.float64)).max(axis=-1)
+        for sums in (swaps.weigh(differences), differences.sum(axis=0, dtype=np.float64))
+    )
     p = np.where(pairs.any(axis=1), swaps.p_value(distance, observed), np.nan)
     return p, ratio(distance.mean(axis=0), pairs.sum(axis=1))
 

@@ -182,7 +182,7 @@ def survival_dataset(
         "logrank_p": label("p-value of the log-rank test against real, pairing ignored", "1"),
         "paired_logrank_p": {
             **label("p-value of the log-rank test against real by swaps within base prompts", "1"),
-            "permutations": len(swaps.swapped),
+            "permutations": len(swaps.rows),
         },
     }
     for name, words in (

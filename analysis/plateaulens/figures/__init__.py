@@ -3,6 +3,7 @@
 Figures are built from objects alone: no pyplot, no global state, nothing to close.
 """
 
+from plateaulens.figures.beside import beside
 from plateaulens.figures.confounds import adjusted_differences
 from plateaulens.figures.constants import constant_sensitivity
 from plateaulens.figures.curves import example_curves
@@ -19,6 +20,7 @@ from plateaulens.figures.survival import survival_curves
 
 __all__ = [
     "adjusted_differences",
+    "beside",
     "constant_sensitivity",
     "distinguishability",
     "example_curves",

@@ -35,13 +35,16 @@ _BUILTIN_NEEDS = ("yaml", "nbclient", "ipykernel", "pypandoc", "typst")
 def build(
     summary: Location,
     out: Path = DEFAULT_OUT,
+    *,
     formats: Sequence[Format] = FORMATS,
     renderer: Renderer = "auto",
     document: str = "index.qmd",
+    beside: Location | None = None,
 ) -> list[Path]:
     """Render the report of `summary` into the folder `out`; returns the paths of `index.html` and `index.pdf`.
 
-    `document` is that file of the project which is the report of such a summary.
+    `document` is that file of the project which is the report of such a summary. `beside` is the summary that
+    `index.qmd` sets this one beside; where there is none, the report says how to make it.
 
     `auto` takes Quarto when it finds it ($QUARTO_PATH, the PATH, the package quarto-cli) and the built-in renderer
     otherwise; a line on standard output says which. Files of an earlier report are replaced only by finished ones.
@@ -65,6 +68,8 @@ def build(
             shutil.copyfile(resources.root() / "report" / name, project / name)
         shutil.copyfile(resources.root() / "report" / document, project / "index.qmd")
         parameters = {"summary": place.absolute()}
+        if beside is not None:
+            parameters["beside"] = locate(beside).absolute()
         if program is None:
             print(
                 f"rendering the report with the built-in renderer{'' if renderer == 'builtin' else ' (no Quarto here)'}"

@@ -1,7 +1,8 @@
 """Whether a stored run may be continued: what was measured, and how, must be what is asked for now.
 
-The configuration (without its `analysis` section, which changes no measurement), the identity of model, SAE and
-prompts, and the schema version are compared. Software versions are not: each session records its own in /provenance.
+The configuration (without its sections `analysis` and `report`, which change no measurement), the identity of model,
+SAE and prompts, and the schema version are compared. Software versions are not: each session records its own in
+/provenance.
 """
 
 import json
@@ -49,5 +50,6 @@ def _comparable(attributes: Attributes) -> dict[str, Any]:
         version = attributes["schema_version"]
     except KeyError as error:
         raise ValueError(f"root attribute {error} is missing") from None
-    config.pop("analysis", None)
+    for section in ("analysis", "report"):
+        config.pop(section, None)
     return {**config, "identity": identity, "schema_version": version}

@@ -1,0 +1,67 @@
+"""How steep a blowup is, on a scale that models share: a straight line has steepness 1.
+
+Janiak et al. (2024, arXiv:2409.17113) draw the distance d(a) of the output at a part a of the way as d(a) / d(1), and
+take its largest derivative for how sharply one stable region ends. Step statistics say when that happens; this says
+whether it happens at all, and it does not depend on the size of a model's residual stream.
+"""
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from plateaulens.blocks import sample_blocks
+from plateaulens.compare.intervals import studentised_interval
+from plateaulens.compare.labels import label, label_interval
+from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
+
+DIMS = ("metric", "activation_type", "sample")
+
+
+def steepness(curve: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The largest derivative of y(a) / y(1), K max_k (y_k - y_{k-1}) / y_K, of curves (..., 1 + K) with y_0 = 0.
+
+    At least 1, and 1 for a straight line. NaN for a curve that does not end above 0, or holds a NaN.
+
+    >>> steepness(np.array([[0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 3.0, 4.0], [0.0, 1.0, 1.0, 1.0, 0.0]]))
+    array([ 1.,  3., nan])
+    """
+    rise = np.diff(curve.astype(np.float64), axis=-1)
+    end = np.where(curve[..., -1] > 0, curve[..., -1], np.nan)
+    steepest: NDArray[np.float64] = rise.shape[-1] * rise.max(axis=-1) / end
+    return steepest
+
+
+def steepness_dataset(experiment: xr.Dataset, resampling: Resampling, confidence: float) -> xr.Dataset:
+    """`steepness(metric, activation_type, sample)` of every curve, and its geometric mean over base prompts.
+
+    The mean is geometric because a curve that ends near 0 can be any number of times steeper than a straight line.
+    `steepness_interval` is a studentised bootstrap interval of the mean logarithm. The last step stands for the end:
+    the target in relative steps, the end of the window in absolute ones. NaN for curves that have no steepness, which
+    means leave out.
+    """
+    parts = []
+    for block in sample_blocks(experiment.sizes["sample"]):
+        curve = experiment["curve"].isel(sample=block).transpose(*DIMS, "step").to_numpy()
+        parts.append(steepness(curve))
+    value = np.concatenate(parts, axis=-1)
+    logarithm = np.log(value)
+    there = np.isfinite(logarithm)
+    known = np.moveaxis(np.where(there, logarithm, 0.0), -1, 0)
+    number = resampling.sums(np.moveaxis(there, -1, 0))
+    mean = ratio(resampling.sums(known), number)
+    variance = np.maximum(ratio(resampling.sums(known**2), number) - mean**2, 0.0)
+    error = np.sqrt(ratio(variance, np.maximum(number - 1, 0)))
+    simple = percentile_interval(mean[1:], confidence)
+    interval = studentised_interval(mean, error, confidence, fallback=simple)
+    words = "steepness: largest derivative of the curve over its mean one"
+    return xr.Dataset(
+        {
+            "steepness": (DIMS, value, label(words, "1")),
+            "steepness_mean": (DIMS[:2], np.exp(mean[0]), label(f"geometric mean {words}", "1")),
+            "steepness_interval": (
+                (*DIMS[:2], "bound"),
+                np.exp(interval),
+                {**label_interval(f"geometric mean {words}", "1", resampling, confidence), "method": "studentised"},
+            ),
+        }
+    )
