@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plateaulens.compare.verdicts import MINIMUM_PAIRS, equivalence, nearness, order, resemblance, timing
+from plateaulens.compare.verdicts import MINIMUM_PAIRS, equivalence, nearness, order, timing
 
 NAN = (np.nan, np.nan)
 INTERVALS = st.tuples(st.floats(-50, 50), st.floats(-50, 50)).map(sorted)
@@ -43,13 +43,6 @@ def test_turning_the_difference_turns_the_verdict(interval: list[float]) -> None
     turned = {"later": "earlier", "earlier": "later", "undecided": "undecided"}
     lower, upper = interval
     assert timing((-upper, -lower), n_pairs=300) == turned[timing((lower, upper), n_pairs=300)]
-
-
-@pytest.mark.parametrize(
-    ("interval", "expected"), [((0.01, 0.2), "different"), ((0.0, 0.2), "undecided"), (NAN, "undefined")]
-)
-def test_resemblance(interval: tuple[float, float], expected: str) -> None:
-    assert resemblance(interval) == expected
 
 
 @pytest.mark.parametrize(

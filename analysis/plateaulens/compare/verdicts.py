@@ -1,9 +1,9 @@
 """From intervals to words: the closed vocabulary in which the report states what was found.
 
 A verdict is a function of stored numbers, so that a sentence can never say more than its interval. "undecided" is no
-verdict of equality: it says that these data do not settle the question. `timing`, `resemblance` and `nearness` are
-each about one comparison at its interval's confidence, with no correction for how many there are. `equivalence` and
-`order` are about a whole family, when they are given p-values that have been adjusted for it.
+verdict of equality: it says that these data do not settle the question. `timing` and `nearness` are each about one
+comparison at its interval's confidence, with no correction for how many there are. `equivalence` and `order` are about
+a whole family, when they are given p-values that have been adjusted for it.
 """
 
 from typing import Literal
@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike
 from plateaulens.compare.intervals import MINIMUM
 
 Timing = Literal["earlier", "later", "undecided", "undefined"]
-Resemblance = Literal["different", "undecided", "undefined"]
 Nearness = Literal["nearer", "farther", "undecided", "undefined"]
 Equivalence = Literal["equivalent", "different", "undecided", "undefined"]
 
@@ -53,21 +52,6 @@ def timing(
     if upper < 0 and not own[0] > other[1]:
         return "earlier"
     return "undecided"
-
-
-def resemblance(ks_interval: ArrayLike) -> Resemblance:
-    """Whether a type's distribution differs from the reference's, by the interval of their Kolmogorov-Smirnov distance.
-
-    "different" when the interval lies above 0. Only an interval that can reach 0 will do, which a percentile interval
-    cannot: see `plateaulens.compare.kolmogorov`.
-
-    >>> resemblance((0.0, 0.08))
-    'undecided'
-    """
-    lower, upper = np.asarray(ks_interval)
-    if np.isnan(lower) or np.isnan(upper):
-        return "undefined"
-    return "different" if lower > 0 else "undecided"
 
 
 def nearness(ks_difference_interval: ArrayLike) -> Nearness:
