@@ -69,7 +69,7 @@ def analyze(session: nox.Session) -> None:
 def report(session: nox.Session) -> None:
     """Render the statistics as a page and a PDF in report/_output."""
     install(session, "report")
-    session.run("plateaulens", "report", *options(session, PRESET))
+    session.run("plateaulens", "report", *options(session, (*PRESET, "--beside")))
 
 
 @nox.session(default=False)

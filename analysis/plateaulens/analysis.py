@@ -97,7 +97,7 @@ def summarize_experiment(
                 steps, experiment["step"].size - 1, resampling, _rng(f"{name} survival", settings), settings
             ),
             curve_dataset(experiment, resampling, settings.confidence),
-            steepness_dataset(experiment, resampling, settings.confidence),
+            steepness_dataset(experiment, resampling, settings.confidence, reference=REFERENCE),
             _carried_over(experiment, settings.examples),
         ],
         compat="equals",

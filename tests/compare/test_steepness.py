@@ -13,11 +13,17 @@ RISES = arrays.arrays(np.float64, st.integers(2, 12), elements=st.floats(0, 10))
 
 
 def experiment(curve: NDArray[np.float64]) -> xr.Dataset:
-    """Of curves (sample, step): one type, one metric."""
+    """Of curves (type, sample, step) on one metric."""
     return xr.Dataset(
-        {"curve": (("activation_type", "sample", "step", "metric"), curve[np.newaxis, ..., np.newaxis])},
-        coords={"activation_type": ["real"], "metric": ["l2"]},
+        {"curve": (("activation_type", "sample", "step", "metric"), curve[..., np.newaxis])},
+        coords={"activation_type": ["real", "random"][: len(curve)], "metric": ["l2"]},
     )
+
+
+def summarise(curve: NDArray[np.float64], resamples: int = 100) -> xr.Dataset:
+    """Of curves (type, sample, step), the first type's being the reference."""
+    resampling = Resampling.draw(np.random.default_rng(0), samples=curve.shape[1], resamples=resamples)
+    return steepness_dataset(experiment(curve), resampling, 0.95, reference="real")
 
 
 class TestSteepness:
@@ -39,30 +45,33 @@ class TestSteepness:
 
 class TestDataset:
     def test_the_mean_is_geometric_over_the_curves_that_have_one(self) -> None:
-        curve = np.array([[0.0, 1.0, 2.0], [0.0, 0.0, 2.0], [0.0, 1.0, 0.0]])
-        resampling = Resampling.draw(np.random.default_rng(0), samples=3, resamples=100)
-        found = steepness_dataset(experiment(curve), resampling, 0.95)
+        found = summarise(np.array([[[0.0, 1.0, 2.0], [0.0, 0.0, 2.0], [0.0, 1.0, 0.0]]]))
         np.testing.assert_allclose(found["steepness"].to_numpy().ravel(), [1.0, 2.0, np.nan])
         assert found["steepness_mean"].item() == pytest.approx(np.sqrt(2.0))
 
+    def test_the_ratio_is_taken_within_base_prompts_that_have_both(self) -> None:
+        real = [[0.0, 1.0, 2.0], [0.0, 0.5, 2.0], [0.0, 1.0, 2.0]]
+        random = [[0.0, 0.0, 2.0], [0.0, 1.0, 2.0], [0.0, 1.0, 0.0]]
+        found = summarise(np.array([real, random]))
+        np.testing.assert_allclose(found["steepness_ratio"].to_numpy(), [[1.0, np.sqrt(2.0 * 1.0 / 1.5)]])
+        np.testing.assert_allclose(found["steepness_ratio_interval"].to_numpy()[:, 0], [[1.0, 1.0]])
+
     def test_the_interval_is_about_that_of_the_mean_logarithm(self) -> None:
         rng = np.random.default_rng(0)
-        curve = np.concatenate([np.zeros((400, 1)), np.cumsum(rng.exponential(size=(400, 20)), axis=1)], axis=1)
-        resampling = Resampling.draw(rng, samples=400, resamples=1000)
-        found = steepness_dataset(experiment(curve), resampling, 0.95)
-        logarithm = np.log(found["steepness"].to_numpy().ravel())
-        expected = np.exp(logarithm.mean() + np.array([-1.96, 1.96]) * logarithm.std() / 20)
-        np.testing.assert_allclose(found["steepness_interval"].to_numpy().ravel(), expected, rtol=0.01)
-        assert found["steepness_interval"].attrs["confidence"] == 0.95
+        rise = np.cumsum(rng.exponential(size=(2, 400, 20)), axis=-1)
+        found = summarise(np.concatenate([np.zeros((2, 400, 1)), rise], axis=-1), resamples=1000)
+        logarithm = np.log(found["steepness"].to_numpy()[0])
+        for name, each in (("mean", logarithm), ("ratio", logarithm - logarithm[0])):
+            middle, error = each.mean(axis=1, keepdims=True), each.std(axis=1, keepdims=True) / 20
+            expected = np.exp(middle + np.array([-1.96, 1.96]) * error)
+            np.testing.assert_allclose(found[f"steepness_{name}_interval"].to_numpy()[0], expected, rtol=0.01)
+        assert found["steepness_mean_interval"].attrs["confidence"] == 0.95
 
     def test_equal_curves_give_their_own_value(self) -> None:
-        curve = np.tile([0.0, 0.5, 2.0], (8, 1))
-        resampling = Resampling.draw(np.random.default_rng(0), samples=8, resamples=50)
-        found = steepness_dataset(experiment(curve), resampling, 0.95)
-        np.testing.assert_allclose(found["steepness_interval"].to_numpy().ravel(), [1.5, 1.5])
+        found = summarise(np.tile([0.0, 0.5, 2.0], (1, 8, 1)))
+        np.testing.assert_allclose(found["steepness_mean_interval"].to_numpy().ravel(), [1.5, 1.5])
 
     def test_no_complete_curve_gives_nan(self) -> None:
-        resampling = Resampling.draw(np.random.default_rng(0), samples=4, resamples=50)
-        found = steepness_dataset(experiment(np.full((4, 3), np.nan)), resampling, 0.95)
+        found = summarise(np.full((1, 4, 3), np.nan))
         assert np.isnan(found["steepness_mean"]).all()
-        assert np.isnan(found["steepness_interval"]).all()
+        assert np.isnan(found["steepness_mean_interval"]).all()

@@ -65,8 +65,8 @@ def test_both_runs_are_described_each_by_its_own_numbers(
 
 
 def test_steeper_is_claimed_only_of_intervals_that_do_not_meet(sensitivity: xr.Dataset) -> None:
-    apart = sensitivity.assign(steepness_interval=sensitivity["steepness_interval"] * 3)
-    near = sensitivity.assign(steepness_interval=sensitivity["steepness_interval"] * 1.0001)
+    apart = sensitivity.assign(steepness_mean_interval=sensitivity["steepness_mean_interval"] * 3)
+    near = sensitivity.assign(steepness_mean_interval=sensitivity["steepness_mean_interval"] * 1.0001)
     assert models.steepness_sentence({"a": sensitivity, "b": apart}, "kl").endswith(": they are steeper in b.")
     assert models.steepness_sentence({"a": apart, "b": sensitivity}, "kl").endswith(": they are steeper in a.")
     assert models.steepness_sentence({"a": sensitivity, "b": near}, "kl").endswith("are not told apart.")
@@ -79,7 +79,7 @@ def test_the_table_has_the_shared_types_and_no_distance_of_real_to_itself(sensit
     real = table[table["type"] == "real"]
     assert (real["KS, a"] == "\N{EM DASH}").all()
     values = sensitivity.sel(metric="kl", activation_type="random")
-    low, high = values["steepness_interval"].to_numpy()
+    low, high = values["steepness_mean_interval"].to_numpy()
     expected = f"{number(float(values['steepness_mean']))} [{number(low)}, {number(high)}]"
     assert table["steepness, b"].iloc[-1] == expected
     assert low < high

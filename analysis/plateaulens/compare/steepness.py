@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from plateaulens.blocks import sample_blocks
 from plateaulens.compare.intervals import studentised_interval
-from plateaulens.compare.labels import label, label_interval
+from plateaulens.compare.labels import Attributes, label, label_interval
 from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
 
 DIMS = ("metric", "activation_type", "sample")
@@ -31,13 +31,15 @@ def steepness(curve: NDArray[np.floating]) -> NDArray[np.float64]:
     return steepest
 
 
-def steepness_dataset(experiment: xr.Dataset, resampling: Resampling, confidence: float) -> xr.Dataset:
-    """`steepness(metric, activation_type, sample)` of every curve, and its geometric mean over base prompts.
+def steepness_dataset(
+    experiment: xr.Dataset, resampling: Resampling, confidence: float, *, reference: str
+) -> xr.Dataset:
+    """`steepness(metric, activation_type, sample)` of every curve, and its geometric means over base prompts.
 
-    The mean is geometric because a curve that ends near 0 can be any number of times steeper than a straight line.
-    `steepness_interval` is a studentised bootstrap interval of the mean logarithm. The last step stands for the end:
-    the target in relative steps, the end of the window in absolute ones. NaN for curves that have no steepness, which
-    means leave out.
+    `steepness_mean` is a type's own, `steepness_ratio` that of its steepness over the reference's within base prompts.
+    Means are geometric because a curve that ends near 0 can be any number of times steeper than a straight line;
+    intervals are studentised bootstrap intervals of mean logarithms. The last step stands for the end: the target in
+    relative steps, the end of the window in absolute ones. Means leave out curves that have no steepness (NaN).
     """
     parts = []
     for block in sample_blocks(experiment.sizes["sample"]):
@@ -45,6 +47,26 @@ def steepness_dataset(experiment: xr.Dataset, resampling: Resampling, confidence
         parts.append(steepness(curve))
     value = np.concatenate(parts, axis=-1)
     logarithm = np.log(value)
+    real = [str(name) for name in experiment["activation_type"].to_numpy()].index(reference)
+    words = "steepness: largest derivative of the curve over its mean one"
+    variables: dict[str, tuple[tuple[str, ...], NDArray[np.float64], Attributes]] = {
+        "steepness": (DIMS, value, label(words, "1"))
+    }
+    for name, each, described in (
+        ("steepness_mean", logarithm, f"geometric mean {words}"),
+        ("steepness_ratio", logarithm - logarithm[:, [real]], f"geometric mean ratio to real of {words}"),
+    ):
+        mean, interval = _geometric(each, resampling, confidence)
+        attributes = label_interval(described, "1", resampling, confidence) | {"method": "studentised"}
+        variables[name] = (DIMS[:2], mean, label(described, "1"))
+        variables[f"{name}_interval"] = ((*DIMS[:2], "bound"), interval, attributes)
+    return xr.Dataset(variables)
+
+
+def _geometric(
+    logarithm: NDArray[np.float64], resampling: Resampling, confidence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The geometric mean over the last axis and its interval (..., 2), from logarithms; NaN is left out."""
     there = np.isfinite(logarithm)
     known = np.moveaxis(np.where(there, logarithm, 0.0), -1, 0)
     number = resampling.sums(np.moveaxis(there, -1, 0))
@@ -52,16 +74,4 @@ def steepness_dataset(experiment: xr.Dataset, resampling: Resampling, confidence
     variance = np.maximum(ratio(resampling.sums(known**2), number) - mean**2, 0.0)
     error = np.sqrt(ratio(variance, np.maximum(number - 1, 0)))
     simple = percentile_interval(mean[1:], confidence)
-    interval = studentised_interval(mean, error, confidence, fallback=simple)
-    words = "steepness: largest derivative of the curve over its mean one"
-    return xr.Dataset(
-        {
-            "steepness": (DIMS, value, label(words, "1")),
-            "steepness_mean": (DIMS[:2], np.exp(mean[0]), label(f"geometric mean {words}", "1")),
-            "steepness_interval": (
-                (*DIMS[:2], "bound"),
-                np.exp(interval),
-                {**label_interval(f"geometric mean {words}", "1", resampling, confidence), "method": "studentised"},
-            ),
-        }
-    )
+    return np.exp(mean[0]), np.exp(studentised_interval(mean, error, confidence, fallback=simple))

@@ -27,7 +27,7 @@ def units_of(samples: int, clusters: NDArray[np.int_] | None) -> NDArray[np.int_
     A unit is one cluster (numbered 0, 1, ... in `clusters`), or one base prompt without clusters, up to
     `MAXIMUM_UNITS` of them; beyond that, every `MAXIMUM_UNITS`-th of these.
 
-    >>> units(4, np.array([0, 1, 0, 2])).tolist()
+    >>> units_of(4, np.array([0, 1, 0, 2])).tolist()
     [0, 1, 0, 2]
     """
     single = np.arange(samples) if clusters is None else clusters

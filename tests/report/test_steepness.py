@@ -1,0 +1,34 @@
+import numpy as np
+import xarray as xr
+
+from plateaulens.report.steepness import steepness_caption, steepness_sentences, steepness_table
+from plateaulens.report.text import number
+
+
+def test_the_words_follow_the_intervals_of_the_ratios(sensitivity: xr.Dataset) -> None:
+    kinds = ["real", "random", "bag", "structured"]
+    few = sensitivity.sel(activation_type=kinds).copy(deep=True)
+    for name, interval in {"random": (0.5, 0.9), "bag": (0.9, 1.1), "structured": (1.2, 1.4)}.items():
+        few["steepness_ratio_interval"].loc[{"metric": "kl", "activation_type": name}] = np.array(interval)
+    text = steepness_sentences(few, metrics=("kl",))
+    assert text.count("less steep than") == text.count("steeper than them") == text.count("not shown to differ") == 1
+    less, steeper, unknown = text.split("; ")[1:]
+    assert "random" in less
+    assert "0.50 to 0.90" in less
+    assert "structured" in steeper
+    assert "steeper than" in steeper
+    assert "bag" in unknown
+
+
+def test_without_another_type_there_is_nothing_to_say(sensitivity: xr.Dataset) -> None:
+    assert "no type to compare" in steepness_sentences(sensitivity.sel(activation_type=["real"]))
+
+
+def test_the_table_holds_the_summary_s_numbers(sensitivity: xr.Dataset) -> None:
+    table = steepness_table(sensitivity).set_index("type")
+    values = sensitivity.sel(metric="l2", activation_type="random")
+    low, high = values["steepness_ratio_interval"].to_numpy()
+    expected = f"{number(float(values['steepness_ratio']), 2)} [{number(low, 2)}, {number(high, 2)}]"
+    assert table.loc["random", "L2, to real"] == expected
+    assert table.loc["real", "L2, to real"] == "\N{EM DASH}"
+    assert "95\xa0%" in steepness_caption(sensitivity)
