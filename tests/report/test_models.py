@@ -10,6 +10,7 @@ import xarray as xr
 from plateaulens import resources
 from plateaulens.report import models
 from plateaulens.report.build import build
+from plateaulens.report.contents import types_of
 from plateaulens.report.text import number
 from plateaulens.report.timing import timing_sentences
 
@@ -55,8 +56,9 @@ def test_both_runs_are_described_each_by_its_own_numbers(
 ) -> None:
     text = models.section(summary, str(other)).data
     assert "second\\_model" in text
+    types = types_of(summary["sensitivity"].to_dataset())
     for name, tree in (("synthetic", summary), ("second\\_model", reversed_summary)):
-        said = timing_sentences(tree["sensitivity"].to_dataset(), metric="kl")
+        said = timing_sentences(tree["sensitivity"].to_dataset().sel(activation_type=types), metric="kl")
         assert f"**{name}.**" in text
         assert said in text
     assert (tmp_path / "models.svg").stat().st_size > 1000

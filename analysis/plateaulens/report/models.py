@@ -58,7 +58,7 @@ def _text(summary: xr.DataTree, other: str) -> str:
             _HEADING,
             setting_sentence(trees),
             *(steepness_sentence(runs, metric) for metric in MAIN_METRICS),
-            *(f"**{escape(name)}.** {_timing(run)}" for name, run in runs.items()),
+            *(f"**{escape(name)}.** {_timing(run.sel(activation_type=types))}" for name, run in runs.items()),
             f"::: {{#fig-models}}\n\n![]({_PICTURE}){{fig-alt='{_alternative(runs)}'}}\n\n{_caption(runs)}\n\n:::",
             f"::: {{#tbl-models}}\n\n{table}\n\n{_table_caption(runs)}\n\n:::",
         ]
@@ -82,10 +82,10 @@ def setting_sentence(trees: Mapping[str, xr.DataTree]) -> str:
             f"{config.prompts.length} tokens, {escape(config.prompts.source)})"
         )
     return (
-        f"Relative steps of {listing(items)}. Distances at the read site, and plateau lengths, have each model's own "
-        "scale; when a curve blows up, as a part of the way, and how much steeper than a straight line it is there, "
-        "do not. @janiak2024 found stable regions, which end steeply, in the models of several families, and Gemma to "
-        "be the exception."
+        f"Relative steps of {listing(items)}. Distances at the read site and plateau lengths are on each model's own "
+        "scale and not compared; compared are when a curve blows up, as a part of the way, and how much steeper than a "
+        "straight line it is there. @janiak2024 found stable regions, which end steeply, in the models of several "
+        "families, and Gemma to be the exception."
     )
 
 
@@ -143,8 +143,9 @@ def _caption(runs: Runs) -> str:
     first, second = (escape(name) for name in runs)
     confidence = confidence_of(next(iter(runs.values()))["mean_difference_interval"])
     return (
-        f"Above, mean curves divided by their last point; below, mean paired difference to real of the max-slope step, "
-        f"with {confidence} intervals. Solid lines and filled marks: {first}; dashed lines and open marks: {second}."
+        "Above, mean curves divided by their last point (less steep than single ones, which jump at different steps); "
+        f"below, mean paired difference to real of the max-slope step, with {confidence} intervals. Solid lines and "
+        f"filled marks: {first}; dashed lines and open marks: {second}."
     )
 
 
