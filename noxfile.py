@@ -81,7 +81,7 @@ def calibrate(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def sweep(session: nox.Session) -> None:
-    """Collect, analyse and report SmolLM2 over its layers, with types that need no SAE: half an hour on two cores."""
+    """Collect, analyse and report SmolLM2 over its layers, with types that need no SAE. Takes a quarter of an hour."""
     install(session, "collect", "report", model=True)
     preset = options(session, PRESET) or ["--preset", "smollm2-sweep"]
     session.run("plateaulens", "collect", *preset)
