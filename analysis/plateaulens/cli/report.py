@@ -42,6 +42,12 @@ def _run(options: argparse.Namespace) -> int:
     attributes = root_attributes(summary)
     is_sweep = attributes.get("kind") == SWEEP_SUMMARY_KIND
     check_kind(summary, SWEEP_SUMMARY_KIND if is_sweep else SUMMARY_KIND)
+    if options.beside:
+        if is_sweep:
+            raise UsageError("--beside is for the summary of a run, and this is one of a sweep")
+        if not locate(options.beside).exists():
+            raise UsageError(f"--beside: no summary at {locate(options.beside)}; make it with `plateaulens analyze`")
+        check_kind(locate(options.beside), SUMMARY_KIND)
     made = build(
         summary,
         options.out,

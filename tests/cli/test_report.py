@@ -1,0 +1,59 @@
+"""`plateaulens report`: which summary a run is set beside."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xarray as xr
+
+from plateaulens.analysis import analyze
+from plateaulens.cli import main
+from plateaulens.config import AnalysisConfig
+from plateaulens.report import build as building
+from plateaulens.store.synthetic import generate_run, synthetic_spec
+
+
+@pytest.fixture
+def summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The summary of a run whose preset wants to be set beside `other`, in the folder that commands run in."""
+    monkeypatch.chdir(tmp_path)
+    spec = synthetic_spec(8, activation_types=("real", "random"), experiments=("sensitivity",))
+    generate_run(tmp_path / "run.zarr", spec)
+    tree = analyze(tmp_path / "run.zarr", tmp_path / "plain.zarr", AnalysisConfig(resamples=20))
+    config = json.loads(tree.attrs["config"]) | {"report": {"beside": "other"}}
+    wanting = xr.DataTree.from_dict({name: node.to_dataset() for name, node in tree.children.items()})
+    wanting.attrs = tree.attrs | {"config": json.dumps(config)}
+    wanting.to_zarr(tmp_path / "wanting.zarr", consolidated=False, zarr_format=3)
+    return tmp_path / "wanting.zarr"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What `build` is asked to set the summary beside."""
+    found: list[Any] = []
+
+    def note(*_: object, beside: object, **__: object) -> list[Path]:
+        found.append(beside)
+        return []
+
+    monkeypatch.setattr(building, "build", note)
+    return found
+
+
+def test_the_preset_names_it_and_the_option_replaces_it(summary: Path, asked: list[Any]) -> None:
+    assert main(["report", "--summary", str(summary)]) == 0
+    assert main(["report", "--summary", str(summary), "--beside", "plain.zarr"]) == 0
+    assert main(["report", "--summary", "plain.zarr"]) == 0
+    assert asked == [Path("data/summaries/other.zarr"), "plain.zarr", None]
+
+
+def test_one_that_is_not_there_is_an_error_where_it_was_asked_for(
+    summary: Path, asked: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", "--summary", str(summary), "--beside", "nowhere.zarr"]) != 0
+    assert main(["report", "--summary", str(summary), "--beside", "run.zarr"]) != 0
+    missing, wrong = capsys.readouterr().err.strip().splitlines()
+    assert "--beside: no summary at nowhere.zarr" in missing
+    assert "is not a plateaulens summary" in wrong
+    assert not asked
