@@ -22,9 +22,10 @@ from plateaulens import cluster
 from plateaulens.cli import main
 from plateaulens.cluster import collect_on_cluster
 from plateaulens.collect import collect
-from plateaulens.config import RunConfig, read_config
+from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.laboratory import attributes, open_laboratory
+from plateaulens.presets import read_config
 from plateaulens.store.location import locate
 from plateaulens.store.reading import open_run
 from plateaulens.store.run import RunStore

@@ -14,9 +14,10 @@ from tests.tiny import D_MODEL, PROMPTS, TYPES, measured, write_preset
 from torch import Tensor
 
 from plateaulens.collect import collect
-from plateaulens.config import RunConfig, read_config
+from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.laboratory import Laboratory, open_laboratory
+from plateaulens.presets import read_config
 from plateaulens.store.reading import open_run
 from plateaulens.store.verify import verify
 

@@ -8,8 +8,9 @@ from pydantic import ValidationError
 from tests.tiny import TYPES, write_preset
 
 from plateaulens import resources
-from plateaulens.config import AnalysisConfig, RunConfig, override, read_config
+from plateaulens.config import AnalysisConfig, RunConfig
 from plateaulens.errors import UsageError
+from plateaulens.presets import override, read_config
 
 PRESETS = sorted((resources.root() / "data" / "presets").glob("*.toml"))
 

@@ -12,8 +12,9 @@ from tests.tiny import write_preset
 
 from plateaulens.analysis import analyze
 from plateaulens.collect import collect
-from plateaulens.config import RunConfig, override, read_config
+from plateaulens.config import RunConfig
 from plateaulens.laboratory import open_laboratory
+from plateaulens.presets import override, read_config
 from plateaulens.store.reading import open_run
 
 TYPES = ["real", "real_mixture", "covariance_mixture", "structured"]

@@ -25,7 +25,7 @@ from tests.hubs import (
 from tests.processes import run_code
 
 from plateaulens.cli import main
-from plateaulens.config import read_config
+from plateaulens.presets import read_config
 from plateaulens.resources import find
 from plateaulens.subject import hub
 

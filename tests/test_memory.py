@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from plateaulens.bench.peak import peak_bytes
 from plateaulens.collect import collect
-from plateaulens.config import read_config
+from plateaulens.presets import read_config
 
 collect(read_config(Path(sys.argv[1])), sys.argv[2])
 print(peak_bytes())

@@ -25,7 +25,7 @@ socket.socket = Refused
 socket.getaddrinfo = socket.create_connection = refuse
 
 import torch
-from plateaulens.config import read_config
+from plateaulens.presets import read_config
 from plateaulens.resources import find
 from plateaulens.subject.model import load_subject
 

@@ -12,7 +12,7 @@ from tests.processes import PATIENCE, start
 from tests.tiny import measured, write_preset
 
 from plateaulens.collect import collect
-from plateaulens.config import read_config
+from plateaulens.presets import read_config
 from plateaulens.store.verify import verify
 
 SAMPLES = {"sensitivity__samples": 8, "sensitivity_absolute__samples": 6, "plateau__samples": 6}

@@ -13,8 +13,8 @@ from tests.tiny import TYPES, write_toml
 from plateaulens.analysis import analyze
 from plateaulens.collect import collect
 from plateaulens.compare.verdicts import timing
-from plateaulens.config import read_config
 from plateaulens.laboratory import open_laboratory
+from plateaulens.presets import read_config
 from plateaulens.store.reading import open_run, open_summary
 
 SAMPLES, STEPS, STEP_LENGTH = 96, 101, 0.25

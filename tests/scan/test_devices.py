@@ -12,8 +12,9 @@ import torch
 from tests.tiny import write_preset
 from torch import Tensor
 
-from plateaulens.config import AnalysisConfig, ModelConfig, RunConfig, SiteConfig, read_config
+from plateaulens.config import AnalysisConfig, ModelConfig, RunConfig, SiteConfig
 from plateaulens.errors import UsageError
+from plateaulens.presets import read_config
 from plateaulens.scan import paths
 from plateaulens.scan.direct import DirectForward, choose_forward
 from plateaulens.scan.engine import Curves

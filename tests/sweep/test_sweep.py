@@ -16,9 +16,10 @@ from tests.tiny import READ, WRITE, measured, write_preset, write_sae
 from plateaulens.analysis import summarize_experiment
 from plateaulens.cli import main
 from plateaulens.collect import collect
-from plateaulens.config import RunConfig, read_config
+from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.laboratory import open_laboratory
+from plateaulens.presets import read_config
 from plateaulens.store.reading import open_run, open_sweep_summary
 from plateaulens.store.verify import verify
 from plateaulens.subject.model import load_subject

@@ -9,8 +9,9 @@ import pytest
 import torch
 from tests.tiny import READ, WRITE, write_preset
 
-from plateaulens.config import SaeConfig, read_config
+from plateaulens.config import SaeConfig
 from plateaulens.laboratory import open_laboratory
+from plateaulens.presets import read_config
 from plateaulens.subject.sae import load_sae
 from plateaulens.training.run import train_recipe
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plateaulens.cli.options import DEFAULT_PRESET, preset_name
-from plateaulens.config import read_config
 from plateaulens.errors import UsageError
+from plateaulens.presets import read_config
 from plateaulens.resources import find
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plateaulens.cli.options import DEFAULT_PRESET, needs
-from plateaulens.config import EXPERIMENT_NAMES, RunConfig, override, read_config
+from plateaulens.config import EXPERIMENT_NAMES, RunConfig
 from plateaulens.errors import UsageError
+from plateaulens.presets import override, read_config
 from plateaulens.resources import find
 from plateaulens.subject.embedded import notice
 

@@ -3,8 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from plateaulens.config import read_config
 from plateaulens.errors import UsageError, first_line
+from plateaulens.presets import read_config
 from plateaulens.resources import find
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from plateaulens.config import AnalysisConfig, RunConfig, explain
+from plateaulens.config import AnalysisConfig, RunConfig
 from plateaulens.errors import UsageError
+from plateaulens.presets import explain
 
 REFERENCE = "real"
 CONTROL = "real_control"

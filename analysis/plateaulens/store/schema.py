@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from plateaulens.config import explain
+from plateaulens.presets import explain
 
 SCHEMA_VERSION = 1
 RUN_KIND = "plateaulens run"

@@ -6,8 +6,9 @@ from typing import Literal, Self
 
 from pydantic import ValidationError
 
-from plateaulens.config import RunConfig, Strict, explain
+from plateaulens.config import RunConfig, Strict
 from plateaulens.errors import UsageError
+from plateaulens.presets import explain
 
 AXES = ("model", "sae", "write", "read", "seed")
 """What a sweep can vary, in the order of its summary's dimensions."""

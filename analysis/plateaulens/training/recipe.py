@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from plateaulens.config import FileStem, ModelConfig, SiteConfig, Strict, read_toml
+from plateaulens.config import FileStem, ModelConfig, SiteConfig, Strict
+from plateaulens.presets import read_toml
 
 SHIPPED = "shipped"
 

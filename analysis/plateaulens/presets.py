@@ -1,0 +1,84 @@
+"""Reading presets, and putting the command line's options in their place; mistakes are named on one line."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from plateaulens.config import EXPERIMENT_NAMES, RunConfig, Strict
+from plateaulens.errors import UsageError
+
+ModelT = TypeVar("ModelT", bound=Strict)
+
+
+def _reference(source: str) -> dict[str, str | None]:
+    """The keys that a source on the command line stands for.
+
+    >>> _reference("openai-community/gpt2@main")
+    {'source': 'openai-community/gpt2', 'revision': 'main'}
+    """
+    name, at, revision = source.rpartition("@")
+    if not at or Path(source).exists():
+        return {"source": source, "revision": None}
+    return {"source": name, "revision": revision}
+
+
+def explain(error: ValidationError) -> str:
+    """The first problem of a validation error, and how many more there are, on one line."""
+    first, *more = error.errors()
+    place = ".".join(str(part) for part in first["loc"]) or "configuration"
+    message = first["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(first["input"], dict | BaseModel) else f" (got {first['input']!r})"
+    return f"{place}: {message}{shown}" + (f", and {len(more)} more" if more else "")
+
+
+def read_config(path: Path) -> RunConfig:
+    """Read and check a preset. Raises `UsageError` that names the file, the key and what is wrong."""
+    return read_toml("preset", path, RunConfig)
+
+
+def read_toml(what: str, path: Path, model: type[ModelT]) -> ModelT:
+    """Read and check a TOML file as `model`, named after the file unless it says otherwise.
+
+    Raises `UsageError` that names the file, the key and what is wrong; `what` is what the message calls the file.
+    """
+    try:
+        return model.model_validate({"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))})
+    except OSError as error:
+        raise UsageError(f"{what} {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{what} {path} is not valid TOML: {error}") from None
+    except ValidationError as error:
+        raise UsageError(f"{what} {path}: {explain(error)}") from None
+
+
+def override(
+    config: RunConfig,
+    *,
+    samples: int | None = None,
+    seed: int | None = None,
+    experiments: list[str] | None = None,
+    sources: Mapping[str, str | None] | None = None,
+) -> RunConfig:
+    """The configuration with the command line's options in place of the preset's, checked again.
+
+    `sources` are by section (`model`, `sae`, `prompts`): a path, or a hub's name with `@revision` after it or not.
+    """
+    values = config.model_dump()
+    for section, source in (sources or {}).items():
+        if source is not None:
+            values[section] = {**(values[section] or {}), **_reference(source)}
+    if seed is not None:
+        values["seed"] = seed
+    if experiments is not None:
+        values["experiments"] = experiments
+    if samples is not None:
+        for name in EXPERIMENT_NAMES:
+            if values[name] is not None:
+                values[name]["samples"] = samples
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None
