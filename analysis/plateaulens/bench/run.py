@@ -15,7 +15,7 @@ from plateaulens.bench.floor import LIBRARIES, Products, arithmetic
 from plateaulens.bench.growth import measure_growth
 from plateaulens.bench.memory import measure_memory
 from plateaulens.bench.subjects import load, written_at
-from plateaulens.bench.timing import Task, in_turns, medians
+from plateaulens.bench.timing import Task, in_turns, medians, paired_ratio
 from plateaulens.bench.work import Size, engine, make_work
 from plateaulens.config import PromptConfig
 from plateaulens.scan.direct import choose_forward
@@ -88,8 +88,10 @@ def bench(settings: Settings, say: Callable[[str], object]) -> dict[str, Any]:
         },
         "seconds": times,
         "rounds": taken,
-        "share_of_floor": operations / rate / times[ENGINE],
-        "times_as_fast_as": {name: times[name] / times[ENGINE] for name in tasks if name not in (*floors, ENGINE)},
+        "share_of_floor": operations / matrix_operations * paired_ratio(taken[library], taken[ENGINE]),
+        "times_as_fast_as": {
+            name: paired_ratio(taken[name], taken[ENGINE]) for name in tasks if name not in (*floors, ENGINE)
+        },
         "points_per_second": size.points / times[ENGINE],
         "sweeps": [sweeps.sweep(shape, operations / times[ENGINE]) for shape in (sweeps.GPT2_SMALL, sweeps.GEMMA2_2B)],
         "day": {"points": size.points / times[ENGINE] * sweeps.SECONDS_PER_DAY},

@@ -78,7 +78,7 @@ def _ways(result: Result) -> str:
             name,
             _seconds(seconds[name]),
             f"{ratio:.2g}" if ratio < 10 else f"{ratio:.0f}",
-            f"{floor['seconds'] / seconds[name]:.0%}",
+            f"{result['share_of_floor'] / ratio:.0%}",
             f"{agreement[name]:.0e}" if name in agreement else "",
         )
         for name, ratio in faster.items()

@@ -1,7 +1,7 @@
 """Timing in turns: what is compared runs alternately, so that a machine that slows down slows all of it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 
 import torch
@@ -27,6 +27,15 @@ def in_turns(tasks: Mapping[str, Task], rounds: int, device: torch.device) -> di
         for name, task in tasks.items():
             taken[name].append(seconds(task, device))
     return taken
+
+
+def paired_ratio(first: Sequence[float], second: Sequence[float]) -> float:
+    """The median of two tasks' ratios in the same rounds: a machine that others slow down for a while slows both.
+
+    >>> paired_ratio([1.0, 4.0, 1.2], [2.0, 8.0, 2.0])
+    0.5
+    """
+    return median(one / other for one, other in zip(first, second, strict=True))
 
 
 def medians(taken: Mapping[str, list[float]]) -> dict[str, float]:

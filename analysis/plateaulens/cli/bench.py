@@ -25,7 +25,7 @@ def add(commands: "Commands") -> None:
     )
     parser.add_argument("--device", default="cpu", help="(default: %(default)s)")
     parser.add_argument("--write", type=int, default=1, help="block that is written before (default: %(default)s)")
-    for name, default in (("samples", 2), ("types", 4), ("steps", 101), ("length", 10), ("rounds", 5)):
+    for name, default in (("samples", 2), ("types", 4), ("steps", 101), ("length", 10), ("rounds", 9)):
         parser.add_argument(f"--{name}", type=int, default=default, help="(default: %(default)s)")
     parser.add_argument("--engine-only", action="store_true", help="time the engine and the floor and nothing else")
     parser.add_argument("--precision-samples", type=int, default=32, help="for bf16 (default: %(default)s)")

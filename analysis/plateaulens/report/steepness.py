@@ -28,7 +28,7 @@ def steepness_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] = MAIN
     """Which types' curves are less steep than those towards real targets, and which steeper, on each metric."""
     if not synthetic_types(experiment):
         return NOTHING_TO_COMPARE
-    return " ".join(_sentence(experiment.sel(metric=metric), metric) for metric in metrics)
+    return "\n\n".join(_sentence(experiment.sel(metric=metric), metric) for metric in metrics)
 
 
 def steepness_table(experiment: xr.Dataset, *, metrics: Sequence[str] = MAIN_METRICS) -> pd.DataFrame:
