@@ -76,7 +76,7 @@ def report(session: nox.Session) -> None:
 def calibrate(session: nox.Session) -> None:
     """Check every interval and test on simulated data, and write the table of docs/statistics.md. Takes 20 minutes."""
     install(session)
-    session.run("plateaulens", "calibrate", *options(session, ("--replications", "--only", "--processes")))
+    session.run("python", "-m", "calibration", *options(session, ("--replications", "--only", "--processes")))
 
 
 @nox.session(default=False)
@@ -108,7 +108,7 @@ def bench(session: nox.Session) -> None:
     """Time the engine; without options also write the figures into docs/performance.md and .json."""
     install(session, "collect", model=True)
     record = () if session.posargs else ("--out", "docs/performance.json", "--document", "docs/performance.md")
-    session.run("plateaulens", "bench", *session.posargs, *record)
+    session.run("python", "-m", "bench", *session.posargs, *record)
 
 
 @nox.session

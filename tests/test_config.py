@@ -46,8 +46,9 @@ class TestReading:
         config = read_config(preset)
         assert (config.name, config.seed, config.samples) == ("mine", 7, 6)
         assert config.targets.types == TYPES
-        assert config.sensitivity.step_length is None
-        assert (config.plateau.samples, config.plateau.steps, config.plateau.step_length) == (5, 7, 1.5)
+        assert config.experiment("sensitivity").step_length is None
+        plateau = config.experiment("plateau")
+        assert (plateau.samples, plateau.steps, plateau.step_length) == (5, 7, 1.5)
         assert config.engine.samples_per_chunk == 2
         assert config.analysis == AnalysisConfig(resamples=20)
 
@@ -67,14 +68,18 @@ class TestReading:
 
 class TestMistakes:
     def test_an_unknown_key(self, tmp_path: Path) -> None:
-        assert mistake(tmp_path, smaples=3) == "smaples: Extra inputs are not permitted (got 3)"
+        assert mistake(tmp_path, smaples=3).startswith(
+            "configuration: smaples is neither a key nor an experiment; experiments are sensitivity, "
+        )
 
     def test_an_unknown_key_in_a_section(self, tmp_path: Path) -> None:
         assert mistake(tmp_path, plateau__lenght=3).startswith("plateau.lenght: Extra inputs are not permitted")
 
     def test_an_unknown_experiment(self, tmp_path: Path) -> None:
         found = mistake(tmp_path, experiments=["plateau", "nonsense"])
-        assert found.startswith("experiments.1: Input should be 'sensitivity', 'sensitivity_absolute', 'plateau' or ")
+        assert found.startswith(
+            "experiments.1: there is no experiment of that name, there is sensitivity, sensitivity_abs"
+        )
 
     def test_an_unknown_metric(self, tmp_path: Path) -> None:
         found = mistake(tmp_path, analysis__plateau_threshold__l3=1.0)
@@ -133,9 +138,21 @@ class TestMistakes:
     def test_a_walk_from_the_reconstruction(self, changes: dict[str, Any], message: str, tmp_path: Path) -> None:
         assert message in mistake(tmp_path, experiments=["sensitivity_reconstructed"], **changes)
 
+    def test_a_preset_needs_no_section_of_an_experiment_that_it_does_not_use(self, tmp_path: Path) -> None:
+        absent = {f"plateau__{key}": None for key in ("samples", "steps", "step_length")}
+        path = write_preset(tmp_path / "few.toml", tmp_path, experiments=["sensitivity"], **absent)
+        assert list(read_config(path).sections) == ["sensitivity", "sensitivity_absolute"]
+        assert mistake(tmp_path, **absent).startswith("configuration: plateau is selected, and its section is missing")
+
+    @pytest.mark.parametrize("given", [["l2", "l2"], [], ["l3"]])
+    def test_metrics_are_known_and_each_there_once(self, given: list[str], tmp_path: Path) -> None:
+        assert mistake(tmp_path, metrics=given).startswith("metrics")
+
     @pytest.mark.parametrize("experiments", [[], ["plateau", "plateau"]])
     def test_no_experiment_or_one_twice(self, experiments: list[str], tmp_path: Path) -> None:
-        assert "at least one experiment, and none twice" in mistake(tmp_path, experiments=experiments)
+        assert "experiments must name at least one of them, and none twice" in mistake(
+            tmp_path, experiments=experiments
+        )
 
     def test_a_negative_seed(self, tmp_path: Path) -> None:
         assert mistake(tmp_path, seed=-1) == "seed: Input should be greater than or equal to 0 (got -1)"
@@ -149,7 +166,7 @@ class TestMistakes:
         assert mistake(tmp_path, model__source=None) == "model: Field required"
 
     def test_several_mistakes_are_counted(self, tmp_path: Path) -> None:
-        found = mistake(tmp_path, seed="many", smaples=3, plateau__samples=0)
+        found = mistake(tmp_path, seed="many", model__smaples=3, plateau__samples=0)
         assert found.startswith("seed: Input should be a valid integer")
         assert found.endswith(", and 2 more")
 
@@ -164,7 +181,7 @@ class TestMistakes:
 
     def test_an_empty_file(self, tmp_path: Path) -> None:
         (tmp_path / "empty.toml").touch()
-        with pytest.raises(UsageError, match=r"empty.toml: model: Field required, and 6 more"):
+        with pytest.raises(UsageError, match=r"empty.toml: model: Field required, and 3 more"):
             read_config(tmp_path / "empty.toml")
 
     def test_a_folder(self, tmp_path: Path) -> None:
@@ -184,7 +201,7 @@ class TestOverride:
     def test_samples_are_those_of_every_experiment(self, preset: Path) -> None:
         config = override(read_config(preset), samples=3, seed=None, experiments=None)
         assert [config.experiment(name).samples for name in config.experiments] == [3, 3, 3]
-        assert config.plateau.steps == 7
+        assert config.experiment("plateau").steps == 7
 
     def test_seed_0_is_a_seed(self, preset: Path) -> None:
         assert override(read_config(preset), samples=None, seed=0, experiments=None).seed == 0
@@ -198,8 +215,8 @@ class TestOverride:
         [
             ({"samples": 0}, r"samples: Input should be greater than 0 \(got 0\), and 2 more"),
             ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
-            ({"experiments": ["nonsense"]}, "experiments.0: Input should be .* 'nonsense'"),
-            ({"experiments": [""]}, "experiments.0: Input should be"),
+            ({"experiments": ["nonsense"]}, "experiments.0: there is no experiment .* 'nonsense'"),
+            ({"experiments": [""]}, "experiments.0: there is no experiment"),
             ({"experiments": ["plateau", "plateau"]}, "none twice"),
         ],
     )

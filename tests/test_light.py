@@ -22,7 +22,7 @@ ANALYSE = """
 import plateaulens
 from plateaulens import figures
 from plateaulens.cli import main
-from plateaulens.store.synthetic import generate_run, synthetic_spec
+from plateaulens.testing import generate_run, synthetic_spec
 
 generate_run("run.zarr", synthetic_spec(12, steps=21))
 assert plateaulens.open_run("run.zarr")["sensitivity"].curve.shape == (9, 12, 21, 3)

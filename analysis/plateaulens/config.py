@@ -4,25 +4,41 @@ Everything that can change a number is here. Unknown keys are refused, so that a
 default.
 """
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
-ExperimentName = Literal["sensitivity", "sensitivity_absolute", "plateau", "sensitivity_reconstructed"]
-STANDARD_EXPERIMENTS: tuple[ExperimentName, ...] = ("sensitivity", "sensitivity_absolute", "plateau")
-"""The experiments of a preset that names none."""
-EXPERIMENT_NAMES: tuple[ExperimentName, ...] = (*STANDARD_EXPERIMENTS, "sensitivity_reconstructed")
+from plateaulens import names
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Metric = Annotated[str, Field(pattern="^(l2|kl|js)$")]
+
+
+def _known(what: str, known: Iterable[str]) -> AfterValidator:
+    """Whether a text is one of the names that there are of `what`."""
+
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"there is no {what} of that name, there is {', '.join(known)}")
+        return name
+
+    return AfterValidator(check)
+
+
+MetricName = Annotated[str, _known("metric", names.METRICS)]
+StatisticName = Annotated[str, _known("step statistic", names.STATISTICS)]
+ExperimentName = Annotated[str, _known("experiment", names.EXPERIMENTS)]
 FileStem = Annotated[str, Field(pattern=r"^[^/\\]+$")]
 
 
@@ -118,8 +134,8 @@ class TargetConfig(Strict):
 
     @model_validator(mode="after")
     def _check_types(self) -> Self:
-        if "real" not in self.types:
-            raise ValueError("types must hold 'real', the type that every other one is compared with")
+        if names.REFERENCE not in self.types:
+            raise ValueError(f"types must hold {names.REFERENCE!r}, the type that every other one is compared with")
         if len(set(self.types)) != len(self.types):
             raise ValueError("types names one type twice")
         if both := [name for name in self.variants if name in self.types]:
@@ -170,14 +186,27 @@ class AnalysisConfig(Strict):
     equivalence_steps: PositiveFloat = 3.0
     """The mean difference, in steps, below which a type counts as simultaneous with real: less than the 4 steps by
     which the authors' structured type comes later in relative steps."""
-    minimum_slope: dict[Metric, float] = {"l2": 0.02, "kl": 0.02, "js": 0.0002}
-    """Per metric, the rise per step below which a curve counts as never having blown up."""
+    statistics: tuple[StatisticName, ...] = names.DEFAULT_STATISTICS
+    """The step statistics that are computed of every curve."""
+    minimum_slope: Annotated[dict[MetricName, float], Field(validate_default=True)] = {}
+    """Per metric, the rise per step below which a curve counts as never having blown up; the metric's own threshold
+    (`plateaulens.names.METRICS`) where none is given."""
     nonlinearity_tolerance: Fraction = 0.2
     """Relative departure from the line through steps 0 and 9 that counts as nonlinear."""
-    plateau_threshold: dict[Metric, PositiveFloat] = {"l2": 20.0}
+    plateau_threshold: dict[MetricName, PositiveFloat] = {"l2": 20.0}
     """Per metric, the value at which a plateau has ended; metrics without one have no plateau length."""
     examples: PositiveInt = 3
     """Prompts whose single curves the report draws."""
+
+    @field_validator("statistics")
+    @classmethod
+    def _check_statistics(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return _each_once("statistics", given)
+
+    @field_validator("minimum_slope", mode="after")
+    @classmethod
+    def _fill_in(cls, given: dict[str, float]) -> dict[str, float]:
+        return {name: metric.minimum_slope for name, metric in names.METRICS.items()} | given
 
 
 class ReportConfig(Strict):
@@ -212,52 +241,81 @@ class SweepConfig(Strict):
         return self
 
 
+def _each_once(what: str, given: tuple[str, ...]) -> tuple[str, ...]:
+    if not given or len(set(given)) != len(given):
+        raise ValueError(f"{what} must name at least one of them, and none twice")
+    return given
+
+
 class RunConfig(Strict):
-    """One run: subject, targets and experiments."""
+    """One run: subject, targets and experiments.
+
+    Beside the sections below, a preset has a section for each of its experiments, under the experiment's name.
+    """
+
+    model_config = ConfigDict(extra="allow")  # experiments; `_check_sections` refuses everything else
+    __pydantic_extra__: dict[str, ExperimentConfig]
 
     name: FileStem
     seed: NonNegativeInt = 0
-    experiments: tuple[ExperimentName, ...] = STANDARD_EXPERIMENTS
+    experiments: tuple[ExperimentName, ...] = names.DEFAULT_EXPERIMENTS
+    metrics: tuple[MetricName, ...] = names.DEFAULT_METRICS
+    """What every point of a path is measured by."""
     model: ModelConfig
     sites: SiteConfig
     sae: SaeConfig | None = None
     prompts: PromptConfig
     targets: TargetConfig
-    sensitivity: ExperimentConfig
-    sensitivity_absolute: ExperimentConfig
-    plateau: ExperimentConfig
-    sensitivity_reconstructed: ExperimentConfig | None = None
-    """Relative steps from SAE(A), the base as the SAE sees it; needs an SAE."""
     engine: EngineConfig = EngineConfig()
     analysis: AnalysisConfig = AnalysisConfig()
     report: ReportConfig = ReportConfig()
     sweep: SweepConfig | None = None
     """With it, a preset stands for many runs."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_sections(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        extra = [str(name) for name in given if name not in cls.model_fields]
+        if unknown := [name for name in extra if name not in names.EXPERIMENTS]:
+            raise ValueError(f"{unknown[0]} is neither a key nor an experiment; experiments are {_listed()}")
+        # earlier versions wrote down the sections that a run did not have
+        return {name: value for name, value in given.items() if name not in extra or value is not None}
+
+    @field_validator("experiments", "metrics")
+    @classmethod
+    def _check_names(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        return _each_once(str(info.field_name), given)
+
     @model_validator(mode="after")
     def _check_experiments(self) -> Self:
-        if not self.experiments or len(set(self.experiments)) != len(self.experiments):
-            raise ValueError("experiments must name at least one experiment, and none twice")
-        if "sensitivity_reconstructed" in self.experiments:
-            if self.sensitivity_reconstructed is None:
-                raise ValueError("sensitivity_reconstructed is selected, and its section is missing")
-            if self.sae is None:
-                raise ValueError("sensitivity_reconstructed starts at the SAE's reconstruction; add an [sae] section")
-        for name in ("sensitivity", "sensitivity_reconstructed"):
-            if getattr(self, name) is not None and self.experiment(name).step_length is not None:
-                raise ValueError(f"{name}.step_length: relative steps have no length; use sensitivity_absolute")
-        for name in ("sensitivity_absolute", "plateau"):
-            if self.experiment(name).step_length is None:
+        for name in self.experiments:
+            if name not in self.sections:
+                raise ValueError(f"{name} is selected, and its section is missing: add [{name}]")
+            if names.EXPERIMENTS[name].needs_sae and self.sae is None:
+                raise ValueError(f"{name} needs an SAE; add an [sae] section")
+        for name, section in self.sections.items():
+            if names.EXPERIMENTS[name].steps == "relative" and section.step_length is not None:
+                raise ValueError(f"{name}.step_length: relative steps have no length; leave it out")
+            if names.EXPERIMENTS[name].steps == "fixed" and section.step_length is None:
                 raise ValueError(f"{name}.step_length is missing")
         return self
 
+    @property
+    def sections(self) -> dict[str, ExperimentConfig]:
+        """The settings of every experiment that the preset has a section for, selected or not."""
+        return self.__pydantic_extra__ or {}
+
     def experiment(self, name: str) -> ExperimentConfig:
         """The settings of one experiment by name."""
-        settings = getattr(self, name)
-        assert isinstance(settings, ExperimentConfig)
-        return settings
+        return self.sections[name]
 
     @property
     def samples(self) -> int:
         """The most base prompts that any selected experiment asks for."""
         return max(self.experiment(name).samples for name in self.experiments)
+
+
+def _listed() -> str:
+    return ", ".join(names.EXPERIMENTS)

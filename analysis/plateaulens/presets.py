@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from plateaulens.config import EXPERIMENT_NAMES, RunConfig, Strict
-from plateaulens.errors import UsageError
+from plateaulens.config import RunConfig, Strict
+from plateaulens.errors import UsageError, explain
 
 ModelT = TypeVar("ModelT", bound=Strict)
 
@@ -23,15 +23,6 @@ def _reference(source: str) -> dict[str, str | None]:
     if not at or Path(source).exists():
         return {"source": source, "revision": None}
     return {"source": name, "revision": revision}
-
-
-def explain(error: ValidationError) -> str:
-    """The first problem of a validation error, and how many more there are, on one line."""
-    first, *more = error.errors()
-    place = ".".join(str(part) for part in first["loc"]) or "configuration"
-    message = first["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(first["input"], dict | BaseModel) else f" (got {first['input']!r})"
-    return f"{place}: {message}{shown}" + (f", and {len(more)} more" if more else "")
 
 
 def read_config(path: Path) -> RunConfig:
@@ -75,9 +66,8 @@ def override(
     if experiments is not None:
         values["experiments"] = experiments
     if samples is not None:
-        for name in EXPERIMENT_NAMES:
-            if values[name] is not None:
-                values[name]["samples"] = samples
+        for name in config.sections:
+            values[name]["samples"] = samples
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from plateaulens.bench.subjects import written_at
-from plateaulens.bench.work import Size, Work, make_work
+from bench.subjects import written_at
+from bench.work import Size, Work, make_work
 from plateaulens.subject.model import Subject
 
 SIZE = Size(samples=2, types=2, steps=5, length=4)

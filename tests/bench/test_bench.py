@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from plateaulens.bench.growth import BLOCKS, fit
-from plateaulens.bench.tables import insert, tables
-from plateaulens.cli import bench as command
-from plateaulens.cli import main
+from bench import __main__ as command
+from bench.__main__ import main
+from bench.growth import BLOCKS, fit
+from bench.tables import insert, tables
 from plateaulens.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ def outcome(tiny_files: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
         patch.setattr(command, "GROWTH", {"steps": (4, 8), "length": (3, 6)})
         patch.setattr(command, "MEMORY", {"collect": (3,), "analyze": (12,)})
         arguments = [f"--model={model}", *TOY, f"--out={folder / 'b.json'}", f"--document={folder / 'doc.md'}"]
-        assert main(["bench", *arguments]) == 0
+        assert main([*arguments]) == 0
     return json.loads((folder / "b.json").read_text()), (folder / "doc.md").read_text(), model
 
 
@@ -82,12 +82,12 @@ def test_a_document_with_a_place_for_a_table_that_was_not_measured() -> None:
 
 
 def test_the_engine_alone(tiny_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", f"--model={tiny_files / 'model'}", *TOY, "--engine-only", "--write=2"]) == 0
+    assert main([f"--model={tiny_files / 'model'}", *TOY, "--engine-only", "--write=2"]) == 0
     assert "engine, bf16" in capsys.readouterr().out
 
 
 def test_a_block_that_is_not_there(tiny_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", f"--model={tiny_files / 'model'}", *TOY, "--write=3"]) == 1
+    assert main([f"--model={tiny_files / 'model'}", *TOY, "--write=3"]) == 1
     assert "numbered 0 to 2" in capsys.readouterr().err
 
 

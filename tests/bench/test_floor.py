@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from plateaulens.bench import floor
-from plateaulens.bench.floor import Products, arithmetic
-from plateaulens.bench.subjects import written_at
-from plateaulens.bench.work import Size
+from bench import floor
+from bench.floor import Products, arithmetic
+from bench.subjects import written_at
+from bench.work import Size
 from plateaulens.subject.model import Subject
 
 SIZE = Size(samples=1, types=3, steps=7, length=5)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from tests.processes import run_code
 
-from plateaulens.bench.peak import peak_bytes
+from bench.peak import peak_bytes
 
 
 def test_it_is_the_most_and_not_what_is_held_now() -> None:
@@ -17,6 +17,6 @@ def test_it_is_the_most_and_not_what_is_held_now() -> None:
 
 def test_a_program_does_not_begin_with_the_size_of_the_one_that_started_it(tmp_path: Path) -> None:
     held = bytearray(b"x" * 300_000_000)
-    done = run_code("from plateaulens.bench.peak import peak_bytes\nprint(peak_bytes())", folder=tmp_path)
+    done = run_code("from bench.peak import peak_bytes\nprint(peak_bytes())", folder=tmp_path)
     assert len(held) < peak_bytes()
     assert int(done.stdout) < 200_000_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from plateaulens.bench.sweeps import GEMMA2_2B, GPT2_SMALL, Shape, sweep
+from bench.sweeps import GEMMA2_2B, GPT2_SMALL, Shape, sweep
 
 
 @pytest.mark.parametrize(("shape", "parameters"), [(GPT2_SMALL, 124.4e6), (GEMMA2_2B, 2.61e9)])

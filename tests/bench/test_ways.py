@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from plateaulens.bench import ways
-from plateaulens.bench.work import Work, engine
+from bench import ways
+from bench.work import Work, engine
 from plateaulens.scan.direct import choose_forward
 from plateaulens.subject.model import Subject
 

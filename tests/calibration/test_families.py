@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from plateaulens.calibration.families import FAMILIES
-from plateaulens.calibration.outcomes import Outcome, Tallies
+from calibration.families import FAMILIES
+from calibration.outcomes import Outcome, Tallies
 
 
 def outcomes(family: str, design: str, samples: int = 60, *, replications: int = 1) -> Tallies:
@@ -28,7 +28,7 @@ def test_every_row_has_one_outcome_per_replication(family: str, design: str) -> 
 
 
 def test_every_interval_of_a_comparison_is_looked_at() -> None:
-    from plateaulens.compare.variables import ESTIMATES
+    from plateaulens.summary.comparison import ESTIMATES
 
     found = {key.quantity for key in outcomes("intervals", "steps").rows}
     expected = {name.removesuffix("_percentile") for name, described in ESTIMATES.items() if described.method}

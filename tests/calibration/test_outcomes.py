@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from plateaulens.calibration.outcomes import Tallies, covers, rejects
+from calibration.outcomes import Tallies, covers, rejects
 
 
 def test_an_interval_holds_its_ends_and_what_is_between() -> None:

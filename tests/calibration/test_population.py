@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
 
-from plateaulens.calibration import truth
-from plateaulens.calibration.designs import (
+from calibration import truth
+from calibration.designs import (
     AT_MARGIN,
     INTERVAL_DESIGNS,
     MARGIN,
@@ -14,8 +14,8 @@ from plateaulens.calibration.designs import (
     SURVIVAL_DESIGNS,
     TEST_DESIGNS,
 )
-from plateaulens.calibration.population import LAST_STEP, Draw, PlantedType, Population
-from plateaulens.compare.kolmogorov import ks_distance
+from calibration.population import LAST_STEP, Draw, PlantedType, Population
+from plateaulens.compare.distances import ks_distance
 
 MANY = 200_000
 

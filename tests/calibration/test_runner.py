@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from plateaulens.calibration import runner
-from plateaulens.calibration.outcomes import Tallies
-from plateaulens.calibration.runner import Cell, Effort, calibrate, cells
+from calibration import runner
+from calibration.outcomes import Tallies
+from calibration.runner import Cell, Effort, calibrate, cells
 
 EFFORT = Effort(replications=20, resamples=19)
 

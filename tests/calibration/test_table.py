@@ -3,10 +3,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from plateaulens.calibration import table
-from plateaulens.calibration.outcomes import Tallies, covers, rejects
-from plateaulens.calibration.runner import Cell, Effort
-from plateaulens.cli import main
+from calibration import table
+from calibration.__main__ import main
+from calibration.outcomes import Tallies, covers, rejects
+from calibration.runner import Cell, Effort
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +72,7 @@ class TestCommand:
         (tmp_path / "docs").mkdir()
         (tmp_path / "docs" / "statistics.md").write_text(f"# Page\n\n{table.BEGIN}\n{table.END}\n", encoding="utf-8")
         effort = ["--replications", "4", "--resamples", "9", "--processes", "1"]
-        assert main(["calibrate", "--only", "confounds", *effort]) == 0
+        assert main(["--only", "confounds", *effort]) == 0
         page = (tmp_path / "docs" / "statistics.md").read_text(encoding="utf-8")
         assert "| adjusted difference | regression, HC3 |" in page
         assert not list((tmp_path / "data" / "cache" / "calibration").iterdir())
@@ -86,5 +86,5 @@ class TestCommand:
         ],
     )
     def test_says_what_is_wrong(self, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["calibrate", *arguments]) == 1
+        assert main([*arguments]) == 1
         assert message in capsys.readouterr().err

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from plateaulens.analysis import analyze
 from plateaulens.cli import main
 from plateaulens.config import AnalysisConfig
-from plateaulens.store.synthetic import generate_run, synthetic_spec
+from plateaulens.summary.analyze import analyze
+from plateaulens.testing import generate_run, synthetic_spec
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import xarray as xr
 
-from plateaulens.analysis import analyze
 from plateaulens.cli import main
 from plateaulens.config import AnalysisConfig
 from plateaulens.report import build as building
-from plateaulens.store.synthetic import generate_run, synthetic_spec
+from plateaulens.summary.analyze import analyze
+from plateaulens.testing import generate_run, synthetic_spec
 
 
 @pytest.fixture

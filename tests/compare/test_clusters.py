@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from plateaulens.compare.clusters import shared_targets
-from plateaulens.compare.resampling import Resampling
+from plateaulens.compare.resampling import Resampling, shared_targets
 from plateaulens.errors import UsageError
 
 

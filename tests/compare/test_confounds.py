@@ -4,14 +4,7 @@ import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plateaulens.compare.confounds import (
-    CALIPER,
-    adjusted_difference,
-    matched,
-    matched_difference,
-    overlap,
-    pooled_sd,
-)
+from plateaulens.compare.confounds import CALIPER, adjusted_difference, matched, matched_difference, overlap, pooled_sd
 from plateaulens.compare.resampling import Resampling
 
 

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from plateaulens.compare.distributions import DECILES, Comparison, compare_types
-from plateaulens.compare.kolmogorov import ks_distance
+from plateaulens.compare.distances import ks_distance
+from plateaulens.compare.distributions import DECILES, INTERVAL_METHODS, Comparison, compare_types
 from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling
-from plateaulens.compare.variables import INTERVAL_METHODS, VARIABLES
 from plateaulens.config import AnalysisConfig
+from plateaulens.summary.comparison import VARIABLES
 
 
 def compare(

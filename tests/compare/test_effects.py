@@ -6,6 +6,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from scipy import stats
 
+from plateaulens.compare.distances import distribution_functions
 from plateaulens.compare.effects import (
     cliffs_delta,
     paired_delta,
@@ -15,7 +16,6 @@ from plateaulens.compare.effects import (
     wasserstein,
     weighted_median,
 )
-from plateaulens.compare.kolmogorov import distribution_functions
 
 STEPS = arrays.arrays(np.float64, st.integers(1, 30), elements=st.sampled_from([0.0, 1, 2, 3, 5, 8, np.inf]))
 FINITE = arrays.arrays(np.float64, st.integers(1, 30), elements=st.integers(0, 100).map(float))

@@ -4,8 +4,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.weightstats import ttost_paired
 
-from plateaulens.compare.equivalence import ks_equivalence_p, ks_upper_bound, mean_equivalence_p
-from plateaulens.compare.kolmogorov import distribution_functions
+from plateaulens.compare.distances import distribution_functions, ks_equivalence_p, ks_upper_bound, mean_equivalence_p
 from plateaulens.compare.resampling import Resampling
 
 

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from scipy import stats
 
-from plateaulens.compare.kolmogorov import (
+from plateaulens.compare.distances import (
     bootstrap_bias,
     distance_interval,
     distances,

@@ -3,9 +3,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from plateaulens.compare.kolmogorov import distances, distribution_functions, ks_difference
-from plateaulens.compare.ks_differences import ks_difference_interval, ks_difference_p
-from plateaulens.compare.observations import Observations
+from plateaulens.compare.distances import (
+    distances,
+    distribution_functions,
+    ks_difference,
+    ks_difference_interval,
+    ks_difference_p,
+)
+from plateaulens.compare.distributions import Observations
 from plateaulens.compare.resampling import Resampling
 
 

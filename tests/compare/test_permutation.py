@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from plateaulens.compare import permutation
-from plateaulens.compare.kolmogorov import ks_distance
+from plateaulens.compare.distances import ks_distance
 from plateaulens.compare.permutation import Swaps, ks_swap_test, mean_swap_p, pooled_p
 
 BINS = 5

@@ -9,14 +9,8 @@ from statsmodels.duration.survfunc import SurvfuncRight
 
 from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling
-from plateaulens.compare.survival import (
-    DIMS,
-    kaplan_meier,
-    logrank,
-    paired_scores,
-    restricted,
-    survival_dataset,
-)
+from plateaulens.compare.survival import kaplan_meier, logrank, paired_scores, restricted
+from plateaulens.summary.survival import DIMS, survival_dataset
 
 STEPS = 11
 TIMES = arrays.arrays(np.float64, st.integers(1, 30), elements=st.integers(0, STEPS - 1).map(float))

@@ -5,11 +5,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from plateaulens.compare import weights as module
-from plateaulens.compare.observations import Observations
+from plateaulens.compare import resampling as module
+from plateaulens.compare.distributions import Observations
 from plateaulens.compare.permutation import Swaps, ks_swap_test
-from plateaulens.compare.resampling import Resampling
-from plateaulens.compare.weights import MAXIMUM_UNITS, Weights, count_clusters, units_of
+from plateaulens.compare.resampling import MAXIMUM_UNITS, Resampling, Weights, count_clusters, units_of
 
 FLOATS = st.floats(-1e6, 1e6)
 CLUSTERS = np.array([0, 1, 0, 2, 1, 3, 0])

@@ -3,9 +3,9 @@
 import pytest
 import xarray as xr
 
-from plateaulens.analysis import analyze
 from plateaulens.config import AnalysisConfig
-from plateaulens.store.synthetic import generate_run, synthetic_spec
+from plateaulens.summary.analyze import analyze
+from plateaulens.testing import generate_run, synthetic_spec
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Tests of plateaulens.figures.beside: both runs are drawn, each by its own numbers and look."""
+"""Tests of plateaulens.figures.models: both runs are drawn, each by its own numbers and look."""
 
 import numpy as np
 import pytest

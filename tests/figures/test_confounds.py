@@ -1,11 +1,11 @@
-"""Tests of plateaulens.figures.confounds."""
+"""Tests of plateaulens.figures.differences."""
 
 import numpy as np
 import xarray as xr
 from tests.figures.checks import data, legend_labels
 
 from plateaulens import figures
-from plateaulens.figures.confounds import MARKS
+from plateaulens.figures.differences import MARKS
 
 
 def test_every_type_has_a_mark_for_each_adjustment(summary: xr.DataTree) -> None:

@@ -1,4 +1,4 @@
-"""Tests of plateaulens.figures.constants."""
+"""Tests of plateaulens.figures.differences."""
 
 import numpy as np
 import xarray as xr

@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 from tests.figures.checks import data, lines
 
-from plateaulens import figures
-from plateaulens.figures.style import MAIN_TYPES
+from plateaulens import figures, names
+from plateaulens.names import MAIN_TYPES
 
 
 def test_example_curves_shows_the_stored_curves_and_dots(summary: xr.DataTree) -> None:
@@ -20,7 +20,7 @@ def test_example_curves_shows_the_stored_curves_and_dots(summary: xr.DataTree) -
             sample = int(sensitivity["example_sample"][example])
             for name in MAIN_TYPES:
                 curve = sensitivity["example_curve"].isel(example=example).sel(metric=metric, activation_type=name)
-                line = lines(ax)[figures.label(name)]
+                line = lines(ax)[names.label(name)]
                 np.testing.assert_array_equal(data(line)[1], curve)
                 step = sensitivity["step_value"].sel(
                     convention="corrected", statistic="max_slope", metric=metric, activation_type=name, sample=sample
@@ -40,7 +40,7 @@ def test_example_curves_ends_with_the_mean_and_its_band(summary: xr.DataTree) ->
     assert ax.get_title(loc="left") == f"mean of {sensitivity.sizes['sample']}"
     for name, band in zip(MAIN_TYPES, ax.collections, strict=True):
         values = sensitivity.sel(metric="l2", activation_type=name)
-        np.testing.assert_array_equal(data(lines(ax)[figures.label(name)])[1], values["curve_mean"])
+        np.testing.assert_array_equal(data(lines(ax)[names.label(name)])[1], values["curve_mean"])
         heights = np.asarray(band.get_paths()[0].vertices)[:, 1]
         assert heights.max() == pytest.approx(float(values["curve_interval"].max()))
 

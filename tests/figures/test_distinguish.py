@@ -1,11 +1,11 @@
-"""Tests of plateaulens.figures.distinguish."""
+"""Tests of plateaulens.figures.differences."""
 
 import numpy as np
 import xarray as xr
 from tests.figures.checks import data
 
 from plateaulens import figures
-from plateaulens.figures.distinguish import MARKERS
+from plateaulens.figures.differences import MARKERS
 
 
 def test_what_is_drawn_are_the_areas(summary: xr.DataTree) -> None:

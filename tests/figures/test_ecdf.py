@@ -1,11 +1,10 @@
-"""Tests of plateaulens.figures.ecdf and plateaulens.figures.path."""
+"""Tests of plateaulens.figures.positions and plateaulens.figures.positions."""
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from plateaulens.figures.ecdf import cumulative, statistic_of
-from plateaulens.figures.path import positions, step_axis, window
+from plateaulens.figures.positions import cumulative, positions, statistic_of, step_axis, window
 
 
 def experiment(values: list[float], censored: list[bool], *, step_length: float | None = None) -> xr.Dataset:

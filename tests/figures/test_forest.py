@@ -1,11 +1,11 @@
-"""Tests of plateaulens.figures.forest: what is drawn are the summary's numbers."""
+"""Tests of plateaulens.figures.differences: what is drawn are the summary's numbers."""
 
 import numpy as np
 import xarray as xr
 from tests.figures.checks import data
 
-from plateaulens import figures
-from plateaulens.figures.forest import NOISE_FLOOR
+from plateaulens import figures, names
+from plateaulens.figures.differences import NOISE_FLOOR
 
 
 def test_forest_shows_every_type_but_real_and_the_noise_floor(summary: xr.DataTree) -> None:
@@ -13,7 +13,7 @@ def test_forest_shows_every_type_but_real_and_the_noise_floor(summary: xr.DataTr
     figure = figures.ks_forest(sensitivity)
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["L2", "KL", "JS"]
     types = [str(name) for name in sensitivity["activation_type"].values if name != "real"]
-    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [figures.label(name) for name in types]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [names.label(name) for name in types]
     for ax, metric in zip(figure.axes, ("l2", "kl", "js"), strict=True):
         values = sensitivity.sel(convention="corrected", statistic="max_slope", metric=metric, activation_type=types)
         dots = [line for line in ax.get_lines() if line.get_marker() == "o"]

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 from tests.figures.checks import data
 
-from plateaulens import figures
+from plateaulens import figures, names
 from plateaulens.figures.geometry import QUANTITIES
 
 
@@ -12,7 +12,7 @@ def test_geometry_shows_means_and_intervals_on_top_of_the_distributions(summary:
     values = summary["geometry"].to_dataset()
     figure = figures.target_geometry(values)
     types = [str(name) for name in values["activation_type"].values]
-    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [figures.label(name) for name in types]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [names.label(name) for name in types]
     for ax, quantity in zip(figure.axes, QUANTITIES, strict=True):
         assert len(ax.collections) == len(types)
         means = [data(line)[0][0] for line in ax.get_lines() if line.get_marker() == "|"]

@@ -1,4 +1,4 @@
-"""Tests of plateaulens.figures.histograms: what is drawn are the summary's numbers."""
+"""Tests of plateaulens.figures.distributions: what is drawn are the summary's numbers."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import xarray as xr
 from matplotlib.patches import StepPatch
 from tests.figures.checks import data
 
-from plateaulens import figures
-from plateaulens.figures.style import MAIN_TYPES
+from plateaulens import figures, names
+from plateaulens.names import MAIN_TYPES
 
 
 def test_histogram_bars_are_fractions_of_all_prompts(summary: xr.DataTree) -> None:
@@ -21,4 +21,4 @@ def test_histogram_bars_are_fractions_of_all_prompts(summary: xr.DataTree) -> No
             assert np.sum(bars.get_data()[0]) == pytest.approx(1 - float(values["censored"].mean()))
             assert data(panels[row, column].get_lines()[0])[0][0] == pytest.approx(float(values["mean"]))
             assert len(outline) == int(name != "real")
-    assert [ax.get_ylabel() for ax in panels[:-1, 0]] == [figures.label(name) for name in MAIN_TYPES]
+    assert [ax.get_ylabel() for ax in panels[:-1, 0]] == [names.label(name) for name in MAIN_TYPES]

@@ -1,11 +1,11 @@
-"""Tests of plateaulens.figures.plateau: what is drawn are the summary's numbers."""
+"""Tests of plateaulens.figures.curves: what is drawn are the summary's numbers."""
 
 import numpy as np
 import pytest
 import xarray as xr
 from tests.figures.checks import data, lines
 
-from plateaulens import figures
+from plateaulens import figures, names
 
 
 def test_plateaus_marks_the_threshold_and_the_censored(summary: xr.DataTree) -> None:
@@ -17,6 +17,6 @@ def test_plateaus_marks_the_threshold_and_the_censored(summary: xr.DataTree) -> 
     fractions = values["censored_fraction"].values
     np.testing.assert_allclose([data(mark)[1][0] for mark in marks], fractions[fractions > 0])
     for name in plateau["activation_type"].values:
-        survival = data(lines(right)[figures.label(str(name))])[1]
+        survival = data(lines(right)[names.label(str(name))])[1]
         assert survival[0] == 1
         assert survival[-1] == pytest.approx(float(values["censored_fraction"].sel(activation_type=name)))

@@ -1,10 +1,10 @@
-"""Tests of plateaulens.figures.quantiles: lines are the summary's quantile shifts."""
+"""Tests of plateaulens.figures.distributions: lines are the summary's quantile shifts."""
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from plateaulens.figures.quantiles import quantile_shifts
+from plateaulens.figures.distributions import quantile_shifts
 from plateaulens.figures.style import styles
 
 

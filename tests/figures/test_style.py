@@ -7,8 +7,9 @@ import pytest
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from plateaulens.figures.style import label, styles
-from plateaulens.store.synthetic import ACTIVATION_TYPES
+from plateaulens.figures.style import styles
+from plateaulens.names import label
+from plateaulens.testing import ACTIVATION_TYPES
 
 # Linear RGB as dichromats see it: Machado, Oliveira and Fernandes (2009), severity 1.
 VISION = {

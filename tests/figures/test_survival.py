@@ -1,10 +1,10 @@
-"""Tests of plateaulens.figures.survival, .confounds, .distinguish and .constants: what is drawn are the numbers."""
+"""Tests of plateaulens.figures.curves, .confounds, .distinguish and .constants: what is drawn are the numbers."""
 
 import numpy as np
 import xarray as xr
 from tests.figures.checks import data, lines
 
-from plateaulens import figures
+from plateaulens import figures, names
 
 
 def test_curves_and_bands(summary: xr.DataTree) -> None:
@@ -12,7 +12,7 @@ def test_curves_and_bands(summary: xr.DataTree) -> None:
     figure = figures.survival_curves(sensitivity, metrics=("l2",))
     (ax,) = figure.axes
     for name in ("real", "structured"):
-        x, y = data(lines(ax)[figures.label(name)])
+        x, y = data(lines(ax)[names.label(name)])
         np.testing.assert_array_equal(x, sensitivity["step"])
         np.testing.assert_allclose(
             y, sensitivity["survival"].sel(statistic="max_slope", metric="l2", activation_type=name)

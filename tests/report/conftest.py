@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from plateaulens.analysis import summarize
 from plateaulens.config import AnalysisConfig
 from plateaulens.store.reading import open_run
-from plateaulens.store.synthetic import generate_run, synthetic_spec
+from plateaulens.summary.analyze import summarize
+from plateaulens.testing import generate_run, synthetic_spec
 
 SETTINGS = AnalysisConfig(resamples=200)
 

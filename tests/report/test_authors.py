@@ -5,7 +5,7 @@ import json
 import pytest
 import xarray as xr
 
-from plateaulens.compare.reference import read_reference
+from plateaulens.replication.reference import read_reference
 from plateaulens.report import authors
 from plateaulens.report.text import MISSING, estimate, markdown
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from plateaulens.figures import label
+from plateaulens.names import label
 from plateaulens.report import effect_tables as tables
 from plateaulens.report.contents import compared_types, types_of
 from plateaulens.report.text import MISSING, estimate, markdown, p_value, percent

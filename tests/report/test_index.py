@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from tests.report.pages import shown_by
 
 from plateaulens import resources
-from plateaulens.analysis import summarize
 from plateaulens.config import AnalysisConfig
 from plateaulens.report import robustness, sentences, verdicts
 from plateaulens.report.build import build
 from plateaulens.report.verdict_tables import verdict_table
+from plateaulens.summary.analyze import summarize
 from qmdrender.document import read_document
 
 INDEX = resources.root() / "report" / "index.qmd"

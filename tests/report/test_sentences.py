@@ -10,7 +10,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plateaulens.figures import label
+from plateaulens.names import label
 from plateaulens.report import sentences
 from plateaulens.report.contents import types_of
 from plateaulens.report.text import number, span

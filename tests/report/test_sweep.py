@@ -14,10 +14,10 @@ from tests.report.pages import shown_by
 from plateaulens import figures, resources
 from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
 from plateaulens.report import sweep
+from plateaulens.store.manifest import Entry, Manifest
 from plateaulens.store.reading import open_run
-from plateaulens.store.synthetic import generate_run, synthetic_spec
-from plateaulens.sweep.manifest import Entry, Manifest
-from plateaulens.sweep.summary import analyze_sweep, summarize_sweep
+from plateaulens.summary.sweep import analyze_sweep, summarize_sweep
+from plateaulens.testing import generate_run, synthetic_spec
 
 PAGE = resources.root() / "report" / "sweep.qmd"
 WRITES = [f"blocks.{block}.hook_resid_pre" for block in (1, 4, 8)]
@@ -105,7 +105,7 @@ def test_tables(summary: xr.DataTree) -> None:
 
 def test_several_maps_are_named(folder: Path) -> None:
     """Two seeds are two maps; SAEs of one write site each share one."""
-    from plateaulens.sweep.manifest import read_manifest
+    from plateaulens.store.manifest import read_manifest
 
     manifest = read_manifest(folder)
     seeds = [entry.model_copy(update={"seed": number % 2}) for number, entry in enumerate(manifest.cells)]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from plateaulens.figures import label
+from plateaulens.names import label
 from plateaulens.report import tables
 from plateaulens.report.contents import types_of
 from plateaulens.report.text import MISSING, estimate, markdown, number, percent

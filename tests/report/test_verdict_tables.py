@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from plateaulens.figures import label
+from plateaulens.names import label
 from plateaulens.report import verdict_tables as tables
 from plateaulens.report.contents import compared_types, synthetic_types
 from plateaulens.report.text import MISSING, estimate, markdown, p_value

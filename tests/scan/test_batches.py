@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from plateaulens.scan.batches import SHARE, fitting, prompts_per_batch
+from plateaulens.scan.walk import SHARE, fitting, prompts_per_batch
 
 
 def fail() -> None:

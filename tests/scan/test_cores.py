@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from plateaulens.scan.cores import one_per_core
+from plateaulens.scan.walk import one_per_core
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from plateaulens.config import AnalysisConfig, ModelConfig, RunConfig, SiteConfig
 from plateaulens.errors import UsageError
+from plateaulens.names import DEFAULT_STATISTICS as STATISTICS
 from plateaulens.presets import read_config
-from plateaulens.scan import paths
+from plateaulens.scan import walk as paths
 from plateaulens.scan.direct import DirectForward, choose_forward
-from plateaulens.scan.engine import Curves
+from plateaulens.scan.engine import PathCurves
 from plateaulens.scan.linear import Precision
 from plateaulens.scan.walk import walk
-from plateaulens.steps.curves import STATISTICS
-from plateaulens.steps.statistics import step_statistics
+from plateaulens.steps.dataset import step_statistics
 from plateaulens.subject.model import Subject, load_subject
 
 DEVICES = [
@@ -31,7 +31,9 @@ DEVICES = [
 STEPS = 21
 
 
-def measure(subject: Subject, device: str, precision: Precision, *, prompts: int, length: int, at_once: Any) -> Curves:
+def measure(
+    subject: Subject, device: str, precision: Precision, *, prompts: int, length: int, at_once: Any
+) -> PathCurves:
     """Curves of the same random paths on any device."""
     assert subject.model is not None
     moved = dataclasses.replace(subject, model=copy.deepcopy(subject.model).to(device))  # type: ignore[arg-type]
@@ -46,10 +48,10 @@ def measure(subject: Subject, device: str, precision: Precision, *, prompts: int
     forward = DirectForward(moved, precision)
     batches = walk(forward, tokens, start, end, make_path, device=torch.device(device), at_once=at_once)
     curves, top_tokens = zip(*((batch.curve.cpu(), batch.top_token.cpu()) for batch in batches), strict=True)
-    return Curves(torch.cat(curves), torch.cat(top_tokens))
+    return PathCurves(torch.cat(curves), torch.cat(top_tokens))
 
 
-def error(measured: Curves, exact: Curves) -> float:
+def error(measured: PathCurves, exact: PathCurves) -> float:
     """The largest difference, as a share of each metric's largest value."""
     scale = exact.curve.amax(dim=(0, 1, 2))
     assert (scale > 0.01).all()
@@ -72,13 +74,13 @@ def test_bf16_is_near_and_not_the_same(device: str, subject: Subject) -> None:
     assert (measured.curve[:, :, 0] == 0).all()
 
 
-def moves(exact: Curves, rounded: Curves) -> dict[tuple[str, str], float]:
+def moves(exact: PathCurves, rounded: PathCurves) -> dict[tuple[str, str], float]:
     """Share of paths where a statistic in bf16 is within two steps of float32's, by statistic and metric."""
     metrics = ("l2", "kl", "js")
     settings = AnalysisConfig()
     length = np.ones(exact.curve.shape[:2])
 
-    def statistics(curves: Curves) -> Any:
+    def statistics(curves: PathCurves) -> Any:
         by_metric = curves.curve.movedim(-1, 0).numpy()
         return step_statistics(by_metric, length, metrics, step_length=None, settings=settings).value[0]
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from plateaulens.config import ModelConfig, SiteConfig
-from plateaulens.scan import paths
+from plateaulens.scan import walk as paths
 from plateaulens.scan.bridge import BridgeForward
-from plateaulens.scan.cores import one_per_core
 from plateaulens.scan.direct import VERIFIED, DirectForward, choose_forward
 from plateaulens.scan.engine import scan
+from plateaulens.scan.walk import one_per_core
 from plateaulens.subject.model import Subject, load_subject, parse_site
 
 

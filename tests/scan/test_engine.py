@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from tests.scan.plain import plain_scan
 from torch import Tensor
 
-from plateaulens.scan import engine, paths
+from plateaulens.scan import engine
+from plateaulens.scan import walk as paths
 from plateaulens.scan.bridge import BridgeForward
 from plateaulens.scan.direct import DirectForward
 from plateaulens.scan.engine import Forward, scan

@@ -1,4 +1,7 @@
-"""Prepared layers are the layers they were made of, in every form that models have, followed by what a block does."""
+"""Prepared layers are the layers they were made of, in every form that models have, followed by what a block does.
+
+What oneDNN can do depends on the processor: where it has no bfloat16, PyTorch's own operations are what is tested.
+"""
 
 import pytest
 import torch
@@ -6,15 +9,27 @@ from torch import Tensor
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
-from plateaulens.scan.linear import Linear, OneDnnLinear, prepare, prepare_all
+from plateaulens.scan import linear
+from plateaulens.scan.linear import DTYPES, Linear, OneDnnLinear, Precision, onednn_has, prepare, prepare_all
 
 LAYERS = {
     "linear": torch.nn.Linear(48, 80),
     "without bias": torch.nn.Linear(48, 80, bias=False),
     "of gpt2": Conv1D(80, 48),
 }
-ONEDNN = torch.backends.mkldnn.is_available()
-KINDS = [Linear, pytest.param(OneDnnLinear, marks=pytest.mark.skipif(not ONEDNN, reason="PyTorch has no oneDNN here"))]
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 3e-2}
+"""bfloat16 has a relative rounding error of 0.004."""
+WAYS = [
+    *((Linear, dtype) for dtype in TOLERANCE),
+    *(
+        pytest.param(
+            OneDnnLinear,
+            dtype,
+            marks=pytest.mark.skipif(not onednn_has(dtype), reason=f"oneDNN has no {dtype} on this processor"),
+        )
+        for dtype in TOLERANCE
+    ),
+]
 
 
 @pytest.fixture
@@ -38,13 +53,10 @@ def weights(layer: torch.nn.Module) -> tuple[Tensor, Tensor | None]:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
-def test_every_operation(
-    kind: type[Linear], dtype: torch.dtype, tolerance: float, layer: torch.nn.Module, x: Tensor
-) -> None:
-    """Against PyTorch's own in float32; bfloat16 has a relative rounding error of 0.004."""
-    prepared, expected = kind(*weights(layer), dtype), layer(x)
+@pytest.mark.parametrize(("kind", "dtype"), WAYS)
+def test_every_operation(kind: type[Linear], dtype: torch.dtype, layer: torch.nn.Module, x: Tensor) -> None:
+    """Against PyTorch's own in float32."""
+    prepared, expected, tolerance = kind(*weights(layer), dtype), layer(x), TOLERANCE[dtype]
     other = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
     narrow = prepared.narrow(x)
     assert narrow.dtype == dtype
@@ -70,9 +82,28 @@ def test_a_summand_keeps_its_precision_next_to_a_product_in_bfloat16(x: Tensor) 
         assert torch.equal(prepared.plus(prepared.narrow(x), stream), stream)
 
 
-@pytest.mark.skipif(not ONEDNN, reason="PyTorch has no oneDNN here")
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch has no oneDNN here")
 def test_a_cpu_gets_onednn(layer: torch.nn.Module) -> None:
     assert isinstance(prepare(layer, "float32"), OneDnnLinear)
+
+
+@pytest.mark.parametrize("precision", DTYPES)
+def test_a_cpu_gets_onednn_for_what_onednn_has(precision: Precision, layer: torch.nn.Module) -> None:
+    assert type(prepare(layer, precision)) is (OneDnnLinear if onednn_has(DTYPES[precision]) else Linear)
+
+
+def test_a_cpu_without_bfloat16_gets_pytorchs_own(layer: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on a processor that has it."""
+    monkeypatch.setattr(linear, "onednn_has", lambda dtype: dtype != torch.bfloat16)
+    assert type(prepare(layer, "bf16")) is Linear
+    with pytest.raises(AssertionError, match="oneDNN has no torch.bfloat16 on this processor"):
+        OneDnnLinear(*weights(layer), torch.bfloat16)
+
+
+@pytest.mark.skipif(onednn_has(torch.bfloat16), reason="this processor has bfloat16")
+def test_what_onednn_is_said_to_lack_it_lacks() -> None:
+    with pytest.raises(RuntimeError, match="bf16 path needs the cpu support"):
+        torch.ops.mkldnn._reorder_linear_weight(torch.zeros((80, 48), dtype=torch.bfloat16))
 
 
 def test_another_device_gets_pytorchs_own() -> None:

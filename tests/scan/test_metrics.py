@@ -14,8 +14,17 @@ from scipy.special import softmax
 from scipy.stats import entropy
 from torch import Tensor
 
-from plateaulens.scan import metrics
-from plateaulens.scan.metrics import divergences, l2_distance
+from plateaulens import names
+from plateaulens.scan import metrics, outputs
+from plateaulens.scan.metrics import cosine, l2
+from plateaulens.scan.outputs import Reference
+
+
+def divergences(logits: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """KL divergence and Jensen-Shannon distance."""
+    kl, js = metrics.divergences(logits, Reference(reference), ("kl", "js")).unbind(-1)
+    return kl, js
+
 
 LOGITS = hnp.arrays("float32", (2, 7), elements=st.floats(-30, 30, width=32))
 
@@ -30,7 +39,35 @@ def random_logits(*shape: int, seed: int = 0) -> Tensor:
 
 def test_l2_distance_is_euclidean_and_per_path() -> None:
     read = torch.tensor([[[0.0, 0.0], [3.0, 4.0]], [[1.0, 1.0], [1.0, 2.0]]])
-    assert l2_distance(read, read[:, 0]).tolist() == [[0.0, 5.0], [0.0, 1.0]]
+    assert l2.measure(read, read[:, 0]).tolist() == [[0.0, 5.0], [0.0, 1.0]]
+
+
+class TestCosine:
+    """1 minus the cosine of the activation and the reference's."""
+
+    def test_by_hand(self) -> None:
+        read = torch.tensor([[2.0, 0.0], [0.0, 5.0], [-1.0, 0.0], [3.0, 3.0]])
+        expected = [0.0, 1.0, 2.0, 1 - math.sqrt(0.5)]
+        assert cosine.measure(read, read[0]).tolist() == pytest.approx(expected)
+
+    def test_a_small_turn_keeps_its_precision(self) -> None:
+        """1 - cos(a) is a**2 / 2 for small a, which subtracting a float32 cosine from 1 would lose."""
+        angle = 1e-4
+        read = torch.tensor([[1.0, 0.0], [math.cos(angle), math.sin(angle)]])
+        assert cosine.measure(read, read[0])[1].item() == pytest.approx(angle**2 / 2, rel=1e-3)
+
+    def test_lengths_do_not_matter(self) -> None:
+        read = random_logits(5, 8)
+        lengths = torch.tensor([[1.0], [2.0], [0.1], [7.0], [30.0]])
+        torch.testing.assert_close(cosine.measure(read * lengths, read[0]), cosine.measure(read, read[0]))
+
+    @pytest.mark.parametrize("name", [name for name, each in names.METRICS.items() if each.place == "read"])
+    def test_every_metric_of_the_read_site_is_0_at_the_reference(self, name: str) -> None:
+        read = random_logits(2, 4, 8)
+        measured = metrics.read_metric(name).measure(read, read[:, 0])
+        assert measured.shape == (2, 4)
+        assert (measured[:, 0] == 0).all()
+        assert (measured[:, 1:] > 0).all()
 
 
 class TestByHand:
@@ -133,7 +170,7 @@ class TestPrecision:
 def test_the_cut_into_rows_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     logits = random_logits(9, 40)
     whole = divergences(logits, logits[0])
-    monkeypatch.setattr(metrics, "NUMBERS_IN_CACHE", 100)
+    monkeypatch.setattr(outputs, "NUMBERS_IN_CACHE", 100)
     cut = divergences(logits, logits[0])
     torch.testing.assert_close(cut, whole, rtol=1e-5, atol=1e-7)
     assert cut[0].shape == (9,)
@@ -143,14 +180,36 @@ class TestTopToken:
     @given(hnp.arrays("float32", st.tuples(st.integers(1, 4), st.integers(1, 30)), elements=st.integers(-2, 2)))
     def test_it_is_the_first_of_the_largest_logits(self, logits: NDArray[np.float32]) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(metrics, "GROUP", 4)
-            assert metrics.top_token(torch.from_numpy(logits)).tolist() == logits.argmax(axis=1).tolist()
+            patch.setattr(outputs, "GROUP", 4)
+            assert outputs.top_token(torch.from_numpy(logits)).tolist() == logits.argmax(axis=1).tolist()
 
     @pytest.mark.parametrize("vocabulary", [255, 256, 257, 1000])
     def test_at_the_ends_of_the_groups(self, vocabulary: int) -> None:
-        assert metrics.top_token(torch.eye(vocabulary)).tolist() == list(range(vocabulary))
+        assert outputs.top_token(torch.eye(vocabulary)).tolist() == list(range(vocabulary))
 
     def test_a_logit_that_is_no_number_is_the_largest(self) -> None:
         logits = torch.zeros(1, 600)
         logits[0, [70, 300]] = torch.tensor([5.0, math.nan])
-        assert metrics.top_token(logits).item() == 300
+        assert outputs.top_token(logits).item() == 300
+
+
+@pytest.mark.parametrize("name", [name for name, each in names.METRICS.items() if each.place == "output"])
+def test_every_metric_of_the_output_is_0_at_the_reference(name: str) -> None:
+    logits = random_logits(4, 50)
+    measured = metrics.divergences(logits, Reference(logits[0]), [name])
+    assert measured.shape == (4, 1)
+    assert measured[0, 0] == 0
+    assert (measured[1:] > 0).all()
+
+
+def test_a_metric_changes_nothing_for_those_that_follow() -> None:
+    logits = random_logits(4, 50)
+    reference = Reference(logits[0])
+    together = metrics.divergences(logits, reference, ("js", "kl", "js"))
+    alone = [metrics.divergences(logits, reference, [name])[:, 0] for name in ("js", "kl", "js")]
+    assert torch.equal(together, torch.stack(alone, dim=-1))
+
+
+def test_no_metric_of_the_output_is_none() -> None:
+    logits = random_logits(4, 50)
+    assert metrics.divergences(logits, Reference(logits[0]), []).shape == (4, 0)

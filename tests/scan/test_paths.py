@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
-from plateaulens.scan import paths
+from plateaulens.scan import walk as paths
 
 ENDS = hnp.arrays("float32", (2, 5), elements=st.integers(-8000, 8000).map(lambda eighths: eighths / 8)).map(
     torch.from_numpy

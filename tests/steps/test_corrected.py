@@ -18,6 +18,7 @@ STATISTICS: dict[str, Callable[[NDArray[np.floating]], StepValues]] = {
     "first_nonlinearity": lambda curve: corrected.first_nonlinearity(curve, tolerance=0.2, floor=0.02),
     "auc_ratio": lambda curve: corrected.auc_ratio(curve, minimum_slope=0.02),
     "plateau_length": lambda curve: corrected.plateau_length(curve, threshold=20.0),
+    "half_height": lambda curve: corrected.half_height(curve, minimum_slope=0.02),
 }
 RISES = arrays.arrays(np.int64, st.integers(12, 40), elements=st.integers(0, 50))
 
@@ -211,3 +212,39 @@ class TestPlateauLength:
         low = corrected.plateau_length(curve_of(rises), threshold)
         high = corrected.plateau_length(curve_of(rises), threshold + more)
         assert high.censored or low.value <= high.value
+
+
+class TestHalfHeight:
+    """The first step at or above half of the curve's end; censored where the curve does not end above 0."""
+
+    def test_half_itself_counts(self) -> None:
+        assert corrected.half_height([0, 4, 5, 7, 10], minimum_slope=0.02).value == 2
+
+    def test_a_peak_before_the_end_counts(self) -> None:
+        assert corrected.half_height([0, 6, 0, 0, 10], minimum_slope=0.02).value == 1
+
+    def test_the_end_is_the_last_step_and_not_the_largest(self) -> None:
+        assert corrected.half_height([0, 1, 20, 3, 2], minimum_slope=0.02).value == 1
+
+    def test_a_curve_that_ends_where_it_began(self) -> None:
+        value, censored = corrected.half_height([0, 5, 9, 3, 0], minimum_slope=0.02)
+        assert np.isnan(value)
+        assert censored
+
+    @given(RISES, st.floats(0.5, 100))
+    def test_the_scale_of_the_curve_does_not_matter(self, rises: NDArray[np.int64], factor: float) -> None:
+        """Half of the end moves with the end."""
+        curve = curve_of(rises)
+        np.testing.assert_array_equal(
+            corrected.half_height(curve, 0.0).value, corrected.half_height(factor * curve, 0.0).value
+        )
+
+    @given(RISES)
+    def test_below_half_before_and_not_below_at_the_step(self, rises: NDArray[np.int64]) -> None:
+        curve = curve_of(rises)
+        value, censored = corrected.half_height(curve, 0.0)
+        assert bool(censored) == (curve[-1] == 0)
+        if not censored:
+            step = int(value)
+            assert curve[step] >= curve[-1] / 2
+            assert (curve[:step] < curve[-1] / 2).all()

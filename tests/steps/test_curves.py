@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from plateaulens.steps.curves import as_curves, conclude, cumulative_area, straight_line, undefined
+from plateaulens.steps.curves import answer, as_curves, cumulative_area, straight_line, undefined
 
 
 @pytest.mark.parametrize("hole", [np.nan, np.inf, -np.inf])
@@ -13,17 +13,17 @@ def test_a_curve_with_one_hole_is_incomplete_and_its_points_are_zero(hole: float
     assert curves.steps == 3
 
 
-def test_conclude_separates_found_censored_and_incomplete() -> None:
+def test_answer_separates_found_censored_and_incomplete() -> None:
     curves = as_curves(np.array([[0, 1], [0, 1], [0, np.nan], [0, np.nan]]))
     happened = np.array([True, False, True, False])
-    value, censored = conclude(np.array([1, 1, 1, 1]), happened, curves)
+    value, censored = answer(np.array([1, 1, 1, 1]), happened, curves)
     np.testing.assert_array_equal(value, [1, np.nan, np.nan, np.nan])
     assert censored.tolist() == [False, True, False, False]
 
 
 def test_a_sentinel_stands_for_censored_curves_only() -> None:
     curves = as_curves(np.array([[0, 1], [0, 1], [0, np.nan]]))
-    value, censored = conclude(np.array([1, 1, 1]), np.array([True, False, False]), curves, sentinel=99)
+    value, censored = answer(np.array([1, 1, 1]), np.array([True, False, False]), curves, sentinel=99)
     np.testing.assert_array_equal(value, [1, 99, np.nan])
     assert censored.tolist() == [False, True, False]
 

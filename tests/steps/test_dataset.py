@@ -5,11 +5,10 @@ import pytest
 import xarray as xr
 
 import plateaulens.steps.dataset as module
-from plateaulens.blocks import sample_blocks
 from plateaulens.config import AnalysisConfig
 from plateaulens.steps.dataset import step_dataset, step_length
-from plateaulens.store.reading import open_run
-from plateaulens.store.synthetic import generate_run, planted_steps, synthetic_spec
+from plateaulens.store.reading import open_run, sample_spans
+from plateaulens.testing import generate_run, planted_steps, synthetic_spec
 
 SPEC = synthetic_spec(20, activation_types=("real", "random", "isotropic"))
 
@@ -25,8 +24,8 @@ def test_the_planted_steps_are_found(run: xr.DataTree) -> None:
     """Of a synthetic curve's differences the largest is the one that arrives at the planted step rounded up."""
     found = step_dataset(run["plateau"].to_dataset(), AnalysisConfig())
     found = found.sel(convention="corrected", statistic="max_slope").transpose("activation_type", "sample", "metric")
-    blocks = SPEC.groups["plateau"].blocks
-    planted = np.concatenate([planted_steps(SPEC, "plateau", block, 0) for block in blocks], axis=1)
+    spans = SPEC.groups["plateau"].spans
+    planted = np.concatenate([planted_steps(SPEC, "plateau", span, 0) for span in spans], axis=1)
     never = np.isinf(planted)
     assert never.any()
     np.testing.assert_array_equal(found.censored, never)
@@ -61,8 +60,8 @@ def test_their_window_follows_the_path_length(run: xr.DataTree) -> None:
     assert (found.step_value.where(found.censored, 99) == 99).all()
 
 
-def test_blocks_change_nothing(run: xr.DataTree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spans_change_nothing(run: xr.DataTree, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = run["sensitivity_absolute"].to_dataset()
     whole = step_dataset(experiment, AnalysisConfig())
-    monkeypatch.setattr(module, "sample_blocks", lambda samples: sample_blocks(samples, size=7))
+    monkeypatch.setattr(module, "sample_spans", lambda samples: sample_spans(samples, size=7))
     xr.testing.assert_identical(step_dataset(experiment, AnalysisConfig()), whole)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from plateaulens.store.schema import RunSpec
-from plateaulens.store.synthetic import generate_run, synthetic_spec
+from plateaulens.testing import generate_run, synthetic_spec
 
 Files = dict[str, bytes]
 
@@ -18,7 +18,7 @@ def seed() -> int:
 
 @pytest.fixture(scope="session")
 def spec() -> RunSpec:
-    """Two experiments of 5 samples in blocks of 2, so that the last block is short."""
+    """Two experiments of 5 samples in spans of 2, so that the last span is short."""
     return synthetic_spec(
         5,
         activation_types=("real", "random"),

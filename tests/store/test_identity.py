@@ -26,12 +26,32 @@ def test_analysis_and_software_do_not_matter() -> None:
 def test_every_other_difference_is_named_with_both_values() -> None:
     config = {"name": "other", "sensitivity": {"samples": 200, "steps": 101}}
     identity = {"model": {"sha256": "bb"}, "sae": {"sha256": "cc"}}
-    assert resume_differences(attributes(), attributes(config=config, identity=identity, schema_version=2)) == [
+    assert resume_differences(attributes(), attributes(config=config, identity=identity)) == [
         'name: stored "run", asked "other"',
         "sensitivity.samples: stored 300, asked 200",
         'identity.model.sha256: stored "aa", asked "bb"',
         'identity.sae: stored null, asked {"sha256": "cc"}',
-        "schema_version: stored 1, asked 2",
+    ]
+
+
+def test_the_schema_version_and_what_an_earlier_version_left_out_do_not_matter() -> None:
+    """A run from before there were other metrics, whose preset had to have sections that it did not use."""
+    experiment = {"samples": 5, "steps": 11, "step_length": None}
+    today: dict[str, Any] = {
+        "name": "run",
+        "experiments": ["sensitivity"],
+        "model": {"source": "a"},
+        "sites": {"write": "blocks.1.hook_resid_pre", "read": "blocks.2.hook_resid_post"},
+        "prompts": {"source": "b"},
+        "targets": {"types": ["real"]},
+        "sensitivity": experiment,
+    }
+    earlier = today | {"plateau": experiment | {"step_length": 0.5}, "sensitivity_reconstructed": None, "sae": None}
+    asked = attributes(config=today | {"metrics": ["l2", "kl", "js"]}, schema_version=2)
+    assert resume_differences(attributes(config=earlier), asked) == []
+    more = attributes(config=today | {"metrics": ["l2", "kl"]}, schema_version=2)
+    assert resume_differences(attributes(config=earlier), more) == [
+        'metrics: stored ["l2", "kl", "js"], asked ["l2", "kl"]'
     ]
 
 

@@ -12,8 +12,8 @@ import pytest
 import plateaulens
 from plateaulens.store.run import RunStore
 from plateaulens.store.schema import RunSpec
-from plateaulens.store.synthetic import generate_run, synthetic_spec
 from plateaulens.store.verify import verify
+from plateaulens.testing import generate_run, synthetic_spec
 
 Files = dict[str, bytes]
 
@@ -67,8 +67,8 @@ def assert_completed_blocks_are_whole(store: RunStore, path: Path) -> None:
         if group in store.spec.groups:
             everything = store.read(group, slice(None))
             pending = store.pending(group)
-            for block in (block for block in store.blocks(group) if block not in pending):
-                written = everything.isel(sample=block)
+            for span in (span for span in store.spans(group) if span not in pending):
+                written = everything.isel(sample=span)
                 assert all(values.notnull().all() for values in written.data_vars.values())
 
 
@@ -84,7 +84,7 @@ def test_killed_by_the_system_at_random_moments(
     # The server imports what is slow to import once; it does not inherit sys.path.
     monkeypatch.setenv("PYTHONPATH", str(Path(plateaulens.__file__).parents[1]))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["plateaulens.store.synthetic"])
+    context.set_forkserver_preload(["plateaulens.testing"])
     completed = [0]
     for _ in range(5):
         writer = context.Process(target=generate_run, args=(path, spec))
@@ -99,7 +99,7 @@ def test_killed_by_the_system_at_random_moments(
         assert writer.exitcode == -9
         with RunStore.open(path) as store:
             groups = ("activations", "sensitivity")
-            completed.append(sum(len(store.blocks(group)) - len(store.pending(group)) for group in groups))
+            completed.append(sum(len(store.spans(group)) - len(store.pending(group)) for group in groups))
             assert_completed_blocks_are_whole(store, path)
     assert completed == sorted(completed)
     assert 0 < completed[-1] < 40

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from plateaulens.store.inventory import Inventory
 from plateaulens.store.location import locate
 from plateaulens.store.template import COMPRESSORS
+from plateaulens.store.verify import Inventory
 
 
 def test_every_node_and_every_chunk_is_found(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import zarr
 
 from plateaulens.errors import UsageError
 from plateaulens.store.reading import open_run, open_summary
-from plateaulens.store.schema import RunSpec
-from plateaulens.store.synthetic import synthetic_values
+from plateaulens.store.schema import SCHEMA_VERSION, RunSpec
+from plateaulens.testing import synthetic_values
 
 NOTEBOOK = """
 import sys
@@ -79,8 +79,10 @@ def test_another_kind(tmp_path: Path, finished: Path) -> None:
 
 
 def test_a_newer_schema(tmp_path: Path) -> None:
-    path = make(tmp_path / "a.zarr", kind="plateaulens run", schema_version=2)
-    with pytest.raises(UsageError, match="schema version 2, but only up to 1 is known: update plateaulens"):
+    path = make(tmp_path / "a.zarr", kind="plateaulens run", schema_version=SCHEMA_VERSION + 1)
+    with pytest.raises(
+        UsageError, match=f"schema version {SCHEMA_VERSION + 1}, but only up to {SCHEMA_VERSION} is known: update plat"
+    ):
         open_run(path)
 
 

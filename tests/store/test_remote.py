@@ -13,12 +13,12 @@ import xarray as xr
 
 from plateaulens.errors import UsageError
 from plateaulens.store.location import locate
-from plateaulens.store.object_lock import ObjectLock
+from plateaulens.store.lock import ObjectLock
 from plateaulens.store.reading import open_run
 from plateaulens.store.run import open_or_create
 from plateaulens.store.schema import RunSpec
-from plateaulens.store.synthetic import generate_run, synthetic_attributes, synthetic_prompts
 from plateaulens.store.verify import verify
+from plateaulens.testing import generate_run, synthetic_attributes, synthetic_prompts
 
 Files = dict[str, bytes]
 URL = "memory://runs/run.zarr"

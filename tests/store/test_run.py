@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from plateaulens.errors import UsageError
 from plateaulens.store.identity import Attributes
 from plateaulens.store.reading import open_run
-from plateaulens.store.region import Values
 from plateaulens.store.run import RunStore, open_or_create
-from plateaulens.store.schema import RunSpec
-from plateaulens.store.synthetic import synthetic_attributes, synthetic_prompts, synthetic_values
+from plateaulens.store.schema import SCHEMA_VERSION, RunSpec
+from plateaulens.store.spans import Values
+from plateaulens.testing import synthetic_attributes, synthetic_prompts, synthetic_values
 
 Files = dict[str, bytes]
 
@@ -43,15 +43,15 @@ def test_a_new_run_has_its_prompts_and_nothing_else(
 ) -> None:
     with RunStore.create(tmp_path / "deep/run.zarr", spec, attrs, prompts) as store:
         assert [store.pending(group) for group in ("activations", "sensitivity")] == [
-            store.blocks("activations"),
-            store.blocks("sensitivity"),
+            store.spans("activations"),
+            store.spans("sensitivity"),
         ]
         stored = store.read("prompts", slice(0, 5))
         assert (stored.token == prompts["token"]).all()
         assert stored.text.values.tolist() == prompts["text"].tolist()
     tree = open_run(tmp_path / "deep/run.zarr")
     assert {key: tree.attrs[key] for key in attrs} == attrs
-    assert (tree.attrs["kind"], tree.attrs["schema_version"]) == ("plateaulens run", 1)
+    assert (tree.attrs["kind"], tree.attrs["schema_version"]) == ("plateaulens run", SCHEMA_VERSION)
     assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["run.zarr"]
 
 
@@ -76,7 +76,7 @@ def test_a_rest_of_a_creation_that_was_killed_is_in_nobodys_way(
 
 def test_attributes_are_complete(tmp_path: Path, spec: RunSpec, attrs: Attributes, prompts: Values) -> None:
     incomplete = {key: value for key, value in attrs.items() if key != "commit"}
-    with pytest.raises(ValueError, match=r"attributes \['config', 'identity', 'name', 'seed', 'versions'\] instead of"):
+    with pytest.raises(ValueError, match=r"attributes \['config', 'definitions', .* 'versions'\] instead of"):
         RunStore.create(tmp_path / "run.zarr", spec, incomplete, prompts)
     with pytest.raises(ValueError, match="prompts/token: shape"):
         RunStore.create(tmp_path / "run.zarr", spec, attrs, dict(prompts) | {"token": np.zeros((1, 1), np.int32)})
@@ -85,7 +85,7 @@ def test_attributes_are_complete(tmp_path: Path, spec: RunSpec, attrs: Attribute
 
 @given(order=st.permutations([(group, i) for group in ("activations", "sensitivity", "plateau") for i in range(3)]))
 @settings(max_examples=5, deadline=None)
-def test_blocks_in_any_order_give_the_same_bytes(
+def test_spans_in_any_order_give_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory,
     spec: RunSpec,
     seed: int,
@@ -96,17 +96,17 @@ def test_blocks_in_any_order_give_the_same_bytes(
     path = tmp_path_factory.mktemp("order") / "run.zarr"
     with RunStore.create(path, spec, synthetic_attributes(spec, seed), synthetic_prompts(spec, seed)) as store:
         for group, i in order:
-            block = store.blocks(group)[i]
-            assert block in store.pending(group)
-            store.write(group, block, synthetic_values(spec, group, block, seed))
-            assert block not in store.pending(group)
+            span = store.spans(group)[i]
+            assert span in store.pending(group)
+            store.write(group, span, synthetic_values(spec, group, span, seed))
+            assert span not in store.pending(group)
     assert measured(path) == measured(finished)
 
 
 def test_several_blocks_may_be_written_at_once(
     tmp_path: Path, spec: RunSpec, seed: int, attrs: Attributes, prompts: Values
 ) -> None:
-    parts = [synthetic_values(spec, "sensitivity", block, seed) for block in spec.groups["sensitivity"].blocks]
+    parts = [synthetic_values(spec, "sensitivity", span, seed) for span in spec.groups["sensitivity"].spans]
     values = {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
     with RunStore.create(tmp_path / "run.zarr", spec, attrs, prompts) as store:
         store.write("sensitivity", slice(0, 5), values)
@@ -156,7 +156,8 @@ def test_continuing_under_other_settings_is_refused(run: Path, spec: RunSpec, se
     other = RunSpec(spec.experiments[:1], spec.samples, spec.positions, spec.d_model, 3)
     expected = (
         'seed: stored 3, asked 4; experiments: stored ["sensitivity", "plateau"], asked ["sensitivity"]; '
-        "plateau.steps: stored 11, asked 101; engine.samples_per_chunk: stored 2, asked 3"
+        'plateau: stored {"samples": 5, "steps": 11, "step_length": 0.5}, asked nothing; '
+        "engine.samples_per_chunk: stored 2, asked 3"
     )
     with pytest.raises(UsageError, match=re.escape(expected) + "$"):
         open_or_create(run, other, synthetic_attributes(other, 4), synthetic_prompts(other, 4))
@@ -180,7 +181,7 @@ def test_another_analysis_and_other_software_may_continue(
     config["analysis"]["resamples"] = 7
     asked = dict(attrs) | {"config": json.dumps(config), "versions": '{"numpy": "99"}', "commit": "later"}
     with open_or_create(run, spec, asked, prompts) as store:
-        store.record_session(1.25, blocks=0)
+        store.record_session(1.25, spans=0)
     assert sessions(run)[-1]["versions"] == '{"numpy": "99"}'
     assert sessions(run)[-1]["commit"] == "later"
     assert open_run(run).attrs["versions"] == attrs["versions"]
@@ -192,12 +193,12 @@ def test_sessions_add_up_block_by_block(tmp_path: Path, spec: RunSpec, attrs: At
     with RunStore.create(path, spec, attrs, prompts) as store:
         assert sessions(path) == []
         store.record_session(1.5)
-        store.record_session(2.25, blocks=2)
+        store.record_session(2.25, spans=2)
     with RunStore.open(path) as store:
         store.record_session(4.0)
     first, second = sessions(path)
-    assert (first["seconds"], first["blocks"], first["commit"]) == (3.75, 3, "synthetic")
-    assert (second["seconds"], second["blocks"]) == (4.0, 1)
+    assert (first["seconds"], first["spans"], first["commit"]) == (3.75, 3, "synthetic")
+    assert (second["seconds"], second["spans"]) == (4.0, 1)
     created = datetime.fromisoformat(open_run(path)["provenance"].attrs["created"])
     assert before <= created <= datetime.fromisoformat(first["started"]) <= datetime.now(UTC)
 
@@ -239,7 +240,7 @@ def test_continuing_a_run_with_a_damaged_configuration(
 def test_a_damaged_block_can_be_measured_again(
     finished: Path, run: Path, spec: RunSpec, seed: int, measured: Callable[[Path], Files]
 ) -> None:
-    """As `verify` advises, also for the short last block, whose chunk reaches past the extent."""
+    """As `verify` advises, also for the short last span, whose chunk reaches past the extent."""
     (run / "sensitivity/curve/c/0/2/0/0").write_bytes(b"damaged")
     (run / "sensitivity/completed/c/0/2").write_bytes(b"damaged")
     with RunStore.open(run) as store:

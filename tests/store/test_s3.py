@@ -11,8 +11,8 @@ from plateaulens.store.location import locate
 from plateaulens.store.reading import open_run
 from plateaulens.store.run import RunStore, open_or_create
 from plateaulens.store.schema import RunSpec
-from plateaulens.store.synthetic import generate_run, synthetic_attributes, synthetic_prompts
 from plateaulens.store.verify import verify
+from plateaulens.testing import generate_run, synthetic_attributes, synthetic_prompts
 
 pytest.importorskip("s3fs")
 

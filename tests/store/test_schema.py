@@ -11,11 +11,11 @@ def one(samples: int = 5, per_chunk: int = 2, *, of: int = 5, step_length: float
 
 
 @given(samples=st.integers(1, 300), per_chunk=st.integers(1, 400))
-def test_blocks_partition_the_samples_at_chunk_boundaries(samples: int, per_chunk: int) -> None:
-    blocks = one(samples, per_chunk, of=300).groups["sensitivity"].blocks
-    assert [i for block in blocks for i in range(block.start, block.stop)] == list(range(samples))
-    assert all(block.start % min(per_chunk, samples) == 0 for block in blocks)
-    assert all(block.stop - block.start == min(per_chunk, samples) for block in blocks[:-1])
+def test_spans_partition_the_samples_at_chunk_boundaries(samples: int, per_chunk: int) -> None:
+    spans = one(samples, per_chunk, of=300).groups["sensitivity"].spans
+    assert [i for span in spans for i in range(span.start, span.stop)] == list(range(samples))
+    assert all(span.start % min(per_chunk, samples) == 0 for span in spans)
+    assert all(span.stop - span.start == min(per_chunk, samples) for span in spans[:-1])
 
 
 def test_a_relative_experiment_has_fractions_and_a_fixed_one_lengths() -> None:

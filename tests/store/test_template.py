@@ -6,8 +6,8 @@ import xarray as xr
 from zarr.storage import LocalStore
 
 from plateaulens.store.schema import RunSpec
-from plateaulens.store.synthetic import synthetic_spec
 from plateaulens.store.template import write_template
+from plateaulens.testing import synthetic_spec
 
 
 def write(path: Path, spec: RunSpec) -> Path:

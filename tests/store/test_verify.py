@@ -11,9 +11,9 @@ import zarr
 from plateaulens.errors import UsageError
 from plateaulens.store.run import RunStore
 from plateaulens.store.schema import RunSpec
-from plateaulens.store.synthetic import synthetic_attributes, synthetic_prompts, synthetic_values
 from plateaulens.store.template import COMPRESSORS
 from plateaulens.store.verify import verify
+from plateaulens.testing import synthetic_attributes, synthetic_prompts, synthetic_values
 
 
 def chunk_files(store: Path) -> Iterator[tuple[Path, str]]:
@@ -159,9 +159,9 @@ def test_a_missing_chunk_of_a_completed_block_is_found(run: Path) -> None:
     (run / "prompts/text/c/1").unlink()
     (run / "plateau/length/c/0").unlink()
     assert verify(run) == [
-        "prompts/text chunk c/1: missing from a completed block",
-        "activations/active_latents chunk c/0: missing from a completed block",
-        "sensitivity/top_token chunk c/0/2/0: missing from a completed block",
+        "prompts/text chunk c/1: missing from a completed span",
+        "activations/active_latents chunk c/0: missing from a completed span",
+        "sensitivity/top_token chunk c/0/2/0: missing from a completed span",
         "plateau/length chunk c/0: missing",
     ]
 

@@ -7,7 +7,7 @@ import torch
 from tests.scan.plain import plain_scan
 
 from plateaulens.config import ModelConfig, SiteConfig
-from plateaulens.scan import paths
+from plateaulens.scan import walk as paths
 from plateaulens.scan.direct import DirectForward, choose_forward
 from plateaulens.scan.engine import scan
 from plateaulens.subject.embedded import GEMMA3

@@ -11,7 +11,7 @@ from tests.scan.plain import plain_scan
 
 from plateaulens.config import ModelConfig, SiteConfig
 from plateaulens.errors import UsageError
-from plateaulens.scan import paths
+from plateaulens.scan import walk as paths
 from plateaulens.scan.bridge import BridgeForward
 from plateaulens.scan.direct import choose_forward
 from plateaulens.scan.engine import Forward, scan

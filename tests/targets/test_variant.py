@@ -14,7 +14,7 @@ from plateaulens.errors import UsageError
 from plateaulens.targets import registry
 from plateaulens.targets.base import TargetContext, Targets, draw
 from plateaulens.targets.dictionary import Dictionary
-from plateaulens.targets.variant import Variant
+from plateaulens.targets.registry import Variant
 
 D_MODEL, LATENTS, SAMPLES = 12, 60, 20
 ALL = ["real", "random", "reconstruction", "bag", "baseline", "structured", "single_latent"]

@@ -9,8 +9,8 @@ import pytest
 import torch
 from tests.tiny import READ, WRITE, write_preset
 
+from plateaulens.collect.context import open_context
 from plateaulens.config import SaeConfig
-from plateaulens.laboratory import open_laboratory
 from plateaulens.presets import read_config
 from plateaulens.subject.sae import load_sae
 from plateaulens.training.run import train_recipe
@@ -91,8 +91,8 @@ def test_a_run_takes_what_was_made(made: Path, tiny_files: Path, tmp_path: Path)
         prompts__source=str(made / "data" / "prompts" / "tiny.npz"),
         targets__types=["real", "reconstruction"],
     )
-    laboratory = open_laboratory(read_config(preset))
-    assert np.isfinite(laboratory.activations(slice(0, 2))["target"]).all()
+    context = open_context(read_config(preset))
+    assert np.isfinite(context.activations(slice(0, 2))["target"]).all()
 
 
 def test_nothing_is_made_twice(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

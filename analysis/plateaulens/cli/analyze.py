@@ -23,8 +23,8 @@ def add(commands: "Commands") -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from plateaulens.analysis import analyze  # noqa: PLC0415  statsmodels takes a second to import
     from plateaulens.store.location import locate  # noqa: PLC0415
+    from plateaulens.summary.analyze import analyze  # noqa: PLC0415  statsmodels takes a second to import
 
     if (sweep := _sweep(options)) is not None:
         return _analyze_sweep(options, sweep)
@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _sweep(options: argparse.Namespace) -> Path | None:
     """The folder of the sweep that is meant, None for a run."""
-    from plateaulens.sweep.manifest import is_sweep  # noqa: PLC0415
+    from plateaulens.store.manifest import is_sweep  # noqa: PLC0415
 
     if options.run is not None:
         return Path(options.run) if is_sweep(Path(options.run)) else None
@@ -48,7 +48,7 @@ def _sweep(options: argparse.Namespace) -> Path | None:
 
 
 def _analyze_sweep(options: argparse.Namespace, folder: Path) -> int:
-    from plateaulens.sweep.summary import analyze_sweep  # noqa: PLC0415
+    from plateaulens.summary.sweep import analyze_sweep  # noqa: PLC0415
 
     out = options.out or Path("data/summaries") / f"{folder.name}.zarr"
     analyze_sweep(

@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plateaulens import names
 from plateaulens.cli.options import DEFAULT_PRESET, needs
-from plateaulens.config import EXPERIMENT_NAMES, RunConfig
+from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.presets import override, read_config
 from plateaulens.resources import find
@@ -21,7 +22,7 @@ def add(commands: "Commands") -> None:
     parser.add_argument("--preset", help=f"name of a preset that ships, or a TOML file (default: {DEFAULT_PRESET})")
     parser.add_argument("--samples", type=int, help="base prompts, for every experiment (default: the preset's)")
     parser.add_argument("--seed", type=int, help="seed of every draw (default: the preset's)")
-    parser.add_argument("--experiments", help=f"comma-separated, among {','.join(EXPERIMENT_NAMES)}")
+    parser.add_argument("--experiments", help=f"comma-separated, among {','.join(names.EXPERIMENTS)}")
     parser.add_argument("--model", help="hub id (with @revision or not), directory, or .gguf file")
     parser.add_argument("--sae", help="folder in SAELens' format, or RELEASE:ID (with @revision or not)")
     parser.add_argument("--prompts", help=".npz, .parquet, directory of such, or hub id (with @revision or not)")
@@ -38,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
     if (terms := notice(config.model.source)) is not None:
         print(terms, flush=True)
     try:
-        from plateaulens.collect import collect  # noqa: PLC0415  needs the extra `collect`
+        from plateaulens.collect.collect import collect  # noqa: PLC0415  needs the extra `collect`
     except ImportError as error:
         raise needs(error, "collect") from None
     if config.sweep is not None:
@@ -48,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
         collect(config, out)
     else:
         try:
-            from plateaulens.cluster import collect_on_cluster  # noqa: PLC0415  needs the extra `cluster`
+            from plateaulens.collect.cluster import collect_on_cluster  # noqa: PLC0415  needs the extra `cluster`
         except ImportError as error:
             raise needs(error, "cluster") from None
         collect_on_cluster(config, out, scheduler=options.scheduler, workers=options.workers)
@@ -57,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _collect_sweep(config: RunConfig, options: argparse.Namespace) -> int:
-    from plateaulens.sweep.collecting import collect_sweep  # noqa: PLC0415
+    from plateaulens.collect.sweep import collect_sweep  # noqa: PLC0415
 
     if options.workers is not None or options.scheduler is not None:
         raise UsageError("a sweep is collected by one process: leave --workers and --scheduler out")

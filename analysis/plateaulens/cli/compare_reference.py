@@ -8,7 +8,7 @@ from plateaulens.config import AnalysisConfig, RunConfig
 
 if TYPE_CHECKING:
     from plateaulens.cli.options import Commands
-    from plateaulens.compare.replication import Comparison
+    from plateaulens.replication.comparison import Comparison
 
 
 def add(commands: "Commands") -> None:
@@ -24,7 +24,7 @@ def add(commands: "Commands") -> None:
 def _run(options: argparse.Namespace) -> int:
     import pandas as pd  # noqa: PLC0415  takes a second to import, as zarr does
 
-    from plateaulens.compare.replication import Comparison, compare_reference  # noqa: PLC0415
+    from plateaulens.replication.comparison import Comparison, compare_reference  # noqa: PLC0415
     from plateaulens.store.reading import open_run, open_summary, root_attributes  # noqa: PLC0415
     from plateaulens.store.schema import SUMMARY_KIND  # noqa: PLC0415
 
@@ -45,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _heading(config: RunConfig, rows: "list[Comparison]", settings: AnalysisConfig) -> str:
-    from plateaulens.compare.replication import ASSUMED_SAMPLES, is_replication  # noqa: PLC0415
+    from plateaulens.replication.comparison import ASSUMED_SAMPLES, is_replication  # noqa: PLC0415
 
     if is_replication(config):
         title = f"REPLICATION CHECK: run {config.name} has the authors' model, SAE and sites."

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from plateaulens.cli import analyze, bench, calibrate, collect, compare_reference, plan, report, train, verify
+from plateaulens.cli import analyze, collect, compare_reference, plan, report, train, verify
 from plateaulens.errors import UsageError
 
 INTERRUPTED = 130
@@ -19,7 +19,12 @@ BAD_ARGUMENTS = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. What the user can mend is one line on standard error."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    options = _parser().parse_args(arguments)
+    return run(_parser(), arguments)
+
+
+def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> int:
+    """Parse and run the option `command` that a parser has set, errors and interruptions in one line each."""
+    options = parser.parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -44,18 +49,19 @@ def _explain(error: OSError) -> str:
     return f"{error.strerror or error}{place}"
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line too; subcommands get the same."""
 
     def error(self, message: str) -> NoReturn:
+        """Exit with one line."""
         self.exit(BAD_ARGUMENTS, f"plateaulens: error: {message}: see `{self.prog} --help`\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="plateaulens", description="Does this activation behave like a real one? Run, analyse and report it."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (collect, analyze, report, compare_reference, train, verify, plan, calibrate, bench):
+    for command in (collect, analyze, report, compare_reference, train, verify, plan):
         command.add(commands)
     return parser

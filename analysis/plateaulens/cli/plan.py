@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plateaulens.config import EXPERIMENT_NAMES, AnalysisConfig
+from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError
 
 if TYPE_CHECKING:
     from plateaulens.cli.options import Commands
-    from plateaulens.compare.plans import Plan
+    from plateaulens.planning import Plan
 
 
 def add(commands: "Commands") -> None:
@@ -29,11 +29,11 @@ def add(commands: "Commands") -> None:
 
 def _run(options: argparse.Namespace) -> int:
     _check(options)
-    from plateaulens.compare.plans import plans  # noqa: PLC0415  statsmodels takes a second to import
+    from plateaulens.planning import plans  # noqa: PLC0415  statsmodels takes a second to import
     from plateaulens.store.reading import open_summary  # noqa: PLC0415
 
     with open_summary(options.summary) as summary:
-        if options.experiment not in summary.children or options.experiment not in EXPERIMENT_NAMES:
+        if options.experiment not in summary.children or "step_value" not in summary[options.experiment].data_vars:
             raise UsageError(f"{options.summary} has no experiment {options.experiment!r}: choose one that was run")
         settings = AnalysisConfig.model_validate_json(summary.attrs["analysis"])
         rows = plans(

@@ -25,8 +25,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
 from plateaulens.compare.permutation import Swaps
-from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
-from plateaulens.compare.weights import count_clusters
+from plateaulens.compare.resampling import Resampling, count_clusters, percentile_interval, ratio
 
 CLASSIFIERS = ("linear", "gaussian")
 FOLDS = 5
@@ -59,7 +58,7 @@ def distinguish(
     """Tell apart the targets `real` and `other` (n, d_model) of the same n base prompts.
 
     Row i of both belongs to base prompt i, and prompts of equal `group` (n) share an activation; see
-    `plateaulens.compare.clusters.linked_prompts`. Activations are standardised by the
+    `plateaulens.compare.resampling.linked_prompts`. Activations are standardised by the
     mean and standard deviation of all of them together, so that a few dimensions of large activations do not decide;
     that looks at no labels.
 

@@ -8,8 +8,8 @@ Which is stored for which quantity is decided by theory:
 - **BCa** (bias-corrected and accelerated; Efron 1987, JASA 82:171) for smooth quantities without a simple standard
   error: Cliff's delta. Correct to second order, and it respects the quantity's range.
 - **Percentile**, with whole draws in place of interpolated ones, for quantiles.
-- None of them for a distance (see `plateaulens.compare.kolmogorov`) or a difference of two (see
-  `plateaulens.compare.ks_differences`), nor for a share near 0, where all draws may be 0: that has Wilson's interval.
+- None of them for a distance (see `plateaulens.compare.distances`) or a difference of two (see
+  `plateaulens.compare.distances`), nor for a share near 0, where all draws may be 0: that has Wilson's interval.
 
 In all of them draws that do not exist (NaN) are set aside, the result is NaN only where the point is, and where no
 resample differs from the sample the interval is the point itself. `degenerate` says where that means nothing.

@@ -14,8 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from plateaulens.compare.resampling import ratio
-from plateaulens.compare.weights import Weights, count_clusters, units_of
+from plateaulens.compare.resampling import Weights, count_clusters, ratio, units_of
 
 EXACT_UP_TO = 2000
 """Pooled p-values are exact up to this many observations in both samples, and simulated beyond."""

@@ -18,27 +18,11 @@ such pairs, and the one to report.
 from typing import NamedTuple
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from statsmodels.duration.survfunc import SurvfuncRight, survdiff
 
-from plateaulens.compare.labels import bounds, label, label_interval
-from plateaulens.compare.permutation import Swaps
-from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
-
-_LEADING = ("statistic", "metric", "activation_type")
-DIMS = {
-    "survival": (*_LEADING, "step"),
-    "survival_band": (*_LEADING, "step", "bound"),
-    "logrank_p": _LEADING,
-    "paired_logrank_p": _LEADING,
-    "restricted_mean": _LEADING,
-    "restricted_mean_interval": (*_LEADING, "bound"),
-    "restricted_mean_difference": _LEADING,
-    "restricted_mean_difference_interval": (*_LEADING, "bound"),
-}
-"""What `survival_dataset` adds to an experiment's summary, and the dimensions of each."""
+from plateaulens.compare.resampling import ratio
 
 
 class Survival(NamedTuple):
@@ -131,72 +115,6 @@ def paired_scores(time: NDArray[np.float64], event: NDArray[np.bool_]) -> NDArra
     return difference
 
 
-def survival_dataset(
-    steps: xr.Dataset, last: int, resampling: Resampling, swaps: Swaps, *, reference: str, confidence: float
-) -> xr.Dataset:
-    """Survival curves, log-rank tests against `reference` and restricted means of `step_dataset`'s corrected steps.
-
-    Curves without the event are censored at step `last`; undefined ones are left out. `resampling` and `swaps` are
-    those of the base prompts. `restricted_mean` is the mean of min(event, last) with a
-    bootstrap interval, `restricted_mean_difference` that of the type minus the reference's over the base prompts that
-    have both. p-values of the reference against itself are 1. Dimensions are those of `DIMS`.
-    """
-    types = [str(name) for name in steps["activation_type"].to_numpy()]
-    own = steps[["step_value", "censored"]].sel(convention="corrected").transpose(*_LEADING, "sample")
-    event = ~own["censored"].to_numpy()
-    time = restricted(own["step_value"].to_numpy(), ~event, last)
-    shape, cells = time.shape[:-1], list(np.ndindex(time.shape[:-1]))
-    other = types.index(reference)
-
-    curves = [kaplan_meier(time[cell], event[cell], last + 1, confidence) for cell in cells]
-    unpaired, differences = np.ones(shape), np.zeros(time.shape)
-    for cell in cells:
-        pair = (*cell[:-1], [cell[-1], other])
-        differences[cell] = paired_scores(time[pair], event[pair])
-        if cell[-1] != other:
-            group = np.repeat([0, 1], time.shape[-1])
-            unpaired[cell] = logrank(time[pair].ravel(), event[pair].ravel(), group)
-    paired = swaps.p_value(np.abs(swaps.sums(np.moveaxis(differences, -1, 0))), np.abs(differences.sum(axis=-1)))
-
-    known = np.isfinite(time)
-    pairs = known & known[..., other : other + 1, :]
-    change = np.where(pairs, time - time[..., other : other + 1, :], 0.0)
-    mean = _means(np.where(known, time, 0.0), known, resampling)
-    difference = _means(change, pairs, resampling)
-    values = {
-        "survival": np.array([curve.probability for curve in curves]).reshape(*shape, last + 1),
-        "survival_band": np.array([curve.band for curve in curves]).reshape(*shape, last + 1, 2),
-        "logrank_p": unpaired,
-        "paired_logrank_p": paired,
-        "restricted_mean": mean[0],
-        "restricted_mean_interval": percentile_interval(mean[1:], confidence),
-        "restricted_mean_difference": difference[0],
-        "restricted_mean_difference_interval": percentile_interval(difference[1:], confidence),
-    }
-    attributes = {
-        "survival": label("share of curves without the event up to the step, Kaplan-Meier", "1"),
-        "survival_band": {
-            **label(f"{100 * confidence:g} % simultaneous band: Kaplan-Meier curve", "1"),
-            "confidence": confidence,
-        },
-        "logrank_p": label("p-value of the log-rank test against real, pairing ignored", "1"),
-        "paired_logrank_p": {
-            **label("p-value of the log-rank test against real by swaps within base prompts", "1"),
-            "permutations": len(swaps.rows),
-        },
-    }
-    for name, words in (
-        ("restricted_mean", "mean of the step, cut at the window's end"),
-        ("restricted_mean_difference", "mean paired difference to real of the step, cut at the window's end"),
-    ):
-        attributes[name] = label(words, "step")
-        attributes[f"{name}_interval"] = label_interval(words, "step", resampling, confidence)
-    return xr.Dataset(
-        {name: (DIMS[name], value, attributes[name]) for name, value in values.items()},
-        coords={**{name: steps[name] for name in _LEADING}, "bound": bounds()},
-    )
-
-
 def restricted(value: NDArray[np.float64], censored: NDArray[np.bool_], last: ArrayLike) -> NDArray[np.float64]:
     """Steps cut at the end of the window: min(value, last), `last` where censored, NaN where undefined.
 
@@ -204,8 +122,3 @@ def restricted(value: NDArray[np.float64], censored: NDArray[np.bool_], last: Ar
     array([ 3.,  5., nan,  5.])
     """
     return np.minimum(np.where(censored, last, value), last)
-
-
-def _means(values: NDArray[np.float64], there: NDArray[np.bool_], resampling: Resampling) -> NDArray[np.float64]:
-    """Means over the last axis in the sample (row 0) and its resamples."""
-    return ratio(resampling.sums(np.moveaxis(values, -1, 0)), resampling.sums(np.moveaxis(there, -1, 0)))

@@ -1,4 +1,9 @@
-"""Figure 2: single curves of example prompts with their max-slope steps, and the mean curves."""
+"""Figure 2: single curves of example prompts with their max-slope steps, and the mean curves.
+
+The plateau figure: how far a base activation can be moved before the model's output leaves its plateau.
+
+The survival figure: the share of curves that have not blown up, or left their plateau, after each step.
+"""
 
 from collections.abc import Sequence
 
@@ -6,13 +11,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from plateaulens.figures.path import positions, step_axis, window
+from plateaulens.figures.positions import cumulative, positions, step_axis, window
 from plateaulens.figures.style import (
     BASE_SIZE,
+    GUIDE,
     INK,
-    MAIN_METRICS,
-    MAIN_TYPES,
     TypeStyle,
     canvas,
     dress,
@@ -22,6 +27,7 @@ from plateaulens.figures.style import (
     present,
     styles,
 )
+from plateaulens.names import MAIN_METRICS, MAIN_TYPES, metric_label
 
 
 def example_curves(experiment: xr.Dataset, *, types: Sequence[str] | None = MAIN_TYPES) -> Figure:
@@ -80,3 +86,75 @@ def _example(ax: Axes, curves: xr.Dataset, example: int, style: TypeStyle) -> No
             color=style.color,
             zorder=style.zorder + 3,
         )
+
+
+def plateaus(
+    experiment: xr.Dataset, *, threshold: float, metric: str = "l2", types: Sequence[str] | None = None
+) -> Figure:
+    """Left: mean curves of the metric by base type, with bands, and the threshold that ends a plateau. Right: survival.
+
+    The right panel is the fraction of prompts still on their plateau after a path of that length, 1 - F(x). Curves
+    that never reach the threshold are censored at the end of the window: a plus sign marks their fraction there.
+    """
+    drawn = styles(present(experiment, "activation_type", types))
+    figure = canvas(3.2)
+    left, right = figure.subplots(1, 2)
+    first, last = window(experiment)
+    for name, style in drawn.items():
+        mean_curve(left, experiment.sel(metric=metric, activation_type=name), style)
+        x, y = cumulative(experiment, "plateau_length", metric, name)
+        survival = 1 - y
+        right.plot(x, survival, drawstyle="steps-post", **style.line)
+        if survival[-1] > 0:
+            right.plot(
+                [last], survival[-1:], linestyle="none", marker="+", markersize=7, color=style.color, clip_on=False
+            )
+    left.axhline(threshold, color=GUIDE, linewidth=1.0, linestyle=(0, (2, 2)), zorder=2)
+    dress(left, title="mean curve", x=step_axis(experiment), y=metric_axis(experiment, metric))
+    dress(right, title="plateau length", x=step_axis(experiment), y="fraction of prompts on the plateau")
+    left.set_ylim(bottom=0)
+    right.set_ylim(0, 1.02)
+    for ax in (left, right):
+        ax.set_xlim(first, last)
+    rule = Line2D([], [], color=GUIDE, linewidth=1.0, linestyle=(0, (2, 2)), label=f"end of plateau: {threshold:g}")
+    plus = Line2D([], [], color=GUIDE, linestyle="none", marker="+", markersize=7, label="censored")
+    censored = bool(
+        np.any(experiment["censored"].sel(convention="corrected", statistic="plateau_length", metric=metric))
+    )
+    legend(figure, [*(handle(style) for style in drawn.values()), rule, *([plus] if censored else [])])
+    return figure
+
+
+def survival_curves(
+    experiment: xr.Dataset,
+    *,
+    statistic: str = "max_slope",
+    metrics: Sequence[str] = MAIN_METRICS,
+    types: Sequence[str] | None = MAIN_TYPES,
+) -> Figure:
+    """One panel per metric: Kaplan-Meier curves of the types with their simultaneous bands.
+
+    A curve that does not reach 0 ends at the share that is censored. Metrics without the statistic have no panel.
+    """
+    own = experiment.sel(statistic=statistic)
+    shown = [
+        name for name in present(experiment, "metric", metrics) if own["survival"].sel(metric=name).notnull().any()
+    ]
+    drawn = styles(present(experiment, "activation_type", types))
+    figure = canvas(3.0)
+    first, last = window(experiment)
+    x = positions(experiment, experiment["step"])
+    for ax, metric in zip(figure.subplots(1, len(shown), sharey=True, squeeze=False)[0], shown, strict=True):
+        for name, style in drawn.items():
+            cell = own.sel(metric=metric, activation_type=name)
+            ax.plot(x, cell["survival"].to_numpy(), drawstyle="steps-post", **style.line)
+            lower, upper = (cell["survival_band"].sel(bound=end).to_numpy() for end in ("lower", "upper"))
+            if np.isfinite(lower).all():
+                ax.fill_between(x, lower, upper, step="post", color=style.color, alpha=0.12, linewidth=0)
+        dress(ax, title=metric_label(metric), x=step_axis(experiment))
+        ax.set_xlim(first, last)
+        ax.set_ylim(0, 1.02)
+    words = str(own["statistic_long_name"].item())
+    figure.axes[0].set_ylabel(f"fraction beyond its {words}", fontsize=BASE_SIZE, color=INK)
+    legend(figure, [handle(style) for style in drawn.values()])
+    return figure

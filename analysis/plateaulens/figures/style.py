@@ -1,46 +1,58 @@
-"""The look that all figures share: one colour and one dash pattern per activation type, type sizes, and the canvas.
+"""What all figures share: what they are drawn on, their panels and legends, and the look of the activation types.
 
-The colours stem from Okabe and Ito's palette, moved a little so that any two stay apart for readers with protanopia,
+Every type has one colour and one dash pattern. The colours stem from Okabe and Ito's palette, moved a little so that any two stay apart for readers with protanopia,
 deuteranopia or tritanopia (a test simulates all three). The dash repeats the distinction without colour.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
-MAIN_TYPES = ("real", "random", "baseline", "structured")
-"""The types of the figures that have room for few: the reference, the Gaussian, and the two recipes compared."""
-
-MAIN_METRICS = ("l2", "kl")
+from plateaulens import names
+from plateaulens.names import CONTROL, REFERENCE
 
 WIDTH = 7.4
 """Inches: the text width of the report."""
+COLUMNS = 3
+"""Panels side by side, of figures with rows of panels."""
 
 BASE_SIZE = 9.0
 SMALL_SIZE = 8.0
 INK = "#222222"
 GUIDE = "#8c8c8c"
+BAND = "#e4e4e4"
+"""Of the band behind all rows in which a type lies that is as real as can be."""
 
+Page = Figure | SubFigure
+"""What a figure of several panels is drawn on."""
 Place = Literal["outside right center", "outside upper center", "outside lower center"]
 Dash = str | tuple[int, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class TypeStyle:
-    """How one activation type is named and drawn."""
+    """How one activation type is drawn."""
 
-    label: str
+    name: str
+    """Value of the `activation_type` coordinate."""
     color: str
     dash: Dash = "-"
     width: float = 1.5
     zorder: float = 3
+
+    @property
+    def label(self) -> str:
+        """As legends and rows print it."""
+        return names.label(self.name)
 
     @property
     def line(self) -> dict[str, Any]:
@@ -59,69 +71,194 @@ _DOTTED: Dash = (0, (1.2, 1.2))
 _DASH_DOTTED: Dash = (0, (6, 1.5, 1.2, 1.5))
 
 _STYLES = {
-    "real": TypeStyle("real", "#000000", width=2.2, zorder=5),
-    "real_control": TypeStyle("real control", "#606060", _DOTTED, width=1.8, zorder=4),
-    "random": TypeStyle("random", "#0266bb"),
-    "isotropic": TypeStyle("isotropic", "#56b4e9", _DASHED),
-    "reconstruction": TypeStyle("reconstruction", "#8b292c", _DASHED),
-    "bag": TypeStyle("bag", "#c36fab"),
-    "baseline": TypeStyle("baseline", "#e69f00", _DASH_DOTTED),
-    "structured": TypeStyle("structured", "#0e945d"),
-    "single_latent": TypeStyle("single latent", "#d95504", _DOTTED),
+    style.name: style
+    for style in (
+        TypeStyle(REFERENCE, "#000000", width=2.2, zorder=5),
+        TypeStyle(CONTROL, "#606060", _DOTTED, width=1.8, zorder=4),
+        TypeStyle("random", "#0266bb"),
+        TypeStyle("isotropic", "#56b4e9", _DASHED),
+        TypeStyle("reconstruction", "#8b292c", _DASHED),
+        TypeStyle("bag", "#c36fab"),
+        TypeStyle("baseline", "#e69f00", _DASH_DOTTED),
+        TypeStyle("structured", "#0e945d"),
+        TypeStyle("single_latent", "#d95504", _DOTTED),
+    )
 }
 _SPARE_COLORS = ("#7a5c00", "#5b4ea3", "#3f7f86")
 _SPARE_LOOKS = [(color, dash) for dash in (_DASHED, _DOTTED, _DASH_DOTTED) for color in _SPARE_COLORS]
 
-_METRICS = {"l2": ("L2", "L2 distance"), "kl": ("KL", "KL divergence"), "js": ("JS", "Jensen-Shannon distance")}
 _UNITS = {"1": "", "residual stream": " at the read site"}
 
 
 def styles(activation_types: Sequence[str]) -> dict[str, TypeStyle]:
-    """The style of each type, in the given order; types this file does not know share out the spare looks."""
+    """The style of each type, in the given order; types this file does not know share out the spare looks.
+
+    Parameters
+    ----------
+    activation_types
+        Values of the `activation_type` coordinate.
+
+    Returns
+    -------
+    dict[str, TypeStyle]
+        By type.
+    """
     unknown = [name for name in activation_types if name not in _STYLES]
-    spare = {
-        name: TypeStyle(name.replace("_", " "), *_SPARE_LOOKS[i % len(_SPARE_LOOKS)]) for i, name in enumerate(unknown)
-    }
+    spare = {name: TypeStyle(name, *_SPARE_LOOKS[i % len(_SPARE_LOOKS)]) for i, name in enumerate(unknown)}
     return {name: _STYLES.get(name) or spare[name] for name in activation_types}
 
 
-def label(activation_type: str) -> str:
-    """The name of a type as figures and tables print it.
-
-    >>> label("single_latent")
-    'single latent'
-    """
-    return styles([activation_type])[activation_type].label
-
-
-def metric_name(metric: str) -> str:
-    """The short name of a metric as panels and tables print it.
-
-    >>> metric_name("kl")
-    'KL'
-    """
-    return _METRICS[metric][0] if metric in _METRICS else metric
-
-
 def metric_axis(experiment: xr.Dataset, metric: str) -> str:
-    """The axis label of a metric with its units, taken from the `metric_units` coordinate."""
+    """The axis label of a metric with its units.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group of a summary; units are those of its `metric_units` coordinate.
+    metric
+        Value of its `metric` coordinate.
+
+    Returns
+    -------
+    str
+        For example `KL divergence (nat)`.
+    """
     units = str(experiment["metric_units"].sel(metric=metric).item())
-    return (_METRICS[metric][1] if metric in _METRICS else metric) + _UNITS.get(units, f" ({units})")
+    return names.metric(metric).axis + _UNITS.get(units, f" ({units})")
 
 
 def present(experiment: xr.Dataset, dim: str, wanted: Sequence[str] | None) -> list[str]:
-    """Those of the wanted coordinate values that the dataset holds, in the wanted order; all of them for None."""
+    """Those of the wanted coordinate values that the dataset holds.
+
+    Parameters
+    ----------
+    experiment
+        A group of a summary.
+    dim
+        One of its dimensions, with a coordinate of names.
+    wanted
+        Names; None for all.
+
+    Returns
+    -------
+    list[str]
+        In the wanted order; for None in that of the dataset.
+    """
     held = [str(value) for value in experiment[dim].values]
     return held if wanted is None else [value for value in wanted if value in held]
 
 
-def canvas(height: float) -> Figure:
-    """An empty figure of the report's text width that finds room for its labels and legends by itself."""
+def canvas(height: float, figure: Page | None = None) -> Page:
+    """What a figure of several panels is drawn on: the given one, or an empty figure of the report's text width.
+
+    Parameters
+    ----------
+    height
+        Inches, of a figure that is made.
+    figure
+        A figure or subfigure to draw into.
+
+    Returns
+    -------
+    Page
+        `figure`, or a figure that finds room for its labels and legends by itself (constrained layout).
+    """
+    if figure is not None:
+        return figure
     return Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
 
 
+def panels(
+    height: float, metrics: Sequence[str], ax: Axes | None = None, *, sharex: bool = False
+) -> tuple[Page | Axes, list[Axes]]:
+    """What a figure with a panel per metric is drawn on, and its panels: the given axes, or a row on a new canvas.
+
+    Parameters
+    ----------
+    height
+        Inches, of a figure that is made.
+    metrics
+        Those that have a panel.
+    ax
+        Axes to draw on.
+    sharex
+        Whether panels share their horizontal axis; they share the vertical one in any case.
+
+    Returns
+    -------
+    on : Page or Axes
+        What `legend` and `figure_of` take: `ax`, or the figure that was made.
+    axes : list[Axes]
+        One for each metric.
+
+    Raises
+    ------
+    ValueError
+        If there is an `ax` and not exactly one metric.
+    """
+    if ax is None:
+        figure = canvas(height)
+        return figure, list(figure.subplots(1, len(metrics), sharex=sharex, sharey=True, squeeze=False)[0])
+    if len(metrics) != 1:
+        came = ", ".join(metrics) or "none that has a panel"
+        raise ValueError(f"an ax has room for exactly one metric, and {came} came: name one, as in metrics=['l2']")
+    return ax, [ax]
+
+
+def grid(
+    figure: Page, count: int, *, columns: int = COLUMNS, sharex: bool = False, sharey: bool = False
+) -> list[Axes]:
+    """Panels in rows, as many as are asked for; places that are left over in the last row stay empty.
+
+    Parameters
+    ----------
+    figure
+        What they are drawn on.
+    count
+        How many panels.
+    columns
+        How many side by side.
+    sharex, sharey
+        Whether all panels share the axis.
+
+    Returns
+    -------
+    list[Axes]
+        Row by row.
+    """
+    rows = max(1, ceil(count / columns))
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey).ravel()
+    for ax in axes[count:]:
+        ax.remove()
+    return list(axes[:count])
+
+
+def figure_of(on: Page | Axes) -> Figure:
+    """The figure that something is drawn in.
+
+    Parameters
+    ----------
+    on
+        Axes, a subfigure or a figure.
+
+    Returns
+    -------
+    Figure
+        The outermost one.
+    """
+    return on.figure.figure
+
+
 def dress(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
-    """Give axes their titles and labels, and take away what carries no data."""
+    """Give axes their titles and labels, and take away what carries no data.
+
+    Parameters
+    ----------
+    ax
+        A panel.
+    title, x, y
+        Words above it, below it and beside it; none where empty.
+    """
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(INK)
     ax.tick_params(labelsize=SMALL_SIZE, color=INK, labelcolor=INK)
@@ -130,15 +267,61 @@ def dress(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
     ax.set_ylabel(y, fontsize=BASE_SIZE, color=INK)
 
 
+def rows_of(ax: Axes, drawn: Mapping[str, TypeStyle]) -> None:
+    """Name the rows of a panel that has one for each type, from the top downwards.
+
+    Parameters
+    ----------
+    ax
+        A panel whose type number i lies at height i.
+    drawn
+        The types, in order.
+    """
+    ax.set_yticks(range(len(drawn)), [style.label for style in drawn.values()], fontsize=BASE_SIZE, color=INK)
+    ax.set_ylim(len(drawn) - 0.4, -0.6)
+
+
 def handle(style: TypeStyle) -> Line2D:
-    """A legend entry drawn as the type's lines are."""
+    """A legend entry drawn as the type's lines are.
+
+    Parameters
+    ----------
+    style
+        Of the type.
+
+    Returns
+    -------
+    Line2D
+        Without points.
+    """
     return Line2D([], [], **style.line)
 
 
-def legend(figure: Figure, handles: Sequence[Line2D], *, where: Place = "outside right center") -> None:
-    """A legend beside or below the panels, never over them."""
+def legend(on: Page | Axes, handles: Sequence[Line2D], *, where: Place = "outside right center") -> None:
+    """A legend beside or below the panels, never over them; within the panel where there is only an ax to draw on.
+
+    Parameters
+    ----------
+    on
+        What the figure is drawn on.
+    handles
+        The entries.
+    where
+        On which side of the panels.
+    """
+    if isinstance(on, Axes):
+        on.legend(
+            handles=list(handles),
+            loc="best",
+            framealpha=0.7,
+            edgecolor="none",
+            fontsize=SMALL_SIZE - 1,
+            labelcolor=INK,
+            labelspacing=0.3,
+        )
+        return
     beside = "right" in where
-    figure.legend(
+    on.legend(
         handles=list(handles),
         loc=where,
         ncols=1 if beside else min(len(handles), 5),
@@ -149,7 +332,18 @@ def legend(figure: Figure, handles: Sequence[Line2D], *, where: Place = "outside
     )
 
 
-def finite(values: xr.DataArray) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """The finite values as a flat float64 array."""
+def finite(values: xr.DataArray) -> NDArray[np.float64]:
+    """The finite values as a flat array.
+
+    Parameters
+    ----------
+    values
+        Of any shape.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        (finite value).
+    """
     flat = np.asarray(values.values, dtype=np.float64).ravel()
     return flat[np.isfinite(flat)]

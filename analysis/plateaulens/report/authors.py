@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from plateaulens.compare.reference import read_reference
-from plateaulens.figures import label
-from plateaulens.figures.style import metric_name
+from plateaulens.names import label, metric_label
+from plateaulens.replication.reference import read_reference
 from plateaulens.report.contents import REFERENCE, config_of, experiment_of, types_of
 from plateaulens.report.rows import KS_DIGITS, STEP_DIGITS, cell
 from plateaulens.report.tables import STATISTICS
@@ -75,7 +74,7 @@ def _row(summary: xr.DataTree, authors: Mapping[str, Any]) -> dict[str, str]:
 
 def _measured(authors: Mapping[str, Any]) -> str:
     setting = ", absolute" if authors["experiment"] == "sensitivity_absolute" else ""
-    return f"{STATISTICS[authors['statistic']]}, {metric_name(authors['metric'])}{setting}"
+    return f"{STATISTICS[authors['statistic']]}, {metric_label(authors['metric'])}{setting}"
 
 
 def _is_measured(summary: xr.DataTree, name: str, statistic: str, metric: str, activation_type: str) -> bool:

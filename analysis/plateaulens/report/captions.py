@@ -2,8 +2,8 @@
 
 import xarray as xr
 
-from plateaulens.figures import label
-from plateaulens.figures.style import MAIN_TYPES, metric_name, present
+from plateaulens.figures.style import present
+from plateaulens.names import MAIN_TYPES, label, metric_label
 from plateaulens.report.contents import CONTROL, confidence_of, config_of, level, types_of
 from plateaulens.report.text import escape, listing, number
 
@@ -37,7 +37,7 @@ def max_slope_histograms(experiment: xr.Dataset) -> str:
 def plateaus(experiment: xr.Dataset, *, metric: str) -> str:
     """For `plateaulens.figures.plateaus`."""
     return (
-        f"Left: mean {metric_name(metric)} curves by type of base on the way to a Gaussian draw, "
+        f"Left: mean {metric_label(metric)} curves by type of base on the way to a Gaussian draw, "
         f"{prompts(experiment)}; bands are {_bands(experiment)}. Right: share of prompts still on their plateau after "
         f"a path of that length; a plus sign marks the share that is censored at the end of the window."
     )

@@ -6,8 +6,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from plateaulens.config import AnalysisConfig, RunConfig
-from plateaulens.errors import UsageError
-from plateaulens.presets import explain
+from plateaulens.errors import UsageError, explain
 
 REFERENCE = "real"
 CONTROL = "real_control"

@@ -1,7 +1,7 @@
 """What was measured and how, in the report's words and with the run's own constants."""
 
 from plateaulens.config import AnalysisConfig, RunConfig, TargetConfig, VariantConfig
-from plateaulens.figures.style import label, metric_name
+from plateaulens.names import label, metric_label
 from plateaulens.report.text import escape, listing, number, percent
 
 _PROCESSING = {"none": "its weights as published", "folded": "LayerNorm folded in and its writing weights centred"}
@@ -72,8 +72,8 @@ def subject(config: RunConfig) -> str:
 
 def thresholds(settings: AnalysisConfig) -> dict[str, str]:
     """The constants of the step statistics as the report writes them, by name."""
-    minimum = [f"{slope:g} on {metric_name(metric)}" for metric, slope in settings.minimum_slope.items()]
-    plateau = [f"{value:g} on {metric_name(metric)}" for metric, value in settings.plateau_threshold.items()]
+    minimum = [f"{slope:g} on {metric_label(metric)}" for metric, slope in settings.minimum_slope.items()]
+    plateau = [f"{value:g} on {metric_label(metric)}" for metric, value in settings.plateau_threshold.items()]
     return {
         "nonlinearity": percent(settings.nonlinearity_tolerance),
         "minimum_slope": listing(minimum),

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import xarray as xr
 
-from plateaulens.figures import label
-from plateaulens.figures.style import MAIN_METRICS
+from plateaulens.names import MAIN_METRICS, label
 from plateaulens.report.contents import REFERENCE, compared_types, types_of
 from plateaulens.report.rows import KS_DIGITS, STEP_DIGITS, by_metric, cell
 from plateaulens.report.text import MISSING, number, p_value, percent

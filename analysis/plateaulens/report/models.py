@@ -8,8 +8,7 @@ import xarray as xr
 from IPython.display import Markdown
 
 from plateaulens import figures
-from plateaulens.figures import label
-from plateaulens.figures.style import MAIN_METRICS, metric_name
+from plateaulens.names import MAIN_METRICS, label, metric_label
 from plateaulens.report.contents import REFERENCE, bounds, compared_types, confidence_of, config_of, experiment_of
 from plateaulens.report.rows import KS_DIGITS, STEP_DIGITS, cell
 from plateaulens.report.text import MISSING, escape, listing, markdown, number, span
@@ -104,7 +103,7 @@ def steepness_sentence(runs: Runs, metric: str) -> str:
     )  # fmt: skip
     confidence = confidence_of(next(iter(own.values()))["steepness_mean_interval"])
     return (
-        f"On {metric_name(metric)}, curves towards real targets are at their steepest {listing(items)} as steep as a "
+        f"On {metric_label(metric)}, curves towards real targets are at their steepest {listing(items)} as steep as a "
         f"straight line (geometric means, {confidence} intervals): {found}."
     )
 
@@ -113,7 +112,7 @@ def models_table(runs: Runs) -> pd.DataFrame:
     """Steepness, mean difference to real and KS distance of the shared types in every run; metrics below each other."""
     rows: list[dict[str, str]] = []
     for metric in MAIN_METRICS:
-        rows.append({"type": f"**{metric_name(metric)}**"})
+        rows.append({"type": f"**{metric_label(metric)}**"})
         for kind in shared_types(runs):
             row = {"type": label(kind)}
             for quantity, title, digits in (

@@ -2,18 +2,11 @@
 
 import xarray as xr
 
-from plateaulens.figures import label
-from plateaulens.figures.quantiles import TYPES
-from plateaulens.figures.style import MAIN_TYPES, metric_name, present
+from plateaulens.figures.distributions import TYPES
+from plateaulens.figures.style import present
+from plateaulens.names import MAIN_TYPES, label, metric_label
 from plateaulens.report.captions import prompts
-from plateaulens.report.contents import (
-    EXPERIMENT_TITLES,
-    alpha_of,
-    confidence_of,
-    experiment_of,
-    level,
-    margin_of,
-)
+from plateaulens.report.contents import EXPERIMENT_TITLES, alpha_of, confidence_of, experiment_of, level, margin_of
 from plateaulens.report.text import listing, number, percent
 
 
@@ -108,7 +101,7 @@ def censoring_table(experiment: xr.Dataset) -> str:
 def adjusted_differences(confounds: xr.Dataset, *, metric: str) -> str:
     """For `plateaulens.figures.adjusted_differences`."""
     return (
-        f"Mean difference of the max-slope step to real on {metric_name(metric)}, with {_robust(confounds)} intervals: "
+        f"Mean difference of the max-slope step to real on {metric_label(metric)}, with {_robust(confounds)} intervals: "
         f"as it is, and by regression at equal path length and at equal geometry (path length, norm, cosine to the "
         f"base, distance from the mean base). *To the target*: both paths of a prompt end at the nearer target."
     )
@@ -118,7 +111,7 @@ def confounds_table(confounds: xr.Dataset, *, metric: str) -> str:
     """For `plateaulens.report.effect_tables.confounds_table`."""
     caliper = number(confounds["matched_prompts"].attrs["caliper"], 1)
     return (
-        f"Mean difference of the max-slope step to real on {metric_name(metric)}, in steps, a curve without one "
+        f"Mean difference of the max-slope step to real on {metric_label(metric)}, in steps, a curve without one "
         f"counting as the window's end: as it is; by regression at equal path length and at equal geometry "
         f"({_robust(confounds)} intervals); and over the base prompts whose two paths agree to {caliper} standard "
         f"deviations (matched; bootstrap intervals). *No overlap*: the data hold no equal targets. Intervals are not "
@@ -149,7 +142,7 @@ def constant_sensitivity(constants: xr.Dataset, *, metric: str) -> str:
     """For `plateaulens.figures.constant_sensitivity`."""
     confidence = confidence_of(constants["mean_difference_interval"])
     return (
-        f"Mean paired difference to real on {metric_name(metric)} as each constant is moved, with {confidence} "
+        f"Mean paired difference to real on {metric_label(metric)} as each constant is moved, with {confidence} "
         f"bootstrap intervals (bands); the dashed line is the value in use."
     )
 

@@ -11,15 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from plateaulens.compare.multiplicity import adjust
-from plateaulens.figures import label
-from plateaulens.figures.style import MAIN_METRICS, metric_name
-from plateaulens.report.contents import (
-    CONTROL,
-    NOTHING_TO_COMPARE,
-    bounds,
-    synthetic_types,
-    types_of,
-)
+from plateaulens.names import MAIN_METRICS, label, metric_label
+from plateaulens.report.contents import CONTROL, NOTHING_TO_COMPARE, bounds, synthetic_types, types_of
 from plateaulens.report.effect_tables import PATHS
 from plateaulens.report.text import Interval, listing, number, p_value
 from plateaulens.report.verdicts import alike, are
@@ -64,7 +57,7 @@ def adjusted_sentences(
     if not synthetic_types(confounds):
         return NOTHING_TO_COMPARE
     values = confounds.sel(path=path, statistic="max_slope")
-    found = {metric_name(metric): _fates(values.sel(metric=metric)) for metric in metrics}
+    found = {metric_label(metric): _fates(values.sel(metric=metric)) for metric in metrics}
     text = alike(found)
     return f"At equal path length ({PATHS[path]}), {text[0].lower()}{text[1:]}"
 
@@ -114,7 +107,7 @@ def constants_sentence(constants: xr.Dataset) -> str:
         clauses.append(f"{_moved(constant, own['value'].values)} changes {len(changed) or 'none'}")
     return (
         f"Of {subjects} conclusions on max-slope steps in relative steps (each type's order with real, and whether "
-        f"structured or baseline is nearer, on {listing([metric_name(m) for m in MAIN_METRICS])}), "
+        f"structured or baseline is nearer, on {listing([metric_label(m) for m in MAIN_METRICS])}), "
         f"moving the {'; moving the '.join(clauses)}."
     )
 
@@ -135,7 +128,7 @@ def constants_table(constants: xr.Dataset) -> pd.DataFrame:
         where: dict[str, list[str]] = {}
         for metric in MAIN_METRICS:
             if (own["timing"].sel(metric=metric) != "undefined").any():
-                where.setdefault(_listed(own, metric), []).append(metric_name(metric))
+                where.setdefault(_listed(own, metric), []).append(metric_label(metric))
         heading = f"**{_EXPERIMENTS.get(experiment, experiment)}, {_STATISTICS.get(statistic, statistic)}**"
         if where and heading != title:
             title = heading

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import xarray as xr
 
-from plateaulens.figures.style import metric_name
+from plateaulens.names import metric_label
 from plateaulens.report.contents import bounds
 from plateaulens.report.text import estimate
 
@@ -26,6 +26,6 @@ def by_metric(experiment: xr.Dataset, metrics: Sequence[str], statistic: str, ro
     for metric in metrics:
         made = rows(experiment.sel(convention="corrected", statistic=statistic, metric=metric))
         if made and len(metrics) > 1:
-            table.append({next(iter(made[0])): f"**{metric_name(metric)}**"})
+            table.append({next(iter(made[0])): f"**{metric_label(metric)}**"})
         table += made
     return pd.DataFrame(table).fillna("")

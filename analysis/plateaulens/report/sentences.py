@@ -9,9 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from plateaulens.config import EXPERIMENT_NAMES
-from plateaulens.figures import label
-from plateaulens.figures.style import metric_name
+from plateaulens.names import EXPERIMENTS, label
+from plateaulens.names import metric_label
 from plateaulens.report.contents import (
     ABSENT,
     NO_THRESHOLD,
@@ -83,14 +82,14 @@ def censoring_sentence(experiment: xr.Dataset, *, wording: Wording = BLOW_UP) ->
     return (
         f"Curves that do not {wording.event} inside the window are censored: at most "
         f"{percent(float(largest), 1)} of a type's curves, those of {label(str(largest['activation_type'].item()))} on "
-        f"{metric_name(str(largest['metric'].item()))}."
+        f"{metric_label(str(largest['metric'].item()))}."
     )
 
 
 def comparisons_sentence(summary: xr.DataTree) -> str:
     """How many comparisons with real the summary makes, and for which of them that is taken into account."""
     count = 0
-    for name in EXPERIMENT_NAMES:
+    for name in EXPERIMENTS:
         experiment = experiment_of(summary, name)
         if experiment is not None:
             defined = experiment["ks"].sel(convention="corrected", activation_type=compared_types(experiment))

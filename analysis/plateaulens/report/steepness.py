@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import xarray as xr
 
-from plateaulens.figures import label
-from plateaulens.figures.style import MAIN_METRICS, metric_name
+from plateaulens.names import MAIN_METRICS, label, metric_label
 from plateaulens.report.captions import prompts
 from plateaulens.report.contents import (
     NOTHING_TO_COMPARE,
@@ -38,9 +37,9 @@ def steepness_table(experiment: xr.Dataset, *, metrics: Sequence[str] = MAIN_MET
         row = {"type": label(name)}
         for metric in metrics:
             values = experiment.sel(metric=metric, activation_type=name)
-            row[metric_name(metric)] = cell(values, "steepness_mean", DIGITS)
+            row[metric_label(metric)] = cell(values, "steepness_mean", DIGITS)
             compared = name in compared_types(experiment)
-            row[f"{metric_name(metric)}, to real"] = cell(values, "steepness_ratio", DIGITS) if compared else MISSING
+            row[f"{metric_label(metric)}, to real"] = cell(values, "steepness_ratio", DIGITS) if compared else MISSING
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -69,6 +68,6 @@ def _sentence(values: xr.Dataset, metric: str) -> str:
     steepest, ends = number(float(real["steepness_mean"]), 1), span(bounds(real["steepness_mean_interval"]))
     confidence = confidence_of(values["steepness_ratio_interval"])
     return (
-        f"On {metric_name(metric)}, curves towards real targets are at their steepest {steepest} times ({ends}) as "
+        f"On {metric_label(metric)}, curves towards real targets are at their steepest {steepest} times ({ends}) as "
         f"steep as a straight line; {'; '.join(clauses)} (ratios of steepness, {confidence} intervals)."
     )

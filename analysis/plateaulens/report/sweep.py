@@ -8,13 +8,12 @@ import pandas as pd
 import xarray as xr
 
 from plateaulens.config import AnalysisConfig, RunConfig
-from plateaulens.figures import label
-from plateaulens.figures.layers import short
-from plateaulens.figures.style import metric_name
+from plateaulens.figures.sweep import short
+from plateaulens.names import label, metric_label
 from plateaulens.report.contents import CONTROL, EXPERIMENT_TITLES, REFERENCE, bounds, types_of
 from plateaulens.report.definitions import recipe
 from plateaulens.report.text import escape, estimate, listing, number, percent
-from plateaulens.sweep.manifest import AXES
+from plateaulens.store.manifest import AXES
 
 _WHERE = {"convention": "corrected", "statistic": "max_slope"}
 _FIXED = ("model", "sae", "seed")
@@ -85,8 +84,8 @@ def summary_table(summary: xr.DataTree) -> pd.DataFrame:
             ks, lower = one["ks"], one["ks_interval"].sel(bound="lower")
             count = int(ks.notnull().sum())
             span = f"{number(float(ks.min()), KS_DIGITS)} to {number(float(ks.max()), KS_DIGITS)}"
-            row[f"KS on {metric_name(metric)}"] = span
-            row[f"differs on {metric_name(metric)}"] = f"{int((lower > 0).sum())} of {count}"
+            row[f"KS on {metric_label(metric)}"] = span
+            row[f"differs on {metric_label(metric)}"] = f"{int((lower > 0).sum())} of {count}"
         rows.append(row)
     return pd.DataFrame(rows)
 

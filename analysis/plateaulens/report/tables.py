@@ -8,9 +8,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from plateaulens.config import EXPERIMENT_NAMES
-from plateaulens.figures import label
-from plateaulens.figures.style import MAIN_METRICS, metric_name
+from plateaulens.names import EXPERIMENTS, MAIN_METRICS, label, metric_label
 from plateaulens.report.contents import (
     EXPERIMENT_TITLES,
     bounds,
@@ -73,7 +71,7 @@ def _step_row(values: xr.Dataset, name: str) -> dict[str, str]:
 def ks_table(experiment: xr.Dataset) -> pd.DataFrame:
     """KS distance to real in the first nonlinear step and the AUC-ratio step, on L2 and on KL."""
     columns = {
-        f"{STATISTICS[statistic]}, {metric_name(metric)}": {"statistic": statistic, "metric": metric}
+        f"{STATISTICS[statistic]}, {metric_label(metric)}": {"statistic": statistic, "metric": metric}
         for statistic in ("first_nonlinearity", "auc_ratio")
         for metric in MAIN_METRICS
     }
@@ -118,7 +116,7 @@ def definition_table(summary: xr.DataTree) -> pd.DataFrame:
 def experiment_table(summary: xr.DataTree) -> pd.DataFrame:
     """The experiments of the run with their sizes."""
     rows = []
-    for name in EXPERIMENT_NAMES:
+    for name in EXPERIMENTS:
         experiment = experiment_of(summary, name)
         if experiment is None:
             continue

@@ -6,11 +6,10 @@ from typing import Literal
 
 import xarray as xr
 
-from plateaulens.compare.verdicts import MINIMUM_PAIRS, Timing, timing
-from plateaulens.figures import label
-from plateaulens.figures.style import metric_name
+from plateaulens.names import label, metric_label
 from plateaulens.report.contents import NOTHING_TO_COMPARE, REFERENCE, alpha_of, bounds, level, synthetic_types
 from plateaulens.report.text import listing, number, percent, span
+from plateaulens.summary.verdicts import MINIMUM_PAIRS, Timing, timing
 
 DIGITS = 1
 
@@ -92,7 +91,7 @@ def direction(values: xr.Dataset, name: str) -> Verdict:
 
 
 def _sentence(values: xr.Dataset, names: Sequence[str], verdict: Verdict, metric: str, wording: Wording) -> str:
-    on = f"On {metric_name(metric)}"
+    on = f"On {metric_label(metric)}"
     if verdict == "undefined":
         words = listing([label(name) for name in names])
         return f"{on} there is nothing to compare for {words}: no base prompt has a step both for it and for real."

@@ -5,16 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 import xarray as xr
 
-from plateaulens.config import EXPERIMENT_NAMES
-from plateaulens.figures import label
-from plateaulens.figures.style import MAIN_METRICS, metric_name
-from plateaulens.report.contents import (
-    compared_types,
-    experiment_of,
-    plateau_metric,
-    settings_of,
-    synthetic_types,
-)
+from plateaulens.names import EXPERIMENTS, MAIN_METRICS, label, metric_label
+from plateaulens.report.contents import compared_types, experiment_of, plateau_metric, settings_of, synthetic_types
 from plateaulens.report.rows import KS_DIGITS, by_metric, cell
 from plateaulens.report.text import MISSING, number, p_value
 from plateaulens.report.timing import BLOW_UP, PLATEAU, Wording
@@ -35,7 +27,7 @@ _SIGNS = {"undecided": "?", "undefined": MISSING}
 def overview_table(summary: xr.DataTree) -> pd.DataFrame:
     """The verdict on every type in every experiment: a column per experiment and metric."""
     columns: dict[str, dict[str, str]] = {}
-    for name in EXPERIMENT_NAMES:
+    for name in EXPERIMENTS:
         experiment = experiment_of(summary, name)
         if experiment is None:
             continue
@@ -44,7 +36,7 @@ def overview_table(summary: xr.DataTree) -> pd.DataFrame:
         wording = PLATEAU if name == "plateau" else BLOW_UP
         for metric in metrics:
             values = experiment.sel(convention="corrected", statistic=wording.statistic, metric=metric)
-            columns[f"{_SHORT_TITLES[name]}, {metric_name(metric)}"] = {
+            columns[f"{_SHORT_TITLES[name]}, {metric_label(metric)}"] = {
                 label(kind): short_verdict(values, kind, wording) for kind in compared_types(experiment)
             }
     types = dict.fromkeys(kind for column in columns.values() for kind in column)

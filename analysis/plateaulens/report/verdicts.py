@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import xarray as xr
 
-from plateaulens.figures import label
-from plateaulens.figures.style import MAIN_METRICS, metric_name
+from plateaulens.names import MAIN_METRICS, label, metric_label
 from plateaulens.report.contents import (
     CONTROL,
     NOTHING_TO_COMPARE,
@@ -46,7 +45,7 @@ def verdict_sentences(
     """The verdict on every type, a sentence for each metric; one for those on which all verdicts agree."""
     if not synthetic_types(experiment):
         return NOTHING_TO_COMPARE
-    found = {metric_name(metric): _verdicts(experiment, metric, wording) for metric in metrics}
+    found = {metric_label(metric): _verdicts(experiment, metric, wording) for metric in metrics}
     return alike(found)
 
 
@@ -99,14 +98,14 @@ def nearness_sentence(
         verdict = str(pair["nearness"].item())
         answer = {"nearer": a, "farther": b, "undecided": "undecided"}.get(verdict)
         if answer is None:
-            answers.append(f"not comparable on {metric_name(metric)}, where one of them has no step")
+            answers.append(f"not comparable on {metric_label(metric)}, where one of them has no step")
             continue
         distances = [number(float(values["ks"].sel(activation_type=name)), DIGITS) for name in (first, second)]
         interval = span(bounds(pair["ks_difference_interval"]), DIGITS)
         difference = number(float(pair["ks_difference"]), DIGITS)
         key = f", {level(values)} interval" if not answers else ","
         answers.append(
-            f"{answer} on {metric_name(metric)} (KS {listing(distances)}, difference {difference}{key} {interval})"
+            f"{answer} on {metric_label(metric)} (KS {listing(distances)}, difference {difference}{key} {interval})"
         )
     return f"Nearer to real, {a} or {b}: {'; '.join(answers)}."
 
@@ -119,7 +118,7 @@ def control_sentence(
         return f"The run has no {label(CONTROL)} targets, so the noise floor of the distances was not measured."
     apart, missing = [], []
     for metric in metrics:
-        on = f"on {metric_name(metric)}"
+        on = f"on {metric_label(metric)}"
         values = experiment.sel(convention="corrected", statistic=statistic, metric=metric, activation_type=CONTROL)
         if str(values["verdict"].item()) == "undefined":
             missing.append(on)
@@ -148,7 +147,7 @@ def control_excess(
         return []
     values = experiment.sel(convention="corrected", statistic=statistic, activation_type=CONTROL)
     alpha = alpha_of(experiment)
-    return [f"on {metric_name(metric)}" for metric in metrics if float(values["ks_p"].sel(metric=metric)) <= alpha]
+    return [f"on {metric_label(metric)}" for metric in metrics if float(values["ks_p"].sel(metric=metric)) <= alpha]
 
 
 def _equals(p: str) -> str:

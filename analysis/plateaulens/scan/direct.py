@@ -16,8 +16,7 @@ from plateaulens.errors import UsageError
 from plateaulens.scan.attention import PACKED
 from plateaulens.scan.bridge import BridgeForward, packed_positions
 from plateaulens.scan.engine import Forward, Response
-from plateaulens.scan.gated import GatedBlock, gated_fits
-from plateaulens.scan.kinds import BlockOfKind, RotaryByKind
+from plateaulens.scan.layers import BlockOfKind, GatedBlock, RotaryByKind, gated_fits
 from plateaulens.scan.linear import Precision, prepare, prepare_all
 from plateaulens.subject.copies import shared_copy
 from plateaulens.subject.model import Subject

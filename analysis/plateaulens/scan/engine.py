@@ -5,13 +5,16 @@ be query tokens of one sequence that share the prompt's earlier tokens. That doe
 where copying the prompt for each point does that of the whole prompt.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from plateaulens.scan.metrics import divergences, l2_distance, top_token
+from plateaulens.names import DEFAULT_METRICS, METRICS
+from plateaulens.scan.metrics import divergences, read_metric
+from plateaulens.scan.outputs import Reference, top_token
 
 ROWS_PER_HEAD = 128
 """Points whose logits are held at once: bounds memory by this many rows of the vocabulary."""
@@ -43,8 +46,8 @@ class Forward(Protocol):
         ...
 
 
-class Curves(NamedTuple):
-    """The measured response along paths; metrics in the order `l2`, `kl`, `js`."""
+class PathCurves(NamedTuple):
+    """The measured response along paths."""
 
     curve: Float[Tensor, "prompt path step metric"]
     top_token: Int[Tensor, "prompt path step"]
@@ -53,20 +56,43 @@ class Curves(NamedTuple):
 
 @torch.inference_mode()
 def scan(
-    forward: Forward, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt path step d_model"]
-) -> Curves:
-    """Measure every point against the first of its path, which is the reference: step 0 of every curve is 0."""
+    forward: Forward,
+    tokens: Int[Tensor, "prompt position"],
+    points: Float[Tensor, "prompt path step d_model"],
+    metrics: Sequence[str] = DEFAULT_METRICS,
+) -> PathCurves:
+    """Measure every point against the first of its path, which is the reference: step 0 of every curve is 0.
+
+    Parameters
+    ----------
+    forward
+        The way of running the model.
+    tokens
+        The prompts, shaped (prompt, position).
+    points
+        What takes the place of the write site's last activation, shaped (prompt, path, step, d_model).
+    metrics
+        Names of `plateaulens.names.METRICS`.
+
+    Returns
+    -------
+    PathCurves
+        With metrics in the order of `metrics`.
+    """
     response = forward.run(tokens, points)
-    curve = points.new_empty((*points.shape[:3], 3))
+    curve = points.new_empty((*points.shape[:3], len(metrics)))
     likeliest = torch.empty(points.shape[:3], dtype=torch.int32, device=points.device)
-    curve[..., 0] = l2_distance(response.read, response.read[..., 0, :])
+    at_read, at_output = ([name for name in metrics if METRICS[name].place == place] for place in ("read", "output"))
+    for name in at_read:
+        curve[..., metrics.index(name)] = read_metric(name).measure(response.read, response.read[..., 0, :])
+    columns = [metrics.index(name) for name in at_output]
     paths = zip(response.final.flatten(0, 1), curve.flatten(0, 1), likeliest.flatten(0, 1), strict=True)
     for final, path_curve, path_likeliest in paths:
-        reference: Tensor | None = None
+        reference: Reference | None = None
         for start in range(0, len(final), ROWS_PER_HEAD):
             rows = slice(start, start + ROWS_PER_HEAD)
             logits = forward.unembed(final[rows])
-            reference = logits[0].clone() if reference is None else reference
-            path_curve[rows, 1], path_curve[rows, 2] = divergences(logits, reference)
+            reference = Reference(logits[0]) if reference is None else reference
+            path_curve[rows, columns] = divergences(logits, reference, at_output)
             path_likeliest[rows] = top_token(logits)
-    return Curves(curve, likeliest)
+    return PathCurves(curve, likeliest)

@@ -14,6 +14,8 @@ Their curves have 100 points and PlateauLens' 101 by default; 99 and 100 are the
 Incomplete curves are undefined, as everywhere.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -21,8 +23,8 @@ from plateaulens.steps.curves import (
     LINE_END,
     RATIO_START,
     StepValues,
+    answer,
     as_curves,
-    conclude,
     cumulative_area,
     straight_line,
     undefined,
@@ -60,7 +62,7 @@ def max_slope(curve: ArrayLike, window: ArrayLike) -> StepValues:
     inside = np.arange(1, curves.steps) < np.asarray(window)[..., np.newaxis]
     rises = np.where(inside, np.diff(curves.points), -np.inf)
     last = curves.steps - 1 - rises[..., ::-1].argmax(axis=-1)
-    return conclude(last, rises.max(axis=-1) > MINIMUM_SLOPE, curves, sentinel=POINTS - 1)
+    return answer(last, rises.max(axis=-1) > MINIMUM_SLOPE, curves, sentinel=POINTS - 1)
 
 
 def first_nonlinearity(curve: ArrayLike) -> StepValues:
@@ -78,7 +80,7 @@ def first_nonlinearity(curve: ArrayLike) -> StepValues:
     line = straight_line(curves.points)
     with np.errstate(divide="ignore", invalid="ignore"):
         left = np.abs(curves.points[..., LINE_END + 1 :] - line) / line > TOLERANCE
-    return conclude(left.argmax(axis=-1) + LINE_END, left.any(axis=-1), curves, sentinel=curves.steps)
+    return answer(left.argmax(axis=-1) + LINE_END, left.any(axis=-1), curves, sentinel=curves.steps)
 
 
 def auc_ratio(curve: ArrayLike, window: ArrayLike) -> StepValues:
@@ -95,11 +97,20 @@ def auc_ratio(curve: ArrayLike, window: ArrayLike) -> StepValues:
     ratio = np.divide(curves.points * (k + 1) / 2, area, out=np.zeros_like(area), where=area != 0)
     points = np.minimum(window, curves.steps)[..., np.newaxis]
     inside = np.broadcast_to((k >= RATIO_START) & (k <= points - 2), ratio.shape)
-    return conclude(np.where(inside, ratio, -np.inf).argmax(axis=-1), inside.any(axis=-1), curves)
+    return answer(np.where(inside, ratio, -np.inf).argmax(axis=-1), inside.any(axis=-1), curves)
 
 
 def plateau_length(curve: ArrayLike) -> StepValues:
     """The first step at or above 20, else 100. For L2 distances only."""
     curves = as_curves(curve)
     reached = curves.points >= PLATEAU_THRESHOLD
-    return conclude(reached.argmax(axis=-1), reached.any(axis=-1), curves, sentinel=POINTS)
+    return answer(reached.argmax(axis=-1), reached.any(axis=-1), curves, sentinel=POINTS)
+
+
+EVALUATED: dict[str, Callable[[ArrayLike, str, ArrayLike], StepValues]] = {
+    "max_slope": lambda curve, _, window: max_slope(curve, window),
+    "first_nonlinearity": lambda curve, _, __: first_nonlinearity(curve),
+    "auc_ratio": lambda curve, _, window: auc_ratio(curve, window),
+    "plateau_length": lambda curve, metric, _: plateau_length(curve) if metric == "l2" else undefined(as_curves(curve)),
+}
+"""By name, the statistics that the authors have, of curves of a metric with a search window."""

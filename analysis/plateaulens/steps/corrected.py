@@ -8,6 +8,8 @@ The ideas are those of Giglemiani et al. (2024, arXiv 2409.15019) and of their n
 `plateaulens.steps.authors`; each function says what it changes.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -15,8 +17,9 @@ from plateaulens.steps.curves import (
     LINE_END,
     RATIO_START,
     StepValues,
+    Thresholds,
+    answer,
     as_curves,
-    conclude,
     cumulative_area,
     straight_line,
     undefined,
@@ -39,7 +42,7 @@ def max_slope(curve: ArrayLike, minimum_slope: float) -> StepValues:
     """
     curves = as_curves(curve)
     rises = np.diff(curves.points)
-    return conclude(rises.argmax(axis=-1) + 1, rises.max(axis=-1) > minimum_slope, curves)
+    return answer(rises.argmax(axis=-1) + 1, rises.max(axis=-1) > minimum_slope, curves)
 
 
 def first_nonlinearity(curve: ArrayLike, tolerance: float, floor: float) -> StepValues:
@@ -59,7 +62,7 @@ def first_nonlinearity(curve: ArrayLike, tolerance: float, floor: float) -> Step
         return undefined(curves)
     line = straight_line(curves.points)
     left = np.abs(curves.points[..., LINE_END + 1 :] - line) > np.maximum(tolerance * np.abs(line), floor)
-    return conclude(left.argmax(axis=-1) + LINE_END + 1, left.any(axis=-1), curves)
+    return answer(left.argmax(axis=-1) + LINE_END + 1, left.any(axis=-1), curves)
 
 
 def auc_ratio(curve: ArrayLike, minimum_slope: float) -> StepValues:
@@ -82,7 +85,7 @@ def auc_ratio(curve: ArrayLike, minimum_slope: float) -> StepValues:
     ratio = np.divide(triangle, area, out=np.zeros_like(area), where=area > 0)[..., RATIO_START:]
     bends = ratio.max(axis=-1) > 1 + RATIO_TOLERANCE
     moves = np.diff(curves.points).max(axis=-1) > minimum_slope
-    return conclude(ratio.argmax(axis=-1) + RATIO_START, bends & moves, curves)
+    return answer(ratio.argmax(axis=-1) + RATIO_START, bends & moves, curves)
 
 
 def plateau_length(curve: ArrayLike, threshold: float) -> StepValues:
@@ -93,4 +96,32 @@ def plateau_length(curve: ArrayLike, threshold: float) -> StepValues:
     """
     curves = as_curves(curve)
     reached = curves.points >= threshold
-    return conclude(reached.argmax(axis=-1), reached.any(axis=-1), curves)
+    return answer(reached.argmax(axis=-1), reached.any(axis=-1), curves)
+
+
+def half_height(curve: ArrayLike, minimum_slope: float) -> StepValues:
+    """The first step k at which the curve is at or above half of its end, y[k] >= y[last] / 2.
+
+    Censored where the curve does not end above 0, and where its largest rise does not exceed `minimum_slope` (it never
+    moves, and half of its end is rounding noise). The authors have no such statistic.
+
+    >>> half_height([0.0, 1.0, 4.9, 5.0, 9.0, 10.0], minimum_slope=0.02).value
+    array(3.)
+    """
+    curves = as_curves(curve)
+    end = curves.points[..., -1]
+    reached = curves.points >= end[..., np.newaxis] / 2
+    moves = np.diff(curves.points).max(axis=-1) > minimum_slope
+    return answer(reached.argmax(axis=-1), (end > 0) & moves, curves)
+
+
+EVALUATED: dict[str, Callable[[ArrayLike, Thresholds], StepValues]] = {
+    "max_slope": lambda curve, own: max_slope(curve, own.minimum_slope),
+    "first_nonlinearity": lambda curve, own: first_nonlinearity(curve, own.tolerance, floor=own.minimum_slope),
+    "auc_ratio": lambda curve, own: auc_ratio(curve, own.minimum_slope),
+    "plateau_length": lambda curve, own: (
+        undefined(as_curves(curve)) if own.plateau is None else plateau_length(curve, own.plateau)
+    ),
+    "half_height": lambda curve, own: half_height(curve, own.minimum_slope),
+}
+"""By name, every statistic with a metric's thresholds in place; one that a metric does not have is undefined."""

@@ -5,43 +5,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-CONVENTIONS = ("corrected", "authors")
-
-STATISTICS = {
-    "max_slope": "max-slope step",
-    "first_nonlinearity": "first nonlinear step",
-    "auc_ratio": "step of the largest triangle-to-area ratio",
-    "plateau_length": "plateau length",
-}
-"""The statistics in the order in which they are stored, each with its name in words. All are counted in steps."""
-
-DEFINITIONS = {
-    "corrected": {
-        "max_slope": "step that the steepest rise of the window arrives at; censored below the minimum slope",
-        "first_nonlinearity": "first step that leaves the line; censored when there is none",
-        "auc_ratio": "triangle and area on one base, whole window; censored when no ratio exceeds 1",
-        "plateau_length": "first step at the threshold; censored when there is none",
-    },
-    "authors": {
-        "max_slope": "step that the steepest rise before the target arrives at; 99 when none exceeds 0.02",
-        "first_nonlinearity": "step before the first that leaves the line; the number of points when there is none",
-        "auc_ratio": "triangle one step wider than the area, points before the target",
-        "plateau_length": "first step at 20, L2 only; 100 when there is none",
-    },
-}
-"""What each convention makes of each statistic, in a few words that a summary carries along."""
-
-METRIC_DEFINITIONS = {
-    "l2": "L2 distance at the read site",
-    "kl": "KL(reference || perturbed) of the next token, in the authors' published runs too",
-    "js": "Jensen-Shannon distance of the next token, root of the divergence in bits",
-}
-"""The metrics in words; what a curve of each one shows."""
-
 LINE_END = 9
 """First nonlinearity: the straight line that a curve is held against runs from step 0 to this step."""
 RATIO_START = 5
 """Triangle-to-area ratio: the first step looked at; before it, rounding noise around 0 makes ratios of any size."""
+
+
+class Thresholds(NamedTuple):
+    """What counts as an event on the curves of one metric."""
+
+    minimum_slope: float
+    """The rise per step below which a curve never moves, in the metric's units."""
+    tolerance: float
+    """The relative departure from a straight line that counts as one."""
+    plateau: float | None
+    """The value at which a plateau has ended, in the metric's units; None for a metric without plateaus."""
 
 
 class StepValues(NamedTuple):
@@ -70,7 +48,7 @@ def as_curves(curve: ArrayLike) -> Curves:
     return Curves(np.where(complete[..., np.newaxis], points, 0.0), complete)
 
 
-def conclude(step: ArrayLike, happened: ArrayLike, curves: Curves, sentinel: float = np.nan) -> StepValues:
+def answer(step: ArrayLike, happened: ArrayLike, curves: Curves, sentinel: float = np.nan) -> StepValues:
     """The step where the event happened, else censored with `sentinel`; incomplete curves are NaN and not censored."""
     value = np.where(curves.complete, np.where(happened, step, sentinel), np.nan)
     return StepValues(value, np.asarray(curves.complete & ~np.asarray(happened)))

@@ -1,14 +1,61 @@
-"""Step statistics of a stored experiment: the arrays of `plateaulens.steps.statistics` with names on their axes."""
+"""Every step statistic of a stored experiment under both conventions, with names on the axes."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike, NDArray
 
-from plateaulens.blocks import sample_blocks
+from plateaulens import names
 from plateaulens.config import AnalysisConfig
-from plateaulens.steps.curves import CONVENTIONS, DEFINITIONS, METRIC_DEFINITIONS, STATISTICS
-from plateaulens.steps.statistics import step_statistics
+from plateaulens.errors import UsageError
+from plateaulens.steps import authors, corrected
+from plateaulens.steps.curves import StepValues, Thresholds, as_curves, undefined
+from plateaulens.store.reading import sample_spans
+
+
+def step_statistics(
+    curve: NDArray[np.floating],
+    path_length: ArrayLike,
+    metrics: Sequence[str],
+    *,
+    step_length: float | None,
+    settings: AnalysisConfig,
+) -> StepValues:
+    """All statistics of curves shaped (metric, ..., step), as arrays shaped (convention, statistic, metric, ...).
+
+    `path_length` has the shape of one metric's curves without the step axis, and serves the authors' search window
+    alone; `step_length` is the distance between two steps, None for steps relative to the path. Under the corrected
+    convention a metric without a plateau threshold has no plateau length (NaN, not censored); under the authors' only
+    `l2` has one, and statistics that they do not have are undefined everywhere. Statistics are those of
+    `settings.statistics`, in that order. Incomplete curves are NaN and not censored.
+
+    Raises `UsageError` for a metric that this version does not know.
+    """
+    window = authors.search_window(path_length, step_length)
+    shape = (len(names.CONVENTIONS), len(settings.statistics), *curve.shape[:-1])
+    value, censored = np.empty(shape), np.empty(shape, dtype=np.bool_)
+    for m, metric in enumerate(metrics):
+        own = thresholds(settings, metric)
+        for s, name in enumerate(settings.statistics):
+            evaluate = authors.EVALUATED.get(name)
+            found = {
+                "corrected": corrected.EVALUATED[name](curve[m], own),
+                "authors": undefined(as_curves(curve[m])) if evaluate is None else evaluate(curve[m], metric, window),
+            }
+            for c, convention in enumerate(names.CONVENTIONS):
+                value[c, s, m], censored[c, s, m] = found[convention]
+    return StepValues(value, censored)
+
+
+def thresholds(settings: AnalysisConfig, metric: str) -> Thresholds:
+    """What counts as an event on the curves of a metric. Raises `UsageError` for a metric without a minimum slope."""
+    if metric not in settings.minimum_slope:
+        raise UsageError(f"metric {metric!r} has no minimum slope in this version: update plateaulens")
+    return Thresholds(
+        settings.minimum_slope[metric], settings.nonlinearity_tolerance, settings.plateau_threshold.get(metric)
+    )
+
 
 DIMS = ("convention", "statistic", "metric", "activation_type", "sample")
 
@@ -22,49 +69,47 @@ def step_dataset(experiment: xr.Dataset, settings: AnalysisConfig) -> xr.Dataset
     """The step statistics of every curve of an experiment group of a run: `step_value` and `censored`.
 
     `experiment` holds `curve(activation_type, sample, step, metric)` and `path_length(activation_type, sample)`, lazily
-    or in memory; samples are read in blocks, so memory does not grow with the run except for the result. See
+    or in memory; samples are read in spans, so memory does not grow with the run except for the result. See
     `step_statistics` for the definitions, and for NaN. Raises `UsageError` for a metric without a minimum slope.
     """
     types, samples, metrics = (experiment[name].size for name in ("activation_type", "sample", "metric"))
-    shape = (len(CONVENTIONS), len(STATISTICS), metrics, types, samples)
+    shape = (len(names.CONVENTIONS), len(settings.statistics), metrics, types, samples)
     value, censored = np.empty(shape), np.empty(shape, dtype=np.bool_)
-    for block in sample_blocks(samples):
-        part = experiment[["curve", "path_length"]].isel(sample=block).load()
-        value[..., block], censored[..., block] = step_statistics(
+    for span in sample_spans(samples):
+        part = experiment[["curve", "path_length"]].isel(sample=span).load()
+        value[..., span], censored[..., span] = step_statistics(
             part["curve"].transpose("metric", "activation_type", "sample", "step").to_numpy(),
             part["path_length"].transpose("activation_type", "sample").to_numpy(),
             [str(metric) for metric in experiment["metric"].to_numpy()],
             step_length=step_length(experiment),
             settings=settings,
         )
+    found = [names.statistic(name) for name in settings.statistics]
+    measured = [names.metric(str(name)) for name in experiment["metric"].to_numpy()]
+    families = [[names.family(one.name, other.name) for other in measured] for one in found]
+    definitions = [[one.definition for one in found], [one.authors for one in found]]
     return xr.Dataset(
         {
             "step_value": (DIMS, value, {"long_name": "step of the event", "units": "step"}),
             "censored": (DIMS, censored, {"long_name": "whether the event lies beyond the window", "units": "1"}),
         },
         coords={
-            "convention": _names("convention", CONVENTIONS, "convention of the step statistics"),
-            "statistic": _names("statistic", STATISTICS, "step statistic"),
-            "statistic_long_name": _names("statistic", STATISTICS.values(), "step statistic in words"),
-            "definition": _definitions(),
+            "convention": _texts("convention", names.CONVENTIONS, "convention of the step statistics"),
+            "statistic": _texts("statistic", settings.statistics, "step statistic"),
+            "statistic_long_name": _texts("statistic", [one.label for one in found], "step statistic in words"),
+            "definition": _texts(
+                ("convention", "statistic"), definitions, "what the convention makes of the statistic"
+            ),
             "metric": experiment["metric"],
-            "metric_definition": _names(
-                "metric",
-                [METRIC_DEFINITIONS.get(str(name), str(name)) for name in experiment["metric"].to_numpy()],
-                "metric in words",
+            "metric_definition": _texts("metric", [one.definition for one in measured], "metric in words"),
+            "family": _texts(
+                ("statistic", "metric"), families, "family of tests for the Benjamini-Hochberg adjustment"
             ),
             "activation_type": experiment["activation_type"],
         },
     )
 
 
-def _definitions() -> xr.Variable:
-    """Which step a statistic names, and in which window, under each convention."""
-    words = [[DEFINITIONS[convention][statistic] for statistic in STATISTICS] for convention in CONVENTIONS]
-    attributes = {"long_name": "what the convention makes of the statistic", "units": "1"}
-    return xr.Variable(("convention", "statistic"), np.array(words, dtype=np.dtypes.StringDType()), attributes)
-
-
-def _names(dim: str, names: Iterable[str], long_name: str) -> xr.Variable:
-    values = np.array(list(names), dtype=np.dtypes.StringDType())
-    return xr.Variable(dim, values, {"long_name": long_name, "units": "1"})
+def _texts(dims: str | tuple[str, ...], values: Sequence[object], long_name: str) -> xr.Variable:
+    texts = np.array(list(values), dtype=np.dtypes.StringDType())
+    return xr.Variable(dims, texts, {"long_name": long_name, "units": "1"})

@@ -1,15 +1,22 @@
 """Whether a stored run may be continued: what was measured, and how, must be what is asked for now.
 
-The configuration (without its sections `analysis` and `report`, which change no measurement), the identity of model,
-SAE and prompts, and the schema version are compared. Software versions are not: each session records its own in
-/provenance.
+The configuration (without its sections `analysis` and `report`, which change no measurement) and the identity of model,
+SAE and prompts are compared. Software versions are not: each session records its own in /provenance. Nor is the schema
+version: a run of an earlier one is continued as what it is.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
+from plateaulens.config import RunConfig
+
 Attributes = Mapping[str, str | int]
+
+NOT_MEASURED = ("analysis", "report")
+"""The sections of a configuration that change no measurement."""
 
 
 def resume_differences(stored: Attributes, asked: Attributes) -> list[str]:
@@ -17,7 +24,7 @@ def resume_differences(stored: Attributes, asked: Attributes) -> list[str]:
 
     Raises `ValueError` when a stored attribute is missing or is not the JSON text that it should be.
 
-    >>> stored = {"schema_version": 1, "config": '{"sensitivity": {"samples": 300}, "analysis": {}}', "identity": "{}"}
+    >>> stored = {"config": '{"sensitivity": {"samples": 300}, "analysis": {}}', "identity": "{}"}
     >>> resume_differences(stored, stored | {"config": '{"sensitivity": {"samples": 200}, "analysis": {"seed": 1}}'})
     ['sensitivity.samples: stored 300, asked 200']
     """
@@ -45,11 +52,21 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
 
 def _comparable(attributes: Attributes) -> dict[str, Any]:
     try:
-        config = json.loads(str(attributes["config"]))
+        config = _filled_in(json.loads(str(attributes["config"])))
         identity = json.loads(str(attributes["identity"]))
-        version = attributes["schema_version"]
     except KeyError as error:
         raise ValueError(f"root attribute {error} is missing") from None
-    for section in ("analysis", "report"):
-        config.pop(section, None)
-    return {**config, "identity": identity, "schema_version": version}
+    return {**{key: value for key, value in config.items() if key not in NOT_MEASURED}, "identity": identity}
+
+
+def _filled_in(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with today's defaults where an earlier version had no such key yet.
+
+    Sections of experiments that are not selected change nothing, and are left out.
+    """
+    try:
+        read = RunConfig.model_validate(config)
+    except ValidationError:
+        return config  # another version's: what differs is named key by key
+    filled = read.model_dump(mode="json")
+    return {key: value for key, value in filled.items() if key not in read.sections or key in read.experiments}

@@ -67,7 +67,7 @@ class LocalPlace:
 
     @contextmanager
     def create(self) -> Iterator[LocalStore]:
-        """Somewhere to build a store, which stands in its place when the block ends; for a writer that has the lock.
+        """Somewhere to build a store, which stands in its place when the span ends; for a writer that has the lock.
 
         Raises `UsageError` when something is there.
         """
@@ -80,7 +80,7 @@ class LocalPlace:
 
     @contextmanager
     def replace(self) -> Iterator[LocalStore]:
-        """Somewhere to build a store, which takes the place of whatever is there when the block ends."""
+        """Somewhere to build a store, which takes the place of whatever is there when the span ends."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         building, old = (self.path.with_name(f".{self.name}.{os.getpid()}.{role}") for role in ("new", "old"))
         try:

@@ -1,8 +1,22 @@
-"""One writer at a time: an advisory lock beside the store, which the kernel drops however its holder dies."""
+"""One writer at a time: an advisory lock beside the store, which the kernel drops however its holder dies.
+
+One writer at a time where there is no kernel to say so: an object beside the store that is created exclusively.
+
+Its holder stamps it again and again; one that has not been stamped for `FORGOTTEN` seconds is a dead writer's, and the
+next writer takes it over. The clocks of the two machines must agree to within minutes. In the moment of a take-over two
+writers may believe themselves alone: both write the same bytes, and the one whose object it is not stops when it next
+stamps it.
+"""
 
 import fcntl
+import json
 import os
+import socket
+import threading
+import time
+import uuid
 from pathlib import Path
+from typing import Any
 
 from plateaulens.errors import UsageError
 
@@ -50,3 +64,92 @@ class WriterLock:
             self._path.unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+BEAT = 30.0
+"""Seconds between two stamps."""
+
+FORGOTTEN = 600.0
+"""Seconds without a stamp after which a writer counts as dead."""
+
+
+class ObjectLock:
+    """The lock of one store, held from construction to `release`.
+
+    `fs` is an fsspec file system whose `pipe_file` can create exclusively (S3, Google Cloud Storage, memory do), `path`
+    the object in it, `store` the name of what it locks. Raises `UsageError` at once, naming the writer, when there is
+    one.
+    """
+
+    def __init__(self, store: str, fs: Any, path: str, *, beat: float = BEAT, forgotten: float = FORGOTTEN) -> None:
+        self._store, self._fs, self._path = store, fs, path
+        self._beat, self._forgotten = beat, forgotten
+        self._holder = {"host": socket.gethostname(), "process": os.getpid(), "id": uuid.uuid4().hex}
+        self._lost = False
+        self._acquire()
+        self._released = threading.Event()
+        self._stamper = threading.Thread(target=self._keep_stamping, name="plateaulens lock", daemon=True)
+        self._stamper.start()
+
+    def check(self) -> None:
+        """Raise `UsageError` when another writer has taken the lock over, for instance while this machine slept."""
+        assert not self._released.is_set(), "the store is closed"
+        if self._lost:
+            raise UsageError(f"{self._store} was taken over by another writer: this one stops; see who writes there")
+
+    def release(self) -> None:
+        """Remove the object and let the next writer in; nothing happens the second time."""
+        if self._released.is_set():
+            return
+        self._released.set()
+        self._stamper.join()
+        if self._is_mine():
+            self._fs.rm_file(self._path)
+
+    def _acquire(self) -> None:
+        while True:
+            try:
+                self._fs.pipe_file(self._path, self._stamped(), mode="create")
+            except FileExistsError:
+                self._refuse_unless_forgotten()
+            else:
+                return
+
+    def _refuse_unless_forgotten(self) -> None:
+        """Raise `UsageError` for a living writer's lock; remove a dead one's."""
+        try:
+            holder = json.loads(self._fs.cat_file(self._path))
+            silent = time.time() - holder["stamp"]
+        except FileNotFoundError:
+            return
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(f"{self._path} is no lock of PlateauLens: remove it if nobody writes there") from None
+        if silent < self._forgotten:
+            raise UsageError(
+                f"{self._store} is being written by process {holder['process']} on {holder['host']}, last heard of "
+                f"{max(silent, 0):.0f} s ago: wait for it, or stop it; {self._forgotten:.0f} s after a writer has "
+                "died the next one may go on"
+            )
+        self._fs.rm_file(self._path)
+
+    def _keep_stamping(self) -> None:
+        last = time.monotonic()
+        while not self._released.wait(self._beat):
+            try:
+                if not self._is_mine():
+                    break
+                self._fs.pipe_file(self._path, self._stamped())
+                last = time.monotonic()
+            except Exception:  # noqa: BLE001 (each driver raises exceptions of its own; the next beat tries again)
+                if time.monotonic() - last > self._forgotten / 2:
+                    break
+        self._lost = not self._released.is_set()
+
+    def _is_mine(self) -> bool:
+        try:
+            return bool(json.loads(self._fs.cat_file(self._path))["id"] == self._holder["id"])
+        except FileNotFoundError:
+            return False
+
+    def _stamped(self) -> bytes:
+        return json.dumps(self._holder | {"stamp": time.time()}).encode()

@@ -1,5 +1,9 @@
-"""Opening a finished or growing store for reading: lazily, without dask, and only if it is what the caller expects."""
+"""Opening a finished or growing store for reading: lazily, without dask, and only if it is what the caller expects.
 
+Walking through the base prompts of a run in pieces that fit in memory.
+"""
+
+from collections.abc import Iterator
 from typing import Any
 
 import xarray as xr
@@ -7,7 +11,7 @@ import zarr
 
 from plateaulens.errors import UsageError
 from plateaulens.store.location import Location, locate
-from plateaulens.store.schema import RUN_KIND, SCHEMA_VERSION, SUMMARY_KIND, SWEEP_SUMMARY_KIND
+from plateaulens.store.schema import RUN_KIND, SCHEMA_VERSION, SUMMARY_KIND, SWEEP_SUMMARY_KIND, RunSpec
 
 
 def open_run(path: Location) -> xr.DataTree:
@@ -58,6 +62,17 @@ def check_kind(path: Location, kind: str) -> dict[str, Any]:
     return attributes
 
 
+def experiment_names(run: xr.DataTree) -> tuple[str, ...]:
+    """The experiments that an open run says it has, in its own order.
+
+    Raises `UsageError` when what says so is damaged.
+    """
+    try:
+        return tuple(each.name for each in RunSpec.from_json(str(run.attrs.get("layout"))).experiments)
+    except ValueError as error:
+        raise UsageError(f"the run's attribute layout is damaged ({error}): see `plateaulens verify`") from None
+
+
 def _open(path: Location, kind: str, remedy: str) -> xr.DataTree:
     place = locate(path)
     if not place.exists():
@@ -68,3 +83,16 @@ def _open(path: Location, kind: str, remedy: str) -> xr.DataTree:
         return xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UsageError(f"{path} is damaged ({error}): see `plateaulens verify`") from error
+
+
+SAMPLES_PER_SPAN = 512
+"""With nine activation types, three metrics and 101 steps, a span of curves is 11 MB in double precision."""
+
+
+def sample_spans(samples: int, size: int = SAMPLES_PER_SPAN) -> Iterator[slice]:
+    """Consecutive ranges that together cover `samples` base prompts, each of at most `size`.
+
+    >>> list(sample_spans(5, size=2))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    return (slice(start, min(start + size, samples)) for start in range(0, samples, size))

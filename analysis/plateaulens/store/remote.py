@@ -18,7 +18,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, WrapperStore
 
 from plateaulens.errors import UsageError, first_line
-from plateaulens.store.object_lock import ObjectLock
+from plateaulens.store.lock import ObjectLock
 
 METADATA = "zarr.json"
 
@@ -94,7 +94,7 @@ class RemotePlace:
 
     @contextmanager
     def create(self) -> Iterator[Store]:
-        """Somewhere to build a store, which counts as one when the block ends; for a writer that has the lock.
+        """Somewhere to build a store, which counts as one when the span ends; for a writer that has the lock.
 
         Raises `UsageError` when something is there, unless it is the rest of an interrupted creation.
         """
@@ -105,7 +105,7 @@ class RemotePlace:
 
     @contextmanager
     def replace(self) -> Iterator[Store]:
-        """Somewhere to build a store, in place of the one that is there: that one goes before the block begins.
+        """Somewhere to build a store, in place of the one that is there: that one goes before the span begins.
 
         Raises `UsageError` when what is there is neither a store nor the rest of an interrupted creation.
         """

@@ -1,7 +1,7 @@
-"""One run being written: created whole and empty, filled block by block, continued after any interruption.
+"""One run being written: created whole and empty, filled span by span, continued after any interruption.
 
-A store that exists is complete in shape (see `plateaulens.store.local` and `.remote`), and its blocks are whole or
-count as absent (see `plateaulens.store.blocks`): a continued run equals an uninterrupted one in every file but
+A store that exists is complete in shape (see `plateaulens.store.local` and `.remote`), and its spans are whole or
+count as absent (see `plateaulens.store.spans`): a continued run equals an uninterrupted one in every file but
 /provenance. (A power failure is another matter, for nothing is flushed to the disk; `verify` finds what it tore.)
 """
 
@@ -12,12 +12,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
 from plateaulens.errors import UsageError
-from plateaulens.store.blocks import BlockStore, write_region
 from plateaulens.store.identity import Attributes, differences, resume_differences
 from plateaulens.store.location import Location, Place, locate
 from plateaulens.store.reading import check_kind
-from plateaulens.store.region import Values, check_values
 from plateaulens.store.schema import RUN_ATTRIBUTES, RUN_KIND, SCHEMA_VERSION, RunSpec
+from plateaulens.store.spans import SpanStore, Values, check_values, write_region
 from plateaulens.store.template import write_template
 
 
@@ -33,8 +32,8 @@ class Lock(Protocol):
         ...
 
 
-class RunStore(BlockStore):
-    """A run open for writing by this process, or by workers that it shares blocks out to; a context manager.
+class RunStore(SpanStore):
+    """A run open for writing by this process, or by workers that it shares spans out to; a context manager.
 
     To read a run, `open_run` needs no lock.
     """
@@ -44,7 +43,7 @@ class RunStore(BlockStore):
         self.attributes = attributes
         self._lock = lock
         self._earlier_sessions = json.loads(str(self._root["provenance"].attrs["sessions"]))
-        self._session: dict[str, Any] = {"started": _now(), "seconds": 0.0, "blocks": 0, **session}
+        self._session: dict[str, Any] = {"started": _now(), "seconds": 0.0, "spans": 0, **session}
 
     @classmethod
     def create(cls, path: Location, spec: RunSpec, attrs: Attributes, prompts: Values) -> Self:
@@ -98,7 +97,7 @@ class RunStore(BlockStore):
         self.close()
 
     def write(self, group: str, samples: slice, values: Values) -> None:
-        """Write a range of whole blocks as `BlockStore.write` does.
+        """Write a range of whole spans as `SpanStore.write` does.
 
         Raises `ValueError` for a range that is completed already as well, and `UsageError` when another writer has
         taken over.
@@ -108,7 +107,7 @@ class RunStore(BlockStore):
             raise ValueError(f"{group}: samples {samples.start} to {samples.stop} are completed: write pending() only")
         super().write(group, samples, values)
 
-    def record_session(self, seconds: float, blocks: int = 1) -> None:
+    def record_session(self, seconds: float, spans: int = 1) -> None:
         """Add the time that work took to this session's entry in /provenance, replacing it at once.
 
         Time is wall-clock time of the process that did the work, added up over processes. Raises `UsageError` when
@@ -116,7 +115,7 @@ class RunStore(BlockStore):
         """
         self._lock.check()
         self._session["seconds"] = round(self._session["seconds"] + seconds, 3)
-        self._session["blocks"] += blocks
+        self._session["spans"] += spans
         sessions = json.dumps([*self._earlier_sessions, self._session])
         self._root["provenance"].update_attributes({"sessions": sessions})
 
@@ -141,7 +140,7 @@ def open_or_create(path: Location, spec: RunSpec, attrs: Attributes, prompts: Va
 
 def _check_same_run(store: RunStore, spec: RunSpec, attrs: Attributes, prompts: Values) -> None:
     try:
-        found = resume_differences(store.attributes, {"schema_version": SCHEMA_VERSION, **attrs})
+        found = resume_differences(store.attributes, attrs)
     except ValueError as error:
         raise UsageError(f"{store.place}: root attributes are damaged ({error}): see `plateaulens verify`") from error
     found = found or differences(asdict(store.spec), asdict(spec), "asked", "layout.")

@@ -1,7 +1,7 @@
 """What a run store holds: groups, variables, dimensions, units and fill values, and nothing about how they are written.
 
 A run is one zarr v3 hierarchy: `/prompts`, `/activations`, one group per experiment, and `/provenance`. Along `sample`
-every variable is cut into the same blocks; along every other dimension a chunk spans the whole extent. An unwritten
+every variable is cut into the same spans; along every other dimension a chunk spans the whole extent. An unwritten
 float is NaN, an unwritten integer -1, and `completed` says which samples are there.
 """
 
@@ -15,18 +15,34 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from plateaulens.presets import explain
+from plateaulens.errors import explain
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Raised when a reader of the version before would misread a store; every earlier version is still read.
+
+2: a run says which metrics it has, and what its activation types are. Before, metrics were `METRICS_OF_SCHEMA_1`.
+"""
 RUN_KIND = "plateaulens run"
 SUMMARY_KIND = "plateaulens summary"
 SWEEP_SUMMARY_KIND = "plateaulens sweep summary"
 
-RUN_ATTRIBUTES = ("name", "config", "identity", "seed", "versions", "commit")
+RUN_ATTRIBUTES = ("name", "config", "identity", "definitions", "seed", "versions", "commit")
 """What the writer of a run says about it; the store adds `kind`, `schema_version` and `layout`, the specification."""
+JSON_ATTRIBUTES = ("config", "identity", "definitions", "versions")
+"""Those of them that are JSON texts."""
+SINCE = {"definitions": 2}
+"""The schema version from which on a run has an attribute, where that is not the first."""
 
-METRICS = ("l2", "kl", "js")
-METRIC_UNITS = ("residual stream", "nat", "1")
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """One metric of a run: its name and its units."""
+
+    name: str
+    units: str
+
+
+METRICS_OF_SCHEMA_1 = (MetricSpec("l2", "residual stream"), MetricSpec("kl", "nat"), MetricSpec("js", "1"))
 
 
 @dataclass(frozen=True)
@@ -49,11 +65,14 @@ class RunSpec:
     positions: int
     d_model: int
     samples_per_chunk: int
+    metrics: tuple[MetricSpec, ...] = METRICS_OF_SCHEMA_1
 
     def __post_init__(self) -> None:
         names = [experiment.name for experiment in self.experiments]
         assert names, "a run has at least one experiment"
         assert len(set(names)) == len(names), f"experiments {names} name one twice"
+        assert self.metrics, "a run has at least one metric"
+        assert len({metric.name for metric in self.metrics}) == len(self.metrics), "no metric comes twice"
         assert all(0 < experiment.samples <= self.samples for experiment in self.experiments), (
             "0 < samples <= the run's"
         )
@@ -93,9 +112,9 @@ class RunSpec:
                 "activation_type": len(experiment.activation_types),
                 "sample": experiment.samples,
                 "step": experiment.steps,
-                "metric": len(METRICS),
+                "metric": len(self.metrics),
             }
-            groups[experiment.name] = GroupSpec(CURVES, _curve_coordinates(experiment), sizes, self)
+            groups[experiment.name] = GroupSpec(CURVES, _curve_coordinates(experiment, self.metrics), sizes, self)
         return groups
 
 
@@ -133,15 +152,15 @@ class GroupSpec:
 
     @property
     def samples_per_chunk(self) -> int:
-        """Samples in one chunk, which is also one block: what is written at once."""
+        """Samples in one chunk, which is also one span: what is written at once."""
         return min(self.run.samples_per_chunk, self.sizes["sample"])
 
     @property
-    def blocks(self) -> tuple[slice, ...]:
+    def spans(self) -> tuple[slice, ...]:
         """The sample ranges that are written at once, in order; the last may be short.
 
         >>> spec = RunSpec((ExperimentSpec("plateau", ("real",), 5, 3, 0.5),), 5, 10, 4, 2)
-        >>> spec.groups["plateau"].blocks
+        >>> spec.groups["plateau"].spans
         (slice(0, 2, None), slice(2, 4, None), slice(4, 5, None))
         """
         size, samples = self.samples_per_chunk, self.sizes["sample"]
@@ -149,7 +168,7 @@ class GroupSpec:
 
     @property
     def has_completed(self) -> bool:
-        """Whether the group is filled block by block; otherwise it is written whole when the run is created."""
+        """Whether the group is filled span by span; otherwise it is written whole when the run is created."""
         return any(variable.name == COMPLETED for variable in self.variables)
 
     def __getitem__(self, variable: str) -> Variable:
@@ -194,7 +213,7 @@ def _activation_type(types: tuple[str, ...]) -> Coordinate:
     return Coordinate("activation_type", ("activation_type",), _strings(types), "activation type", "1")
 
 
-def _curve_coordinates(experiment: ExperimentSpec) -> tuple[Coordinate, ...]:
+def _curve_coordinates(experiment: ExperimentSpec, metrics: tuple[MetricSpec, ...]) -> tuple[Coordinate, ...]:
     steps = np.arange(experiment.steps)
     if experiment.step_length is None:
         fraction = np.linspace(0.0, 1.0, experiment.steps)
@@ -205,7 +224,9 @@ def _curve_coordinates(experiment: ExperimentSpec) -> tuple[Coordinate, ...]:
     return (
         _activation_type(experiment.activation_types),
         Coordinate("step", ("step",), steps, "step", "1"),
-        Coordinate("metric", ("metric",), _strings(METRICS), "metric", "1"),
-        Coordinate("metric_units", ("metric",), _strings(METRIC_UNITS), "units of the metric", "1"),
+        Coordinate("metric", ("metric",), _strings(tuple(metric.name for metric in metrics)), "metric", "1"),
+        Coordinate(
+            "metric_units", ("metric",), _strings(tuple(metric.units for metric in metrics)), "units of the metric", "1"
+        ),
         distance,
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
-from plateaulens.subject.families import check_family
+from plateaulens.subject.architectures import check_family
 from plateaulens.subject.hub import NotFoundError
 from plateaulens.subject.prompts import find_prompts
 from plateaulens.subject.sae import find_sae

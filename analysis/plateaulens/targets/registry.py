@@ -1,48 +1,93 @@
-"""Which activation types there are: those that ship, those a user registers, and those of installed packages."""
+"""Which activation types there are: those that ship, those a user registers, and those of installed packages.
 
+Beside the classes of `plateaulens.targets.types` a type may be a plain function, or a variant of another one.
+"""
+
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar, overload
 
-from plateaulens.config import TargetConfig
+import numpy as np
+
+from plateaulens.config import TargetConfig, VariantConfig
 from plateaulens.errors import UsageError
-from plateaulens.targets.bag import Bag
-from plateaulens.targets.base import ActivationType
-from plateaulens.targets.baseline import Baseline
-from plateaulens.targets.covariance_mixture import CovarianceMixture
-from plateaulens.targets.function import FunctionType
-from plateaulens.targets.isotropic import Isotropic
+from plateaulens.names import label
+from plateaulens.targets.base import ActivationType, Base, Target, TargetContext
 from plateaulens.targets.modules import load_module, source_of
-from plateaulens.targets.random import Random
-from plateaulens.targets.real import Real
-from plateaulens.targets.real_control import RealControl
-from plateaulens.targets.real_mixture import RealMixture
-from plateaulens.targets.reconstruction import Reconstruction
-from plateaulens.targets.single_latent import SingleLatent
-from plateaulens.targets.structured import Structured
-from plateaulens.targets.variant import Variant
+
+
+@dataclass(eq=False)
+class FunctionType:
+    """The activation type whose recipe is a function of the base, the context and a random generator.
+
+    The function returns the target activation, or a `Target` where it is that of a prompt. What it multiplies and adds
+    up may be in float64: `draw` stores targets in the precision of the bases.
+    """
+
+    name: str
+    needs_sae: bool
+    recipe: Callable[..., Any]
+
+    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
+        """What the function returns."""
+        made = self.recipe(base, context, generator)
+        return made if isinstance(made, Target) else Target(made)
+
+
+class Variant:
+    """The recipe of `kind` followed with the variant's settings.
+
+    Its draws are keyed by its own name, so a variant without settings is its type with another seed. The base's code
+    is always that of the run's SAE; a random or shuffled dictionary has other directions for the same latents, which
+    the recipe compares and decodes along. With `add_error` the target is T + (A - SAE(A)), SAE being the run's.
+    """
+
+    def __init__(self, name: str, kind: ActivationType, settings: VariantConfig) -> None:
+        self.name, self.kind, self.settings = name, kind, settings
+        self.needs_sae = kind.needs_sae or settings.add_error or settings.dictionary != "trained"
+
+    @property
+    def definition(self) -> str:
+        """What is changed, and of which type."""
+        settings = self.settings
+        changes = [f"{name.replace('_', ' ')} {value:g}" for name, value in settings.constants.items()]
+        if settings.dictionary != "trained":
+            changes.append(f"{settings.dictionary} decoder directions")
+        if settings.add_error:
+            changes.append("the SAE error of A added")
+        return f"as {label(settings.type)}, {' and '.join(changes) or 'drawn again'}"
+
+    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
+        """The type's target in the changed context."""
+        target = self.kind.target(base, context.varied(self.settings), generator)
+        if not self.settings.add_error:
+            return target
+        error = base.activation - context.sae.decode(base.code)
+        return target._replace(activation=target.activation + error)
+
 
 ENTRY_POINT_GROUP = "plateaulens.activation_types"
 
-_SHIPPED: tuple[type[ActivationType], ...] = (
-    Real,
-    RealControl,
-    RealMixture,
-    Random,
-    CovarianceMixture,
-    Isotropic,
-    Reconstruction,
-    Bag,
-    Baseline,
-    Structured,
-    SingleLatent,
-)
+SHIPPED = "plateaulens.targets.types"
+"""The package whose files are the types that ship."""
+
 Maker = Callable[[], ActivationType]
 KindT = TypeVar("KindT", bound=type[ActivationType] | Callable[..., Any])
 
-_types: dict[str, Maker] = {kind.name: kind for kind in _SHIPPED}
+_types: dict[str, Maker] = {}
+
+
+@cache
+def _load_shipped() -> None:
+    """Import every file of `SHIPPED`, once: each registers its type."""
+    package = importlib.import_module(SHIPPED)
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{SHIPPED}.{module.name}")
 
 
 @overload
@@ -62,6 +107,8 @@ def register(kind: Any = None, *, needs_sae: bool = False) -> Any:
         return partial(register, needs_sae=needs_sae)
     name: str = kind.__name__ if inspect.isfunction(kind) else kind.name
     maker: Maker = partial(FunctionType, name, needs_sae, kind) if inspect.isfunction(kind) else kind
+    if not kind.__module__.startswith(f"{SHIPPED}."):
+        _load_shipped()  # so that their names are taken
     known = _types.get(name, maker)
     if _path(known) != _path(maker):
         raise UsageError(f"activation type {name!r} is taken by {_path(known)}; choose another name")
@@ -71,7 +118,14 @@ def register(kind: Any = None, *, needs_sae: bool = False) -> Any:
 
 def names() -> tuple[str, ...]:
     """Every name that `create` knows: shipped and registered types first, then those of installed packages."""
+    _load_shipped()
     return tuple(dict.fromkeys([*_types, *sorted(_plugins())]))
+
+
+def shipped() -> dict[str, Maker]:
+    """The types that ship, by name."""
+    _load_shipped()
+    return {name: maker for name, maker in _types.items() if _path(maker).startswith(f"{SHIPPED}.")}
 
 
 def create(wanted: Sequence[str], *, has_sae: bool) -> tuple[ActivationType, ...]:
@@ -99,10 +153,23 @@ def create_all(targets: TargetConfig, *, has_sae: bool) -> tuple[ActivationType,
 def identity(kinds: Sequence[ActivationType]) -> dict[str, dict[str, str]]:
     """By name, the module and the SHA-256 of the source of every type that does not ship with PlateauLens."""
     recipes = {kind.name: kind.kind if isinstance(kind, Variant) else kind for kind in kinds}
-    definitions = {
-        name: kind.recipe if isinstance(kind, FunctionType) else type(kind) for name, kind in recipes.items()
-    }
-    return {name: source_of(each) for name, each in definitions.items() if each not in _SHIPPED}
+    defined = {name: kind.recipe if isinstance(kind, FunctionType) else type(kind) for name, kind in recipes.items()}
+    return {name: source_of(each) for name, each in defined.items() if not each.__module__.startswith(f"{SHIPPED}.")}
+
+
+def definition(kind: ActivationType, config: TargetConfig) -> str:
+    """How a type makes the target T from the base A, in a few words that a run carries along.
+
+    A type says so in its attribute `definition`, where `{constant}` stands for a constant of `[targets]`; else it is
+    the first line of its docstring.
+    """
+    if isinstance(kind, Variant):
+        return kind.definition
+    own = getattr(kind, "definition", None)
+    if own is not None:
+        return str(own).format(**config.model_dump())
+    described = inspect.getdoc(kind.recipe if isinstance(kind, FunctionType) else type(kind))
+    return described.splitlines()[0].strip() if described else "registered by the user"
 
 
 def _checked(kinds: Sequence[ActivationType], *, has_sae: bool) -> tuple[ActivationType, ...]:
@@ -121,6 +188,7 @@ def _path(maker: Any) -> str:
 
 
 def _find(name: str) -> Maker:
+    _load_shipped()
     if name in _types:
         return _types[name]
     plugins = _plugins()

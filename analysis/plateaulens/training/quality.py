@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from plateaulens.config import TargetConfig
-from plateaulens.scan.cores import one_per_core
 from plateaulens.scan.direct import choose_forward
+from plateaulens.scan.walk import one_per_core
 from plateaulens.subject.model import Subject
 from plateaulens.subject.sae import firing_frequency
 from plateaulens.targets.base import Pool, TargetContext, draw

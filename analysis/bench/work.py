@@ -1,0 +1,67 @@
+"""What is timed: paths from the last activations of prompts to those of other prompts."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from plateaulens.scan import walk as paths
+from plateaulens.scan.engine import Forward, PathCurves
+from plateaulens.scan.walk import walk
+from plateaulens.subject.model import Subject
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much work: every sample is a prompt of `length` tokens with a path to each of `types` targets."""
+
+    samples: int
+    types: int
+    steps: int
+    length: int
+
+    @property
+    def points(self) -> int:
+        """Points that the model is run on."""
+        return self.samples * self.types * self.steps
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """Prompts and the two ends of every path."""
+
+    size: Size
+    tokens: Int[Tensor, "prompt position"]
+    start: Float[Tensor, "prompt path d_model"]
+    end: Float[Tensor, "prompt path d_model"]
+
+    def points(self, prompt: int) -> Float[Tensor, "path step d_model"]:
+        """All points of one prompt."""
+        return paths.relative(self.start[prompt], self.end[prompt], self.size.steps)
+
+
+def make_work(subject: Subject, size: Size, tokens: Int[Tensor, "prompt position"] | None = None) -> Work:
+    """The work of a size, the same at every call.
+
+    `tokens` are the prompts, at least as many as samples and types; without them they are random tokens, which take as
+    long as any.
+    """
+    prompts = size.samples + size.types
+    if tokens is None:
+        rng = torch.Generator().manual_seed(0)
+        tokens = torch.randint(0, int(subject.bridge.cfg.d_vocab), (prompts, size.length), generator=rng)
+    activation = subject.last_activations(tokens[:prompts]).cpu()
+    others = torch.arange(size.samples)[:, None] + torch.arange(1, size.types + 1)
+    start, end = activation[: size.samples, None], activation[others]
+    return Work(size, tokens[: size.samples], start.expand_as(end), end)
+
+
+def engine(subject: Subject, forward: Forward, work: Work) -> list[PathCurves]:
+    """The work as `collect` does it, cut and spread in the same way."""
+
+    def make_path(start: Tensor, end: Tensor) -> Tensor:
+        return paths.relative(start, end, work.size.steps)
+
+    curves = walk(forward, work.tokens, work.start, work.end, make_path, device=subject.device, at_once="auto")
+    return [PathCurves(measured.curve.cpu(), measured.top_token.cpu()) for measured in curves]

@@ -1,0 +1,27 @@
+"""The comparison that a summary stores, on planted data."""
+
+import numpy as np
+
+from calibration.population import LAST_STEP, Draw
+from plateaulens.compare.distributions import Comparison, compare_types
+from plateaulens.compare.permutation import Swaps
+from plateaulens.compare.resampling import Resampling, shared_targets
+from plateaulens.config import AnalysisConfig
+
+
+def compare(data: Draw, settings: AnalysisConfig, rng: np.random.Generator) -> Comparison:
+    """What `analyze` computes for one statistic and metric, the first type being the reference."""
+    samples = data.value.shape[1]
+    clusters = shared_targets(data.target) if settings.resample_targets else None
+    resampling = Resampling.draw(rng, samples=samples, resamples=settings.resamples, clusters=clusters)
+    swaps = Swaps.draw(rng, samples=samples, swaps=settings.resamples, clusters=clusters)
+    return compare_types(
+        data.value,
+        data.censored,
+        resampling,
+        swaps,
+        reference=0,
+        last_step=LAST_STEP,
+        settings=settings,
+        rng=rng,
+    )

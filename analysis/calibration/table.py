@@ -1,0 +1,133 @@
+"""The table of a calibration: every row as CSV, and what the documentation shows of it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tabulate import tabulate
+
+from calibration.families import FAMILIES
+from calibration.outcomes import Tallies
+from calibration.runner import Cell, Effort
+
+BEGIN = "<!-- calibration: written by `nox -s calibrate`, not by hand -->"
+END = "<!-- calibration: end -->"
+
+_INTRODUCTION = (
+    "{replications} replications of each cell (fewer where a method declines to estimate), with {resamples} resamples "
+    "or swaps each. Entries are per cent: the mean over designs and activation types, and in brackets the lowest and "
+    "the highest of them. The Monte Carlo standard error of one of them is {error:.1f} at 5 or 95 %."
+)
+
+
+def as_frame(results: Mapping[Cell, Tallies], effort: Effort) -> pd.DataFrame:
+    """One row for each cell, quantity, method and activation type (or pair of them)."""
+    rows = [
+        {
+            "kind": key.kind,
+            "quantity": key.quantity,
+            "method": key.method,
+            "family": cell.family,
+            "design": cell.design,
+            "samples": cell.samples,
+            "activation_type": key.activation_type,
+            "truth": key.truth,
+            "share": tally.share,
+            "standard_error": tally.error,
+            "width": tally.width / tally.total,
+            "replications": tally.total,
+            "resamples": effort.resamples,
+            "seed": effort.seed,
+        }
+        for cell, tallies in results.items()
+        for key, tally in tallies.rows.items()
+    ]
+    return _in_order(pd.DataFrame(rows))
+
+
+def save(frame: pd.DataFrame, path: Path) -> None:
+    """Write the rows; four decimals are well below the Monte Carlo error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.round({"truth": 4, "share": 4, "standard_error": 4, "width": 4}).to_csv(path, index=False)
+
+
+def load(path: Path) -> pd.DataFrame:
+    """Read what `save` wrote."""
+    return pd.read_csv(path)
+
+
+def render(frame: pd.DataFrame) -> str:
+    """The tables of the documentation, as Markdown."""
+    parts = [
+        _INTRODUCTION.format(
+            replications=frame["replications"].max(),
+            resamples=frame["resamples"].max(),
+            error=100 * np.sqrt(0.05 * 0.95 / frame["replications"].max()),
+        )
+    ]
+    for kind, (title, rows, cell) in _TABLES.items():
+        chosen = frame[frame["kind"] == kind]
+        parts += [f"**{title}**", _by_samples(_effects(chosen), rows, cell)]
+    return "\n\n".join(parts)
+
+
+def insert(document: str, tables: str) -> str:
+    """The document with the tables between its two markers, in place of what is there. Needs both markers."""
+    before, _, rest = document.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    assert found, "the document has no markers"
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+
+
+def _by_samples(frame: pd.DataFrame, rows: list[str], cell: Callable[[pd.Series], str]) -> str:
+    counts = sorted(frame["samples"].unique())
+    table = [
+        [*names, *(cell(own.loc[own["samples"] == count, "share"]) for count in counts)]
+        for names, own in frame.groupby(rows, sort=False)
+    ]
+    return tabulate(
+        table, headers=[*rows, *(f"n = {count}" for count in counts)], tablefmt="pipe", disable_numparse=True
+    )
+
+
+def _effects(frame: pd.DataFrame) -> pd.DataFrame:
+    """With what there is to find; types at the same distance from real are one effect."""
+    return frame.assign(
+        question=frame["quantity"],
+        effect=frame["activation_type"].str.replace(r", (another|earlier)\b", "", regex=True),
+    )
+
+
+def _range(share: "pd.Series[float]") -> str:
+    if share.empty:
+        return ""
+    mean, low, high = (100 * value for value in (share.mean(), share.min(), share.max()))
+    return f"{mean:.1f} ({low:.1f}-{high:.1f})"
+
+
+def _mean(share: "pd.Series[float]") -> str:
+    return "" if share.empty else f"{100 * share.mean():.0f}"
+
+
+def merge(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """The old rows with those of the new cells in place of theirs."""
+    cell = ["family", "design", "samples"]
+    replaced = set(new[cell].itertuples(index=False, name=None))
+    kept = [row not in replaced for row in old[cell].itertuples(index=False, name=None)]
+    return _in_order(pd.concat([old[kept], new]))
+
+
+def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows by family and number of base prompts, and as they are within."""
+    place = {family: number for number, family in enumerate(FAMILIES)}
+    order = np.lexsort((frame["samples"], frame["family"].map(place)))
+    return frame.iloc[order].reset_index(drop=True)
+
+
+_TABLES: dict[str, tuple[str, list[str], Callable[["pd.Series[float]"], str]]] = {
+    "coverage": ("Coverage of nominal 95 % intervals", ["quantity", "method"], _range),
+    "error": ("Rejections at 5 % where there is nothing to find", ["question", "method"], _range),
+    "power": ("Rejections at 5 % where there is something to find", ["question", "method", "effect"], _mean),
+}
+"""For each kind of row the title of its table, what its lines stand for, and its entries."""

@@ -1,0 +1,136 @@
+"""`collect` on a dask.distributed cluster: the same spans, as tasks whose workers write them."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from itertools import islice
+from typing import TypeVar
+
+from dask.system import CPU_COUNT
+from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
+from tqdm.auto import tqdm
+
+from plateaulens.collect.worker import TURN, Assignment, IgnoreInterrupts, TakeTurns, describe, measure, software
+from plateaulens.config import RunConfig
+from plateaulens.errors import UsageError, first_line
+from plateaulens.provenance import commit, versions
+from plateaulens.store.identity import differences
+from plateaulens.store.location import Location, locate
+from plateaulens.store.run import RunStore, open_or_create
+
+ATTEMPTS_AGAIN = 2
+"""How often a span is tried again after an error. One whose worker is lost does not count: see `_answer`."""
+
+SPANS_PER_WORKER = 2
+"""One under way and one at hand. More would only wait: how many spans a run has must not matter to the scheduler."""
+
+T = TypeVar("T")
+
+
+def collect_on_cluster(
+    config: RunConfig, out: Location, *, scheduler: str | None = None, workers: int | None = None
+) -> None:
+    """Run what is still missing of a configuration's run at `out` on the workers of an existing scheduler.
+
+    Without one, `workers` processes are started on this machine, which share its cores. The run is, byte for byte, the
+    one that `collect` makes, and either continues the other's. This process loads no model: it
+    makes the store, holds its lock, hands out spans and notes the time they took. A worker that is lost in the middle
+    of a span costs that span's time.
+
+    Raises `UsageError` when the scheduler or its workers cannot be reached, a worker does not see `out` or would
+    measure something else, the configuration cannot be run, another run is at `out`, or a span has killed several
+    workers one after another.
+    """
+    place = locate(out)
+    with _connected(scheduler, workers) as client:
+        run = _answer(client.submit(describe, config, pure=False, resources=TURN))
+        _check_software(software(run.attributes))
+        assignment = Assignment(config, run.attributes, place.absolute())
+        with open_or_create(place, run.spec, run.attributes, run.prompts) as store:
+            _measure(client, assignment, store, ["activations"])
+            _measure(client, assignment, store, config.experiments)
+
+
+@contextmanager
+def _connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
+    """A client of the scheduler at that address, or of one that is started here with that many workers."""
+    if scheduler is None:
+        count = workers or 1
+        threads = max(1, CPU_COUNT // count)
+        with (
+            LocalCluster(n_workers=count, threads_per_worker=threads, dashboard_address="127.0.0.1:0") as cluster,
+            Client(cluster) as client,
+        ):
+            client.register_plugin(TakeTurns())
+            client.register_plugin(IgnoreInterrupts())
+            try:
+                yield client
+            finally:
+                # A process that holds torch takes its time to end, which is nothing to warn of.
+                logging.getLogger("distributed.nanny").setLevel(logging.ERROR)
+        return
+    try:
+        client = Client(scheduler)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"scheduler {scheduler} cannot be reached ({first_line(error)}): is it running?") from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=60)
+        except TimeoutError:
+            raise UsageError(f"scheduler {scheduler} has no workers: start `dask worker {scheduler}`") from None
+        client.register_plugin(TakeTurns())
+        yield client
+
+
+def _measure(client: Client, assignment: Assignment, store: RunStore, groups: Iterable[str]) -> None:
+    """Have every pending span of some groups measured, in any order."""
+    pending = [(group, span) for group in groups for span in store.pending(group)]
+    waiting, running = iter(pending), dict["Future[float | UsageError]", tuple[str, slice]]()
+    finished = as_completed()
+    with tqdm(total=len(pending), unit="span", desc=", ".join(groups), disable=None) as bar:
+        try:
+            while True:
+                room = SPANS_PER_WORKER * max(1, len(client.nthreads())) - len(running)
+                for group, span in islice(waiting, max(0, room)):
+                    future = client.submit(
+                        measure, assignment, group, span, pure=False, resources=TURN, retries=ATTEMPTS_AGAIN
+                    )
+                    running[future] = group, span
+                    finished.add(future)
+                if not running:
+                    break
+                future = next(finished)
+                del running[future]
+                store.record_session(_answer(future))
+                bar.update()
+        finally:
+            client.cancel(list(running), force=True)
+    for group in groups:
+        if left := len(store.pending(group)):
+            raise UsageError(
+                f"{store.place}: {left} spans of {group} were measured and are not here: the run must lie where all "
+                "workers and this machine see it, on a shared file system or at a URL"
+            )
+
+
+def _answer(future: "Future[T | UsageError]") -> T:
+    """The task's result. Raises the `UsageError` that it returned, or one that says how it was lost."""
+    try:
+        result = future.result()
+    except KilledWorker as error:
+        raise UsageError(
+            f"a span was given up, because every worker that measured it was lost ({first_line(error)}): look for "
+            "their end in the workers' logs; often it is memory"
+        ) from error
+    except CancelledError as error:
+        raise UsageError("the scheduler was lost: the same command goes on from here") from error
+    if isinstance(result, UsageError):
+        raise result
+    return result
+
+
+def _check_software(theirs: dict[str, object]) -> None:
+    """Raise `UsageError` unless this process, which makes the store, has the software of the workers that fill it."""
+    if found := differences(theirs, {"versions": versions(), "commit": commit()}, "here"):
+        raise UsageError(f"workers and this process must run the same software: {'; '.join(found)}")

@@ -1,0 +1,65 @@
+"""`collect`: run the experiments of a configuration and store every curve, span by span, resumably."""
+
+import time
+from collections.abc import Callable
+
+from tqdm.auto import tqdm
+
+from plateaulens.collect.context import RunContext, attributes, open_context, prompt_values, specification
+from plateaulens.config import RunConfig
+from plateaulens.store.location import Location
+from plateaulens.store.run import RunStore, open_or_create
+from plateaulens.store.spans import SpanStore, Values
+
+
+def _ignore(paths: int) -> None:
+    """Where nobody wants to know how many paths have been walked."""
+
+
+def collect(config: RunConfig, out: Location, context: RunContext | None = None) -> None:
+    """Run what is still missing of a configuration's run at `out`, with a progress bar when there is a terminal.
+
+    A run that stopped at any moment is continued by the same call, to the same bytes. `context` is the
+    configuration's, when it has been opened already. Raises `UsageError` when the configuration cannot be run or
+    another run is at `out`.
+    """
+    context = context or open_context(config)
+    with open_or_create(out, specification(context), attributes(context), prompt_values(context)) as store:
+        for span in store.pending("activations"):
+            _run_span(context, store, "activations", span)
+        for name in config.experiments:
+            _run_experiment(context, store, name)
+
+
+def span_values(
+    context: RunContext, store: SpanStore, group: str, span: slice, advance: Callable[[int], object] = _ignore
+) -> Values:
+    """Measure a span of `activations` or, from what that holds of the same samples, of an experiment.
+
+    `advance` is told how many paths have been walked each time some have.
+    """
+    if group == "activations":
+        return context.activations(span)
+    known = store.read("activations", span)
+    return context.curves(group, span, {name: known[name].to_numpy() for name in ("base", "target")}, advance)
+
+
+def _run_experiment(context: RunContext, store: RunStore, name: str) -> None:
+    width = len(context.kinds)
+    pending = store.pending(name)
+    total = context.config.experiment(name).samples * width
+    left = sum(span.stop - span.start for span in pending) * width
+    with tqdm(total=total, initial=total - left, unit="path", desc=name, disable=None) as bar:
+        for span in pending:
+            _run_span(context, store, name, span, bar.update)
+
+
+def _run_span(
+    context: RunContext, store: RunStore, group: str, span: slice, advance: Callable[[int], object] = _ignore
+) -> None:
+    began = time.monotonic()
+    values = span_values(context, store, group, span, advance)
+    # A worker of a run that was stopped a moment ago may have finished the span meanwhile, with the same bytes.
+    if not store.is_completed(group, span):
+        store.write(group, span, values)
+    store.record_session(time.monotonic() - began)

@@ -1,0 +1,199 @@
+"""What a run needs, loaded once: model, SAE, prompts and targets, and the spans of values that come of them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from plateaulens import names
+from plateaulens.collect import experiments
+from plateaulens.config import RunConfig
+from plateaulens.errors import UsageError
+from plateaulens.provenance import commit, versions
+from plateaulens.scan.direct import choose_forward
+from plateaulens.scan.engine import Forward
+from plateaulens.scan.packing import check_packing
+from plateaulens.scan.walk import walk
+from plateaulens.store.schema import ExperimentSpec, MetricSpec, RunSpec
+from plateaulens.store.spans import Values
+from plateaulens.subject import preflight
+from plateaulens.subject.architectures import check_family
+from plateaulens.subject.model import Subject, load_subject
+from plateaulens.subject.prompts import Prompts, load_prompts
+from plateaulens.subject.sae import LoadedSae, load_sae
+from plateaulens.targets import registry
+from plateaulens.targets.base import ActivationType, Pool, TargetContext, draw
+from plateaulens.targets.dictionary import Dictionary
+from plateaulens.targets.randomness import generator
+
+NO_SAE = -1
+"""Stored number of active latents when there is no SAE to count them."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunContext:
+    """Everything that a span of work needs: loaded once, never changed."""
+
+    config: RunConfig
+    subject: Subject
+    sae: LoadedSae | None
+    prompts: Prompts
+    base_row: NDArray[np.int64]
+    """Row of the prompt file of each sample."""
+    targets: TargetContext
+    kinds: tuple[ActivationType, ...]
+    forward: Forward
+
+    def activations(self, samples: slice) -> Values:
+        """The values of `/activations` for a range of samples: bases, and one target of each type."""
+        rows = self.base_row[samples]
+        pool = self.targets.pool.activation
+        numbers = range(samples.start, samples.stop)
+        bases = self.targets.bases(pool[torch.from_numpy(rows)], numbers, rows.tolist())
+        drawn = [draw(kind, bases, self.targets) for kind in self.kinds]
+        active = [NO_SAE if base.encoded is None else len(base.encoded) for base in bases]
+        return {
+            "base": torch.stack([base.activation for base in bases]).cpu().numpy(),
+            "target": torch.stack([target.activation for target in drawn]).cpu().numpy(),
+            "source_row": np.stack([target.source_row for target in drawn]),
+            "active_latents": np.array(active, dtype=np.int32),
+        }
+
+    def curves(self, experiment: str, samples: slice, stored: Values, advance: Callable[[int], object]) -> Values:
+        """The block of an experiment for a range of samples, from what `/activations` holds of them.
+
+        `advance` is told how many paths have been walked each time some have.
+        """
+        base, target = torch.from_numpy(stored["base"]), torch.from_numpy(stored["target"])
+        numbers = range(samples.start, samples.stop)
+        start, end = experiments.find(experiment).ends(base, target, numbers, self.targets)
+        tokens = self.prompts.tokens[torch.from_numpy(self.base_row[samples])]
+        curves, top = [], []
+        for measured in walk(
+            self.forward,
+            tokens,
+            start.movedim(1, 0),
+            end.movedim(1, 0),
+            experiments.path_maker(experiment, self.config.experiment(experiment)),
+            device=self.subject.device,
+            at_once=self.config.engine.prompts_per_batch,
+            metrics=self.config.metrics,
+        ):
+            curves.append(measured.curve.cpu())
+            top.append(measured.top_token.cpu())
+            advance(measured.top_token.shape[0] * measured.top_token.shape[1])
+        return {
+            "curve": torch.cat(curves).movedim(1, 0).numpy(),
+            "top_token": torch.cat(top).movedim(1, 0).numpy(),
+            "path_length": (end - start).norm(dim=-1).numpy(),
+        }
+
+
+def open_context(config: RunConfig, previous: RunContext | None = None) -> RunContext:
+    """Load what a configuration names and compute the real activations. Raises `UsageError` for what does not fit.
+
+    What another configuration's context has of it, the model or even its activations, is taken from `previous`.
+    """
+    # first, as names are checked before anything slow happens
+    kinds = registry.create_all(config.targets, has_sae=config.sae is not None)
+    preflight.check(config)
+    if previous is not None and previous.config.model != config.model:
+        previous = None
+    subject = load_subject(config.model, config.sites) if previous is None else previous.subject.at(config.sites)
+    check_family(subject.bridge.original_model.config, length=config.prompts.length)
+    prompts = load_prompts(config.prompts, vocabulary=int(subject.bridge.cfg.d_vocab))
+    if config.samples > len(prompts.tokens):
+        raise UsageError(
+            f"{config.samples} samples asked for, prompt file {config.prompts.source} has {len(prompts.tokens)}"
+        )
+    sae = None
+    if config.sae is not None:
+        sae = load_sae(
+            config.sae,
+            d_model=subject.d_model,
+            write_site=config.sites.write,
+            blocks=subject.blocks,
+            activations=lambda: subject.last_activations(prompts.tokens).cpu(),
+        )
+    forward = choose_forward(subject)
+    check_packing(subject, forward, prompts.tokens)
+    if config.engine.precision != "float32":  # its rounding is more than the check lets pass
+        forward = choose_forward(subject, config.engine.precision)
+    if previous is not None and _has_same_activations(previous.config, config):
+        pool = previous.targets.pool
+    else:
+        pool = Pool(subject.last_activations(prompts.tokens).cpu(), np.arange(len(prompts.tokens)))
+    targets = TargetContext(
+        pool, config.targets, config.seed, None if sae is None else Dictionary.of(sae.sae, sae.frequency)
+    )
+    order = generator(config.seed, 0, "base prompts").permutation(len(prompts.tokens))
+    return RunContext(
+        config=config,
+        subject=subject,
+        sae=sae,
+        prompts=prompts,
+        base_row=order[: config.samples],
+        targets=targets,
+        kinds=kinds,
+        forward=forward,
+    )
+
+
+def _has_same_activations(one: RunConfig, other: RunConfig) -> bool:
+    return (one.model, one.sites.write, one.prompts) == (other.model, other.sites.write, other.prompts)
+
+
+def specification(context: RunContext) -> RunSpec:
+    """The extent of the run's store."""
+    config = context.config
+    types = tuple(kind.name for kind in context.kinds)
+    experiments = tuple(
+        ExperimentSpec(name, types, settings.samples, settings.steps, settings.step_length)
+        for name in config.experiments
+        for settings in (config.experiment(name),)
+    )
+    return RunSpec(
+        experiments=experiments,
+        samples=config.samples,
+        positions=config.prompts.length,
+        d_model=context.subject.d_model,
+        samples_per_chunk=config.engine.samples_per_chunk,
+        metrics=tuple(MetricSpec(name, names.METRICS[name].units) for name in config.metrics),
+    )
+
+
+def attributes(context: RunContext) -> dict[str, str | int]:
+    """What the run's store says of itself; nothing in it depends on when or how often the run was started."""
+    config, subject, sae = context.config, context.subject, context.sae
+    identity = {
+        "model": subject.identity,
+        "sae": None if sae is None else sae.identity,
+        "prompts": context.prompts.identity,
+        "activation_types": registry.identity(context.kinds),
+        "write_site": subject.write.name,
+        "read_site": subject.read.name,
+        "processing": config.model.processing,
+        "dtype": config.model.dtype,
+        "device": str(subject.device),
+    }
+    return {
+        "name": config.name,
+        "config": config.model_dump_json(),
+        "identity": json.dumps(identity),
+        "definitions": json.dumps({kind.name: registry.definition(kind, config.targets) for kind in context.kinds}),
+        "seed": config.seed,
+        "versions": json.dumps(versions()),
+        "commit": commit(),
+    }
+
+
+def prompt_values(context: RunContext) -> Values:
+    """The values of `/prompts`: token ids and text of every base prompt."""
+    tokens = context.prompts.tokens[torch.from_numpy(context.base_row)]
+    return {
+        "token": tokens.numpy().astype(np.int32),
+        "text": np.array(context.subject.text(tokens), dtype=np.dtypes.StringDType()),
+    }

@@ -1,0 +1,14 @@
+"""`sensitivity_reconstructed`: from the base as the SAE sees it, SAE(A), to the target T, in equal parts of the way."""
+
+import torch
+from torch import Tensor
+
+from plateaulens.collect.experiments import spread
+from plateaulens.targets.base import TargetContext
+
+
+def ends(base: Tensor, target: Tensor, samples: range, context: TargetContext) -> tuple[Tensor, Tensor]:
+    """decode(encode(A)) and T; see `plateaulens.collect.experiments.Experiment`."""
+    del samples
+    sae = context.sae
+    return spread(torch.stack([sae.decode(sae.encode(activation)) for activation in base]), target), target

@@ -1,0 +1,140 @@
+"""What a dask worker does of a run: one span at a time, with a context that it has opened once.
+
+A worker measures its span and writes it to the store itself, so that nothing is funnelled through the client. That
+needs no lock: spans share no chunk, the client hands each to one worker, and a span that is measured twice (its first
+worker was lost after writing it) has the same bytes both times.
+"""
+
+import json
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+from typing import ParamSpec, TypeVar
+
+import torch
+from distributed import Worker, WorkerPlugin, get_worker
+
+from plateaulens.collect.collect import span_values
+from plateaulens.collect.context import RunContext, attributes, open_context, prompt_values, specification
+from plateaulens.config import RunConfig
+from plateaulens.errors import UsageError
+from plateaulens.store.identity import Attributes, differences, resume_differences
+from plateaulens.store.location import locate
+from plateaulens.store.reading import check_kind
+from plateaulens.store.schema import RUN_KIND, RunSpec
+from plateaulens.store.spans import SpanStore, Values
+
+TURN = {"plateaulens-span": 1}
+"""The dask resource that every task takes and every worker has one of."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class TakeTurns(WorkerPlugin):
+    """Lets a worker have one span at a time, however many threads it has: a span uses all of them."""
+
+    name = "plateaulens-turns"
+
+    async def setup(self, worker: Worker) -> None:
+        """Give the worker its resource; dask calls this for workers that join later, too."""
+        await worker.set_resources(**TURN)
+
+
+class IgnoreInterrupts(WorkerPlugin):
+    """For workers that the client has started: Ctrl-C reaches every process of a terminal, and the client ends them."""
+
+    name = "plateaulens-ignore-interrupts"
+
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002 (dask's signature)
+        """Have the worker's process ignore interrupts, and not warn of spans that the client has called off."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        logging.getLogger("distributed.worker.state_machine").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a run's store is made from."""
+
+    spec: RunSpec
+    attributes: Attributes
+    prompts: Values
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What is the same for all spans of a run: how to measure, what the run says of itself, and where it is."""
+
+    config: RunConfig
+    attributes: Attributes
+    path: str
+
+
+def _returning_usage_errors(task: Callable[P, T]) -> Callable[P, T | UsageError]:
+    """A task that returns what a user must mend, with its worker's name: raised, dask would try it again."""
+
+    @wraps(task)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T | UsageError:
+        try:
+            return task(*args, **kwargs)
+        except UsageError as error:
+            return UsageError(f"worker {get_worker().address}: {error}")
+
+    return wrapped
+
+
+@_returning_usage_errors
+def describe(config: RunConfig) -> Description:
+    """Everything about a run that only its model and its prompts can tell. Returns `UsageError`s."""
+    context = _context(config)
+    return Description(specification(context), attributes(context), prompt_values(context))
+
+
+@_returning_usage_errors
+def measure(assignment: Assignment, group: str, samples: slice) -> float:
+    """Measure a span and write it, unless it is completed; the seconds that took, the model's loading not counted.
+
+    Returns a `UsageError` when this worker does not see the run, or would measure something else than the run's other
+    workers.
+    """
+    context = _context(assignment.config)
+    began = time.monotonic()
+    place = locate(assignment.path)
+    stored = check_kind(place, RUN_KIND)
+    _check_same(stored, assignment, attributes(context))
+    store = SpanStore(place, RunSpec.from_json(str(stored["layout"])))
+    if not store.is_completed(group, samples):
+        store.write(group, samples, span_values(context, store, group, samples))
+    return time.monotonic() - began
+
+
+def _check_same(stored: Attributes, assignment: Assignment, own: Attributes) -> None:
+    """Raise `UsageError` unless the run's identity is this worker's, and its software that of the other workers."""
+    found = resume_differences(stored, own)
+    found += differences(software(assignment.attributes), software(own), "here")
+    if found:
+        raise UsageError(f"it would measure something else than the run's other workers: {'; '.join(found)}")
+
+
+def software(attributes: Attributes) -> dict[str, object]:
+    """The versions and the commit among a run's attributes."""
+    return {"versions": json.loads(str(attributes["versions"])), "commit": attributes["commit"]}
+
+
+_opening = threading.Lock()
+
+
+def _context(config: RunConfig) -> RunContext:
+    """This process's context, which uses as many threads as the worker was given."""
+    torch.set_num_threads(get_worker().state.nthreads)
+    with _opening:
+        return _open_once(config.model_dump_json())
+
+
+@lru_cache(maxsize=1)
+def _open_once(config: str) -> RunContext:
+    return open_context(RunConfig.model_validate_json(config))

@@ -1,0 +1,64 @@
+"""The horizontal axis of an experiment: steps of a relative path, or the length of a path in activation units.
+
+Empirical distribution functions of step statistics, censored samples counted.
+"""
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+
+def positions(experiment: xr.Dataset, steps: xr.DataArray | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where step indices lie on the axis: themselves, or their path length when the step length is fixed.
+
+    NaN stays NaN, and an index between two steps is interpolated.
+    """
+    indices = np.asarray(steps, dtype=np.float64)
+    if "length" not in experiment.coords:
+        return indices
+    grid = np.asarray(experiment["step"].values, dtype=np.float64)
+    length = np.asarray(experiment["length"].values, dtype=np.float64)
+    return np.asarray(np.interp(indices, grid, length), dtype=np.float64)
+
+
+def step_axis(experiment: xr.Dataset) -> str:
+    """The label of that axis."""
+    if "length" in experiment.coords:
+        return "path length (activation units)"
+    return f"step (0 is the base, {int(experiment['step'].values[-1])} the target)"
+
+
+def window(experiment: xr.Dataset) -> tuple[float, float]:
+    """The first and the last position on the axis."""
+    first, last = positions(experiment, experiment["step"])[[0, -1]]
+    return float(first), float(last)
+
+
+def statistic_of(
+    experiment: xr.Dataset, statistic: str, metric: str, activation_type: str
+) -> tuple[NDArray[np.float64], int]:
+    """The observed positions of one statistic in ascending order, and how many samples are censored.
+
+    Statistics are those of the `corrected` convention. A sample that is neither observed nor censored (the statistic
+    is undefined for it) counts as neither.
+    """
+    where = {"convention": "corrected", "statistic": statistic, "metric": metric, "activation_type": activation_type}
+    values = experiment["step_value"].sel(where)
+    censored = np.asarray(experiment["censored"].sel(where), dtype=bool)
+    observed = positions(experiment, values)[~censored]
+    return np.sort(observed[np.isfinite(observed)]), int(censored.sum())
+
+
+def cumulative(
+    experiment: xr.Dataset, statistic: str, metric: str, activation_type: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Corners of the distribution function F(x) = #{value <= x} / (observed + censored), for a `steps-post` line.
+
+    The line spans the whole window of the experiment; it ends below 1 by the fraction that is censored. All zero when
+    no sample has the statistic.
+    """
+    observed, censored = statistic_of(experiment, statistic, metric, activation_type)
+    first, last = window(experiment)
+    height = np.arange(1, observed.size + 1) / max(observed.size + censored, 1)
+    x = np.concatenate([[first], observed, [last]])
+    return x, np.concatenate([[0.0], height, height[-1:] if observed.size else [0.0]])

@@ -1,0 +1,410 @@
+"""The concepts of PlateauLens: what there is, what it is called, and what belongs together. Imports nothing of it.
+
+A metric, a step statistic or an experiment is known because it stands here; what computes it is found by its name:
+
+- a metric in `plateaulens.scan.metrics.NAME`,
+- a step statistic as the function `NAME` of `plateaulens.steps.corrected` (and of `plateaulens.steps.authors`, where
+  the authors have one),
+- an experiment in `plateaulens.collect.experiments.NAME`,
+- an activation type in a file of `plateaulens.targets.types`, which says itself what it is.
+
+A stored run says by itself what it holds. Names that a store has and this module lacks are shown as they are.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+REFERENCE = "real"
+"""The activation type that every other one is compared with."""
+CONTROL = "real_control"
+"""The second draw of real targets. What is tested about it checks the procedure, and is no claim about a type."""
+CLAIMS = (("structured", "baseline"), ("structured", "bag"))
+"""The paper's claim: the first type of each pair is nearer to real than the second."""
+MAIN_TYPES = (REFERENCE, "random", "baseline", "structured")
+"""The types of figures that have room for few: the reference, the Gaussian, and the two recipes of the claim."""
+
+CONVENTIONS = ("corrected", "authors")
+"""How step statistics are read off a curve: as PlateauLens defines them, and as the authors' notebooks do."""
+
+CUT = "_to_target"
+"""What the name of an experiment ends with, as a kind of path, whose paths are cut at the targets."""
+
+PAPER = "paper"
+"""The family of tests for multiplicity that the statistics and metrics of the paper form; see `family`."""
+
+Place = Literal["read", "output"]
+StepRule = Literal["relative", "fixed"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How far the model's response at a point is from that at the first point of the path."""
+
+    name: str
+    """Value of the `metric` coordinate."""
+    label: str
+    """As panels and tables print it."""
+    axis: str
+    """In words, for the axis of a figure."""
+    units: str
+    definition: str
+    place: Place = "output"
+    """Where it is measured: at the read site, or on the distribution of the next token."""
+    minimum_slope: float = 0.02
+    """The rise per step below which a curve counts as never having blown up, unless the analysis says otherwise."""
+    is_default: bool = True
+    """Whether a run has it that names no metrics."""
+    is_main: bool = False
+    """Whether figures and tables show it that have room for few."""
+    family: str | None = None
+    """The family of tests that its tests belong to; None keeps them by themselves."""
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A step of a curve at which something happens."""
+
+    name: str
+    """Value of the `statistic` coordinate."""
+    label: str
+    """In words, within a sentence."""
+    title: str
+    """As columns of tables print it."""
+    definition: str
+    """What the corrected convention makes of it."""
+    authors: str = "not defined"
+    """What the authors' convention makes of it."""
+    before: str = "earlier"
+    after: str = "later"
+    """How a type is called whose steps come before, or after, those of real."""
+    event: str = "blow up"
+    """What a curve does at this step, as a verb."""
+    constants: tuple[str, ...] = ()
+    """The constants of the analysis that it depends on and that a summary moves."""
+    is_default: bool = True
+    """Whether an analysis has it that names no statistics."""
+    family: str | None = None
+    """The family of tests that its tests belong to; None keeps them by themselves."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A way of walking from one activation towards another."""
+
+    name: str
+    """Name of its group in a run, and of its section in a preset."""
+    title: str
+    """Within a sentence."""
+    short: str
+    """As columns of tables print it."""
+    steps: StepRule
+    """Whether the path is divided into equal parts, or walked in steps of one length."""
+    statistic: str = "max_slope"
+    """The statistic that verdicts and claims are about."""
+    concluded: tuple[str, ...] = ()
+    """The statistics whose conclusions a summary draws again under other constants."""
+    needs_sae: bool = False
+    is_default: bool = False
+    """Whether a preset has it that names no experiments."""
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "l2",
+            label="L2",
+            axis="L2 distance",
+            units="residual stream",
+            definition="L2 distance at the read site",
+            place="read",
+            is_main=True,
+            family=PAPER,
+        ),
+        Metric(
+            "kl",
+            label="KL",
+            axis="KL divergence",
+            units="nat",
+            definition="KL(reference || perturbed) of the next token, in the authors' published runs too",
+            is_main=True,
+            family=PAPER,
+        ),
+        Metric(
+            "js",
+            label="JS",
+            axis="Jensen-Shannon distance",
+            units="1",
+            definition="Jensen-Shannon distance of the next token, root of the divergence in bits",
+            minimum_slope=0.0002,
+            family=PAPER,
+        ),
+        Metric(
+            "cosine",
+            label="cosine",
+            axis="1 - cosine",
+            units="1",
+            definition="1 minus the cosine at the read site",
+            place="read",
+            minimum_slope=0.0002,
+            is_default=False,
+        ),
+    )
+}
+"""Every metric, in the order in which a run stores them."""
+
+STATISTICS = {
+    statistic.name: statistic
+    for statistic in (
+        Statistic(
+            "max_slope",
+            label="max-slope step",
+            title="max slope",
+            definition="step that the steepest rise of the window arrives at; censored below the minimum slope",
+            authors="step that the steepest rise before the target arrives at; 99 when none exceeds 0.02",
+            constants=("minimum_slope", "step_size"),
+            family=PAPER,
+        ),
+        Statistic(
+            "first_nonlinearity",
+            label="first nonlinear step",
+            title="nonlinearity",
+            definition="first step that leaves the line; censored when there is none",
+            authors="step before the first that leaves the line; the number of points when there is none",
+            event="leave the line",
+            constants=("nonlinearity_tolerance", "minimum_slope"),
+            family=PAPER,
+        ),
+        Statistic(
+            "auc_ratio",
+            label="step of the largest triangle-to-area ratio",
+            title="AUC ratio",
+            definition="triangle and area on one base, whole window; censored when no ratio exceeds 1",
+            authors="triangle one step wider than the area, points before the target",
+            event="bend upwards",
+            family=PAPER,
+        ),
+        Statistic(
+            "plateau_length",
+            label="plateau length",
+            title="plateau length",
+            definition="first step at the threshold; censored when there is none",
+            authors="first step at 20, L2 only; 100 when there is none",
+            before="shorter",
+            after="longer",
+            event="leave the plateau",
+            constants=("plateau_threshold", "step_size"),
+            family=PAPER,
+        ),
+        Statistic(
+            "half_height",
+            label="half-height step",
+            title="half height",
+            definition="first step at or above half of the curve's end; censored below the minimum slope",
+            event="reach half of their end",
+            constants=("minimum_slope",),
+            is_default=False,
+        ),
+    )
+}
+"""Every step statistic, in the order in which a summary stores them. All are counted in steps."""
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment(
+            "sensitivity",
+            title="relative steps",
+            short="relative",
+            steps="relative",
+            concluded=("max_slope", "first_nonlinearity"),
+            is_default=True,
+        ),
+        Experiment(
+            "sensitivity_absolute",
+            title="absolute steps",
+            short="absolute",
+            steps="fixed",
+            concluded=("max_slope",),
+            is_default=True,
+        ),
+        Experiment(
+            "plateau",
+            title="plateaus",
+            short="plateau",
+            steps="fixed",
+            statistic="plateau_length",
+            concluded=("plateau_length",),
+            is_default=True,
+        ),
+        Experiment(
+            "sensitivity_reconstructed",
+            title="relative steps from the reconstruction",
+            short="reconstructed",
+            steps="relative",
+            needs_sae=True,
+        ),
+    )
+}
+"""Every experiment, in the order in which reports show them."""
+
+DEFAULT_METRICS = tuple(metric.name for metric in METRICS.values() if metric.is_default)
+MAIN_METRICS = tuple(metric.name for metric in METRICS.values() if metric.is_main)
+DEFAULT_STATISTICS = tuple(statistic.name for statistic in STATISTICS.values() if statistic.is_default)
+DEFAULT_EXPERIMENTS = tuple(experiment.name for experiment in EXPERIMENTS.values() if experiment.is_default)
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name; one that only a store knows is called by its name.
+
+    Parameters
+    ----------
+    name
+        Value of a `metric` coordinate.
+
+    Returns
+    -------
+    Metric
+        From `METRICS`, or one whose words are its name and whose units are left to the store.
+
+    Examples
+    --------
+    >>> metric("kl").label, metric("my_metric").label
+    ('KL', 'my_metric')
+    """
+    return METRICS.get(name) or Metric(name, label=name, axis=name, units="", definition=name)
+
+
+def metric_label(name: str) -> str:
+    """The short name of a metric as panels, tables and sentences print it.
+
+    Parameters
+    ----------
+    name
+        Value of a `metric` coordinate.
+
+    Returns
+    -------
+    str
+        The metric's label.
+
+    Examples
+    --------
+    >>> metric_label("l2")
+    'L2'
+    """
+    return metric(name).label
+
+
+def statistic(name: str) -> Statistic:
+    """The step statistic of that name; one that only a store knows is called by its name.
+
+    Parameters
+    ----------
+    name
+        Value of a `statistic` coordinate.
+
+    Returns
+    -------
+    Statistic
+        From `STATISTICS`, or one whose words are made of its name.
+
+    Examples
+    --------
+    >>> statistic("my_step").label
+    'my step'
+    """
+    words = _spelled_out(name)
+    return STATISTICS.get(name) or Statistic(name, label=words, title=words, definition=words)
+
+
+def experiment(name: str) -> Experiment:
+    """The experiment of that name; one that only a store knows is called by its name.
+
+    Parameters
+    ----------
+    name
+        Name of an experiment's group.
+
+    Returns
+    -------
+    Experiment
+        From `EXPERIMENTS`, or one whose words are made of its name.
+    """
+    words = _spelled_out(name)
+    return EXPERIMENTS.get(name) or Experiment(name, title=words, short=words, steps="relative")
+
+
+def path_label(path: str) -> str:
+    """The kind of path of a comparison at equal geometry, as panels, tables and sentences print it.
+
+    Parameters
+    ----------
+    path
+        Value of a `path` coordinate: the name of an experiment, with `CUT` where its paths are cut at the targets.
+
+    Returns
+    -------
+    str
+        The experiment's title, or its short name with what is done to its paths.
+
+    Examples
+    --------
+    >>> path_label("sensitivity_absolute"), path_label("sensitivity_absolute_to_target")
+    ('absolute steps', 'absolute, to the target')
+    """
+    if path.endswith(CUT):
+        return f"{experiment(path.removesuffix(CUT)).short}, to the target"
+    return experiment(path).title
+
+
+def label(activation_type: str) -> str:
+    """The name of an activation type as figures, tables and sentences print it.
+
+    Parameters
+    ----------
+    activation_type
+        Value of an `activation_type` coordinate.
+
+    Returns
+    -------
+    str
+        The name with spaces.
+
+    Examples
+    --------
+    >>> label("single_latent")
+    'single latent'
+    """
+    return _spelled_out(activation_type)
+
+
+def family(statistic_name: str, metric_name: str) -> str:
+    """The family of tests that a statistic on a metric belongs to, for the Benjamini-Hochberg adjustment.
+
+    Where both declare the same family it is that one. Else the two are a family by themselves, so that a new metric or
+    statistic moves no p-value that has been published.
+
+    Parameters
+    ----------
+    statistic_name, metric_name
+        Values of the `statistic` and `metric` coordinates.
+
+    Returns
+    -------
+    str
+        The family's name.
+
+    Examples
+    --------
+    >>> family("max_slope", "l2"), family("max_slope", "my_metric")
+    ('paper', 'max_slope on my_metric')
+    """
+    declared = statistic(statistic_name).family
+    if declared is not None and declared == metric(metric_name).family:
+        return declared
+    return f"{statistic_name} on {metric_name}"
+
+
+def _spelled_out(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,1 @@
+"""A run's numbers beside those that the authors of the paper printed."""

@@ -1,0 +1,94 @@
+"""Models whose layers are of several kinds, each with rotary embeddings to another base (Gemma 3).
+
+What the kinds look back on differs beyond a window only, and a model whose window is shorter than the prompts is
+refused (`subject.families`).
+
+The block of Llama and Qwen3 over packed points, with fewer passes over memory than transformers' own.
+
+All points stand at the same position, and rotary embeddings only make scores depend on differences of positions. So
+positions are counted from the points' own: then nothing has to be rotated but the prompt's few earlier tokens. The
+activation, the gate and the residual sums are left to the matrix products.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+from plateaulens.scan.attention import attend
+
+Rotation = tuple[Tensor, Tensor]
+
+
+class RotaryByKind:
+    """The rotary embeddings of some positions, by kind of layer."""
+
+    def __init__(self, rotary: torch.nn.Module, kinds: Sequence[str]) -> None:
+        self._rotary, self._kinds = rotary, sorted(set(kinds))
+
+    def __call__(self, stream: Tensor, positions: Tensor) -> dict[str, Rotation]:
+        """Cosines and sines for `positions`, in the type and on the device of `stream`."""
+        return {kind: self._rotary(stream, positions, kind) for kind in self._kinds}
+
+
+class BlockOfKind:
+    """A block that takes the embeddings of its own kind."""
+
+    def __init__(self, block: Callable[..., Tensor], kind: str) -> None:
+        self._block, self._kind = block, kind
+
+    def __call__(self, stream: Tensor, *, position_embeddings: dict[str, Rotation], **settings: Any) -> Tensor:
+        """The stream after the block."""
+        return self._block(stream, position_embeddings=position_embeddings[self._kind], **settings)
+
+
+def gated_fits(config: Any) -> bool:
+    """Whether `GatedBlock` is the block of a model of this configuration."""
+    rotary = getattr(config, "rope_parameters", None) or {}
+    # other rotary embeddings scale the scores, or depend on how long the sequence is
+    plain = rotary.get("rope_type", "default") in {"default", "linear", "llama3"}
+    return config.model_type in {"llama", "qwen3"} and plain and config.hidden_act == "silu"
+
+
+class GatedBlock:
+    """Runs one decoder layer, whose linear layers have been prepared."""
+
+    def __init__(self, layer: Any) -> None:
+        self._attention, self._mlp = layer.self_attn, layer.mlp
+        self._before_attention, self._before_mlp = layer.input_layernorm, layer.post_attention_layernorm
+
+    def __call__(
+        self,
+        stream: Float[Tensor, "sequence token d_model"],
+        *,
+        shared: int,
+        position_embeddings: tuple[Tensor, Tensor],
+    ) -> Float[Tensor, "sequence token d_model"]:
+        """The stream after the block. `position_embeddings` are those of the `shared` tokens, points being at 0."""
+        attention, mlp = self._attention, self._mlp
+        x = attention.q_proj.narrow(rms_norm(stream, self._before_attention))
+        query, key, value = (
+            layer(x).unflatten(-1, (-1, attention.head_dim))
+            for layer in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
+        if hasattr(attention, "q_norm"):
+            query, key = rms_norm(query, attention.q_norm), rms_norm(key, attention.k_norm)
+        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+        early = apply_rotary_pos_emb(query[:, :, :shared], key[:, :, :shared], *position_embeddings)
+        query[:, :, :shared], key[:, :, :shared] = early
+        found: Tensor = attend(query, key, value, scaling=attention.scaling, shared=shared).flatten(2)
+        stream = attention.o_proj.plus(attention.o_proj.narrow(found), stream)
+        x = mlp.gate_proj.narrow(rms_norm(stream, self._before_mlp))
+        after: Tensor = mlp.down_proj.plus(mlp.up_proj.times(x, mlp.gate_proj.silu(x)), stream)
+        return after
+
+
+def rms_norm(x: Float[Tensor, "*row d"], norm: Any) -> Float[Tensor, "*row d"]:
+    """`x / sqrt(mean(x^2) + eps) * weight`, in three passes over `x`."""
+    scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1])
+    normed = x * scale.add_(norm.variance_epsilon).rsqrt_()
+    result: Tensor = normed.mul_(norm.weight)
+    return result

@@ -1,0 +1,306 @@
+"""Which constants nobody has justified, where each is moved to, and what happens to the steps of the events.
+
+Thresholds, tolerances, the step size and the constants of a recipe were chosen once. Each is moved here, one at a time.
+Thresholds are moved by factors, because their natural values differ between models and metrics. A coarser step is had
+by taking every second, fourth or fifth point of the stored curves; the smallest slope that counts grows with it, and
+steps are counted in stored ones all the same. The constants of a recipe, and its random draws, need targets of their
+own: they are read off the variants of the run.
+
+How far the conclusions hang on constants that nobody has justified: `plateaulens.summary.constants`, case by case.
+
+The two conclusions are drawn again in every case: which types come earlier or later than real (the interval of the mean
+paired difference), and whether `structured` is nearer to real than `baseline` (that of the difference of their
+distances). A conclusion that changes with a constant is one about the constant.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from plateaulens import names
+from plateaulens.compare.distances import distances, distribution_functions, ks_difference, ks_difference_interval
+from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
+from plateaulens.compare.survival import restricted
+from plateaulens.config import AnalysisConfig
+from plateaulens.steps import corrected
+from plateaulens.steps.curves import StepValues
+from plateaulens.steps.dataset import thresholds
+from plateaulens.store.reading import sample_spans
+from plateaulens.summary.labels import attrs, bounds, interval_attrs, strings
+from plateaulens.summary.verdicts import nearness, timing
+
+FACTORS = {"minimum_slope": (0.01, 0.1, 1.0, 10.0, 100.0), "plateau_threshold": (0.25, 0.5, 1.0, 2.0, 4.0)}
+"""What thresholds are multiplied by."""
+TOLERANCES = (0.05, 0.1, 0.2, 0.4)
+"""Values of `nonlinearity_tolerance`, the two in use among them."""
+STRIDES = (1, 2, 4, 5)
+"""Values of `step_size`, in stored steps."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One statistic of one experiment with one constant moved to `value`."""
+
+    experiment: str
+    statistic: str
+    constant: str
+    value: float
+    settings: AnalysisConfig
+    stride: int = 1
+    substitutes: Mapping[str, str] = field(default_factory=dict)
+    """The variant, by name, that stands in the place of the activation type whose recipe it is."""
+    is_default: bool = False
+    """Whether nothing is moved."""
+
+
+def cases(
+    experiments: Sequence[str], types: Sequence[str], settings: AnalysisConfig, targets: Mapping[str, Any]
+) -> list[Case]:
+    """Every constant at every value, for the experiments and activation types that a run has.
+
+    `targets` is that section of the run's configuration, as JSON. A variant that changes one constant of its recipe is
+    a case of "TYPE.CONSTANT", one that changes nothing is a case of "TYPE.seed" (numbered 1, 2, ...); one that changes
+    more, or the dictionary, says nothing about a single constant and is left out. The value in use is among the cases
+    of every constant.
+    """
+    found = []
+    for experiment in experiments:
+        for statistic in names.experiment(experiment).concluded:
+            for constant in names.statistic(statistic).constants:
+                for value, moved, stride, is_default in _values(constant, settings):
+                    found.append(
+                        Case(experiment, statistic, constant, value, moved, stride=stride, is_default=is_default)
+                    )
+            for constant, value, substitutes in _recipes(targets):
+                if {*substitutes, *substitutes.values()} <= set(types):
+                    case = Case(experiment, statistic, constant, value, settings, substitutes=substitutes,
+                                is_default=not substitutes)  # fmt: skip
+                    found.append(case)
+    return found
+
+
+def events(curve: NDArray[np.floating], metric: str, case: Case) -> StepValues:
+    """The statistic of curves (..., steps) of one metric, in stored steps; undefined where it has no threshold."""
+    stride = case.stride
+    own = thresholds(case.settings, metric)
+    found = corrected.EVALUATED[case.statistic](
+        curve[..., ::stride], own._replace(minimum_slope=own.minimum_slope * stride)
+    )
+    return StepValues(found.value * stride, found.censored)
+
+
+def _values(constant: str, settings: AnalysisConfig) -> Iterator[tuple[float, AnalysisConfig, int, bool]]:
+    """Where a constant of the analysis is moved to: value, settings, stride and whether it is where it was."""
+    if constant == "step_size":
+        yield from ((stride, settings, stride, stride == 1) for stride in STRIDES)
+    elif constant == "nonlinearity_tolerance":
+        used = settings.nonlinearity_tolerance
+        for value in sorted({*TOLERANCES, used}):
+            yield value, settings.model_copy(update={constant: value}), 1, value == used
+    else:
+        used = getattr(settings, constant)
+        for factor in FACTORS[constant]:
+            moved = {metric: value * factor for metric, value in used.items()}
+            yield factor, settings.model_copy(update={constant: moved}), 1, factor == 1
+
+
+def _recipes(targets: Mapping[str, Any]) -> Iterator[tuple[str, float, dict[str, str]]]:
+    """Constants of recipes, their values and the variants that have them; for the value in use there is no variant."""
+    in_use: dict[str, float] = {}
+    redrawn: dict[str, int] = {}
+    for name, variant in targets.get("variants", {}).items():
+        given = {
+            key: value for key, value in variant.items() if key in targets and key != "types" and value is not None
+        }
+        moved = {key: float(value) for key, value in given.items() if value != targets[key]}
+        changed_otherwise = variant.get("dictionary", "trained") != "trained" or variant.get("add_error", False)
+        if changed_otherwise or len(moved) > 1:
+            continue
+        kind = variant["type"]
+        if moved:
+            ((key, value),) = moved.items()
+            in_use[f"{kind}.{key}"] = float(targets[key])
+            yield f"{kind}.{key}", value, {kind: name}
+        else:
+            redrawn[kind] = redrawn.get(kind, 0) + 1
+            in_use[f"{kind}.seed"] = 0.0
+            yield f"{kind}.seed", float(redrawn[kind]), {kind: name}
+    yield from ((constant, value, {}) for constant, value in in_use.items())
+
+
+class Conclusions(NamedTuple):
+    """The two conclusions for one case and metric: per activation type the first, and the second."""
+
+    mean_difference: NDArray[np.float64]
+    mean_difference_interval: NDArray[np.float64]
+    timing: list[str]
+    ks_difference: float
+    ks_difference_interval: NDArray[np.float64]
+    nearness: str
+
+
+def conclusions(
+    event: StepValues,
+    last: int,
+    resampling: Resampling,
+    *,
+    reference: int,
+    claim: tuple[int, int] | None,
+    confidence: float,
+) -> Conclusions:
+    """Draw the conclusions from steps (activation_type, sample), of which `last` is the last that there is.
+
+    Differences to type number `reference` are of min(step, last), `last` where censored. `claim` are the numbers of the
+    two types whose distances are compared, censored steps at infinity; None for NaN and "undefined". Intervals are over
+    base prompts: percentiles for differences of steps, `ks_difference_interval` for that of distances.
+    """
+    time = restricted(*event, last)
+    change = time - time[reference]
+    there = np.isfinite(change)
+    draws = ratio(resampling.sums(np.where(there, change, 0.0).T), resampling.sums(there.T))
+    interval = percentile_interval(draws[1:], confidence)
+    when = [timing(ends, int(pairs)) for ends, pairs in zip(interval, there.sum(axis=1), strict=True)]
+    difference, ends = np.nan, np.full(2, np.nan)
+    if claim is not None:
+        functions = _differences(event, claim, reference, resampling)
+        difference = float(ks_difference(distances(functions[0]))[0, 1])
+        ends = ks_difference_interval(functions, confidence)[0, 1]
+    return Conclusions(draws[0], interval, list(when), difference, ends, nearness(ends))
+
+
+def constants_dataset(
+    experiments: Mapping[str, xr.Dataset],
+    chosen: Sequence[Case],
+    resamplings: Mapping[str, Resampling],
+    *,
+    types: Sequence[str],
+    reference: str,
+    confidence: float,
+) -> xr.Dataset:
+    """Both conclusions in every one of the `chosen` cases, as a group of the summary.
+
+    `experiments` are a run's groups, `types` the activation types to compare: those of the run but its variants, each
+    of which stands in the place of the type whose recipe it is, in its own case.
+
+    - `mean_difference(case, metric, activation_type)`, its interval and its verdict `timing`;
+    - `ks_difference(case, metric)`, structured minus baseline, its interval and its verdict `nearness`;
+    - `timing_changed` and `nearness_changed`: whether a verdict is another one than with nothing moved.
+
+    The coordinates `constant`, `value`, `experiment`, `statistic` and `is_default` say what a case is; `value` is a
+    factor for `minimum_slope` and `plateau_threshold`, a number of stored steps for `step_size`, which redrawing it was
+    for a seed, and else the constant's own value.
+    """
+    first = next(iter(experiments.values()))
+    metrics = [str(metric) for metric in first["metric"].to_numpy()]
+    nearer, farther = names.CLAIMS[0]
+    claim = (types.index(nearer), types.index(farther)) if {nearer, farther} <= set(types) else None
+    found: list[Conclusions] = []
+    ordered = sorted(chosen, key=lambda case: list(experiments).index(case.experiment))
+    for name, group in experiments.items():
+        mine = [case for case in ordered if case.experiment == name]
+        for case, steps in zip(mine, _steps(group, mine, types, metrics), strict=True):
+            last = (group.sizes["step"] - 1) // case.stride * case.stride
+            found += [
+                conclusions(
+                    StepValues(steps.value[m], steps.censored[m]),
+                    last,
+                    resamplings[name],
+                    reference=types.index(reference),
+                    claim=claim,
+                    confidence=confidence,
+                )
+                for m in range(len(metrics))
+            ]
+    resampling = next(iter(resamplings.values()))
+    mean, ks = "mean paired difference to real of the step", "KS distance to real, structured minus baseline"
+    described = {
+        "mean_difference": attrs(mean, "step"),
+        "mean_difference_interval": interval_attrs(mean, "step", resampling, confidence),
+        "timing": attrs("whether the type comes earlier or later than real", "1"),
+        "ks_difference": attrs(ks, "1"),
+        "ks_difference_interval": interval_attrs(ks, "1", resampling, confidence),
+        "nearness": attrs("whether structured is nearer to real than baseline", "1"),
+    }
+    dims = ("case", "metric")
+    variables = {}
+    for name, columns in zip(Conclusions._fields, zip(*found, strict=True), strict=True):
+        values = strings(columns) if name in {"timing", "nearness"} else np.array(columns)
+        own = (*(("activation_type",) if not name.startswith(("ks", "near")) else ()),
+               *(("bound",) if name.endswith("interval") else ()))  # fmt: skip
+        variables[name] = (
+            (*dims, *own),
+            values.reshape(len(ordered), len(metrics), *values.shape[1:]),
+            described[name],
+        )
+    summarized = xr.Dataset(
+        variables,
+        coords={
+            "constant": (
+                "case",
+                strings([case.constant for case in ordered]),
+                attrs("the constant that is moved", "1"),
+            ),
+            "value": ("case", np.array([case.value for case in ordered]), attrs("where it is moved to", "1")),
+            "experiment": ("case", strings([case.experiment for case in ordered]), attrs("experiment", "1")),
+            "statistic": ("case", strings([case.statistic for case in ordered]), attrs("step statistic", "1")),
+            "is_default": (
+                "case",
+                np.array([case.is_default for case in ordered]),
+                attrs("whether nothing moved", "1"),
+            ),
+            "metric": first["metric"].variable,
+            "activation_type": ("activation_type", strings(types), first["activation_type"].attrs),
+            "bound": bounds(),
+        },
+    )
+    return summarized.assign(
+        {
+            f"{name}_changed": (
+                summarized[name].dims,
+                _changed(summarized[name].to_numpy(), ordered),
+                attrs(f"whether the conclusion is another one than with nothing moved: {words}", "1"),
+            )
+            for name, words in (("timing", "order with real"), ("nearness", "which type is nearer"))
+        }
+    )
+
+
+def _changed(words: NDArray[np.generic], chosen: Sequence[Case]) -> NDArray[np.bool_]:
+    """Which of some verdicts (case, ...) differ from that of the same constant's case in which nothing is moved."""
+    used = {
+        (case.experiment, case.statistic, case.constant): place for place, case in enumerate(chosen) if case.is_default
+    }
+    default = [used[case.experiment, case.statistic, case.constant] for case in chosen]
+    return np.asarray(words != words[default])
+
+
+def _steps(
+    experiment: xr.Dataset, chosen: Sequence[Case], types: Sequence[str], metrics: Sequence[str]
+) -> list[StepValues]:
+    """The steps (metric, activation_type, sample) in each case, from curves that are read in spans of base prompts."""
+    shape = (len(metrics), len(types), experiment.sizes["sample"])
+    found = [StepValues(np.empty(shape), np.empty(shape, dtype=np.bool_)) for _ in chosen]
+    for span in sample_spans(shape[-1]):
+        curve = experiment["curve"].isel(sample=span).load()
+        curve = curve.transpose("metric", "activation_type", "sample", "step")
+        for case, steps in zip(chosen, found, strict=True):
+            rows = curve.sel(activation_type=[case.substitutes.get(name, name) for name in types]).to_numpy()
+            for m, metric in enumerate(metrics):
+                steps.value[m, :, span], steps.censored[m, :, span] = events(rows[m], metric, case)
+    return found
+
+
+def _differences(
+    event: StepValues, pair: tuple[int, int], reference: int, resampling: Resampling
+) -> NDArray[np.float64]:
+    """Distribution functions of two types minus the reference's, (1 + resamples, type, bins); row 0 is the sample."""
+    compared = [*pair, reference]
+    placed = np.where(event.censored[compared], np.inf, event.value[compared])
+    support = np.unique(placed[~np.isnan(placed)])
+    codes = np.where(np.isnan(placed), -1, np.searchsorted(support, placed))
+    functions = distribution_functions(resampling.histograms(codes.T, max(1, len(support))))
+    return functions[:, :2] - functions[:, 2:]

@@ -1,0 +1,124 @@
+"""The tests of `plateaulens.compare.distinguish` between real targets and those of every type of a run."""
+
+import numpy as np
+import xarray as xr
+
+from plateaulens.compare.distinguish import CLASSIFIERS, FOLDS, distinguish
+from plateaulens.compare.multiplicity import adjust
+from plateaulens.compare.resampling import linked_prompts
+from plateaulens.names import CONTROL
+from plateaulens.summary.labels import Attributes, attrs, bounds, strings
+
+PERMUTATIONS = 1000
+MAXIMUM_PROMPTS = 1000
+"""Kernels are square in the base prompts: of a larger run the first ones are taken, which nobody has chosen."""
+
+
+def distinguish_dataset(
+    activations: xr.Dataset, *, reference: str, seed: int, resamples: int, confidence: float
+) -> xr.Dataset:
+    """Whether targets of each type can be told from those of `reference`, from a run's `/activations`.
+
+    - `auc` and `accuracy(classifier, activation_type)` of cross-validated classifiers, with `*_interval`, and
+      `classifier_p`, the permutation p-value of the auc;
+    - `mmd(activation_type)`, squared, unbiased, and its permutation p-value `mmd_p`;
+    - `prompts(activation_type)`, the base prompts with both targets, and `prompt_groups`, how many groups they form
+      when those that share an activation are counted once;
+    - `classifier_p_holm` and `mmd_p_holm`, adjusted over types and tests, and `told(activation_type)`, the verdict.
+
+    The reference against itself is chance by definition. Each type has random numbers of its own, which depend on
+    `seed` and its name: a further type changes nothing for the others. At most `MAXIMUM_PROMPTS` are looked at.
+    """
+    activations = activations.isel(sample=slice(MAXIMUM_PROMPTS))
+    types = [str(name) for name in activations["activation_type"].to_numpy()]
+    target = activations["target"].transpose("activation_type", "sample", "d_model").load().to_numpy()
+    rows = activations["source_row"].transpose("activation_type", "sample").load().to_numpy()
+    other = types.index(reference)
+    whole = np.isfinite(target).all(axis=-1)
+    found, prompts, groups = [], [], []
+    for t, name in enumerate(types):
+        there = whole[t] & whole[other]
+        group = linked_prompts(rows[[other, t]][:, there])
+        prompts.append(int(there.sum()))
+        groups.append(len(np.unique(group)))
+        found.append(
+            distinguish(
+                target[other, there],
+                target[t, there],
+                group,
+                np.random.default_rng([seed, *f"distinguish {name}".encode()]),
+                permutations=PERMUTATIONS,
+                resamples=resamples,
+                confidence=confidence,
+            )
+        )
+    per_classifier = ("classifier", "activation_type")
+    tested: Attributes = {"permutations": PERMUTATIONS}
+    ends: Attributes = {"confidence": confidence, "resamples": resamples}
+    auc, accuracy = "area under the ROC curve of type against real", "share of targets told apart correctly"
+    described = {
+        "auc": (per_classifier, {**attrs(auc, "1"), "folds": FOLDS}),
+        "auc_interval": ((*per_classifier, "bound"), {**attrs(f"{100 * confidence:g} % interval: {auc}", "1"), **ends}),
+        "accuracy": (per_classifier, {**attrs(accuracy, "1"), "folds": FOLDS}),
+        "accuracy_interval": (
+            (*per_classifier, "bound"), {**attrs(f"{100 * confidence:g} % interval: {accuracy}", "1"), **ends}),
+        "classifier_p": (per_classifier, {**attrs("p-value of the classifier two-sample test", "1"), **tested}),
+        "mmd": (per_classifier[1:], attrs("squared maximum mean discrepancy to real, unbiased", "1")),
+        "mmd_p": (per_classifier[1:], {**attrs("p-value of the maximum mean discrepancy", "1"), **tested}),
+    }  # fmt: skip
+    variables = {}
+    for (name, (dims, attributes)), columns in zip(described.items(), zip(*found, strict=True), strict=True):
+        stacked = np.array(columns)
+        variables[name] = (dims, np.swapaxes(stacked, 0, 1) if "classifier" in dims else stacked, attributes)
+    tested_types = xr.Dataset(
+        {
+            **variables,
+            "prompts": ("activation_type", prompts, attrs("base prompts with both targets", "1")),
+            "prompt_groups": ("activation_type", groups, attrs("groups of base prompts without a shared target", "1")),
+        },
+        coords={
+            "classifier": (
+                "classifier",
+                strings(CLASSIFIERS),
+                attrs("kernel of the classifier", "1"),
+            ),
+            "activation_type": activations["activation_type"],
+            "bound": bounds(),
+        },
+    )  # fmt: skip
+    return tested_types.assign(_told(tested_types, reference, alpha=1 - confidence).data_vars)
+
+
+def _told(tests: xr.Dataset, reference: str, *, alpha: float) -> xr.Dataset:
+    """Adjusted p-values, and whether a type's targets are told from real ones by any of the tests.
+
+    The family is all tests of all types but the reference and the control, adjusted by Holm's method. The control's
+    tests check the procedure, and stand as they are.
+    """
+    types = [str(name) for name in tests["activation_type"].to_numpy()]
+    p = np.vstack([tests["classifier_p"].to_numpy(), tests["mmd_p"].to_numpy()])
+    judged = np.array([name not in {reference, CONTROL} for name in types])
+    adjusted = np.where(np.array(types) == reference, np.nan, p)
+    adjusted[:, judged] = adjust(p[:, judged], "holm")
+    least = np.fmin.reduce(adjusted, axis=0)
+    words = ["undefined" if np.isnan(one) else "told apart" if one <= alpha else "not told apart" for one in least]
+    attributes = {**attrs("", "1"), "alpha": alpha, "adjustment": "Holm"}
+    return xr.Dataset(
+        {
+            "classifier_p_holm": (
+                ("classifier", "activation_type"),
+                adjusted[:-1],
+                attributes | {"long_name": "p-value of the classifier two-sample test, Holm over types and tests"},
+            ),
+            "mmd_p_holm": (
+                "activation_type",
+                adjusted[-1],
+                attributes | {"long_name": "p-value of the maximum mean discrepancy, Holm over types and tests"},
+            ),
+            "told": (
+                "activation_type",
+                strings(words),
+                attributes | {"long_name": "whether targets are told from real ones by any of the tests"},
+            ),
+        }
+    )

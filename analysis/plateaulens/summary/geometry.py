@@ -1,0 +1,89 @@
+"""Where targets lie: how long they are, how far from the base, at what angle, and how far from the average base."""
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
+from plateaulens.store.reading import sample_spans
+from plateaulens.summary.labels import attrs, bounds, interval_attrs
+from plateaulens.summary.verdicts import length_relation, word_array
+
+PATH_TOLERANCE = 0.05
+"""Relative difference of mean path lengths from which a report warns."""
+
+_DESCRIPTIONS = {
+    "target_norm": ("length of the target", "residual stream"),
+    "path_length": ("distance from base to target", "residual stream"),
+    "cosine": ("cosine between base and target", "1"),
+    "distance_from_mean": ("distance of the target from the mean base", "residual stream"),
+}
+
+
+def target_geometry(
+    base: NDArray[np.floating], target: NDArray[np.floating], mean: NDArray[np.floating]
+) -> dict[str, NDArray[np.float64]]:
+    """Geometry of targets T (..., sample, d_model) and bases A (sample, d_model), each result (..., sample).
+
+    |T|, |T - A|, T.A / (|T| |A|) (NaN when either is 0) and |T - mean|, in double precision. NaN where T or A is.
+
+    >>> found = target_geometry(np.array([[3.0, 0.0]]), np.array([[3.0, 4.0]]), np.array([0.0, 0.0]))
+    >>> {name: float(value[0]) for name, value in found.items()}
+    {'target_norm': 5.0, 'path_length': 4.0, 'cosine': 0.6, 'distance_from_mean': 5.0}
+    """
+    base, target, mean = (array.astype(np.float64) for array in (base, target, mean))
+    target_norm = np.linalg.norm(target, axis=-1)
+    return {
+        "target_norm": target_norm,
+        "path_length": np.linalg.norm(target - base, axis=-1),
+        "cosine": ratio((target * base).sum(axis=-1), target_norm * np.linalg.norm(base, axis=-1)),
+        "distance_from_mean": np.linalg.norm(target - mean, axis=-1),
+    }
+
+
+def geometry_dataset(
+    activations: xr.Dataset, resampling: Resampling, confidence: float, *, reference: str
+) -> xr.Dataset:
+    """The geometry of a run's `/activations`, its means over base prompts and their intervals.
+
+    Every quantity of `target_geometry` is there as (activation_type, sample), with `*_mean(activation_type)` and the
+    percentile interval of that mean, `*_interval(activation_type, bound)`. Also `base_norm(sample)` and
+    `active_latents(sample)`. The mean base is that of the run's own complete samples, and the resamples keep it.
+    Incomplete samples are NaN and left out of means. `path_relation` says whose mean paths are clearly longer, or
+    shorter, than those to the reference, by more than `PATH_TOLERANCE`.
+    """
+    base = activations["base"].transpose("sample", "d_model").to_numpy()
+    complete = np.isfinite(base).all(axis=1)
+    mean_base = ratio(base.sum(axis=0, dtype=np.float64, where=complete[:, np.newaxis]), complete.sum(keepdims=True))
+    parts = []
+    for span in sample_spans(len(base)):
+        target = activations["target"].isel(sample=span).transpose("activation_type", "sample", "d_model").to_numpy()
+        parts.append(target_geometry(base[span], target, mean_base))
+    variables: dict[str, xr.Variable] = {
+        "base_norm": xr.Variable(
+            "sample", np.linalg.norm(base, axis=1), attrs("length of the base", "residual stream")
+        ),
+        "active_latents": activations["active_latents"].variable.load(),
+    }
+    for name, (long_name, units) in _DESCRIPTIONS.items():
+        value = np.concatenate([part[name] for part in parts], axis=-1)
+        there = np.isfinite(value)
+        mean = ratio(resampling.sums(np.where(there, value, 0.0).T), resampling.sums(there.T))
+        interval = percentile_interval(mean[1:], confidence)
+        described = (f"mean {long_name}", units)
+        dims = ("activation_type", "sample")
+        variables |= {
+            name: xr.Variable(dims, value, attrs(long_name, units)),
+            f"{name}_mean": xr.Variable(dims[:1], mean[0], attrs(*described)),
+            f"{name}_interval": xr.Variable(
+                (*dims[:1], "bound"), interval, interval_attrs(*described, resampling, confidence)
+            ),
+        }
+    found = xr.Dataset(variables, coords={"activation_type": activations["activation_type"], "bound": bounds()})
+    ends = found["path_length_interval"]
+    relation = word_array(
+        lambda own, other: length_relation(own, other, PATH_TOLERANCE),
+        ends,
+        ends.sel(activation_type=reference, drop=True),
+    ).assign_attrs(attrs(f"whether paths are longer than those to {reference}", "1"), tolerance=PATH_TOLERANCE)
+    return found.assign(path_relation=relation)

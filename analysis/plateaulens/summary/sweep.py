@@ -1,0 +1,122 @@
+"""From a sweep to its summary: the comparisons of all its runs in arrays that have what was varied as dimensions."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from plateaulens.config import AnalysisConfig
+from plateaulens.errors import UsageError
+from plateaulens.store.location import Location, locate
+from plateaulens.store.manifest import AXES, Entry, Manifest, read_manifest
+from plateaulens.store.reading import check_kind, open_run
+from plateaulens.store.schema import SCHEMA_VERSION, SWEEP_SUMMARY_KIND
+from plateaulens.summary.analyze import encoding, summarize_experiment
+from plateaulens.summary.labels import attrs
+
+VARIABLES = (
+    "n", "mean", "mean_interval", "sd", "mean_difference", "mean_difference_interval", "ks", "ks_interval",
+    "censored_fraction",
+)  # fmt: skip
+"""What is kept of a run's summary; single base prompts, curves and tests are in the summary of that run alone."""
+
+_COORDINATES = ("convention", "statistic", "statistic_long_name", "metric", "activation_type", "bound")
+_LONG_NAMES = {
+    "model": "model",
+    "sae": "sparse autoencoder",
+    "write": "write site",
+    "read": "read site",
+    "seed": "seed of every draw",
+}
+
+
+def analyze_sweep(folder: Path, out: Location, settings: AnalysisConfig | None = None) -> xr.DataTree:
+    """Summarize the complete runs of the sweep in `folder`, write the summary to `out` and return it.
+
+    A group for each experiment with dimensions `AXES` before those of the comparison, NaN where a run is not complete,
+    and `complete` over `AXES`. `settings` are those of the sweep's preset unless given. Raises `UsageError` when no run
+    is complete, or when something other than a sweep's summary is at `out`.
+    """
+    place = locate(out)
+    if place.exists():
+        check_kind(place, SWEEP_SUMMARY_KIND)
+    manifest = read_manifest(folder)
+    summary = summarize_sweep(folder, manifest, settings or manifest.config.analysis)
+    with place.replace() as store:
+        summary.to_zarr(store, mode="w-", consolidated=False, zarr_format=3, encoding=encoding(summary))
+    return summary
+
+
+def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) -> xr.DataTree:
+    """The summary of a sweep, in memory."""
+    done = [entry for entry in manifest.cells if entry.state == "complete"]
+    if not done:
+        raise UsageError(f"no run of the sweep at {folder} is complete: continue `plateaulens collect`")
+    axes = {axis: list(dict.fromkeys(getattr(entry, axis) for entry in manifest.cells)) for axis in AXES}
+    groups: dict[str, xr.Dataset] = {}
+    software: dict[str, dict[str, Any]] = {}
+    for entry in done:
+        with open_run(folder / entry.run) as run:
+            software[entry.name] = {key: run.attrs[key] for key in ("identity", "versions", "commit")}
+            for name, found in _comparisons(run, manifest, settings):
+                if name not in groups:
+                    groups[name] = _empty(found, axes)
+                _fill(groups[name], entry, found)
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = {
+        "kind": SWEEP_SUMMARY_KIND,
+        "schema_version": SCHEMA_VERSION,
+        "name": manifest.config.name,
+        "config": manifest.config.model_dump_json(),
+        "analysis": settings.model_dump_json(),
+        "cells": json.dumps([{**entry.model_dump(), **software.get(entry.name, {})} for entry in manifest.cells]),
+    }
+    return tree
+
+
+def _comparisons(run: xr.DataTree, manifest: Manifest, settings: AnalysisConfig) -> Iterator[tuple[str, xr.Dataset]]:
+    for name in manifest.config.experiments:
+        summary = summarize_experiment(run[name].to_dataset(), name, settings)
+        kept = summary[list(VARIABLES)].assign(differs=_differs(summary["ks_interval"]))
+        length = summary["path_length"].mean("sample").assign_attrs(attrs("mean path length", "residual stream"))
+        yield name, kept.drop_vars(set(kept.coords) - set(_COORDINATES)).assign(path_length=length)
+
+
+def _differs(ks_interval: xr.DataArray) -> xr.DataArray:
+    """Whether a type's distance is shown to exceed 0, by its own interval; NaN where it has none."""
+    lower = ks_interval.sel(bound="lower", drop=True)
+    return (
+        (lower > 0)
+        .astype(np.float64)
+        .where(lower.notnull())
+        .assign_attrs(attrs("whether the interval of the distance to real excludes 0", "1"))
+    )
+
+
+def _empty(like: xr.Dataset, axes: dict[str, list[Any]]) -> xr.Dataset:
+    """The variables of one run's comparison with the sweep's dimensions in front, all NaN."""
+    shape = tuple(len(values) for values in axes.values())
+    variables: dict[str, xr.Variable] = {
+        str(name): xr.Variable((*axes, *values.dims), np.full(shape + values.shape, np.nan), values.attrs)
+        for name, values in like.data_vars.items()
+    }
+    variables["complete"] = xr.Variable(
+        tuple(axes), np.zeros(shape, dtype=np.bool_), attrs("whether the run is complete", "1")
+    )
+    coordinates = {axis: _coordinate(axis, values) for axis, values in axes.items()}
+    return xr.Dataset(variables, coords={**like.coords, **coordinates})
+
+
+def _coordinate(axis: str, values: list[Any]) -> xr.Variable:
+    dtype: Any = np.dtype(np.int64) if axis == "seed" else np.dtypes.StringDType()
+    return xr.Variable(axis, np.array(values, dtype=dtype), attrs(_LONG_NAMES[axis], "1"))
+
+
+def _fill(group: xr.Dataset, entry: Entry, found: xr.Dataset) -> None:
+    where = {axis: getattr(entry, axis) for axis in AXES}
+    for name, values in found.data_vars.items():
+        group[name].loc[where] = values.to_numpy()
+    group["complete"].loc[where] = True

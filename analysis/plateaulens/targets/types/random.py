@@ -1,0 +1,20 @@
+"""`random`: a Gaussian draw with the mean and covariance of the real activations."""
+
+import numpy as np
+
+from plateaulens.targets.base import Base, Target, TargetContext
+from plateaulens.targets.registry import register
+
+
+@register
+class Random:
+    """A draw from N(mean, S), the moments of the pool; see `plateaulens.targets.gaussian.Gaussian` for the factor."""
+
+    name = "random"
+    definition = "Gaussian, with the mean and covariance of the real activations"
+    needs_sae = False
+
+    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
+        """A Gaussian activation; does not depend on the base."""
+        del base
+        return Target(context.gaussian.draw(generator))

@@ -1,0 +1,29 @@
+"""`single_latent`: one latent, as strong as a whole code."""
+
+import numpy as np
+
+from plateaulens.errors import UsageError
+from plateaulens.targets.base import Base, Target, TargetContext
+from plateaulens.targets.dictionary import Code
+from plateaulens.targets.registry import register
+
+
+@register
+class SingleLatent:
+    """One live latent drawn uniformly, at the mean L2 norm of the real activations' codes.
+
+    Raises `UsageError` when the SAE has no live latent.
+    """
+
+    name = "single_latent"
+    definition = "one live latent drawn uniformly, as strong as a real code on average"
+    needs_sae = True
+
+    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
+        """The decoded latent; does not depend on the base."""
+        del base
+        live = context.sae.live
+        if not live.size:
+            raise UsageError("the SAE has no live latent (every firing frequency is 0); check its frequencies")
+        latent = generator.choice(live, size=1)
+        return Target(context.sae.decode(Code(latent, np.array([context.mean_code_norm], np.float32))))

@@ -1,0 +1,303 @@
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from plateaulens.config import AnalysisConfig
+from plateaulens.errors import UsageError
+from plateaulens.store.reading import open_run, open_summary
+from plateaulens.store.run import RunStore
+from plateaulens.store.schema import ExperimentSpec, RunSpec
+from plateaulens.store.verify import verify
+from plateaulens.summary import analyze as analysis
+from plateaulens.summary.analyze import analyze, summarize, summarize_experiment
+from plateaulens.summary.comparison import VARIABLES
+from plateaulens.testing import generate_run, synthetic_attributes, synthetic_prompts, synthetic_spec, synthetic_values
+
+TYPES = ("real", "real_control", "random", "isotropic")
+SPEC = synthetic_spec(20, activation_types=TYPES)
+SETTINGS = AnalysisConfig(resamples=100, seed=3, examples=2)
+
+
+@pytest.fixture(scope="module")
+def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "synthetic.zarr"
+    generate_run(path, SPEC)
+    return path
+
+
+@pytest.fixture(scope="module")
+def summary(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> xr.DataTree:
+    path = tmp_path_factory.mktemp("summaries") / "synthetic.zarr"
+    analyze(run_path, path, SETTINGS)
+    return open_summary(path)
+
+
+@pytest.fixture
+def partial_path(tmp_path: Path) -> Path:
+    """A run of which the first span of 8 samples is there."""
+    path = tmp_path / "partial.zarr"
+    with RunStore.create(path, SPEC, synthetic_attributes(SPEC, 0), synthetic_prompts(SPEC, 0)) as store:
+        for group in ("activations", "sensitivity", "sensitivity_absolute", "plateau"):
+            store.write(group, slice(0, 8), synthetic_values(SPEC, group, slice(0, 8), 0))
+    return path
+
+
+def contents(path: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
+
+
+class TestSchema:
+    def test_groups(self, summary: xr.DataTree) -> None:
+        experiments = {"sensitivity", "sensitivity_absolute", "plateau"}
+        questions = {"confounds", "distinguish", "constants"}
+        assert set(summary.children) == {"prompts", "geometry"} | experiments | questions
+
+    def test_dimensions_of_an_experiment(self, summary: xr.DataTree) -> None:
+        leading = ("convention", "statistic", "metric")
+        expected = {
+            "step_value": (*leading, "activation_type", "sample"),
+            "censored": (*leading, "activation_type", "sample"),
+            "curve_mean": ("activation_type", "step", "metric"),
+            "curve_interval": ("activation_type", "step", "metric", "bound"),
+            "end_value": ("activation_type", "sample", "metric"),
+            "example_curve": ("example", "activation_type", "step", "metric"),
+            "example_sample": ("example",),
+            "path_length": ("activation_type", "sample"),
+            "verdict": (*leading, "activation_type"),
+            "nearness": (*leading, "activation_type", "other_type"),
+            **{name: (*leading, *described.dims) for name, described in VARIABLES.items()},
+        }
+        for name in ("sensitivity", "sensitivity_absolute", "plateau"):
+            assert expected.items() <= {key: value.dims for key, value in summary[name].data_vars.items()}.items()
+
+    def test_coordinates_are_carried_over(self, summary: xr.DataTree) -> None:
+        sensitivity, plateau = summary["sensitivity"].to_dataset(), summary["plateau"].to_dataset()
+        assert sensitivity.fraction[-1] == 1
+        assert plateau.length[-1] == 50
+        assert plateau.metric_units.values.tolist() == ["residual stream", "nat", "1"]
+        assert plateau.statistic_long_name.sel(statistic="max_slope") == "max-slope step"
+        assert plateau.other_type.values.tolist() == plateau.activation_type.values.tolist() == list(TYPES)
+
+    def test_everything_is_described(self, summary: xr.DataTree) -> None:
+        for node in summary.subtree:
+            for name, variable in node.variables.items():
+                assert {"long_name", "units"} <= variable.attrs.keys(), f"{node.path}/{name}"
+
+    def test_the_geometry_of_the_run(self, summary: xr.DataTree, run_path: Path) -> None:
+        geometry = summary["geometry"].to_dataset()
+        np.testing.assert_array_equal(geometry.active_latents, open_run(run_path)["activations"].active_latents)
+        np.testing.assert_allclose(geometry.path_length, summary["sensitivity"].path_length, rtol=1e-6)
+        assert geometry.activation_type.values.tolist() == list(TYPES)
+        assert geometry.cosine_interval.dims == ("activation_type", "bound")
+
+    def test_the_run_s_own_values_are_carried_over(self, summary: xr.DataTree, run_path: Path) -> None:
+        stored, found = open_run(run_path)["plateau"].to_dataset(), summary["plateau"].to_dataset()
+        assert found.example_sample.values.tolist() == [0, 1]
+        np.testing.assert_array_equal(found.example_curve[1], stored.curve[:, 1])
+        np.testing.assert_array_equal(found.end_value, stored.curve[:, :, -1])
+        np.testing.assert_array_equal(found.path_length, stored.path_length)
+        xr.testing.assert_equal(summary["prompts"].to_dataset(), open_run(run_path)["prompts"].to_dataset())
+
+    def test_attributes(self, summary: xr.DataTree, run_path: Path) -> None:
+        run = open_run(run_path)
+        assert {"kind", "analysis", "analysis_versions", "provenance"} <= summary.attrs.keys()
+        for key in run.attrs.keys() - {"kind", "schema_version"}:
+            assert summary.attrs[key] == run.attrs[key]
+        assert AnalysisConfig.model_validate_json(summary.attrs["analysis"]) == SETTINGS
+        assert json.loads(summary.attrs["analysis_versions"])["numpy"] == np.__version__
+        assert json.loads(summary.attrs["provenance"]) == run["provenance"].attrs
+
+
+class TestNumbers:
+    def test_the_planted_order_is_found(self, summary: xr.DataTree) -> None:
+        cell = {"convention": "corrected", "statistic": "max_slope", "metric": "l2"}
+        found = summary["sensitivity"].to_dataset().sel(cell)
+        later = found.mean_difference_interval.sel(bound="lower") > 0
+        assert later.sel(activation_type=["random", "isotropic"]).all()
+        assert (found.ks_interval.sel(activation_type="random", bound="lower") > 0).all()
+        assert found.censored_fraction.sel(activation_type="isotropic") > 0
+        nearer = found.ks_difference.sel(activation_type="real_control", other_type="isotropic")
+        assert nearer < 0
+
+    def test_points_lie_in_their_intervals(self, summary: xr.DataTree) -> None:
+        for name in ("mean", "censored_fraction", "mean_difference", "ks"):
+            found = summary["plateau"].to_dataset()
+            point, interval = found[name], found[f"{name}_interval"]
+            inside = (interval.sel(bound="lower") <= point + 1e-9) & (point <= interval.sel(bound="upper") + 1e-9)
+            assert (inside | point.isnull()).all(), name
+
+
+class TestReproducibility:
+    def test_the_run_decides_unless_settings_are_given(self, run_path: Path, tmp_path: Path) -> None:
+        config = json.loads(open_run(run_path).attrs["config"])
+        found = analyze(run_path, tmp_path / "own.zarr")
+        assert json.loads(found.attrs["analysis"]) == config["analysis"]
+        assert found["plateau"].mean_interval.attrs["resamples"] == config["analysis"]["resamples"]
+
+    def test_twice_gives_the_same_bytes(self, run_path: Path, tmp_path: Path) -> None:
+        for name in ("first.zarr", "second.zarr"):
+            analyze(run_path, tmp_path / name, SETTINGS)
+        assert contents(tmp_path / "first.zarr") == contents(tmp_path / "second.zarr")
+
+    def test_an_experiment_s_numbers_do_not_depend_on_the_others(self, run_path: Path, summary: xr.DataTree) -> None:
+        alone = summarize_experiment(open_run(run_path)["plateau"].to_dataset(), "plateau", SETTINGS)
+        xr.testing.assert_identical(alone, summary["plateau"].to_dataset())
+
+    def test_the_run_is_not_touched(self, run_path: Path, tmp_path: Path) -> None:
+        before = contents(run_path)
+        analyze(run_path, tmp_path / "summary.zarr", SETTINGS)
+        assert contents(run_path) == before
+
+
+class TestSharedTargets:
+    """`resample_targets`: base prompts that share a real target come up together."""
+
+    LINKED = SETTINGS.model_copy(update={"resample_targets": True})
+
+    def test_intervals_change_and_points_stay(self, run_path: Path) -> None:
+        run = open_run(run_path)["plateau"].to_dataset()
+        rows = np.arange(20)[np.newaxis] % 19  # samples 0 and 19 have the same target
+        alone, together = (summarize_experiment(run, "plateau", self.LINKED, source) for source in (None, rows))
+        xr.testing.assert_equal(alone["mean"], together["mean"])
+        assert not alone["ks_interval"].equals(together["ks_interval"])
+        assert not alone["ks_p"].equals(together["ks_p"])
+
+    def test_it_is_off_unless_asked_for(self, run_path: Path, summary: xr.DataTree) -> None:
+        with open_run(run_path) as run:
+            tree = run.load()
+            tree["activations"].to_dataset()["source_row"].values[0] = 7  # one target for all of them
+            assert summarize(tree, SETTINGS)["plateau"].to_dataset().identical(summary["plateau"].to_dataset())
+            with pytest.raises(UsageError, match="shared targets link 20 of 20 base prompts"):
+                summarize(tree, self.LINKED)
+
+
+class TestIncompleteRuns:
+    def test_what_is_not_there_is_left_out(self, partial_path: Path, tmp_path: Path) -> None:
+        found = analyze(partial_path, tmp_path / "summary.zarr", SETTINGS)["sensitivity"].to_dataset()
+        cell = found.sel(convention="corrected", statistic="max_slope", metric="l2")
+        assert cell.n.sel(activation_type="real") == 8
+        assert np.isnan(cell.step_value[:, 8:]).all()
+        assert not cell.censored[:, 8:].any()
+        assert np.isfinite(cell["mean"]).all()
+
+    def test_a_run_without_a_single_block(self, tmp_path: Path) -> None:
+        RunStore.create(tmp_path / "run.zarr", SPEC, synthetic_attributes(SPEC, 0), synthetic_prompts(SPEC, 0)).close()
+        analyze(tmp_path / "run.zarr", tmp_path / "summary.zarr", SETTINGS)
+        found = open_summary(tmp_path / "summary.zarr")["sensitivity"].to_dataset()
+        assert (found.n == 0).all()
+        assert found["mean"].isnull().all()
+        assert found.sizes["example"] == 0
+
+    def test_experiments_of_different_sizes(self, tmp_path: Path) -> None:
+        experiments = (
+            ExperimentSpec("sensitivity", TYPES, 20, 101, None),
+            ExperimentSpec("plateau", TYPES, 9, 41, 0.5),
+        )
+        generate_run(tmp_path / "run.zarr", RunSpec(experiments, 20, 10, 16, 8))
+        found = analyze(tmp_path / "run.zarr", tmp_path / "summary.zarr", SETTINGS)
+        questions = {"confounds", "distinguish", "constants"}
+        assert set(found.children) == {"prompts", "geometry", "sensitivity", "plateau"} | questions
+        assert found["sensitivity"].sizes["sample"] == found["geometry"].sizes["sample"] == 20
+        assert (found["plateau"].sizes["sample"], found["plateau"].sizes["step"]) == (9, 41)
+
+
+class TestPlaces:
+    def test_a_summary_is_replaced_and_nothing_is_left_beside_it(self, run_path: Path, tmp_path: Path) -> None:
+        place = tmp_path / "deep" / "summary.zarr"
+        for seed in (0, 1):
+            analyze(run_path, place, SETTINGS.model_copy(update={"seed": seed}))
+        assert json.loads(open_summary(place).attrs["analysis"])["seed"] == 1
+        assert [path.name for path in place.parent.iterdir()] == ["summary.zarr"]
+
+    def test_a_failure_while_writing_leaves_the_old_summary(
+        self, run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place = tmp_path / "summary.zarr"
+        analyze(run_path, place, SETTINGS)
+        before = contents(place)
+
+        def fail(self: xr.DataTree, store: Path, **_: object) -> None:
+            zarr.create_group(store)
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr(xr.DataTree, "to_zarr", fail)
+        with pytest.raises(OSError, match="no space"):
+            analyze(run_path, place, SETTINGS)
+        assert contents(place) == before
+        assert [path.name for path in tmp_path.iterdir()] == ["summary.zarr"]
+
+    def test_a_failure_while_exchanging_brings_the_old_one_back(
+        self, run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place = tmp_path / "summary.zarr"
+        analyze(run_path, place, SETTINGS)
+        before = contents(place)
+        rename = Path.rename
+
+        def fail(self: Path, target: Path) -> Path:
+            if self.suffix == ".new":
+                raise OSError("interrupted")
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "rename", fail)
+        with pytest.raises(OSError, match="interrupted"):
+            analyze(run_path, place, SETTINGS)
+        assert contents(place) == before
+        assert [path.name for path in tmp_path.iterdir()] == ["summary.zarr"]
+
+    def test_a_run_is_never_overwritten(self, run_path: Path) -> None:
+        before = contents(run_path)
+        with pytest.raises(UsageError, match="is not a plateaulens summary"):
+            analyze(run_path, run_path, SETTINGS)
+        with pytest.raises(UsageError, match="lies inside the run"):
+            analyze(run_path, run_path / "summary.zarr", SETTINGS)
+        assert contents(run_path) == before
+
+    def test_no_run(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="plateaulens collect"):
+            analyze(tmp_path / "none.zarr", tmp_path / "summary.zarr", SETTINGS)
+        assert not (tmp_path / "summary.zarr").exists()
+
+    def test_nothing_to_compare_with(self, run_path: Path) -> None:
+        experiment = open_run(run_path)["plateau"].to_dataset().isel(activation_type=[1, 2])
+        with pytest.raises(UsageError, match="experiment plateau has no activation type 'real'"):
+            summarize_experiment(experiment, "plateau", SETTINGS)
+
+
+def test_large_summaries_are_chunked_along_samples(
+    run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analysis, "SAMPLES_PER_CHUNK", 6)
+    analyze(run_path, tmp_path / "summary.zarr", SETTINGS)
+    array = zarr.open_array(tmp_path / "summary.zarr" / "plateau" / "step_value", mode="r")
+    assert array.chunks == (2, 4, 3, 4, 6)
+
+
+def test_damage_to_a_summary_would_show(run_path: Path, tmp_path: Path) -> None:
+    place = tmp_path / "summary.zarr"
+    analyze(run_path, place, SETTINGS)
+    assert verify(place) == []
+    chunk = next(path for path in place.glob("plateau/mean/c/**/*") if path.is_file())
+    chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])
+    (problem,) = verify(place)
+    assert problem.startswith("plateau/mean")
+
+
+def test_a_summary_in_memory_outlives_its_run(run_path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.zarr"
+    shutil.copytree(run_path, copy)
+    with open_run(copy) as run:
+        found = summarize(run, SETTINGS)
+    shutil.rmtree(copy)
+    for node in found.subtree:
+        node.to_dataset().load()

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from plateaulens.compare.distributions import compare_types
+from plateaulens.compare.permutation import Swaps
+from plateaulens.compare.resampling import Resampling
+from plateaulens.config import AnalysisConfig
+from plateaulens.steps.dataset import step_dataset
+from plateaulens.summary.comparison import P_VALUES, VARIABLES, compare_dataset
+
+SETTINGS = AnalysisConfig(confidence=0.8, resamples=200)
+ADJUSTED = {f"{name}_{method}": described.dims for name, described in P_VALUES.items() for method in ("holm", "bh")}
+VERDICTS = {"verdict": ("activation_type",), "nearness": ("activation_type", "other_type")}
+
+
+def compare(steps: xr.Dataset, resampling: Resampling) -> xr.Dataset:
+    return compare_dataset(steps, resampling, SETTINGS, np.random.default_rng(1), last_step=100)
+
+
+@pytest.fixture
+def steps(run: xr.DataTree) -> xr.Dataset:
+    return step_dataset(run["sensitivity"].to_dataset(), AnalysisConfig())
+
+
+def test_every_cell_is_the_comparison_of_its_values(steps: xr.Dataset, resampling: Resampling) -> None:
+    found = compare(steps, resampling)
+    cell = {"convention": "authors", "statistic": "auc_ratio", "metric": "kl"}
+    values = steps.sel(cell)
+    expected = compare_types(
+        values.step_value.values,
+        values.censored.values,
+        resampling,
+        Swaps.draw(np.random.default_rng(1), samples=20, swaps=200),
+        reference=0,
+        last_step=100,
+        settings=SETTINGS,
+        rng=np.random.default_rng(),
+    )
+    assert set(found.data_vars) == VARIABLES.keys() | ADJUSTED.keys() | VERDICTS.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name].sel(cell), array)
+
+
+def test_axes_are_named_in_order_and_described(steps: xr.Dataset, resampling: Resampling) -> None:
+    found = compare(steps, resampling)
+    own = {name: described.dims for name, described in VARIABLES.items()} | ADJUSTED | VERDICTS
+    for name, dims in own.items():
+        assert found[name].dims == ("convention", "statistic", "metric", *dims)
+    for variable in found.variables.values():
+        assert {"long_name", "units"} <= variable.attrs.keys()
+    assert found.mean_interval.attrs == {
+        "long_name": "80 % interval: mean step",
+        "units": "step",
+        "confidence": 0.8,
+        "resamples": 200,
+        "method": "studentised",
+    }
+    assert found.ks_equivalence_p.attrs["margin"] == SETTINGS.equivalence_margin
+    assert found.verdict.attrs["margin"] == SETTINGS.equivalence_margin
+    assert found["quantile"].values.tolist() == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+    assert found.interval_method.values.tolist() == ["percentile", "bca", "studentised"]
+    assert found.bound.values.tolist() == ["lower", "upper"]
+    assert found.other_type.values.tolist() == found.activation_type.values.tolist()
+
+
+def test_intervals_say_their_method(steps: xr.Dataset, resampling: Resampling) -> None:
+    found = compare(steps, resampling)
+    for name in (name for name in VARIABLES if "_interval" in name):
+        assert {"confidence", "resamples", "method"} <= found[name].attrs.keys(), name
+
+
+def test_the_reference_is_real_wherever_it_stands(steps: xr.Dataset, resampling: Resampling) -> None:
+    turned = steps.isel(activation_type=[2, 1, 0])
+    found = compare(turned, resampling)
+    xr.testing.assert_equal(found.ks, compare(steps, resampling).ks.isel(activation_type=[2, 1, 0]))
+    assert (found.ks.sel(activation_type="real", statistic="max_slope") == 0).all()

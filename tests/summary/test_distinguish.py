@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from plateaulens.summary import distinguish as module
+from plateaulens.summary.distinguish import distinguish_dataset
+
+
+@pytest.fixture(autouse=True)
+def few_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PERMUTATIONS", 49)
+
+
+@pytest.fixture
+def activations(run: xr.DataTree) -> xr.Dataset:
+    """`isotropic` moved away from the others."""
+    activations = run["activations"].to_dataset().load().copy(deep=True)
+    activations["target"][2] += 40
+    return activations
+
+
+def distinguish(activations: xr.Dataset) -> xr.Dataset:
+    return distinguish_dataset(activations, reference="real", seed=0, resamples=50, confidence=0.95)
+
+
+def test_variables(activations: xr.Dataset) -> None:
+    found = distinguish(activations)
+    for variable in found.variables.values():
+        assert {"long_name", "units"} <= variable.attrs.keys()
+    assert found.auc.dims == ("classifier", "activation_type")
+    assert found.auc_interval.dims == ("classifier", "activation_type", "bound")
+    assert found.mmd.dims == ("activation_type",)
+
+
+def test_what_was_moved_is_told_apart(activations: xr.Dataset) -> None:
+    found = distinguish(activations)
+    assert (found.auc.sel(activation_type="isotropic") > 0.95).all()
+    assert (found.classifier_p.sel(activation_type="isotropic") == 1 / 50).all()
+    assert found.mmd_p.sel(activation_type="isotropic") == 1 / 50
+    assert (found.classifier_p.sel(activation_type="random") > 1 / 50).all()
+
+
+def test_real_against_itself_is_chance(activations: xr.Dataset) -> None:
+    found = distinguish(activations).sel(activation_type="real")
+    assert (found.auc == 0.5).all()
+    assert found.mmd == 0
+    assert (found.classifier_p == 1).all()
+
+
+def test_a_type_does_not_depend_on_the_others(activations: xr.Dataset) -> None:
+    whole = distinguish(activations)
+    xr.testing.assert_identical(
+        distinguish(activations.isel(activation_type=[0, 2])), whole.isel(activation_type=[0, 2])
+    )
+
+
+def test_incomplete_prompts_are_left_out(activations: xr.Dataset) -> None:
+    activations["target"][1, 3] = np.nan
+    found = distinguish(activations)
+    assert found.prompts.values.tolist() == [20, 19, 20]
+    activations["target"][:] = np.nan
+    nothing = distinguish(activations)
+    assert (nothing.prompts == 0).all()
+    assert (nothing.auc == 0.5).all()
+
+
+def test_prompts_with_one_real_target_are_one_group(activations: xr.Dataset) -> None:
+    rows = activations["source_row"]
+    rows[0] = np.arange(20)
+    rows[0, 5] = rows[0, 4]
+    assert distinguish(activations).prompt_groups.sel(activation_type="random") == 19
+
+
+def test_large_runs_are_cut(activations: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAXIMUM_PROMPTS", 12)
+    assert (distinguish(activations).prompts == 12).all()

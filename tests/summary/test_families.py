@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from plateaulens.compare.multiplicity import adjust
+from plateaulens.config import AnalysisConfig
+from plateaulens.summary.comparison import P_VALUES, adjusted_p_values, verdicts
+
+TYPES = ["real", "real_control", "random", "bag"]
+LEADING = {"convention": 2, "statistic": 3, "metric": 2}
+
+
+@pytest.fixture
+def comparison() -> xr.Dataset:
+    rng = np.random.default_rng(0)
+    variables = {}
+    for name, described in P_VALUES.items():
+        p = rng.uniform(0, 0.2, (*LEADING.values(), *(len(TYPES) for _ in described.dims)))
+        if "other_type" in described.dims:
+            p = np.minimum(p, np.swapaxes(p, -1, -2))
+            p[..., 0, :] = p[..., :, 0] = p[..., np.arange(4), np.arange(4)] = np.nan
+        else:
+            p[..., 0] = np.nan
+        variables[name] = ((*LEADING, *described.dims), p)
+    difference = rng.normal(size=(*LEADING.values(), 4, 4))
+    variables["ks_difference"] = ((*LEADING, "activation_type", "other_type"), difference)
+    return xr.Dataset(variables, coords={"activation_type": TYPES, "other_type": TYPES})
+
+
+def test_holm_is_within_a_cell_and_bh_over_the_convention(comparison: xr.Dataset) -> None:
+    found, raw = adjusted_p_values(comparison), comparison.ks_p
+    cell = {"convention": 1, "statistic": 2, "metric": 0}
+    np.testing.assert_allclose(found.ks_p_holm[cell][2:], adjust(raw[cell].values[2:], "holm"))
+    np.testing.assert_allclose(found.ks_p_bh[1, ..., 2:], adjust(raw[1, ..., 2:].values, "bh"))
+
+
+def test_the_control_is_a_family_of_its_own(comparison: xr.Dataset) -> None:
+    found = adjusted_p_values(comparison)
+    np.testing.assert_array_equal(found.ks_p_holm[..., 1], comparison.ks_p[..., 1])
+    np.testing.assert_allclose(found.ks_p_bh[0, ..., 1], adjust(comparison.ks_p[0, ..., 1].values, "bh"))
+    pairs, raw = found.ks_difference_p_holm[0, 0, 0], comparison.ks_difference_p[0, 0, 0]
+    assert pairs[2, 3] == raw[2, 3]  # the only pair without the control
+    np.testing.assert_allclose(pairs[1, 2:], adjust(raw[1, 2:].values, "holm"))
+
+
+def test_pairs_are_symmetric_and_the_reference_is_in_none(comparison: xr.Dataset) -> None:
+    found = adjusted_p_values(comparison)
+    for name in ("ks_difference_p_holm", "ks_difference_p_bh"):
+        values = found[name].values
+        np.testing.assert_array_equal(values, np.swapaxes(values, -1, -2))
+        assert np.isnan(values[..., 0, :]).all()
+        assert np.isfinite(values[..., 1, 2:]).all()
+    assert found.ks_p_holm.isnull().sum() == 12
+
+
+def test_verdicts_rest_on_adjusted_p_values(comparison: xr.Dataset) -> None:
+    comparison = comparison.assign(adjusted_p_values(comparison).data_vars)
+    settings = AnalysisConfig(confidence=0.9)
+    found = verdicts(comparison, "real", settings)
+    same, different = (comparison[f"{name}_holm"] <= 0.1 for name in ("ks_equivalence_p", "ks_p"))
+    words = found.verdict
+    assert (words.values[..., 0] == "undefined").all()
+    np.testing.assert_array_equal(words == "equivalent", same)
+    np.testing.assert_array_equal(words == "different", ~same & different)
+    nearer = (comparison.ks_difference_p_holm <= 0.1) & (comparison.ks_difference < 0)
+    np.testing.assert_array_equal(found.nearness == "nearer", nearer)
+    assert set(np.unique(words.values.astype(object))) == {"equivalent", "different", "undecided", "undefined"}
+    assert found.verdict.attrs["alpha"] == pytest.approx(0.1)
+    assert found.verdict.attrs["margin"] == settings.equivalence_margin

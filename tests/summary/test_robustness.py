@@ -1,0 +1,54 @@
+"""What `plateaulens.summary.analyze` puts together, in a whole analysis."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from plateaulens.config import AnalysisConfig
+from plateaulens.store.reading import open_run
+from plateaulens.summary import distinguish as distinguish_dataset
+from plateaulens.summary.analyze import summarize
+from plateaulens.testing import generate_run, synthetic_spec
+
+SETTINGS = AnalysisConfig(resamples=100)
+TYPES = ("real", "random", "baseline", "structured")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> xr.DataTree:
+    path = tmp_path_factory.mktemp("robustness") / "run.zarr"
+    generate_run(path, synthetic_spec(20, activation_types=TYPES))
+    return open_run(path)
+
+
+@pytest.fixture(scope="module")
+def summary(run: xr.DataTree) -> xr.DataTree:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distinguish_dataset, "PERMUTATIONS", 49)
+        return summarize(run, SETTINGS)
+
+
+def test_the_paths_of_the_confounds(summary: xr.DataTree) -> None:
+    expected = ["sensitivity", "sensitivity_absolute", "sensitivity_absolute_to_target", "plateau"]
+    assert summary["confounds"].to_dataset()["path"].values.tolist() == expected
+
+
+def test_nothing_moved_is_what_the_experiment_says(summary: xr.DataTree) -> None:
+    constants = summary["constants"].to_dataset()
+    chosen = constants.is_default.to_numpy() & (constants.experiment.to_numpy() == "plateau")
+    for case in np.flatnonzero(chosen):
+        own = constants.isel(case=case)
+        there = summary["plateau"].to_dataset().sel(statistic=str(own.statistic.item()))
+        for name in ("mean_difference", "mean_difference_interval"):
+            np.testing.assert_allclose(own[name], there[f"restricted_{name}"])
+
+
+def test_survival_curves_end_at_the_censored_share(summary: xr.DataTree) -> None:
+    survival = summary["sensitivity"].to_dataset()["survival"].sel(statistic="max_slope", metric="l2")
+    censored = (
+        summary["sensitivity"]
+        .to_dataset()["censored_fraction"]
+        .sel(convention="corrected", statistic="max_slope", metric="l2")
+    )
+    np.testing.assert_allclose(survival.isel(step=-1), censored)
+    assert survival.isel(step=0).sel(activation_type="real") == 1

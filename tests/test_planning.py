@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from plateaulens.compare.distances import distance_interval, distribution_functions
+from plateaulens.compare.resampling import Resampling
+from plateaulens.planning import MAXIMUM_PROMPTS, ks_power, ks_width, least_prompts, mean_power, mean_width, pair_codes
+
+
+def pilot(rng: np.random.Generator, samples: int, shift: int) -> np.ndarray:
+    """Correlated pairs (samples, 2) of integer steps, the first later by `shift`."""
+    common, own = rng.standard_normal((samples, 1)), rng.standard_normal((samples, 2))
+    return np.rint(50 + 7 * (common + own) + [shift, 0]).astype(np.int_)
+
+
+class TestMean:
+    def test_the_width_is_what_intervals_have(self) -> None:
+        rng = np.random.default_rng(0)
+        n = 40
+        widths = []
+        for change in rng.normal(0, 6, (2000, n)):
+            low, high = stats.t.interval(0.95, n - 1, change.mean(), change.std(ddof=1) / np.sqrt(n))
+            widths.append(high - low)
+        assert np.mean(widths) == pytest.approx(mean_width(6.0, n, 0.95), rel=0.02)
+
+    def test_the_power_is_how_often_the_test_rejects(self) -> None:
+        change = np.random.default_rng(1).normal(2, 6, (4000, 60))
+        rejected = np.mean(stats.ttest_1samp(change, 0, axis=1).pvalue < 0.05)
+        assert mean_power(2.0, 6.0, 60, 0.95) == pytest.approx(rejected, abs=0.02)
+        assert mean_power(-2.0, 6.0, 60, 0.95) == mean_power(2.0, 6.0, 60, 0.95)
+
+    def test_no_effect_no_power(self) -> None:
+        assert mean_power(0.0, 6.0, 60, 0.95) == pytest.approx(0.05, abs=1e-6)
+
+    def test_constant_differences(self) -> None:
+        assert mean_width(0.0, 10, 0.95) == 0
+        assert mean_power(1.0, 0.0, 10, 0.95) == 1
+        assert mean_power(0.0, 0.0, 10, 0.95) == pytest.approx(0.05)
+
+    def test_textbook(self) -> None:
+        """Effect of half a standard deviation, power 0.8, level 0.05: 34 pairs (Cohen 1988)."""
+        assert least_prompts(lambda n: mean_power(0.5, 1.0, n, 0.95) >= 0.8) == 34
+
+
+class TestDistance:
+    def test_the_width_is_that_of_the_interval_at_the_pilot_s_own_size(self) -> None:
+        rng = np.random.default_rng(0)
+        codes = pair_codes(pilot(rng, 300, 4).T.astype(float), np.zeros((2, 300), dtype=bool))
+        histograms = Resampling.draw(rng, samples=300, resamples=2000).histograms(codes, int(codes.max()) + 1)
+        functions = distribution_functions(histograms)
+        low, high = distance_interval(functions[:, 0] - functions[:, 1], 0.95)
+        assert ks_width(codes, 300, 0.95, rng) == pytest.approx(high - low, rel=0.08)
+
+    def test_it_falls_with_the_root_of_the_prompts(self) -> None:
+        codes = pilot(np.random.default_rng(0), 400, 4)
+        widths = [ks_width(codes, n, 0.95, np.random.default_rng(0)) for n in (200, 800, 3200)]
+        np.testing.assert_allclose(np.array(widths[:-1]) / widths[1:], 2, rtol=0.1)
+
+    def test_a_plan_holds_in_new_samples(self) -> None:
+        """From a large pilot, the power that is planned for is what fresh runs of that size have."""
+        rng = np.random.default_rng(3)
+        codes = pilot(rng, 4000, 5)
+        needed = least_prompts(lambda n: ks_power(codes, n, 0.95, np.random.default_rng(0)) >= 0.8)
+        assert needed is not None
+        found, trials = 0, 80
+        for _ in range(trials):
+            fresh = pilot(rng, needed, 5)
+            histograms = Resampling.draw(rng, samples=needed, resamples=200).histograms(fresh, 120)
+            functions = distribution_functions(histograms)
+            found += distance_interval(functions[:, 0] - functions[:, 1], 0.95)[0] > 0
+        assert 0.66 <= found / trials <= 0.94
+
+    def test_equal_distributions_are_found_different_no_more_often_than_the_level_allows(self) -> None:
+        codes = np.tile(np.arange(50)[:, np.newaxis], (1, 2))
+        assert ks_power(codes, 100, 0.95, np.random.default_rng(0)) == 0
+        assert ks_width(codes, 100, 0.95, np.random.default_rng(0)) == 0
+        exchangeable = np.concatenate([pilot(np.random.default_rng(1), 200, 0)] * 2)
+        exchangeable[200:] = exchangeable[:200, ::-1]
+        assert ks_power(exchangeable, 100, 0.95, np.random.default_rng(0)) == pytest.approx(0.05, abs=0.01)
+
+
+class TestLeastPrompts:
+    @given(st.integers(10, MAXIMUM_PROMPTS))
+    def test_finds_where_it_turns(self, turn: int) -> None:
+        assert least_prompts(lambda n: n >= turn) == turn
+
+    def test_never(self) -> None:
+        assert least_prompts(lambda _: False) is None
+
+    def test_at_least_ten(self) -> None:
+        assert least_prompts(lambda _: True) == 10
+
+
+def test_codes_put_censored_steps_last_and_leave_undefined_ones_out() -> None:
+    pair = np.array([[3.0, np.nan, np.nan, 7.0], [9.0, 5.0, 5.0, np.nan]])
+    censored = np.array([[False, True, False, False], [False, False, False, True]])
+    np.testing.assert_array_equal(pair_codes(pair, censored), [[0, 3], [4, 1], [2, 4]])
