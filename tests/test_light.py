@@ -39,6 +39,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_a_run_is_opened_analysed_and_drawn(tmp_path: Path) -> None:
     done = run_code(REFUSE + ANALYSE, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

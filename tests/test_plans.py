@@ -1,12 +1,21 @@
 import numpy as np
 import pytest
 import xarray as xr
+from tests.distance import ks_distance
 
-from plateaulens.compare.distances import ks_distance
 from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError
 from plateaulens.planning import Plan, mean_power, mean_width, plans
 from plateaulens.steps.dataset import step_dataset
+from plateaulens.store.reading import open_run
+from plateaulens.testing import generate_run, synthetic_spec
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> xr.DataTree:
+    path = tmp_path_factory.mktemp("runs") / "synthetic.zarr"
+    generate_run(path, synthetic_spec(20, activation_types=("real", "random", "isotropic"), samples_per_chunk=8))
+    return open_run(path)
 
 
 @pytest.fixture

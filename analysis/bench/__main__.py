@@ -16,7 +16,18 @@ MEMORY = {"collect": (200, 20_000), "analyze": (1_000, 10_000, 100_000)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments
+        What stands after the program's name; None takes this process's.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
     parser = Parser(
         prog="python -m bench", description="Time the engine against the arithmetic it does and against other ways."
     )

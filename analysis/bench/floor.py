@@ -57,7 +57,20 @@ class Arithmetic:
 
 
 def arithmetic(subject: Subject, size: Size) -> Arithmetic:
-    """The products of one prompt, its earlier tokens included, from the write site on."""
+    """The products of one prompt, its earlier tokens included, from the write site on.
+
+    Parameters
+    ----------
+    subject
+        The model, of an architecture that the engine runs directly.
+    size
+        How much work the prompt is part of.
+
+    Returns
+    -------
+    Arithmetic
+        Counted, not run.
+    """
     model = subject.model
     assert model is not None, "there is no model beside the bridge"
     points, shared = size.types * size.steps, size.length - 1
@@ -78,7 +91,17 @@ def arithmetic(subject: Subject, size: Size) -> Arithmetic:
 
 
 class Products:
-    """Runs the products of a scan and nothing else, the cores sharing the prompts as the engine has them do."""
+    """Runs the products of a scan and nothing else, the cores sharing the prompts as the engine has them do.
+
+    Parameters
+    ----------
+    work
+        The products of one prompt.
+    device
+        Where the model is.
+    prepared
+        Makes of a linear layer what multiplies; see `LIBRARIES`.
+    """
 
     def __init__(self, work: Arithmetic, device: torch.device, prepared: Callable[[torch.nn.Module], Layer]) -> None:
         self._device = device
@@ -88,7 +111,13 @@ class Products:
         ]
 
     def run(self, samples: int) -> None:
-        """The products of so many prompts."""
+        """Multiply once for every prompt.
+
+        Parameters
+        ----------
+        samples
+            The number of prompts.
+        """
         for _ in (one_per_core if self._device.type == "cpu" else map)(self._one, range(samples)):
             pass
 

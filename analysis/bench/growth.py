@@ -31,7 +31,24 @@ class Growth(TypedDict):
 
 
 def measure_growth(subject: Subject, size: Size, axes: Mapping[str, Sequence[int]], rounds: int) -> dict[str, Growth]:
-    """The growth along each size of `axes` by its name in `Size`, and with the write site."""
+    """The growth along each size of the work, and with the write site.
+
+    Parameters
+    ----------
+    subject
+        The model.
+    size
+        The other sizes.
+    axes
+        The values to measure at, by the size's name in `Size`.
+    rounds
+        How often each is timed.
+
+    Returns
+    -------
+    dict of axis to Growth
+        That of the write site under `BLOCKS`.
+    """
     found = {}
     forward = choose_forward(subject)
     for axis, values in axes.items():
@@ -55,6 +72,8 @@ def measure_growth(subject: Subject, size: Size, axes: Mapping[str, Sequence[int
 def _spread(blocks: int) -> list[int]:
     """Four blocks from the last to the second, evenly apart.
 
+    Examples
+    --------
     >>> _spread(30), _spread(3)
     ([29, 20, 10, 1], [2, 1])
     """
@@ -64,6 +83,20 @@ def _spread(blocks: int) -> list[int]:
 def fit(values: Sequence[int], seconds: Sequence[float]) -> Growth:
     """Least squares through the points, and through their logarithms.
 
+    Parameters
+    ----------
+    values
+        Sizes of the work.
+    seconds
+        The time at each.
+
+    Returns
+    -------
+    Growth
+        Both slopes.
+
+    Examples
+    --------
     >>> fit([1, 2, 4], [2.0, 4.0, 8.0])["exponent"].__round__(6)
     1.0
     """

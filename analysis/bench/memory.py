@@ -57,7 +57,18 @@ class Held(TypedDict):
 
 
 def measure_memory(sizes: Mapping[str, Sequence[int]]) -> list[Held]:
-    """`collect` and `analyze`, each with the numbers of samples that `sizes` gives for it."""
+    """`collect` and `analyze`, each with several numbers of samples.
+
+    Parameters
+    ----------
+    sizes
+        The numbers of samples for `collect` and for `analyze`.
+
+    Returns
+    -------
+    list of Held
+        One for each number, `collect` first.
+    """
     held = []
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -35,7 +35,22 @@ class Move(TypedDict):
 
 
 def compare(subject: Subject, size: Size, tokens: Int[Tensor, "prompt position"] | None = None) -> list[Move]:
-    """Every statistic under the corrected convention, over the paths of a work of this size (`make_work`)."""
+    """Every statistic under the corrected convention, in bfloat16 against float32.
+
+    Parameters
+    ----------
+    subject
+        The model.
+    size
+        How many paths there are, and of what shape.
+    tokens
+        Prompts; see `make_work`.
+
+    Returns
+    -------
+    list of Move
+        One for each statistic and metric, but for those of which no path has the event in both.
+    """
     work = make_work(subject, size, tokens)
     length = (work.end - work.start).norm(dim=-1).numpy()
 

@@ -9,6 +9,11 @@ def peak_bytes() -> int:
     """The peak resident memory of this process, since it became the program that it is.
 
     Not `ru_maxrss` where there is /proc: there a program that another one started begins with the other's size.
+
+    Returns
+    -------
+    int
+        In bytes.
     """
     status = Path("/proc/self/status")
     if status.exists():

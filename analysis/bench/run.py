@@ -48,9 +48,24 @@ class Settings:
 
 
 def bench(settings: Settings, say: Callable[[str], object]) -> dict[str, Any]:
-    """Measure; the result is plain data for JSON. `say` is told what is being measured.
+    """Measure everything that the settings ask for.
 
-    Raises `UsageError` for a model, device or write site that cannot be had.
+    Parameters
+    ----------
+    settings
+        What is timed, and how often.
+    say
+        Told what is being measured.
+
+    Returns
+    -------
+    dict
+        Plain data for JSON.
+
+    Raises
+    ------
+    UsageError
+        For a model, device or write site that cannot be had.
     """
     say(f"loading {settings.model}")
     subject = written_at(load(settings.model, settings.device), settings.write)

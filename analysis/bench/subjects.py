@@ -20,7 +20,25 @@ EVERYWHERE = SiteConfig(write="blocks.0.hook_resid_pre", read="blocks.0.hook_res
 
 
 def load(source: str, device: str) -> Subject:
-    """A model by name, `gpt2-sized` or what a preset's `model.source` may be. Raises `UsageError` as `load_subject`."""
+    """A model by name.
+
+    Parameters
+    ----------
+    source
+        `gpt2-sized`, or what a preset's `model.source` may be.
+    device
+        Where it goes.
+
+    Returns
+    -------
+    Subject
+        With the sites `EVERYWHERE`: see `written_at`.
+
+    Raises
+    ------
+    UsageError
+        As `load_subject` does.
+    """
     if source != GPT2_SIZED:
         return load_subject(ModelConfig(source=source, device=device), EVERYWHERE)
     with TemporaryDirectory() as folder:
@@ -29,7 +47,25 @@ def load(source: str, device: str) -> Subject:
 
 
 def written_at(subject: Subject, block: int) -> Subject:
-    """The same model, written before a block and read after the last one. Raises `UsageError` for a missing block."""
+    """The same model, written before a block and read after the last one.
+
+    Parameters
+    ----------
+    subject
+        The model; it is left as it is.
+    block
+        Number of the block, from 0.
+
+    Returns
+    -------
+    Subject
+        Over the same weights.
+
+    Raises
+    ------
+    UsageError
+        For a block that the model has not.
+    """
     last = subject.blocks - 1
     if not 0 <= block <= last:
         raise UsageError(f"--write {block}: the model has {subject.blocks} blocks, numbered 0 to {last}")
@@ -38,7 +74,15 @@ def written_at(subject: Subject, block: int) -> Subject:
 
 
 def write_random(folder: Path, config: GPT2Config) -> None:
-    """A model of random weights, and a tokenizer of one word, as a hub would hold them."""
+    """Write a model of random weights, and a tokenizer of one word, as a hub would hold them.
+
+    Parameters
+    ----------
+    folder
+        Where they go.
+    config
+        The model's shape.
+    """
     logging.disable_progress_bar()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

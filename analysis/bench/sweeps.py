@@ -28,7 +28,18 @@ class Shape:
         return 2 * self.d_model * (attention + (3 if self.gated else 2) * self.d_mlp)
 
     def per_point(self, write: int) -> int:
-        """Operations of one point that is written before block `write`."""
+        """Operations of one point.
+
+        Parameters
+        ----------
+        write
+            The block that it is written before.
+
+        Returns
+        -------
+        int
+            Multiplications and additions.
+        """
         return self.per_block * (self.blocks - write) + 2 * self.d_model * self.vocabulary
 
 
@@ -50,8 +61,22 @@ class Sweep(TypedDict):
 
 
 def sweep(shape: Shape, rate: float) -> Sweep:
-    """All layers x 9 types x 10,000 samples x 101 steps at a rate in operations per second.
+    """All layers x 9 types x 10,000 samples x 101 steps.
 
+    Parameters
+    ----------
+    shape
+        The model's.
+    rate
+        Operations per second.
+
+    Returns
+    -------
+    Sweep
+        What it comes to.
+
+    Examples
+    --------
     >>> sweep(GPT2_SMALL, 1e12)["points"]
     109080000
     """

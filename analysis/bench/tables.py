@@ -14,7 +14,18 @@ GROWTH_NAMES = {"samples": "samples", "types": "types", "steps": "steps", "lengt
 
 
 def tables(result: Result) -> dict[str, str]:
-    """Every table that a result has figures for, by name."""
+    """Every table that a result has figures for.
+
+    Parameters
+    ----------
+    result
+        What `bench.run.bench` gave, or the JSON of it.
+
+    Returns
+    -------
+    dict of name to table
+        In Markdown.
+    """
     made = {"settings": _settings(result), "ways": _ways(result), "sweeps": _sweeps(result)}
     if "growth" in result:
         made |= {"growth": _growth(result), "precision": _precision(result), "memory": _memory(result)}
@@ -24,10 +35,27 @@ def tables(result: Result) -> dict[str, str]:
 def insert(document: str, made: Mapping[str, str]) -> str:
     """The document with each table between its markers, `<!-- bench:NAME -->` and `<!-- bench -->`.
 
+    Parameters
+    ----------
+    document
+        In Markdown.
+    made
+        The tables by name.
+
+    Returns
+    -------
+    str
+        The document with the tables.
+
+    Raises
+    ------
+    UsageError
+        When the document has a place for a table that was not made.
+
+    Examples
+    --------
     >>> print(insert("<!-- bench:x -->old<!-- bench -->", {"x": "new"}).replace(chr(10), "|"))
     <!-- bench:x -->||new||<!-- bench -->
-
-    Raises `UsageError` when the document has a place for a table that was not made.
     """
 
     def fill(place: re.Match[str]) -> str:

@@ -23,6 +23,18 @@ def plain(subject: Subject, work: Work) -> Float[Tensor, "prompt path step metri
     """The whole prompt copied once per step, one path at a time, every activation of the model cached.
 
     That is how the notebooks of the field do it, with TransformerLens.
+
+    Parameters
+    ----------
+    subject
+        The model.
+    work
+        What to do.
+
+    Returns
+    -------
+    Float[Tensor, "prompt path step metric"]
+        Curves of L2, KL and JS.
     """
     return _each_path(work, lambda tokens, points: _plain_path(subject, tokens, points), subject.device)
 
@@ -33,6 +45,18 @@ def cached_prefix(subject: Subject, work: Work) -> Float[Tensor, "prompt path st
 
     That is how one would do it with transformers: its key-value cache, handed to every step, and a hook that puts the
     points into the stream.
+
+    Parameters
+    ----------
+    subject
+        The model.
+    work
+        What to do.
+
+    Returns
+    -------
+    Float[Tensor, "prompt path step metric"]
+        Curves of L2, KL and JS.
     """
     model = subject.model
     assert model is not None, "there is no model beside the bridge"

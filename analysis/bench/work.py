@@ -37,15 +37,38 @@ class Work:
     end: Float[Tensor, "prompt path d_model"]
 
     def points(self, prompt: int) -> Float[Tensor, "path step d_model"]:
-        """All points of one prompt."""
+        """All points of one prompt.
+
+        Parameters
+        ----------
+        prompt
+            Its place among the samples.
+
+        Returns
+        -------
+        Float[Tensor, "path step d_model"]
+            From start to end.
+        """
         return paths.relative(self.start[prompt], self.end[prompt], self.size.steps)
 
 
 def make_work(subject: Subject, size: Size, tokens: Int[Tensor, "prompt position"] | None = None) -> Work:
     """The work of a size, the same at every call.
 
-    `tokens` are the prompts, at least as many as samples and types; without them they are random tokens, which take as
-    long as any.
+    Parameters
+    ----------
+    subject
+        The model.
+    size
+        How much work.
+    tokens
+        The prompts, at least as many as samples and types; without them they are random tokens, which take as long as
+        any.
+
+    Returns
+    -------
+    Work
+        On the CPU.
     """
     prompts = size.samples + size.types
     if tokens is None:
@@ -58,7 +81,22 @@ def make_work(subject: Subject, size: Size, tokens: Int[Tensor, "prompt position
 
 
 def engine(subject: Subject, forward: Forward, work: Work) -> list[PathCurves]:
-    """The work as `collect` does it, cut and spread in the same way."""
+    """The work as `collect` does it, cut and spread in the same way.
+
+    Parameters
+    ----------
+    subject
+        The model.
+    forward
+        How it is run.
+    work
+        What to do.
+
+    Returns
+    -------
+    list of PathCurves
+        On the CPU, in the order of the prompts.
+    """
 
     def make_path(start: Tensor, end: Tensor) -> Tensor:
         return paths.relative(start, end, work.size.steps)

@@ -11,14 +11,25 @@ from plateaulens.errors import UsageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments
+        What stands after the program's name; None takes this process's.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
     parser = Parser(
         prog="python -m calibration", description="Check intervals and tests on simulated data, and write the table."
     )
     parser.add_argument("--replications", type=int, default=1000, help="data sets per cell (default: %(default)s)")
     parser.add_argument("--resamples", type=int, default=499, help="resamples of each (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every draw (default: %(default)s)")
-    parser.add_argument("--only", help="comma-separated families of cells; the other rows of the table stay")
+    parser.add_argument("--only", help="comma-separated questions; the other rows of the table stay")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: all cores")
     parser.add_argument(
         "--cache", type=Path, default=Path("data/cache/calibration"), help="finished cells (default: %(default)s)"
@@ -35,12 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from calibration import table  # noqa: PLC0415  statsmodels takes a second to import
-    from calibration.families import FAMILIES  # noqa: PLC0415
+    from calibration.questions import QUESTIONS  # noqa: PLC0415
     from calibration.runner import Effort, calibrate, cells  # noqa: PLC0415
 
     only = [] if options.only is None else options.only.split(",")
-    if unknown := [name for name in only if name not in FAMILIES]:
-        raise UsageError(f"--only: no family {unknown[0]!r}: there is {', '.join(FAMILIES)}")
+    if unknown := [name for name in only if name not in QUESTIONS]:
+        raise UsageError(f"--only: no question {unknown[0]!r}: there is {', '.join(QUESTIONS)}")
     if min(options.replications, options.resamples, options.processes) < 1:
         raise UsageError("--replications, --resamples and --processes must be positive")
     if not options.page.is_file():

@@ -26,7 +26,20 @@ class PlantedActivations:
     effect: float = 0.0
 
     def draw(self, rng: np.random.Generator, samples: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The two samples, (samples, D_MODEL) each."""
+        """Both targets of some base prompts.
+
+        Parameters
+        ----------
+        rng
+            Every random number.
+        samples
+            The number of base prompts.
+
+        Returns
+        -------
+        tuple of two arrays
+            (samples, D_MODEL) each, row by row of the same base prompts.
+        """
         common = rng.standard_normal((samples, D_MODEL)) / np.sqrt(3)
         own = rng.standard_normal((2, samples, D_MODEL)) * np.sqrt(2 / 3)
         scale = self.effect if self.change == "spread" else 1.0
@@ -44,7 +57,24 @@ ACTIVATION_DESIGNS = {
 def replicate_distinction(
     design: PlantedActivations, samples: int, resamples: int, rng: np.random.Generator
 ) -> Iterator[Outcome]:
-    """The classifier tests and the maximum mean discrepancy on one draw."""
+    """The classifier tests and the maximum mean discrepancy on one draw.
+
+    Parameters
+    ----------
+    design
+        One of `ACTIVATION_DESIGNS`.
+    samples
+        The number of base prompts.
+    resamples
+        The number of permutations.
+    rng
+        Every random number.
+
+    Yields
+    ------
+    Outcome
+        Whether a test rejected.
+    """
     (name,) = (name for name, known in ACTIVATION_DESIGNS.items() if known == design)
     real, other = design.draw(rng, samples)
     found = distinguish(real, other, np.arange(samples), rng, permutations=resamples, resamples=1, confidence=1 - ALPHA)

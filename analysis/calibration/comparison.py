@@ -10,7 +10,22 @@ from plateaulens.config import AnalysisConfig
 
 
 def compare(data: Draw, settings: AnalysisConfig, rng: np.random.Generator) -> Comparison:
-    """What `analyze` computes for one statistic and metric, the first type being the reference."""
+    """What `analyze` computes for one statistic and metric.
+
+    Parameters
+    ----------
+    data
+        Observed steps; the first type is the reference.
+    settings
+        How they are compared.
+    rng
+        Every random number.
+
+    Returns
+    -------
+    Comparison
+        As `plateaulens.compare.distributions.compare_types` gives it.
+    """
     samples = data.value.shape[1]
     clusters = shared_targets(data.target) if settings.resample_targets else None
     resampling = Resampling.draw(rng, samples=samples, resamples=settings.resamples, clusters=clusters)

@@ -36,6 +36,22 @@ def replicate_confounds(
 
     Steps are whole, and spread the more the further the two covariates lie apart. A method that declines to estimate,
     for want of matches or of overlap, has no outcome.
+
+    Parameters
+    ----------
+    design
+        One of `CONFOUNDING_DESIGNS`.
+    samples
+        The number of base prompts.
+    resamples
+        The number of resamples.
+    rng
+        Every random number.
+
+    Yields
+    ------
+    Outcome
+        Whether an interval holds the planted difference.
     """
     confidence = AnalysisConfig().confidence
     real = rng.standard_normal(samples)

@@ -9,17 +9,25 @@ from calibration import truth
 from calibration.comparison import compare
 from calibration.outcomes import Outcome, covers
 from calibration.population import Population
-from plateaulens.compare.distributions import DECILES, INTERVAL_METHODS
+from plateaulens.compare.distributions import BY_METHOD, DECILES, INTERVAL_METHODS
 from plateaulens.config import AnalysisConfig
 from plateaulens.summary.comparison import ESTIMATES
-
-_BY_METHOD = ("mean", "mean_difference")
-"""Quantities whose intervals a summary has by every method."""
 
 
 @cache
 def planted(population: Population) -> dict[tuple[str, str], float]:
-    """What is true of every type and pair of types: (quantity, type) to the value."""
+    """What is true of every type of a population.
+
+    Parameters
+    ----------
+    population
+        Planted types.
+
+    Returns
+    -------
+    dict of (quantity, type) to the value
+        Of the reference only what needs no reference.
+    """
     found: dict[tuple[str, str], float] = {}
     reference = population.reference
     for kind in population.types:
@@ -42,7 +50,24 @@ def planted(population: Population) -> dict[tuple[str, str], float]:
 def replicate_intervals(
     population: Population, samples: int, resamples: int, rng: np.random.Generator
 ) -> Iterator[Outcome]:
-    """Every interval on one draw from a population."""
+    """Every interval on one draw from a population.
+
+    Parameters
+    ----------
+    population
+        One of `calibration.designs.INTERVAL_DESIGNS`.
+    samples
+        The number of base prompts.
+    resamples
+        The number of resamples, or of swaps.
+    rng
+        Every random number.
+
+    Yields
+    ------
+    Outcome
+        Whether an interval holds what it is an interval for.
+    """
     found = compare(population.draw(rng, samples), AnalysisConfig(resamples=resamples), rng)
     truths = planted(population)
     for place, kind in enumerate(population.types):
@@ -50,7 +75,7 @@ def replicate_intervals(
             value = truths.get((quantity, kind.name))
             if value is None:
                 continue
-            if quantity in _BY_METHOD:
+            if quantity in BY_METHOD:
                 for number, method in enumerate(INTERVAL_METHODS):
                     interval = found[f"{quantity}_interval_by_method"][place, number]
                     yield covers(quantity, method, kind.name, value, interval)
@@ -64,12 +89,29 @@ def replicate_intervals(
 def replicate_shared(
     population: Population, samples: int, resamples: int, rng: np.random.Generator
 ) -> Iterator[Outcome]:
-    """Studentised intervals where base prompts share targets, resampling single prompts and linked groups of them."""
+    """Studentised intervals where base prompts share targets, resampling single prompts and linked groups of them.
+
+    Parameters
+    ----------
+    population
+        One of `calibration.designs.SHARED_DESIGNS`.
+    samples
+        The number of base prompts.
+    resamples
+        The number of resamples, or of swaps.
+    rng
+        Every random number.
+
+    Yields
+    ------
+    Outcome
+        Whether an interval holds what it is an interval for.
+    """
     data, truths = population.draw(rng, samples), planted(population)
     for unit, together in (("prompts", False), ("linked groups", True)):
         found = compare(data, AnalysisConfig(resamples=resamples, resample_targets=together), rng)
         for place, kind in enumerate(population.types):
-            for quantity in _BY_METHOD:
+            for quantity in BY_METHOD:
                 if (quantity, kind.name) in truths:
                     value, interval = truths[quantity, kind.name], found[f"{quantity}_interval"][place]
                     yield covers(quantity, f"studentised, {unit} resampled", kind.name, value, interval)

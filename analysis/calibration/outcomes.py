@@ -56,7 +56,13 @@ class Tallies:
     rows: dict[Key, Tally] = field(default_factory=dict)
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
-        """Count one replication."""
+        """Count one replication.
+
+        Parameters
+        ----------
+        outcomes
+            At most one for each row.
+        """
         for outcome in outcomes:
             tally = self.rows.setdefault(outcome.key, Tally())
             tally.hits += outcome.hit
@@ -64,7 +70,13 @@ class Tallies:
             tally.width += outcome.width
 
     def merge(self, other: "Tallies") -> None:
-        """Count the replications of another tally."""
+        """Count the replications of others.
+
+        Parameters
+        ----------
+        other
+            It is left as it is.
+        """
         for key, tally in other.rows.items():
             own = self.rows.setdefault(key, Tally())
             own.hits += tally.hits
@@ -73,7 +85,20 @@ class Tallies:
 
 
 def covers(quantity: str, method: str, activation_type: str, truth: float, interval: ArrayLike) -> Outcome:
-    """Whether an interval holds the truth. One that is not there (NaN) does not."""
+    """Whether an interval holds the truth.
+
+    Parameters
+    ----------
+    quantity, method, activation_type, truth
+        See `Key`.
+    interval
+        The lower and the upper end, (2,), both of which it holds. One that is not there (NaN) holds nothing.
+
+    Returns
+    -------
+    Outcome
+        A hit where it holds the truth, but for rounding; with the interval's width.
+    """
     lower, upper = np.asarray(interval, dtype=np.float64)
     # what is exact but for rounding counts as held
     slack = 1e-9 * max(1.0, abs(truth))
@@ -84,5 +109,20 @@ def covers(quantity: str, method: str, activation_type: str, truth: float, inter
 def rejects(
     quantity: str, method: str, activation_type: str, truth: float, rejected: bool | np.bool_, *, null: bool
 ) -> Outcome:
-    """Whether a test rejected, counted as an error where the null hypothesis is true, and as power where it is not."""
+    """Whether a test rejected, counted as an error where the null hypothesis is true, and as power where it is not.
+
+    Parameters
+    ----------
+    quantity, method, activation_type, truth
+        See `Key`.
+    rejected
+        The test's answer.
+    null
+        Whether the null hypothesis is true.
+
+    Returns
+    -------
+    Outcome
+        A hit where it rejected; without a width (NaN).
+    """
     return Outcome(Key("error" if null else "power", quantity, method, activation_type, truth), bool(rejected))

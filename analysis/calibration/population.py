@@ -39,7 +39,7 @@ class PlantedType:
 
     @cached_property
     def probability(self) -> NDArray[np.float64]:
-        """Of the steps 0 to `LAST_STEP`, and last of all of a censored observation."""
+        """Of the steps 0 to `LAST_STEP`, and last of all of a censored observation, (LAST_STEP + 2,)."""
         # a gamma distribution of shape a has skewness 2 / sqrt(a)
         ends = (np.arange(LAST_STEP + 1) + 0.5 - self.centre) / self.sd
         cumulative = (1 - self.never) * (stats.gamma.cdf(2 * ends + 4, 4) if self.skewed else stats.norm.cdf(ends))
@@ -48,7 +48,7 @@ class PlantedType:
 
     @property
     def cumulative(self) -> NDArray[np.float64]:
-        """The distribution function at the steps 0 to `LAST_STEP`."""
+        """The distribution function at the steps 0 to `LAST_STEP`, (LAST_STEP + 1,)."""
         return np.cumsum(self.probability)[:-1]
 
 
@@ -73,7 +73,20 @@ class Population:
     """With a pool, the share of the variance that belongs to the target, and that prompts with one target share."""
 
     def draw(self, rng: np.random.Generator, samples: int) -> Draw:
-        """Observations of `samples` base prompts."""
+        """Observations of some base prompts.
+
+        Parameters
+        ----------
+        rng
+            Every random number.
+        samples
+            The number of base prompts.
+
+        Returns
+        -------
+        Draw
+            Steps, (activation_type, sample).
+        """
         shape = (len(self.types), samples)
         noise, target = rng.standard_normal(shape), np.full(shape, -1)
         if self.targets_per_prompt is not None:
@@ -94,7 +107,18 @@ class Population:
         return self.types[0]
 
     def joint(self, kind: PlantedType) -> NDArray[np.float64]:
-        """Probability of (reference's step, type's step) at one base prompt, censored last on both axes."""
+        """How the reference's step and a type's are distributed together at one base prompt.
+
+        Parameters
+        ----------
+        kind
+            One of the types.
+
+        Returns
+        -------
+        NDArray
+            Probability of (reference's step, type's step), (LAST_STEP + 2, LAST_STEP + 2), censored last on both axes.
+        """
         if kind is self.reference:
             return np.diag(kind.probability)
         level = (np.arange(_GRID) + 0.5) / _GRID

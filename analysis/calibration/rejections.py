@@ -32,7 +32,18 @@ NEARNESS = (
 
 @cache
 def mean_differences(population: Population) -> tuple[float, ...]:
-    """The planted mean paired difference of every type."""
+    """The planted mean paired difference of every type.
+
+    Parameters
+    ----------
+    population
+        Planted types.
+
+    Returns
+    -------
+    tuple of float
+        In steps, in the order of the types; 0 where it is `NEGLIGIBLE`.
+    """
     planted = [truth.Differences(population, kind).mean() for kind in population.types]
     return tuple(0.0 if abs(value) < NEGLIGIBLE * population.reference.sd else value for value in planted)
 
@@ -40,7 +51,24 @@ def mean_differences(population: Population) -> tuple[float, ...]:
 def replicate_tests(
     population: Population, samples: int, resamples: int, rng: np.random.Generator
 ) -> Iterator[Outcome]:
-    """Every test on one draw from a population of `calibration.designs.TEST_DESIGNS`."""
+    """Every test on one draw from a population.
+
+    Parameters
+    ----------
+    population
+        One of `calibration.designs.TEST_DESIGNS`.
+    samples
+        The number of base prompts.
+    resamples
+        The number of resamples, or of swaps.
+    rng
+        Every random number.
+
+    Yields
+    ------
+    Outcome
+        Whether a test rejected.
+    """
     place = [kind.name for kind in population.types].index(AT_MARGIN[0])
     settings = AnalysisConfig(resamples=resamples, equivalence_steps=mean_differences(population)[place])
     data = population.draw(rng, samples)

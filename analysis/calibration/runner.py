@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 import plateaulens
-from calibration.families import FAMILIES
 from calibration.outcomes import Key, Tallies, Tally
+from calibration.questions import QUESTIONS
 
 _BATCHES = 16
 """Pieces that a cell is cut into for the worker processes."""
@@ -33,26 +33,37 @@ class Effort:
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of question on one design at one number of base prompts."""
+    """One question on one design at one number of base prompts."""
 
-    family: str
+    question: str
     design: str
     samples: int
 
     @property
     def name(self) -> str:
         """Unique among cells."""
-        return f"{self.family}-{self.design}-{self.samples}"
+        return f"{self.question}-{self.design}-{self.samples}"
 
 
 def cells(only: Sequence[str] = ()) -> tuple[Cell, ...]:
-    """Every cell of the table, or those of some families; the quick ones with few base prompts first."""
+    """The cells of the table.
+
+    Parameters
+    ----------
+    only
+        Names of the questions to ask; all of them where it is empty.
+
+    Returns
+    -------
+    tuple of Cell
+        The quick ones with few base prompts first.
+    """
     chosen = (
         Cell(name, design, samples)
-        for name, family in FAMILIES.items()
+        for name, question in QUESTIONS.items()
         if not only or name in only
-        for design in family.designs
-        for samples in family.samples
+        for design in question.designs
+        for samples in question.samples
     )
     return tuple(sorted(chosen, key=lambda cell: cell.samples))
 
@@ -65,7 +76,25 @@ def calibrate(
     Cells of another effort, or of another state of the code, are run again.
 
     Replication i of a cell depends on the seed, the cell and i alone: neither the number of processes nor the other
-    cells matter. `report` is called with each cell when it is done.
+    cells matter.
+
+    Parameters
+    ----------
+    chosen
+        Cells to run.
+    effort
+        How much is computed for each.
+    folder
+        Where finished cells are kept; made if it is not there.
+    processes
+        How many processes share the replications; with 1 it is this one.
+    report
+        Called with each cell when it is done.
+
+    Returns
+    -------
+    dict of Cell to Tallies
+        The counts of every cell, from this run or from an earlier one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     results = {}
@@ -102,11 +131,11 @@ def _batches(cell: Cell, effort: Effort) -> Iterable[tuple[Cell, Effort, range]]
 
 
 def _replicate(cell: Cell, effort: Effort, replications: range) -> Tallies:
-    family, tallies = FAMILIES[cell.family], Tallies()
-    design = family.designs[cell.design]
+    question, tallies = QUESTIONS[cell.question], Tallies()
+    design = question.designs[cell.design]
     for number in replications:
         rng = np.random.default_rng([effort.seed, zlib.crc32(cell.name.encode()), number])
-        tallies.add(family.replicate(design, cell.samples, effort.resamples, rng))
+        tallies.add(question.replicate(design, cell.samples, effort.resamples, rng))
     return tallies
 
 
@@ -114,7 +143,8 @@ def _replicate(cell: Cell, effort: Effort, replications: range) -> Tallies:
 def _code() -> str:
     """A digest of the code that is calibrated, and of that which calibrates it."""
     root, digest = Path(plateaulens.__file__).parent, hashlib.sha256()
-    for file in sorted(file for folder in (root / "compare", Path(__file__).parent) for file in folder.glob("*.py")):
+    folders = (root / "compare", root / "summary", Path(__file__).parent)
+    for file in sorted(file for folder in folders for file in folder.glob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

@@ -18,7 +18,24 @@ from plateaulens.summary.survival import survival_dataset
 def replicate_survival(
     population: Population, samples: int, resamples: int, rng: np.random.Generator
 ) -> Iterator[Outcome]:
-    """Everything that a summary has of survival, on one draw from a population."""
+    """Everything that a summary has of survival, on one draw from a population.
+
+    Parameters
+    ----------
+    population
+        One of `calibration.designs.SURVIVAL_DESIGNS`.
+    samples
+        The number of base prompts.
+    resamples
+        The number of resamples, or of swaps.
+    rng
+        Every random number.
+
+    Yields
+    ------
+    Outcome
+        Whether a band or an interval holds the truth, or a test rejected.
+    """
     data, reference = population.draw(rng, samples), population.reference
     found = survival_dataset(
         _steps(population, data),

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from calibration.families import FAMILIES
 from calibration.outcomes import Tallies
+from calibration.questions import QUESTIONS
 from calibration.runner import Cell, Effort
 
 BEGIN = "<!-- calibration: written by `nox -s calibrate`, not by hand -->"
@@ -22,13 +22,26 @@ _INTRODUCTION = (
 
 
 def as_frame(results: Mapping[Cell, Tallies], effort: Effort) -> pd.DataFrame:
-    """One row for each cell, quantity, method and activation type (or pair of them)."""
+    """The table of a calibration.
+
+    Parameters
+    ----------
+    results
+        The counts of each cell.
+    effort
+        What they took.
+
+    Returns
+    -------
+    DataFrame
+        One row for each cell, quantity, method and activation type (or pair of them).
+    """
     rows = [
         {
             "kind": key.kind,
             "quantity": key.quantity,
             "method": key.method,
-            "family": cell.family,
+            "question": cell.question,
             "design": cell.design,
             "samples": cell.samples,
             "activation_type": key.activation_type,
@@ -47,18 +60,48 @@ def as_frame(results: Mapping[Cell, Tallies], effort: Effort) -> pd.DataFrame:
 
 
 def save(frame: pd.DataFrame, path: Path) -> None:
-    """Write the rows; four decimals are well below the Monte Carlo error."""
+    """Write the rows; four decimals are well below the Monte Carlo error.
+
+    Parameters
+    ----------
+    frame
+        What `as_frame` gave.
+    path
+        The CSV file; its folder is made if it is not there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.round({"truth": 4, "share": 4, "standard_error": 4, "width": 4}).to_csv(path, index=False)
 
 
 def load(path: Path) -> pd.DataFrame:
-    """Read what `save` wrote."""
+    """Read what `save` wrote.
+
+    Parameters
+    ----------
+    path
+        The CSV file.
+
+    Returns
+    -------
+    DataFrame
+        The rows.
+    """
     return pd.read_csv(path)
 
 
 def render(frame: pd.DataFrame) -> str:
-    """The tables of the documentation, as Markdown."""
+    """The tables of the documentation.
+
+    Parameters
+    ----------
+    frame
+        What `as_frame` or `load` gave.
+
+    Returns
+    -------
+    str
+        Markdown: how much was computed, and a table for each kind of row.
+    """
     parts = [
         _INTRODUCTION.format(
             replications=frame["replications"].max(),
@@ -73,7 +116,20 @@ def render(frame: pd.DataFrame) -> str:
 
 
 def insert(document: str, tables: str) -> str:
-    """The document with the tables between its two markers, in place of what is there. Needs both markers."""
+    """The document with the tables between its two markers, in place of what is there.
+
+    Parameters
+    ----------
+    document
+        A page with both markers, `BEGIN` and `END`.
+    tables
+        What `render` gave.
+
+    Returns
+    -------
+    str
+        The page with the tables.
+    """
     before, _, rest = document.partition(BEGIN)
     _, found, after = rest.partition(END)
     assert found, "the document has no markers"
@@ -93,10 +149,7 @@ def _by_samples(frame: pd.DataFrame, rows: list[str], cell: Callable[[pd.Series]
 
 def _effects(frame: pd.DataFrame) -> pd.DataFrame:
     """With what there is to find; types at the same distance from real are one effect."""
-    return frame.assign(
-        question=frame["quantity"],
-        effect=frame["activation_type"].str.replace(r", (another|earlier)\b", "", regex=True),
-    )
+    return frame.assign(effect=frame["activation_type"].str.replace(r", (another|earlier)\b", "", regex=True))
 
 
 def _range(share: "pd.Series[float]") -> str:
@@ -111,23 +164,34 @@ def _mean(share: "pd.Series[float]") -> str:
 
 
 def merge(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
-    """The old rows with those of the new cells in place of theirs."""
-    cell = ["family", "design", "samples"]
+    """The old rows with those of the new cells in place of theirs.
+
+    Parameters
+    ----------
+    old, new
+        What `as_frame` or `load` gave.
+
+    Returns
+    -------
+    DataFrame
+        In the order of `as_frame`.
+    """
+    cell = ["question", "design", "samples"]
     replaced = set(new[cell].itertuples(index=False, name=None))
     kept = [row not in replaced for row in old[cell].itertuples(index=False, name=None)]
     return _in_order(pd.concat([old[kept], new]))
 
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows by family and number of base prompts, and as they are within."""
-    place = {family: number for number, family in enumerate(FAMILIES)}
-    order = np.lexsort((frame["samples"], frame["family"].map(place)))
+    """Rows by question and number of base prompts, and as they are within."""
+    place = {question: number for number, question in enumerate(QUESTIONS)}
+    order = np.lexsort((frame["samples"], frame["question"].map(place)))
     return frame.iloc[order].reset_index(drop=True)
 
 
 _TABLES: dict[str, tuple[str, list[str], Callable[["pd.Series[float]"], str]]] = {
     "coverage": ("Coverage of nominal 95 % intervals", ["quantity", "method"], _range),
-    "error": ("Rejections at 5 % where there is nothing to find", ["question", "method"], _range),
-    "power": ("Rejections at 5 % where there is something to find", ["question", "method", "effect"], _mean),
+    "error": ("Rejections at 5 % where there is nothing to find", ["quantity", "method"], _range),
+    "power": ("Rejections at 5 % where there is something to find", ["quantity", "method", "effect"], _mean),
 }
 """For each kind of row the title of its table, what its lines stand for, and its entries."""

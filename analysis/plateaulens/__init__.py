@@ -1,8 +1,41 @@
 """PlateauLens asks of an activation whether it behaves like a real one.
 
-Importing this package needs no torch: opening, analysing and plotting a run work without it.
+Importing this package needs no torch: opening, analysing and plotting a run work without it. What it offers is loaded
+when it is first asked for.
 """
 
-from plateaulens.store.reading import open_run, open_summary
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["open_run", "open_summary"]
+if TYPE_CHECKING:
+    from plateaulens.errors import UsageError
+    from plateaulens.store.reading import open_run, open_summary, open_sweep_summary
+    from plateaulens.store.verify import verify
+    from plateaulens.summary.analyze import analyze
+
+__all__ = ["UsageError", "__version__", "analyze", "open_run", "open_summary", "open_sweep_summary", "verify"]
+
+_HOMES = {
+    "UsageError": "plateaulens.errors",
+    "analyze": "plateaulens.summary.analyze",
+    "open_run": "plateaulens.store.reading",
+    "open_summary": "plateaulens.store.reading",
+    "open_sweep_summary": "plateaulens.store.reading",
+    "verify": "plateaulens.store.verify",
+}
+
+try:
+    __version__ = version("plateaulens")
+except PackageNotFoundError:  # a source tree on the path is enough to run it
+    __version__ = "unknown"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

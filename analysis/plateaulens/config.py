@@ -23,6 +23,7 @@ from pydantic import (
 from plateaulens import names
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+"""Between 0 and 1, neither included."""
 
 
 def _known(what: str, known: Iterable[str]) -> AfterValidator:
@@ -40,6 +41,7 @@ MetricName = Annotated[str, _known("metric", names.METRICS)]
 StatisticName = Annotated[str, _known("step statistic", names.STATISTICS)]
 ExperimentName = Annotated[str, _known("experiment", names.EXPERIMENTS)]
 FileStem = Annotated[str, Field(pattern=r"^[^/\\]+$")]
+"""What files are named after: no path."""
 
 
 class Strict(BaseModel):
@@ -58,7 +60,9 @@ class ModelConfig(Strict):
     processing: Literal["none", "folded"] = "none"
     """`none` leaves the weights as published; `folded` folds LayerNorm in and centres the writing weights."""
     dtype: Literal["float32"] = "float32"
+    """Of weights and activations."""
     device: str = "cpu"
+    """As PyTorch names it."""
 
 
 class SiteConfig(Strict):
@@ -66,6 +70,7 @@ class SiteConfig(Strict):
 
     write: str
     read: str
+    """Behind `write`."""
 
 
 class SaeConfig(Strict):
@@ -103,6 +108,7 @@ class VariantConfig(Strict):
     type: str
     """The activation type whose recipe is followed."""
     anchor_cosine: float | None = None
+    """In place of that of `[targets]`, like the two that follow."""
     anchor_pool: PositiveInt | None = None
     baseline_pool: PositiveInt | None = None
     dictionary: Literal["trained", "random", "shuffled"] = "trained"
@@ -176,8 +182,11 @@ class AnalysisConfig(Strict):
     """Constants of the step statistics and of the resampling; may differ between two analyses of one run."""
 
     resamples: PositiveInt = 2000
+    """Bootstrap resamples, and random swaps of the permutation tests."""
     confidence: Fraction = 0.95
+    """Of every interval; tests are at level 1 - confidence."""
     seed: NonNegativeInt = 0
+    """Of everything random in an analysis."""
     resample_targets: bool = False
     """Whether base prompts that share a real target are resampled together, rather than each for itself."""
     equivalence_margin: Fraction = 0.15
@@ -231,6 +240,7 @@ class SweepConfig(Strict):
     read: tuple[str, ...] = ()
     """Read sites; one that is not behind a write site is left out for that one."""
     seed: tuple[NonNegativeInt, ...] = ()
+    """Seeds of runs."""
 
     @model_validator(mode="after")
     def _check_axes(self) -> Self:
@@ -239,12 +249,6 @@ class SweepConfig(Strict):
         if self.sae and self.write and len(self.sae) != len(self.write):
             raise ValueError(f"sae and write are pairs, but there are {len(self.sae)} and {len(self.write)} of them")
         return self
-
-
-def _each_once(what: str, given: tuple[str, ...]) -> tuple[str, ...]:
-    if not given or len(set(given)) != len(given):
-        raise ValueError(f"{what} must name at least one of them, and none twice")
-    return given
 
 
 class RunConfig(Strict):
@@ -257,8 +261,11 @@ class RunConfig(Strict):
     __pydantic_extra__: dict[str, ExperimentConfig]
 
     name: FileStem
+    """What the run's files are called after."""
     seed: NonNegativeInt = 0
+    """Of every random choice that is measured: prompts, targets and their draws."""
     experiments: tuple[ExperimentName, ...] = names.DEFAULT_EXPERIMENTS
+    """Those that are run, of the ones that have a section."""
     metrics: tuple[MetricName, ...] = names.DEFAULT_METRICS
     """What every point of a path is measured by."""
     model: ModelConfig
@@ -293,6 +300,8 @@ class RunConfig(Strict):
         for name in self.experiments:
             if name not in self.sections:
                 raise ValueError(f"{name} is selected, and its section is missing: add [{name}]")
+            if (judged := names.EXPERIMENTS[name].statistic) not in self.analysis.statistics:
+                raise ValueError(f"{name} is judged by {judged}; add it to analysis.statistics")
             if names.EXPERIMENTS[name].needs_sae and self.sae is None:
                 raise ValueError(f"{name} needs an SAE; add an [sae] section")
         for name, section in self.sections.items():
@@ -308,13 +317,30 @@ class RunConfig(Strict):
         return self.__pydantic_extra__ or {}
 
     def experiment(self, name: str) -> ExperimentConfig:
-        """The settings of one experiment by name."""
+        """The settings of one experiment.
+
+        Parameters
+        ----------
+        name
+            One that the preset has a section for.
+
+        Returns
+        -------
+        ExperimentConfig
+            That section.
+        """
         return self.sections[name]
 
     @property
     def samples(self) -> int:
         """The most base prompts that any selected experiment asks for."""
         return max(self.experiment(name).samples for name in self.experiments)
+
+
+def _each_once(what: str, given: tuple[str, ...]) -> tuple[str, ...]:
+    if not given or len(set(given)) != len(given):
+        raise ValueError(f"{what} must name at least one of them, and none twice")
+    return given
 
 
 def _listed() -> str:

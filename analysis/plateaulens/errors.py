@@ -3,13 +3,25 @@
 from pydantic import BaseModel, ValidationError
 
 
-class UsageError(Exception):
+class UsageError(ValueError):
     """Something the user can mend: the message says what, where and the remedy, on one line."""
 
 
 def first_line(error: Exception) -> str:
-    r"""The first line of another library's message, or the exception's name when it has none.
+    r"""The first line of another library's message.
 
+    Parameters
+    ----------
+    error
+        Any exception.
+
+    Returns
+    -------
+    str
+        Without blanks around the message; the exception's name when it has none.
+
+    Examples
+    --------
     >>> first_line(ValueError("no such layer\n(and much advice)")), first_line(KeyError())
     ('no such layer', 'KeyError')
     """
@@ -17,7 +29,18 @@ def first_line(error: Exception) -> str:
 
 
 def explain(error: ValidationError) -> str:
-    """The first problem of a validation error, and how many more there are, on one line."""
+    """What is wrong with a configuration or another of pydantic's models.
+
+    Parameters
+    ----------
+    error
+        What pydantic raised.
+
+    Returns
+    -------
+    str
+        The first problem, with the dotted key and the value that was given, and how many more there are, on one line.
+    """
     first, *more = error.errors()
     place = ".".join(str(part) for part in first["loc"]) or "configuration"
     message = first["msg"].removeprefix("Value error, ")

@@ -11,6 +11,7 @@ A metric, a step statistic or an experiment is known because it stands here; wha
 A stored run says by itself what it holds. Names that a store has and this module lacks are shown as they are.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -104,6 +105,8 @@ class Experiment:
     concluded: tuple[str, ...] = ()
     """The statistics whose conclusions a summary draws again under other constants."""
     needs_sae: bool = False
+    is_cut: bool = False
+    """Whether its types are also compared on paths that are cut at their targets, as the paper cuts them."""
     is_default: bool = False
     """Whether a preset has it that names no experiments."""
 
@@ -226,6 +229,7 @@ EXPERIMENTS = {
             short="absolute",
             steps="fixed",
             concluded=("max_slope",),
+            is_cut=True,
             is_default=True,
         ),
         Experiment(
@@ -377,6 +381,28 @@ def label(activation_type: str) -> str:
     'single latent'
     """
     return _spelled_out(activation_type)
+
+
+def site_label(site: str) -> str:
+    """A site of the residual stream as the axes and rows of layer maps print it.
+
+    Parameters
+    ----------
+    site
+        Name of a hook in the model.
+
+    Returns
+    -------
+    str
+        The number of the block that it lies before or after; the name of a site that is not one of these.
+
+    Examples
+    --------
+    >>> site_label("blocks.1.hook_resid_pre"), site_label("blocks.29.hook_resid_post"), site_label("embed")
+    ('1', '29', 'embed')
+    """
+    match = re.fullmatch(r"blocks\.(\d+)\.hook_resid_(pre|post)", site)
+    return match[1] if match else site
 
 
 def family(statistic_name: str, metric_name: str) -> str:

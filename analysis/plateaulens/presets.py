@@ -13,27 +13,48 @@ from plateaulens.errors import UsageError, explain
 ModelT = TypeVar("ModelT", bound=Strict)
 
 
-def _reference(source: str) -> dict[str, str | None]:
-    """The keys that a source on the command line stands for.
-
-    >>> _reference("openai-community/gpt2@main")
-    {'source': 'openai-community/gpt2', 'revision': 'main'}
-    """
-    name, at, revision = source.rpartition("@")
-    if not at or Path(source).exists():
-        return {"source": source, "revision": None}
-    return {"source": name, "revision": revision}
-
-
 def read_config(path: Path) -> RunConfig:
-    """Read and check a preset. Raises `UsageError` that names the file, the key and what is wrong."""
+    """Read and check a preset.
+
+    Parameters
+    ----------
+    path
+        The preset, a TOML file.
+
+    Returns
+    -------
+    RunConfig
+        Named after the file unless it says otherwise.
+
+    Raises
+    ------
+    UsageError
+        Names the file, the key and what is wrong.
+    """
     return read_toml("preset", path, RunConfig)
 
 
 def read_toml(what: str, path: Path, model: type[ModelT]) -> ModelT:
-    """Read and check a TOML file as `model`, named after the file unless it says otherwise.
+    """Read and check a TOML file.
 
-    Raises `UsageError` that names the file, the key and what is wrong; `what` is what the message calls the file.
+    Parameters
+    ----------
+    what
+        What a message calls the file.
+    path
+        The file.
+    model
+        What it must be; has a `name`.
+
+    Returns
+    -------
+    Strict
+        An instance of `model`, named after the file unless it says otherwise.
+
+    Raises
+    ------
+    UsageError
+        Names the file, the key and what is wrong.
     """
     try:
         return model.model_validate({"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))})
@@ -55,7 +76,29 @@ def override(
 ) -> RunConfig:
     """The configuration with the command line's options in place of the preset's, checked again.
 
-    `sources` are by section (`model`, `sae`, `prompts`): a path, or a hub's name with `@revision` after it or not.
+    Parameters
+    ----------
+    config
+        The preset. What is not given below stays.
+    samples
+        Base prompts of every experiment.
+    seed
+        Of the run.
+    experiments
+        Names of those that are selected.
+    sources
+        By section (`model`, `sae`, `prompts`): a path, or a hub's name with `@revision` after it or not. Without one
+        the revision is the hub's default branch.
+
+    Returns
+    -------
+    RunConfig
+        Another one; `config` is left as it is.
+
+    Raises
+    ------
+    UsageError
+        Names the key and what is wrong with the options.
     """
     values = config.model_dump()
     for section, source in (sources or {}).items():
@@ -72,3 +115,15 @@ def override(
         return RunConfig.model_validate(values)
     except ValidationError as error:
         raise UsageError(explain(error)) from None
+
+
+def _reference(source: str) -> dict[str, str | None]:
+    """The keys that a source on the command line stands for.
+
+    >>> _reference("openai-community/gpt2@main")
+    {'source': 'openai-community/gpt2', 'revision': 'main'}
+    """
+    name, at, revision = source.rpartition("@")
+    if not at or Path(source).exists():
+        return {"source": source, "revision": None}
+    return {"source": name, "revision": revision}

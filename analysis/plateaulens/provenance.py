@@ -17,10 +17,17 @@ PACKAGES = (
     "xarray",
     "zarr",
 )
+"""Distributions that a number can depend on."""
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the installed packages that a number can depend on."""
+    """Versions of Python and of the installed packages that a number can depend on.
+
+    Returns
+    -------
+    dict of str to str
+        By name; packages that are not installed are left out.
+    """
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -31,7 +38,13 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of the clone that this code runs from, `-dirty` when it has changes; `unknown` outside a clone."""
+    """The commit of the clone that this code runs from.
+
+    Returns
+    -------
+    str
+        40 hexadecimal digits, followed by `-dirty` when the clone has changes; `unknown` outside a clone.
+    """
     folder = Path(__file__).parent
     try:
         described = subprocess.run(

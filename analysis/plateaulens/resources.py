@@ -12,15 +12,36 @@ _PACKAGE = Path(__file__).parent
 
 
 def root() -> Path:
-    """The folder that holds `data/` and `report/`: the clone's root, or the package's own copy."""
+    """The folder that holds `data/` and `report/`.
+
+    Returns
+    -------
+    Path
+        The clone's root, or the package's own copy.
+    """
     clone = _PACKAGE.parents[1]
     return clone if (clone / "data" / "presets").is_dir() else _PACKAGE / "_resources"
 
 
 def find(kind: str, source: str) -> Path:
-    """The path that `source` names: an existing path, else something of that name that ships in `data/<kind>`.
+    """The path that a user means: an existing one, else something of that name that ships.
 
-    Raises `UsageError` that lists what there is when neither exists.
+    Parameters
+    ----------
+    kind
+        Folder of `data/` that is searched: `presets`, `saes`, `prompts`, ...
+    source
+        A path, or the name of a file or folder there, of `.toml` and `.npz` files without the ending.
+
+    Returns
+    -------
+    Path
+        Absolute.
+
+    Raises
+    ------
+    UsageError
+        When there is neither; it lists what ships.
     """
     if Path(source).exists():
         return Path(source).resolve()

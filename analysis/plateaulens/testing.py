@@ -3,8 +3,8 @@
 Every curve rises as a logistic function of the step, steepest at its planted step. That step is normally distributed
 around a centre that depends on the activation type: on the way to a target (`sensitivity...`) real comes first and
 random later, on a `plateau` real comes last. Some curves of some types never blow up: they rise too slowly to count
-under the default thresholds of `AnalysisConfig`. Everything derives from the seed and the span, so spans can be
-generated in any order and in bounded memory.
+under the default thresholds of `plateaulens.config.AnalysisConfig`. Everything derives from the seed and from the span
+(the range of samples that is written at once), so spans can be generated in any order and in bounded memory.
 """
 
 import json
@@ -33,6 +33,9 @@ ACTIVATION_TYPES = (
     "structured",
     "single_latent",
 )
+"""Those of a synthetic run that names none."""
+STEP_LENGTH = 0.5
+"""Of the experiments that walk in steps of one length, in the units of the activation."""
 
 _BLOW_UP = {
     "real": (0.50, 0.00),
@@ -46,9 +49,6 @@ _BLOW_UP = {
     "single_latent": (0.60, 0.10),
 }
 """Per type, the centre of the planted steps as a fraction of all steps, and the share that never blows up."""
-
-STEP_LENGTH = 0.5
-"""Of the experiments that walk in steps of one length."""
 
 _SPREAD = 0.07
 """Standard deviation of the planted steps, as a fraction of all steps."""
@@ -73,7 +73,32 @@ def synthetic_spec(
     samples_per_chunk: int = 8,
     metrics: tuple[str, ...] = DEFAULT_METRICS,
 ) -> RunSpec:
-    """A specification whose experiments all have the same types, samples and steps (of `STEP_LENGTH` where fixed)."""
+    """A specification whose experiments all have the same types, samples and steps.
+
+    Parameters
+    ----------
+    samples
+        Base prompts.
+    activation_types
+        Some of `ACTIVATION_TYPES`, in the order in which they are stored.
+    experiments
+        Names of experiments; steps are of `STEP_LENGTH` where they are not relative.
+    steps
+        Points on a path, the start included.
+    d_model
+        Numbers of an activation.
+    positions
+        Tokens of a prompt.
+    samples_per_chunk
+        Samples of a span.
+    metrics
+        Names of metrics; units are those of `plateaulens.names.METRICS`, or 1 of one that is not among them.
+
+    Returns
+    -------
+    RunSpec
+        For the functions below.
+    """
     lengths = {name: None if EXPERIMENTS[name].steps == "relative" else STEP_LENGTH for name in experiments}
     specs = tuple(ExperimentSpec(name, activation_types, samples, steps, lengths[name]) for name in experiments)
     measured = tuple(MetricSpec(name, metric(name).units or "1") for name in metrics)
@@ -81,19 +106,47 @@ def synthetic_spec(
 
 
 def generate_run(path: Location, spec: RunSpec, seed: int = 0, *, name: str = "synthetic") -> None:
-    """Write a complete run of that specification, or complete the one that is there, one span at a time.
+    """Write a complete run, or complete the one that is there, one span at a time.
 
-    Raises `UsageError` when there is another run at `path`.
+    Parameters
+    ----------
+    path
+        Where the run is, or will be.
+    spec
+        Its extent.
+    seed
+        Where random numbers come from.
+    name
+        What the run says that it is called.
+
+    Raises
+    ------
+    UsageError
+        When there is another run at `path`, or another process is writing there.
     """
     with open_or_create(path, spec, synthetic_attributes(spec, seed, name), synthetic_prompts(spec, seed)) as store:
         for group in ("activations", *(experiment.name for experiment in spec.experiments)):
             for samples in store.pending(group):
                 store.write(group, samples, synthetic_values(spec, group, samples, seed))
                 store.record_session(seconds=0.0)
+        store.seal()
 
 
 def synthetic_attributes(spec: RunSpec, seed: int, name: str = "synthetic") -> Attributes:
-    """The attributes `RunStore.create` wants, with a valid `RunConfig` whose extents are those of `spec`."""
+    """What a synthetic run says about itself.
+
+    Parameters
+    ----------
+    spec
+        The run's extent.
+    seed, name
+        As `generate_run` takes them.
+
+    Returns
+    -------
+    dict
+        The attributes that `RunStore.create` wants, with a valid `RunConfig` whose extents are those of `spec`.
+    """
     settings = {
         experiment.name: {
             "samples": experiment.samples,
@@ -129,14 +182,44 @@ def synthetic_attributes(spec: RunSpec, seed: int, name: str = "synthetic") -> A
 
 
 def synthetic_prompts(spec: RunSpec, seed: int) -> dict[str, NDArray[np.generic]]:
-    """Uniform token ids below 50,000, and a text that says which sample it is."""
+    """The base prompts of a synthetic run.
+
+    Parameters
+    ----------
+    spec
+        The run's extent.
+    seed
+        Where random numbers come from.
+
+    Returns
+    -------
+    dict of str to ndarray
+        `token` (sample, position), uniform token ids below 50,000, and `text` (sample,), which says which sample it is.
+    """
     token = _generator(seed, "prompts", 0).integers(0, 50_000, (spec.samples, spec.positions), dtype=np.int32)
     text = np.array([f"synthetic prompt {sample}" for sample in range(spec.samples)], dtype=np.dtypes.StringDType())
     return {"token": token, "text": text}
 
 
 def synthetic_values(spec: RunSpec, group: str, samples: slice, seed: int) -> dict[str, NDArray[Any]]:
-    """What `RunStore.write` takes for one span of `activations` or of an experiment."""
+    """The values of one span.
+
+    Parameters
+    ----------
+    spec
+        The run's extent.
+    group
+        `activations` or an experiment.
+    samples
+        One span of the group.
+    seed
+        Where random numbers come from.
+
+    Returns
+    -------
+    dict of str to ndarray
+        What `RunStore.write` takes.
+    """
     if group == "activations":
         return _activations(spec, samples, seed)
     experiment = _experiment(spec, group)
@@ -157,10 +240,24 @@ def synthetic_values(spec: RunSpec, group: str, samples: slice, seed: int) -> di
 
 
 def planted_steps(spec: RunSpec, group: str, samples: slice, seed: int) -> NDArray[np.float64]:
-    """Where the curves of one span of an experiment are steepest, (activation_type, sample, metric), in steps.
+    """Where the curves of one span of an experiment are steepest.
 
-    Positive infinity for a curve that never blows up. Of a curve's differences the largest is the one that arrives at
-    the planted step rounded up.
+    Parameters
+    ----------
+    spec
+        The run's extent.
+    group
+        An experiment.
+    samples
+        One span of it.
+    seed
+        Where random numbers come from.
+
+    Returns
+    -------
+    ndarray
+        (activation_type, sample, metric), in steps, not whole ones; of a curve's differences the largest is the one
+        that arrives at the planted step rounded up. Positive infinity for a curve that never blows up.
     """
     experiment = _experiment(spec, group)
     rng = _generator(seed, f"{group}/planted", samples.start)

@@ -11,7 +11,18 @@ from qmdrender import FORMATS, RenderError, render
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Render one document; returns the exit status."""
+    """Render one document.
+
+    Parameters
+    ----------
+    arguments
+        What stands after the program's name; None takes this process's.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
     parser = argparse.ArgumentParser(prog="qmdrender", description="Render a Quarto document with Python cells.")
     parser.add_argument("source", type=Path, metavar="DOCUMENT.qmd")
     parser.add_argument("--to", default=",".join(FORMATS), metavar="FORMATS", help="default: %(default)s")

@@ -99,15 +99,39 @@ class Document:
         return folder if folder is not None and self.project.runs_in_its_folder else self.path.parent
 
     def at(self, line: int) -> str:
-        """How messages name a line of the file."""
+        """How messages name a line of the file.
+
+        Parameters
+        ----------
+        line
+            Its number, from 1.
+
+        Returns
+        -------
+        str
+            The file's name and the line's number.
+        """
         return f"{self.path.name}:{line}"
 
 
 def read_document(path: Path) -> Document:
     """Read and check a `.qmd` file.
 
-    Raises `RenderError` that names the line for what would not come out as with Quarto: cells in another language or
-    inside a list, shortcodes, unknown cell options, a label used twice, invalid YAML.
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Document
+        As read: nothing has run yet.
+
+    Raises
+    ------
+    RenderError
+        Names the line of what would not come out as with Quarto: cells in another language or inside a list,
+        shortcodes, unknown cell options, a label used twice, invalid YAML.
     """
     path = path.resolve()
     try:

@@ -37,10 +37,25 @@ class Executed:
 
 
 def execute(document: Document, parameters: Mapping[str, object]) -> list[str | Executed]:
-    """The document's parts in order: prose as text, expressions as their value, cells with their outputs.
+    """Run a document's cells and expressions, once.
 
-    `parameters` replace the defaults that the cell tagged `parameters` assigns. Raises `RenderError` for a parameter
-    that this cell does not assign, for the first cell or expression that fails, and when the kernel dies.
+    Parameters
+    ----------
+    document
+        The document as read.
+    parameters
+        Values by name, in place of the defaults that the cell tagged `parameters` assigns.
+
+    Returns
+    -------
+    list
+        The document's parts in order: prose as text, expressions as their value, cells with their outputs.
+
+    Raises
+    ------
+    RenderError
+        For a parameter that the cell does not assign, for the first cell or expression that fails, and when the kernel
+        dies.
     """
     target = _parameter_cell(document, parameters)
     jobs: list[tuple[int | None, Job]] = [(None, _setup(document))]

@@ -21,7 +21,27 @@ _TOC_DEPTH = 3
 
 
 def write_html(document: Document, parts: Sequence[str | Executed], folder: Path) -> Path:
-    """Write the page into `folder`, with its pictures and its style sheet inside, and return its path."""
+    """Write the page, with its pictures and its style sheet inside.
+
+    Parameters
+    ----------
+    document
+        The document as read.
+    parts
+        Its parts as run.
+    folder
+        Where the page goes.
+
+    Returns
+    -------
+    Path
+        The page's.
+
+    Raises
+    ------
+    RenderError
+        For what pandoc complains of, and for what the page would load from elsewhere.
+    """
     settings = for_format(document.metadata, "html")
     headings_start_at = 2 if "title" in settings else 1
     depth = int(settings.get("toc-depth", _TOC_DEPTH)) + headings_start_at - 1
@@ -32,9 +52,28 @@ def write_html(document: Document, parts: Sequence[str | Executed], folder: Path
 
 
 def write_pdf(document: Document, parts: Sequence[str | Executed], folder: Path) -> Path:
-    """Write the PDF and its typst source into `folder`, and return the path of the PDF.
+    """Write the PDF and its typst source.
 
     The PDF bears a date only when SOURCE_DATE_EPOCH gives one, so that the same document makes the same file.
+
+    Parameters
+    ----------
+    document
+        The document as read.
+    parts
+        Its parts as run.
+    folder
+        Where both go.
+
+    Returns
+    -------
+    Path
+        The PDF's.
+
+    Raises
+    ------
+    RenderError
+        For what pandoc complains of, and for what typst cannot set.
     """
     settings = for_format(document.metadata, "typst")
     epoch = os.environ.get("SOURCE_DATE_EPOCH")

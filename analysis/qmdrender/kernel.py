@@ -39,9 +39,24 @@ class Job:
 
 
 def run(jobs: Sequence[Job], folder: Path) -> list[list[Output]]:
-    """The notebook outputs (nbformat 4) of each job, run in order in one kernel whose working folder is `folder`.
+    """Run jobs in order, in one kernel.
 
-    Raises `RenderError` that names the first job that fails, its line and the exception; the traceback is in `details`.
+    Parameters
+    ----------
+    jobs
+        What to run.
+    folder
+        The kernel's working folder.
+
+    Returns
+    -------
+    list of list of Output
+        The notebook outputs (nbformat 4) of each job.
+
+    Raises
+    ------
+    RenderError
+        Names the first job that fails, its line and the exception; the traceback is in `details`.
     """
     notebook = _notebook(jobs)
     with tempfile.TemporaryDirectory(prefix="qmdrender-") as scratch, warnings.catch_warnings():
@@ -80,7 +95,18 @@ def _execute(client: NotebookClient, job: Job, cell: nbformat.NotebookNode, inde
 
 
 def plain(text: str) -> str:
-    """Text without the codes that colour it on a terminal, and without the name of the kernel's passing file."""
+    """Text without the codes that colour it on a terminal, and without the name of the kernel's passing file.
+
+    Parameters
+    ----------
+    text
+        What a cell put out, or a traceback.
+
+    Returns
+    -------
+    str
+        The same for every run.
+    """
     return _CELL_FILE.sub("cell", _ANSI.sub("", text))
 
 

@@ -17,7 +17,17 @@ _SVG_METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 
 
 class MarkdownWriter:
-    """Writes one format's Markdown. `folder` receives the images; the Markdown names them relative to it."""
+    """Writes one format's Markdown.
+
+    Parameters
+    ----------
+    output_format
+        `html` or `typst`.
+    settings
+        Those that hold for the format.
+    folder
+        Receives the images; the Markdown names them relative to it.
+    """
 
     def __init__(self, output_format: str, settings: Mapping[str, Any], folder: Path) -> None:
         self._html = output_format == "html"
@@ -27,7 +37,23 @@ class MarkdownWriter:
         self._mimes = sorted(_IMAGE_SUFFIX, key=lambda mime: (mime == "image/svg+xml") != vector)
 
     def document(self, parts: Sequence[str | Executed]) -> str:
-        """The whole text. Raises `RenderError` for an output that cannot be shown in every format."""
+        """The whole text.
+
+        Parameters
+        ----------
+        parts
+            The document's parts as run.
+
+        Returns
+        -------
+        str
+            Pandoc's Markdown.
+
+        Raises
+        ------
+        RenderError
+            For an output that cannot be shown in every format.
+        """
         return "".join(part if isinstance(part, str) else f"\n{self._cell(part)}\n" for part in parts)
 
     def _cell(self, executed: Executed) -> str:

@@ -46,7 +46,23 @@ class Project:
 
 
 def find_project(document: Path) -> Project:
-    """The project that `document` belongs to, with the paths in its settings made absolute."""
+    """The project that a document belongs to.
+
+    Parameters
+    ----------
+    document
+        The document's absolute path.
+
+    Returns
+    -------
+    Project
+        With the paths in its settings made absolute.
+
+    Raises
+    ------
+    RenderError
+        When its settings are no YAML.
+    """
     for folder in document.parents:
         file = folder / "_quarto.yml"
         if file.is_file():
@@ -55,19 +71,65 @@ def find_project(document: Path) -> Project:
 
 
 def read_metadata(front_matter: str, document: Path, project: Project) -> Metadata:
-    """The front matter's settings over the project's; lists and values replace, mappings merge."""
+    """What holds for a document: lists and values of its own replace the project's, mappings merge.
+
+    Parameters
+    ----------
+    front_matter
+        The document's YAML.
+    document
+        The document's absolute path.
+    project
+        The project that it belongs to.
+
+    Returns
+    -------
+    dict
+        The front matter's settings over the project's, with paths made absolute.
+
+    Raises
+    ------
+    RenderError
+        When the front matter is no YAML.
+    """
     own = parse_yaml(front_matter, f"{document.name}, front matter")
     return _merge(project.settings, _absolute_paths(own, document.parent))
 
 
 def for_format(metadata: Metadata, name: str) -> Metadata:
-    """The settings that hold for one output format: those under `format: name` over the general ones."""
+    """The settings that hold for one output format.
+
+    Parameters
+    ----------
+    metadata
+        All settings.
+    name
+        The format's.
+
+    Returns
+    -------
+    dict
+        Those under `format: name` over the general ones.
+    """
     section = (metadata.get("format") or {}).get(name)
     return _merge(metadata, section) if isinstance(section, dict) else metadata
 
 
 def for_pandoc(metadata: Metadata, stem: str) -> Metadata:
-    """The part of one format's settings that becomes pandoc metadata, authors and date in a single form."""
+    """The part of one format's settings that becomes pandoc metadata.
+
+    Parameters
+    ----------
+    metadata
+        The settings that hold for the format.
+    stem
+        The document's name without its suffix, which names the page where it has no title.
+
+    Returns
+    -------
+    dict
+        With authors and date in a single form.
+    """
     chosen = {key: metadata[key] for key in _FOR_PANDOC if key in metadata}
     chosen.setdefault("lang", "en")
     chosen["author"] = _authors(metadata.get("author"))
@@ -81,7 +143,25 @@ def for_pandoc(metadata: Metadata, stem: str) -> Metadata:
 
 
 def parse_yaml(text: str, where: str) -> Metadata:
-    """A YAML mapping, empty when there is no text. Raises `RenderError` that says where the text stands."""
+    """A YAML mapping.
+
+    Parameters
+    ----------
+    text
+        The YAML.
+    where
+        What messages call its place.
+
+    Returns
+    -------
+    dict
+        Empty when there is no text.
+
+    Raises
+    ------
+    RenderError
+        Says where the text stands that is no YAML, or no mapping.
+    """
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:

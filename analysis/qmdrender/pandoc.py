@@ -19,11 +19,33 @@ _COMPLAINT = re.compile(r"^\[WARNING\] (.*(?:\n[ \t]+.*)*)", re.MULTILINE)
 def convert(
     markdown: str, to: str, *, folder: Path, resources: Sequence[Path], cited: bool, options: Sequence[str]
 ) -> str:
-    """The standalone document that pandoc makes of `markdown` for the format `to` (`html` or `typst`).
+    """The standalone document that pandoc makes of Markdown.
 
-    `folder` is where pandoc runs and where the filters put pictures; `resources` are searched for those that the
-    text names. A warning of pandoc's (a citation that is not in the bibliography, an image that is not there, a
-    formula that it cannot set) is an error here.
+    Parameters
+    ----------
+    markdown
+        The text.
+    to
+        The format, `html` or `typst`.
+    folder
+        Where pandoc runs and where the filters put pictures.
+    resources
+        Folders that are searched for the pictures that the text names.
+    cited
+        Whether there is a bibliography.
+    options
+        Further options of pandoc's.
+
+    Returns
+    -------
+    str
+        The document.
+
+    Raises
+    ------
+    RenderError
+        For a refusal of a filter's, and for every warning of pandoc's (a citation that is not in the bibliography, an
+        image that is not there, a formula that it cannot set).
     """
     filters = _HERE / "filters"
     command = [

@@ -23,13 +23,32 @@ def render(
     formats: Sequence[str] = FORMATS,
     parameters: Mapping[str, object] | None = None,
 ) -> list[Path]:
-    """Render the `.qmd` file `source` into the folder `out`, and return the paths of the files in order of `formats`.
+    """Render a `.qmd` file.
 
-    `parameters` replace the defaults in the cell tagged `parameters`. The cells run once. Files of an earlier
-    rendering stay as they are until every format is done, so a failure leaves nothing half-written.
+    The cells run once. Files of an earlier rendering stay as they are until every format is done, so a failure leaves
+    nothing half-written.
 
-    Raises `RenderError`, on one line, for everything that keeps the document from being rendered as it is written:
-    a cell that fails, a reference to nothing, an image that is not there, a feature of Quarto that this is without.
+    Parameters
+    ----------
+    source
+        The document.
+    out
+        The folder that the files go into; made if it is not there.
+    formats
+        Some of `FORMATS`.
+    parameters
+        Values by name, in place of the defaults in the cell tagged `parameters`.
+
+    Returns
+    -------
+    list of Path
+        The files, in order of `formats`.
+
+    Raises
+    ------
+    RenderError
+        On one line, for everything that keeps the document from being rendered as it is written: a cell that fails, a
+        reference to nothing, an image that is not there, a feature of Quarto that this is without.
     """
     for name in formats:
         if name not in _WRITERS:

@@ -11,7 +11,18 @@ _REMOTE_IN_STYLE = re.compile(r"(?:url\(\s*['\"]?|@import\s+['\"])\s*((?:https?:
 
 
 def require_self_contained(page: str) -> None:
-    """Raise `RenderError` that names the first thing that opening the HTML `page` would load from elsewhere."""
+    """Make sure that opening a page loads nothing from elsewhere.
+
+    Parameters
+    ----------
+    page
+        HTML.
+
+    Raises
+    ------
+    RenderError
+        Names the first thing that would be loaded.
+    """
     finder = _LoadFinder()
     finder.feed(page)
     finder.close()

@@ -32,6 +32,7 @@ def outcome(tiny_files: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     return json.loads((folder / "b.json").read_text()), (folder / "doc.md").read_text(), model
 
 
+@pytest.mark.slow
 def test_every_way_is_timed_in_every_round(outcome: tuple[dict[str, object], str, str]) -> None:
     result = outcome[0]
     rounds = result["rounds"]
@@ -44,6 +45,7 @@ def test_every_way_is_timed_in_every_round(outcome: tuple[dict[str, object], str
     assert all(0 <= difference < 1e-4 for difference in agreement.values())
 
 
+@pytest.mark.slow
 def test_growth_has_the_sizes_and_the_write_site(outcome: tuple[dict[str, object], str, str]) -> None:
     growth = outcome[0]["growth"]
     assert isinstance(growth, dict)
@@ -52,6 +54,7 @@ def test_growth_has_the_sizes_and_the_write_site(outcome: tuple[dict[str, object
     assert growth[BLOCKS]["values"] == [1, 2]
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_the_commands(outcome: tuple[dict[str, object], str, str]) -> None:
     memory = outcome[0]["memory"]
     assert isinstance(memory, list)
@@ -59,6 +62,7 @@ def test_memory_is_that_of_the_commands(outcome: tuple[dict[str, object], str, s
     assert all(held["peak_bytes"] > 5e7 and held["stored_bytes"] > 1e4 and held["seconds"] > 0 for held in memory)
 
 
+@pytest.mark.slow
 def test_the_document_holds_the_tables_and_nothing_else_changed(outcome: tuple[dict[str, object], str, str]) -> None:
     result, document, model = outcome
     assert document.startswith("before\n<!-- bench:settings -->")

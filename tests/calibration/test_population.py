@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
+from tests.distance import ks_distance
 
 from calibration import truth
 from calibration.designs import (
@@ -15,7 +16,6 @@ from calibration.designs import (
     TEST_DESIGNS,
 )
 from calibration.population import LAST_STEP, Draw, PlantedType, Population
-from plateaulens.compare.distances import ks_distance
 
 MANY = 200_000
 

@@ -18,10 +18,10 @@ def cell() -> Cell:
     return Cell("confounds", "difference", 50)
 
 
-def test_cells_are_distinct_and_chosen_by_family() -> None:
+def test_cells_are_distinct_and_chosen_by_question() -> None:
     every = cells()
     assert len({cell.name for cell in every}) == len(every)
-    assert {cell.family for cell in cells(["survival", "shared"])} == {"survival", "shared"}
+    assert {cell.question for cell in cells(["survival", "shared"])} == {"survival", "shared"}
     assert {cell.samples for cell in every} == {50, 200, 1000}
 
 

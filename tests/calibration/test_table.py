@@ -80,7 +80,7 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["--only", "nothing"], "no family 'nothing'"),
+            (["--only", "nothing"], "no question 'nothing'"),
             (["--replications", "0"], "must be positive"),
             (["--page", "missing.md"], "no page at missing.md"),
         ],

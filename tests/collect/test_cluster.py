@@ -31,6 +31,8 @@ from plateaulens.store.location import locate
 from plateaulens.store.reading import open_run
 from plateaulens.store.run import RunStore
 
+pytestmark = pytest.mark.slow
+
 BLOCKS = 6 + 6 + 4 + 5
 
 

@@ -58,13 +58,13 @@ def run(path: Path) -> xr.DataTree:
 
 
 @pytest.fixture(scope="module")
-def context(configure: Callable[..., RunConfig]) -> RunContext:
+def run_context(configure: Callable[..., RunConfig]) -> RunContext:
     return open_context(configure())
 
 
 class TestAWholeRun:
     def test_extents(self, run: xr.DataTree) -> None:
-        assert set(run.children) == {"prompts", "activations", "provenance", *EXPERIMENTS}
+        assert set(run.children) == {"prompts", "activations", "provenance", "integrity", *EXPERIMENTS}
         assert run["prompts"].token.shape == (6, 6)
         assert run["activations"].base.shape == (6, D_MODEL)
         assert run["activations"].target.shape == (9, 6, D_MODEL)
@@ -87,64 +87,64 @@ class TestAWholeRun:
             assert (run[name].curve.isel(step=0) == 0).all()
             assert (run[name].curve.isel(step=slice(1, None)) > 0).all()
 
-    def test_the_bases_are_real_activations(self, run: xr.DataTree, context: RunContext) -> None:
+    def test_the_bases_are_real_activations(self, run: xr.DataTree, run_context: RunContext) -> None:
         tokens = torch.from_numpy(run["prompts"].token.values).long()
-        expected = context.subject.last_activations(tokens)
+        expected = run_context.subject.last_activations(tokens)
         np.testing.assert_allclose(run["activations"].base, expected, rtol=1e-5, atol=1e-5)
-        assert run["prompts"].text.values.tolist() == context.subject.text(tokens)
+        assert run["prompts"].text.values.tolist() == run_context.subject.text(tokens)
 
     def test_the_prompts_are_distinct_rows_of_the_file_cut_to_length(
-        self, run: xr.DataTree, context: RunContext, tiny_files: Path
+        self, run: xr.DataTree, run_context: RunContext, tiny_files: Path
     ) -> None:
         with np.load(tiny_files / "prompts.npz") as file:
             stored = file["tokens"]
-        rows = context.base_row
+        rows = run_context.base_row
         assert len(set(rows.tolist())) == 6
         np.testing.assert_array_equal(run["prompts"].token, stored[rows, :6])
 
-    def test_real_targets_are_the_activations_of_their_rows(self, run: xr.DataTree, context: RunContext) -> None:
-        pool = context.targets.pool.activation.numpy()
+    def test_real_targets_are_the_activations_of_their_rows(self, run: xr.DataTree, run_context: RunContext) -> None:
+        pool = run_context.target_context.pool.activation.numpy()
         activations = run["activations"].to_dataset()
         for kind in ("real", "real_control"):
             chosen = activations.sel(activation_type=kind)
             np.testing.assert_array_equal(chosen.target, pool[chosen.source_row.values])
-            assert (chosen.source_row.values != context.base_row).all()
+            assert (chosen.source_row.values != run_context.base_row).all()
         real, reconstructed = (activations.source_row.sel(activation_type=t) for t in ("real", "reconstruction"))
         assert (real == reconstructed).all()
         synthetic = [kind for kind in TYPES if not kind.startswith("real") and kind != "reconstruction"]
         assert (activations.source_row.sel(activation_type=synthetic) == -1).all()
 
-    def test_active_latents_are_counted(self, run: xr.DataTree, context: RunContext) -> None:
-        assert context.sae is not None
-        code = context.sae.sae.encode(torch.from_numpy(run["activations"].base.values))
+    def test_active_latents_are_counted(self, run: xr.DataTree, run_context: RunContext) -> None:
+        assert run_context.sae is not None
+        code = run_context.sae.sae.encode(torch.from_numpy(run["activations"].base.values))
         assert run["activations"].active_latents.values.tolist() == (code > 0).sum(dim=1).tolist()
 
-    def test_the_last_relative_step_is_the_target_patched_in(self, run: xr.DataTree, context: RunContext) -> None:
+    def test_the_last_relative_step_is_the_target_patched_in(self, run: xr.DataTree, run_context: RunContext) -> None:
         found = run["sensitivity"].to_dataset().isel(step=-1)
         assert run["sensitivity"].fraction[-1] == 1
         for place, kind in enumerate(TYPES):
             target = torch.from_numpy(run["activations"].target.values[place])
-            distance, kl, top = patched(context, run["prompts"].token.values, target)
+            distance, kl, top = patched(run_context, run["prompts"].token.values, target)
             curve = found.curve.sel(activation_type=kind)
             np.testing.assert_allclose(curve.sel(metric="l2"), distance, rtol=1e-4)
             np.testing.assert_allclose(curve.sel(metric="kl"), kl, rtol=1e-3, atol=1e-5)
             assert found.top_token.sel(activation_type=kind).values.tolist() == top.tolist()
 
-    def test_a_fixed_step_is_that_far_from_the_base(self, run: xr.DataTree, context: RunContext) -> None:
+    def test_a_fixed_step_is_that_far_from_the_base(self, run: xr.DataTree, run_context: RunContext) -> None:
         samples = EXPERIMENTS["sensitivity_absolute"][0]
         base = torch.from_numpy(run["activations"].base.values[:samples])
         target = torch.from_numpy(run["activations"].target.values[TYPES.index("random"), :samples])
         moved = base + 3 * 1.5 * torch.nn.functional.normalize(target - base, dim=1)
-        distance, _, _ = patched(context, run["prompts"].token.values[:samples], moved)
+        distance, _, _ = patched(run_context, run["prompts"].token.values[:samples], moved)
         found = run["sensitivity_absolute"].curve.sel(activation_type="random", step=3, metric="l2")
         assert run["sensitivity_absolute"].length[3] == 4.5
         np.testing.assert_allclose(found, distance, rtol=1e-4)
 
-    def test_a_plateau_starts_at_the_type_s_own_target(self, run: xr.DataTree, context: RunContext) -> None:
+    def test_a_plateau_starts_at_the_type_s_own_target(self, run: xr.DataTree, run_context: RunContext) -> None:
         samples = EXPERIMENTS["plateau"][0]
         for place, kind in enumerate(TYPES):
             target = torch.from_numpy(run["activations"].target.values[place, :samples])
-            _, _, top = patched(context, run["prompts"].token.values[:samples], target)
+            _, _, top = patched(run_context, run["prompts"].token.values[:samples], target)
             assert run["plateau"].top_token.sel(activation_type=kind, step=0).values.tolist() == top.tolist()
 
     def test_path_lengths(self, run: xr.DataTree) -> None:
@@ -168,9 +168,9 @@ class TestAWholeRun:
         assert session["spans"] == 3 + 3 + 2 + 3
 
 
-def patched(context: RunContext, tokens: np.ndarray[Any, Any], points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def patched(run_context: RunContext, tokens: np.ndarray[Any, Any], points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """L2 distance and KL from the untouched prompts, and the top token, with `points` put in the plain way."""
-    subject, kept = context.subject, []
+    subject, kept = run_context.subject, []
 
     def write(stream: Tensor, hook: object) -> Tensor:
         return torch.cat([stream[:, :-1], points[:, None]], dim=1)
@@ -196,10 +196,10 @@ class TestReproducibility:
         assert measured(tmp_path / "again.zarr") == measured(path)
 
     def test_another_seed_gives_other_prompts_and_targets(
-        self, configure: Callable[..., RunConfig], run: xr.DataTree, context: RunContext
+        self, configure: Callable[..., RunConfig], run: xr.DataTree, run_context: RunContext
     ) -> None:
         other = open_context(configure(seed=8))
-        assert other.base_row.tolist() != context.base_row.tolist()
+        assert other.base_row.tolist() != run_context.base_row.tolist()
         target = other.activations(slice(0, 6))["target"]
         assert (target != run["activations"].target.values).any(axis=-1).mean() > 0.9
 
@@ -228,7 +228,7 @@ class TestReproducibility:
     ) -> None:
         collect(configure(experiments=["plateau"]), tmp_path / "alone.zarr")
         alone = open_run(tmp_path / "alone.zarr").load()
-        assert set(alone.children) == {"prompts", "activations", "provenance", "plateau"}
+        assert set(alone.children) == {"prompts", "activations", "provenance", "integrity", "plateau"}
         xr.testing.assert_identical(alone["plateau"].to_dataset(), run["plateau"].to_dataset())
 
     def test_without_an_sae(self, configure: Callable[..., RunConfig], run: xr.DataTree, tmp_path: Path) -> None:

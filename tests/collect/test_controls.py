@@ -1,6 +1,6 @@
 """Controls of the SAE in whole runs on a tiny model: variants of the synthetic types, and walks from SAE(A)."""
 
-from collections.abc import Callable
+import json
 from pathlib import Path
 from typing import Any
 
@@ -80,35 +80,37 @@ def test_a_variant_changes_nothing_of_the_others(
 
 def test_the_walk_starts_at_the_reconstruction(config: RunConfig, run: xr.DataTree) -> None:
     """And its reference, step 0, is the model's response to SAE(A)."""
-    context = open_context(config)
-    assert context.sae is not None
+    run_context = open_context(config)
+    assert run_context.sae is not None
     base = torch.from_numpy(run["activations"].base.values[:4])
-    start = context.sae.sae.decode(context.sae.sae.encode(base))
+    start = run_context.sae.sae.decode(run_context.sae.sae.encode(base))
     target = torch.from_numpy(run["activations"].target.values[:, :4])
     found = run["sensitivity_reconstructed"].to_dataset()
     assert found.fraction[-1] == 1
     np.testing.assert_allclose(found["path_length"], (target - start).norm(dim=-1), rtol=1e-4)
     assert (found.curve.isel(step=0) == 0).all()
     tokens = torch.from_numpy(run["prompts"].token.values[:4]).long()
-    reference, moved = (patched(context, tokens, at) for at in (start, (start + target[2]) / 2))
+    reference, moved = (patched(run_context, tokens, at) for at in (start, (start + target[2]) / 2))
     distance = (moved - reference).norm(dim=1)
     np.testing.assert_allclose(found.curve[2, :, 5].sel(metric="l2"), distance, rtol=1e-3)
 
 
-def patched(context: Any, tokens: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def patched(run_context: Any, tokens: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """The read site's activation at the last position when the write site's is replaced."""
 
     def write(stream: torch.Tensor, hook: Any) -> torch.Tensor:
         return torch.cat([stream[:, :-1], values[:, None]], dim=1)
 
-    bridge, read = context.subject.bridge, context.subject.read.name
+    bridge, read = run_context.subject.bridge, run_context.subject.read.name
     kept: dict[str, torch.Tensor] = {}
 
     def keep(stream: torch.Tensor, hook: Any) -> None:
         kept["read"] = stream[:, -1].clone()
 
     with torch.inference_mode():
-        bridge.run_with_hooks(tokens, return_type=None, fwd_hooks=[(context.subject.write.name, write), (read, keep)])
+        bridge.run_with_hooks(
+            tokens, return_type=None, fwd_hooks=[(run_context.subject.write.name, write), (read, keep)]
+        )
     return kept["read"]
 
 
@@ -128,11 +130,9 @@ def test_samples_from_the_command_line_reach_every_experiment(
     assert "sensitivity_reconstructed" not in override(plain, samples=3, seed=None, experiments=None).sections
 
 
-def test_the_report_says_how_variants_are_made(config: RunConfig) -> None:
-    from plateaulens.report.definitions import recipe
-
-    told: Callable[[str], str] = lambda name: recipe(name, config.targets)  # noqa: E731
-    assert told("real_redraw") == "as real, drawn again"
-    assert told("structured_low") == "as structured, anchor cosine -0.5"
-    assert told("structured_with_error") == "as structured, the SAE error of A added"
-    assert told("structured_shuffled") == "as structured, shuffled decoder directions"
+def test_a_run_says_how_variants_are_made(run: xr.DataTree) -> None:
+    told = json.loads(run.attrs["definitions"])
+    assert told["real_redraw"] == "as real, drawn again"
+    assert told["structured_low"] == "as structured, anchor cosine -0.5"
+    assert told["structured_with_error"] == "as structured, the SAE error of A added"
+    assert told["structured_shuffled"] == "as structured, shuffled decoder directions"

@@ -135,6 +135,7 @@ class TestFromTheCache:
 
 
 class TestFromAHub:
+    @pytest.mark.slow
     def test_what_is_needed_is_downloaded_once(
         self,
         cached: Path,

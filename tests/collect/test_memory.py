@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests.conftest import VOCABULARY
 from tests.processes import run_code
 from tests.tiny import write_preset
@@ -41,6 +42,7 @@ def peak(samples: int, files: Path, folder: Path) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_peak_memory_does_not_grow_with_the_samples(tiny_files: Path, tmp_path: Path) -> None:
     tokens = np.random.default_rng(5).integers(1, VOCABULARY, (MANY, 8))
     np.savez(tmp_path / "prompts.npz", tokens=tokens)

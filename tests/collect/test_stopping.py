@@ -15,6 +15,8 @@ from plateaulens.collect.collect import collect
 from plateaulens.presets import read_config
 from plateaulens.store.verify import verify
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = {"sensitivity__samples": 8, "sensitivity_absolute__samples": 6, "plateau__samples": 6}
 BLOCKS = 8 + 8 + 6 + 6
 

@@ -224,6 +224,7 @@ class TestSummary:
             analyze_sweep(tmp_path, tmp_path / "summary.zarr")
 
 
+@pytest.mark.slow
 def test_the_commands(
     tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

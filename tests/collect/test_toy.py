@@ -17,6 +17,8 @@ from plateaulens.store.reading import open_run, open_summary
 from plateaulens.summary.analyze import analyze
 from plateaulens.summary.verdicts import timing
 
+pytestmark = pytest.mark.slow
+
 SAMPLES, STEPS, STEP_LENGTH = 96, 101, 0.25
 EXPERIMENTS = ("sensitivity", "sensitivity_absolute", "plateau")
 METRICS = ("l2", "kl", "js")
@@ -67,7 +69,7 @@ def summary(folder: Path) -> xr.DataTree:
 @pytest.fixture(scope="module")
 def directions(folder: Path) -> NDArray[np.float64]:
     """The activations (sample, d_model) that the plateau bases were moved towards; a run does not store them."""
-    context = open_context(read_config(folder / "toy.toml")).targets
+    context = open_context(read_config(folder / "toy.toml")).target_context
     draws = [context.gaussian.draw(context.generator(sample, "plateau direction")) for sample in range(SAMPLES)]
     return torch.stack(draws).numpy()
 

@@ -1,13 +1,16 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.distance import ks_distance
 
-from plateaulens.compare.distances import ks_distance
-from plateaulens.compare.distributions import DECILES, INTERVAL_METHODS, Comparison, compare_types
+from plateaulens.compare.distributions import BY_METHOD, DECILES, INTERVAL_METHODS, Comparison, compare_types
 from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling
 from plateaulens.config import AnalysisConfig
-from plateaulens.summary.comparison import VARIABLES
+from plateaulens.summary.comparison import ESTIMATES, VARIABLES
+
+RETURNED = VARIABLES | {f"{name}_interval_by_method": ESTIMATES[name] for name in BY_METHOD}
+"""What `compare_types` returns: what a summary stores, and the intervals by method, whose units are the quantity's."""
 
 
 def compare(
@@ -51,16 +54,16 @@ def censored(value: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def test_the_variables_are_those_announced(value: NDArray[np.float64]) -> None:
     found = compare(value)
-    sizes = {
-        "activation_type": 3,
-        "other_type": 3,
-        "bound": 2,
-        "quantile": len(DECILES),
-        "interval_method": len(INTERVAL_METHODS),
-    }
-    assert {name: array.shape for name, array in found.items()} == {
-        name: tuple(sizes[dim] for dim in described.dims) for name, described in VARIABLES.items()
-    }
+    sizes = {"activation_type": 3, "other_type": 3, "bound": 2, "quantile": len(DECILES)}
+    stored = {name: tuple(sizes[dim] for dim in described.dims) for name, described in VARIABLES.items()}
+    by_method = {f"{name}_interval_by_method": (3, len(INTERVAL_METHODS), 2) for name in BY_METHOD}
+    assert {name: array.shape for name, array in found.items()} == stored | by_method
+
+
+def test_the_stored_interval_is_the_studentised_one(value: NDArray[np.float64]) -> None:
+    found, place = compare(value), INTERVAL_METHODS.index("studentised")
+    for name in BY_METHOD:
+        np.testing.assert_array_equal(found[f"{name}_interval"], found[f"{name}_interval_by_method"][:, place])
 
 
 def test_points_by_hand() -> None:
@@ -135,7 +138,7 @@ def test_pairing_narrows_the_difference() -> None:
 
 def test_the_same_generator_gives_the_same_bytes(value: NDArray[np.float64]) -> None:
     first, second, other = compare(value), compare(value), compare(value, seed=1)
-    assert all(first[name].tobytes() == second[name].tobytes() for name in VARIABLES)
+    assert all(first[name].tobytes() == second[name].tobytes() for name in RETURNED)
     assert first["mean_interval"].tobytes() != other["mean_interval"].tobytes()
 
 
@@ -143,7 +146,7 @@ def test_the_same_generator_gives_the_same_bytes(value: NDArray[np.float64]) -> 
 def test_affine_maps_of_the_steps(value: NDArray[np.float64], shift: float) -> None:
     """Means and quantities in steps follow x -> 2 x + shift, the window with them; probabilities and tests do not."""
     found, mapped = compare(value), compare(2 * value + shift)
-    for name, described in VARIABLES.items():
+    for name, described in RETURNED.items():
         if name == "mean_equivalence_p":  # its margin is in steps
             continue
         scale = 2.0 if described.units == "step" else 1.0
@@ -153,7 +156,7 @@ def test_affine_maps_of_the_steps(value: NDArray[np.float64], shift: float) -> N
 
 def test_a_monotone_map_changes_no_rank_statistic(value: NDArray[np.float64], censored: NDArray[np.bool_]) -> None:
     found, mapped = compare(value, censored), compare(np.exp(value / 10), censored)
-    for name in VARIABLES:
+    for name in RETURNED:
         if name.startswith(("ks", "cliffs_delta", "censored")):
             np.testing.assert_allclose(mapped[name], found[name], atol=1e-9, err_msg=name)
 
@@ -161,7 +164,7 @@ def test_a_monotone_map_changes_no_rank_statistic(value: NDArray[np.float64], ce
 def test_exchanging_type_and_reference(value: NDArray[np.float64], censored: NDArray[np.bool_]) -> None:
     """Distances are symmetric, with their intervals and tests; differences and deltas turn their sign."""
     forth, back = compare(value, censored), compare(value, censored, reference=1)
-    for name in ("ks", "ks_interval", "ks_bias", "ks_upper_bound", "ks_p", "ks_p_pooled", "wasserstein_interval"):
+    for name in ("ks", "ks_interval", "ks_upper_bound", "ks_p", "ks_p_pooled", "wasserstein_interval"):
         np.testing.assert_allclose(forth[name][1], back[name][0], atol=1e-9, err_msg=name)
     for name in ("mean_difference", "median_difference", "cliffs_delta", "paired_delta", "quantile_shift"):
         np.testing.assert_allclose(forth[name][1], np.negative(back[name][0]), atol=1e-9, err_msg=name)
@@ -263,7 +266,7 @@ class TestDegenerate:
     def test_nothing_observed(self) -> None:
         found = compare(np.full((2, 3), np.nan))
         assert found["degenerate"].all()
-        for name in VARIABLES.keys() - {"n", "n_pairs", "degenerate", "difference_degenerate"}:
+        for name in RETURNED.keys() - {"n", "n_pairs", "degenerate", "difference_degenerate"}:
             assert np.isnan(found[name]).all(), name
 
     def test_resamples_without_the_only_value_are_set_aside(self) -> None:

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from scipy import stats
+from tests.distance import ks_distance
 
 from plateaulens.compare import permutation
-from plateaulens.compare.distances import ks_distance
 from plateaulens.compare.permutation import Swaps, ks_swap_test, mean_swap_p, pooled_p
 
 BINS = 5

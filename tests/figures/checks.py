@@ -9,6 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
+from plateaulens.figures.style import Page
+
 
 def lines(ax: Axes) -> dict[str, Line2D]:
     """The labelled lines of a panel by label."""
@@ -20,7 +22,7 @@ def data(line: Line2D) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.asarray(line.get_xdata(), dtype=np.float64), np.asarray(line.get_ydata(), dtype=np.float64)
 
 
-def legend_labels(figure: Figure) -> list[str]:
+def legend_labels(figure: Page) -> list[str]:
     return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 

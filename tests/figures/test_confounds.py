@@ -1,4 +1,4 @@
-"""Tests of plateaulens.figures.differences."""
+"""Tests of plateaulens.figures.differences: differences at equal geometry."""
 
 import numpy as np
 import xarray as xr

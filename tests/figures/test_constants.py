@@ -1,4 +1,4 @@
-"""Tests of plateaulens.figures.differences."""
+"""Tests of plateaulens.figures.differences: conclusions as constants are moved."""
 
 import numpy as np
 import xarray as xr

@@ -1,4 +1,4 @@
-"""Tests of plateaulens.figures.differences."""
+"""Tests of plateaulens.figures.differences: how well targets are told from real ones."""
 
 import numpy as np
 import xarray as xr

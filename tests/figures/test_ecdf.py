@@ -1,4 +1,4 @@
-"""Tests of plateaulens.figures.positions and plateaulens.figures.positions."""
+"""Tests of plateaulens.figures.positions."""
 
 import numpy as np
 import pytest

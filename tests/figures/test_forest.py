@@ -5,7 +5,7 @@ import xarray as xr
 from tests.figures.checks import data
 
 from plateaulens import figures, names
-from plateaulens.figures.differences import NOISE_FLOOR
+from plateaulens.names import CONTROL
 
 
 def test_forest_shows_every_type_but_real_and_the_noise_floor(summary: xr.DataTree) -> None:
@@ -23,7 +23,7 @@ def test_forest_shows_every_type_but_real_and_the_noise_floor(summary: xr.DataTr
         (floor,) = ax.patches
         np.testing.assert_allclose(
             floor.get_extents().transformed(ax.transData.inverted()).intervalx,
-            values["ks_interval"].sel(activation_type=NOISE_FLOOR),
+            values["ks_interval"].sel(activation_type=CONTROL),
             atol=1e-9,
         )
 

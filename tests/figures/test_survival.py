@@ -1,4 +1,4 @@
-"""Tests of plateaulens.figures.curves, .confounds, .distinguish and .constants: what is drawn are the numbers."""
+"""Tests of plateaulens.figures.curves: survival curves are the summary's."""
 
 import numpy as np
 import xarray as xr

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.seeing import DESKTOP, NARROW, look_at, text_of
 
 from qmdrender import RenderError, render
 from qmdrender.__main__ import main
@@ -103,6 +104,24 @@ def test_the_pdf_is_one(made: list[Path]) -> None:
     assert content.startswith(b"%PDF-")
     assert b"%%EOF" in content[-32:]
     assert len(content) > 20_000  # with its fonts and its figure
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [DESKTOP, NARROW])
+def test_a_browser_shows_the_page_whole(made: list[Path], tmp_path: Path, width: int) -> None:
+    seen = look_at(made[0], tmp_path, width)
+    assert seen["needed"] <= seen["width"] <= width
+    assert len(seen["pictures"]) == 1
+    assert all(own > 0 and right <= seen["width"] for own, right in seen["pictures"])
+    assert seen["astray"] == []
+    assert "For the <run>, Figure\u00a01 and Table\u00a01 say more" in seen["text"]
+
+
+@pytest.mark.browser
+def test_a_reader_finds_the_text_of_the_pdf(made: list[Path]) -> None:
+    text = text_of(made[1])
+    for piece in ("One & two", "January 5, 2024", "For the <run>,", "Figure 1: A line with", "\u22120.5", "Knuth"):
+        assert piece in text
 
 
 def test_rendering_again_makes_the_same_bytes(

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from tests.distance import ks_distance
 
 from plateaulens.cli import main
-from plateaulens.compare.distances import ks_distance
 from plateaulens.config import AnalysisConfig, RunConfig
 from plateaulens.replication import comparison as replication
 from plateaulens.replication import reference

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from scipy import stats
+from tests.distance import ks_distance
 
-from plateaulens.compare.distances import ks_distance
 from plateaulens.replication.comparison import BINS, PairedSample
 
 

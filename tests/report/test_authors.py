@@ -7,7 +7,7 @@ import xarray as xr
 
 from plateaulens.replication.reference import read_reference
 from plateaulens.report import authors
-from plateaulens.report.text import MISSING, estimate, markdown
+from plateaulens.report.text import MISSING, estimate
 
 
 def with_model(summary: xr.DataTree, source: str) -> xr.DataTree:
@@ -19,7 +19,7 @@ def with_model(summary: xr.DataTree, source: str) -> xr.DataTree:
 
 
 def test_numbers_of_both_stand_side_by_side(summary: xr.DataTree) -> None:
-    table = authors.authors_table(summary)
+    table = authors.authors_table(summary).cells()
     first, second = table.iloc[1], table.iloc[2]
     assert (first["type"], second["type"]) == ("real", "random")
     assert first["GPT-2"] == "51.6 (7.8)"
@@ -39,7 +39,7 @@ def test_numbers_of_both_stand_side_by_side(summary: xr.DataTree) -> None:
 
 
 def test_what_is_measured_stands_above_its_rows_once(summary: xr.DataTree) -> None:
-    table = authors.authors_table(summary)
+    table = authors.authors_table(summary).cells()
     headings = table[table["type"].str.startswith("**")]
     assert list(headings["type"])[:2] == ["**max slope, L2**", "**max slope, KL**"]
     assert "**max slope, L2, absolute**" in list(headings["type"])
@@ -58,15 +58,20 @@ def test_each_measurement_comes_from_its_first_printing(summary: xr.DataTree) ->
 def test_only_what_the_run_measured_is_compared(summary: xr.DataTree) -> None:
     kept = summary["plateau"].to_dataset().sel(activation_type=["real", "random"], other_type=["real", "random"])
     one = xr.DataTree.from_dict({"plateau": kept})
-    table = authors.authors_table(one)
+    table = authors.authors_table(one).cells()
     assert list(table["type"]) == ["**plateau length, L2**", "real", "random"]
 
 
 def test_nothing_to_compare_is_an_empty_table_and_a_sentence(summary: xr.DataTree) -> None:
     none = xr.DataTree.from_dict({"geometry": summary["geometry"].to_dataset()})
     none.attrs = summary.attrs
-    assert markdown(authors.authors_table(none)) == MISSING
+    assert authors.authors_table(none).markdown() == MISSING
     assert "printed none" in authors.authors_sentences(none)
+
+
+def test_the_caption_names_both_models(summary: xr.DataTree) -> None:
+    assert "GPT-2" in authors.authors_table_caption(summary)
+    assert "this run (synthetic)" in authors.authors_table_caption(summary)
 
 
 @pytest.mark.parametrize("source", ["gpt2", "openai-community/gpt2"])

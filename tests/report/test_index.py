@@ -7,6 +7,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import xarray as xr
 from IPython.display import Markdown
@@ -15,11 +16,13 @@ from tests.report.pages import shown_by
 
 from plateaulens import resources
 from plateaulens.config import AnalysisConfig
-from plateaulens.report import robustness, sentences, verdicts
+from plateaulens.report import confounds, constants, distinguish, effects, findings, nearness, plateaus, verdicts
 from plateaulens.report.build import build
-from plateaulens.report.verdict_tables import verdict_table
+from plateaulens.report.geometry import path_length_caution
 from plateaulens.summary.analyze import summarize
 from qmdrender.document import read_document
+
+pytestmark = pytest.mark.slow
 
 INDEX = resources.root() / "report" / "index.qmd"
 FIGURES = 12
@@ -84,22 +87,22 @@ class TestPage:
     def test_sentences_are_those_of_the_summary(self, text: str, sensitivity: xr.Dataset, summary: xr.DataTree) -> None:
         geometry = summary["geometry"].to_dataset()
         for sentence in (
-            sentences.timing_sentences(sensitivity, metric="l2"),
-            sentences.timing_sentences(sensitivity, metric="kl"),
+            effects.timing_sentences(sensitivity, metric="l2"),
+            effects.timing_sentences(sensitivity, metric="kl"),
             verdicts.verdict_sentences(sensitivity),
             verdicts.control_sentence(sensitivity),
-            verdicts.claim_sentences(sensitivity),
-            robustness.adjusted_sentences(summary["confounds"].to_dataset()),
-            robustness.distinguish_sentence(summary["distinguish"].to_dataset()),
-            robustness.constants_sentence(summary["constants"].to_dataset()),
-            sentences.timing_sentences(summary["plateau"].to_dataset(), metric="l2", wording=sentences.PLATEAU),
-            sentences.path_length_caution(geometry),
-            sentences.comparisons_sentence(summary),
+            nearness.claim_sentences(sensitivity),
+            confounds.adjusted_sentences(summary["confounds"].to_dataset()),
+            distinguish.distinguish_sentence(summary["distinguish"].to_dataset()),
+            constants.constants_sentence(summary["constants"].to_dataset()),
+            plateaus.timing_sentences(summary["plateau"].to_dataset(), metric="l2"),
+            path_length_caution(geometry),
+            findings.comparisons_sentence(summary),
         ):
             assert flat(sentence) in text
 
     def test_cells_of_tables_are_those_of_the_summary(self, text: str, sensitivity: xr.Dataset) -> None:
-        table = verdict_table(sensitivity).drop(columns="type").to_numpy()
+        table = verdicts.verdict_table(sensitivity).cells().drop(columns="type").to_numpy()
         assert all(flat(str(cell)) in text for cell in table.flat)
 
     def test_a_nasty_prompt_is_shown_literally(self, page: str, text: str) -> None:
@@ -121,7 +124,7 @@ class TestOtherRuns:
     def test_reversed_effects_are_reported_as_reversed(self, reversed_summary: xr.DataTree, tmp_path: Path) -> None:
         shown = words(shown_by(INDEX, write(reversed_summary, tmp_path / "summary.zarr")))
         group = reversed_summary["sensitivity"].to_dataset()
-        assert sentences.timing_sentences(group, metric="kl") in shown
+        assert effects.timing_sentences(group, metric="kl") in shown
         claims = re.findall(r"blow up (earlier|later) than real ones: [^.]*(?:\.\d[^.]*)*", shown)
         assert "earlier" in claims
         random = re.search(r"On KL, these targets blow up earlier than real ones:[^:]*?random \u2212", shown)
@@ -168,6 +171,23 @@ class TestOtherRuns:
         shown = words(shown_by(INDEX, write(tree, tmp_path / "summary.zarr")))
         assert "## Relative steps from the reconstruction" in shown
         assert "reconstructed, KL" in shown, "the overview has its column"
+
+    @pytest.mark.parametrize("metrics", [{"l2": "l2", "kl": "kl"}, {"l2": "l2", "kl": "kl", "js": "my_metric"}])
+    def test_a_run_with_other_metrics_and_an_experiment_that_nobody_knows(
+        self, summary: xr.DataTree, tmp_path: Path, metrics: dict[str, str]
+    ) -> None:
+        groups = {name: node.to_dataset() for name, node in summary.children.items()}
+        labels = np.array(list(metrics.values()), dtype=np.dtypes.StringDType())
+        for name, group in groups.items():
+            if "metric" in group.dims:
+                groups[name] = group.sel(metric=list(metrics)).assign_coords(metric=labels)
+        tree = xr.DataTree.from_dict(groups | {"a_walk": groups["sensitivity"]})
+        tree.attrs = summary.attrs
+        shown = words(shown_by(INDEX, write(tree, tmp_path / "summary.zarr")))
+        assert "| a walk " in shown, "among the experiments"
+        assert "a walk, KL" in shown, "the overview has its column"
+        assert ("my_metric" in shown) == ("js" in metrics)
+        assert ("no other metric" in shown) == ("js" not in metrics)
 
     def test_nothing_is_shown_as_html(self, summary: xr.DataTree, tmp_path: Path) -> None:
         for item in shown_by(INDEX, write(summary, tmp_path / "summary.zarr")):

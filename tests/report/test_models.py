@@ -8,11 +8,12 @@ import pytest
 import xarray as xr
 
 from plateaulens import resources
+from plateaulens.errors import UsageError
 from plateaulens.report import models
 from plateaulens.report.build import build
 from plateaulens.report.contents import types_of
+from plateaulens.report.effects import timing_sentences
 from plateaulens.report.text import number
-from plateaulens.report.timing import timing_sentences
 
 
 def stored(tree: xr.DataTree, path: Path, name: str) -> Path:
@@ -51,6 +52,24 @@ def test_a_summary_without_relative_steps_is_said_to_lack_them(summary: xr.DataT
     assert "do not both hold relative steps" in text
 
 
+def test_a_summary_of_an_earlier_version_is_refused_in_one_line(summary: xr.DataTree, tmp_path: Path) -> None:
+    old = summary.copy()
+    old.attrs["schema_version"] = 1
+    with pytest.raises(UsageError, match=r"^the summary old was made by an earlier version: run `plateaulens analyze`"):
+        models.section(summary, str(stored(old, tmp_path / "old.zarr", "old")))
+
+
+def test_a_metric_that_one_of_the_two_lacks_is_not_compared(
+    summary: xr.DataTree, reversed_summary: xr.DataTree, tmp_path: Path
+) -> None:
+    group = reversed_summary["sensitivity"].to_dataset().sel(metric=["l2", "js"])
+    tree = xr.DataTree.from_dict({"sensitivity": group})
+    tree.attrs = summary.attrs
+    text = models.section(summary, str(stored(tree, tmp_path / "few.zarr", "few"))).data
+    assert "On L2, curves towards real targets" in text
+    assert "On KL, curves towards real targets" not in text
+
+
 def test_both_runs_are_described_each_by_its_own_numbers(
     summary: xr.DataTree, reversed_summary: xr.DataTree, other: Path, tmp_path: Path
 ) -> None:
@@ -76,7 +95,7 @@ def test_steeper_is_claimed_only_of_intervals_that_do_not_meet(sensitivity: xr.D
 
 def test_the_table_has_the_shared_types_and_no_distance_of_real_to_itself(sensitivity: xr.Dataset) -> None:
     few = sensitivity.sel(activation_type=["random", "real"])
-    table = models.models_table({"a": sensitivity, "b": few})
+    table = models.models_table({"a": sensitivity, "b": few}).cells()
     assert table["type"].tolist() == ["**L2**", "real", "random", "**KL**", "real", "random"]
     real = table[table["type"] == "real"]
     assert (real["KS, a"] == "\N{EM DASH}").all()

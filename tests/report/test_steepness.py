@@ -1,7 +1,10 @@
+"""Tests of plateaulens.report.steepness."""
+
 import numpy as np
 import xarray as xr
+from tests.report.words import related
 
-from plateaulens.report.steepness import steepness_caption, steepness_sentences, steepness_table
+from plateaulens.report.steepness import steepness_sentences, steepness_table, steepness_table_caption
 from plateaulens.report.text import number
 
 
@@ -10,7 +13,7 @@ def test_the_words_follow_the_intervals_of_the_ratios(sensitivity: xr.Dataset) -
     few = sensitivity.sel(activation_type=kinds).copy(deep=True)
     for name, interval in {"random": (0.5, 0.9), "bag": (0.9, 1.1), "structured": (1.2, 1.4)}.items():
         few["steepness_ratio_interval"].loc[{"metric": "kl", "activation_type": name}] = np.array(interval)
-    text = steepness_sentences(few, metrics=("kl",))
+    text = steepness_sentences(related(few), metrics=("kl",))
     assert text.count("less steep than") == text.count("steeper than them") == text.count("not shown to differ") == 1
     less, steeper, unknown = text.split("; ")[1:]
     assert "random" in less
@@ -25,10 +28,10 @@ def test_without_another_type_there_is_nothing_to_say(sensitivity: xr.Dataset) -
 
 
 def test_the_table_holds_the_summary_s_numbers(sensitivity: xr.Dataset) -> None:
-    table = steepness_table(sensitivity).set_index("type")
+    table = steepness_table(sensitivity).cells().set_index("type")
     values = sensitivity.sel(metric="l2", activation_type="random")
     low, high = values["steepness_ratio_interval"].to_numpy()
     expected = f"{number(float(values['steepness_ratio']), 2)} [{number(low, 2)}, {number(high, 2)}]"
     assert table.loc["random", "L2, to real"] == expected
     assert table.loc["real", "L2, to real"] == "\N{EM DASH}"
-    assert "95\xa0%" in steepness_caption(sensitivity)
+    assert "95\xa0%" in steepness_table_caption(sensitivity)

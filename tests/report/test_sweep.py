@@ -1,5 +1,6 @@
 """The page of a sweep, over runs without a model: every cell runs, and it says what the summary says."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.report.pages import shown_by
 from plateaulens import figures, resources
 from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
 from plateaulens.report import sweep
+from plateaulens.report.text import MISSING
 from plateaulens.store.manifest import Entry, Manifest
 from plateaulens.store.reading import open_run
 from plateaulens.summary.sweep import analyze_sweep, summarize_sweep
@@ -93,14 +95,32 @@ def test_the_map_has_the_summary_s_numbers(summary: xr.DataTree) -> None:
 
 
 def test_tables(summary: xr.DataTree) -> None:
-    table = sweep.summary_table(summary)
+    table = sweep.summary_table(summary).cells()
     assert list(table["type"]) == ["real control", "random", "isotropic"]
     assert all(cell.endswith(" of 5") for cell in table["differs on L2"])
     ((_, layers),) = sweep.maps(summary["sensitivity"].to_dataset())
-    output = sweep.output_table(layers)
+    output = sweep.output_table(layers).cells()
     assert list(output["write"]) == ["1", "4", "8"]
     assert output["random"].str.contains(r"^\d\.\d\d \[").all()
-    assert list(sweep.provenance_table(summary)["commit"]) == ["synthetic"] * 5
+    assert list(sweep.provenance_table(summary).cells()["commit"]) == ["synthetic"] * 5
+
+
+def test_frames_hold_the_summary_s_numbers(summary: xr.DataTree) -> None:
+    where = {"convention": "corrected", "statistic": "max_slope", "activation_type": "random"}
+    group = summary["sensitivity"].to_dataset().sel(where)
+    frame = sweep.summary_table(summary).frame.set_index("type")
+    assert frame.loc["random", "ks_l2_most"] == float(group["ks"].sel(metric="l2").max())
+    assert frame.loc["random", "differs_kl"] == int(group["differs"].sel(metric="kl").sum())
+    ((_, layers),) = sweep.maps(summary["sensitivity"].to_dataset())
+    output = sweep.output_table(layers).frame
+    assert output["random"].dtype == output["random_lower"].dtype == np.float64
+    assert list(output["site"]) == WRITES
+
+
+def test_types_have_the_words_of_the_run_or_a_dash(summary: xr.DataTree) -> None:
+    tree = summary.copy()
+    tree.attrs["definitions"] = json.dumps({"random": "Gaussian"})
+    assert list(sweep.definition_table(tree).cells()["target T"]) == [MISSING, MISSING, "Gaussian", MISSING]
 
 
 def test_several_maps_are_named(folder: Path) -> None:
@@ -112,7 +132,7 @@ def test_several_maps_are_named(folder: Path) -> None:
     group = summarize_sweep(folder, manifest.model_copy(update={"cells": tuple(seeds)}), SETTINGS)["sensitivity"]
     titles = [title for title, _ in sweep.maps(group.to_dataset())]
     assert titles == ["seed 0", "seed 1"]
-    assert "Shown is seed 0, the first of 2" in sweep.caption(titles[0], 2)
+    assert "Shown is seed 0, the first of 2" in sweep.map_caption(titles[0], 2)
     saes = [entry.model_copy(update={"sae": f"sae-{entry.write}"}) for entry in manifest.cells]
     group = summarize_sweep(folder, manifest.model_copy(update={"cells": tuple(saes)}), SETTINGS)["sensitivity"]
     ((title, layers),) = sweep.maps(group.to_dataset())

@@ -1,15 +1,19 @@
 """Tests of plateaulens.report.verdicts: words follow from stored verdicts, whatever these are."""
 
+import json
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import xarray as xr
+from tests.report.tables import row
+from tests.report.words import judged
 
+from plateaulens.names import label
 from plateaulens.report import verdicts
-from plateaulens.report.contents import types_of
-from plateaulens.report.text import number, span
-from plateaulens.report.timing import PLATEAU
+from plateaulens.report.contents import compared_types, types_of
+from plateaulens.report.plateaus import STATISTIC
+from plateaulens.report.text import MISSING, estimate, p_value
 
 Edit = Callable[..., xr.Dataset]
 
@@ -32,7 +36,7 @@ def four(sensitivity: xr.Dataset, edit: Edit) -> xr.Dataset:
         group = edit(group, "verdict", verdict, activation_type=kind)
     group = edit(group, "censored_fraction_interval", 0.0)
     group = edit(group, "mean_difference_interval", [2.0, 4.0], activation_type="bag")
-    return edit(group, "mean_difference_p_holm", 0.01, activation_type="bag")
+    return judged(edit(group, "mean_difference_p_holm", 0.01, activation_type="bag"))
 
 
 class TestVerdicts:
@@ -56,12 +60,16 @@ class TestVerdicts:
         self, four: xr.Dataset, edit: Edit, interval: list[float], p: float, words: str
     ) -> None:
         group = edit(four, "mean_difference_interval", interval, activation_type="bag")
-        group = edit(group, "mean_difference_p_holm", p, activation_type="bag")
+        group = judged(edit(group, "mean_difference_p_holm", p, activation_type="bag"))
         assert words in verdicts.verdict_sentences(group, metrics=("l2",))
+
+    def test_the_word_is_the_stored_one_whatever_the_numbers(self, four: xr.Dataset, edit: Edit) -> None:
+        group = edit(four, "conclusion", "earlier", activation_type="bag")
+        assert "bag is different from real and earlier" in verdicts.verdict_sentences(group, metrics=("l2",))
 
     def test_metrics_that_agree_share_a_sentence(self, four: xr.Dataset, edit: Edit) -> None:
         assert verdicts.verdict_sentences(four).startswith("On L2 and KL, random is indistinguishable")
-        apart = edit(four, "verdict", "undecided", activation_type="random", metric="kl")
+        apart = judged(edit(four, "verdict", "undecided", activation_type="random", metric="kl"))
         text = verdicts.verdict_sentences(apart)
         assert "On L2, random is indistinguishable" in text
         assert "On KL, bag is different from real and later; random and baseline are undecided" in text
@@ -71,12 +79,17 @@ class TestVerdicts:
         group = edit(group, "verdict", "different", activation_type="bag")
         group = edit(group, "censored_fraction_interval", 0.0)
         group = edit(group, "mean_difference_p_holm", 0.01)
-        group = edit(group, "mean_difference_interval", [-4.0, -2.0])
-        text = verdicts.verdict_sentences(group, metrics=("l2",), wording=PLATEAU)
+        group = judged(edit(group, "mean_difference_interval", [-4.0, -2.0]))
+        text = verdicts.verdict_sentences(group, metrics=("l2",), statistic=STATISTIC)
         assert text == "On L2, bag is different from real and shorter."
 
     def test_real_alone_has_no_verdict(self, sensitivity: xr.Dataset) -> None:
         assert "no type to compare" in verdicts.verdict_sentences(only(sensitivity, "real", "real_control"))
+
+    def test_a_summary_without_the_statistic_says_so(self, sensitivity: xr.Dataset) -> None:
+        without = sensitivity.sel(statistic=["auc_ratio"])
+        assert verdicts.verdict_sentences(without) == "This summary has no max-slope step to compare."
+        assert verdicts.control_sentence(without) == "This summary has no max-slope step to compare."
 
 
 class TestControl:
@@ -84,7 +97,8 @@ class TestControl:
         group = edit(sensitivity, "ks", 0.125, activation_type="real_control")
         group = edit(group, "ks_null", 0.0625, activation_type="real_control")
         group = edit(group, "ks_p", 0.25, activation_type="real_control")
-        group = edit(group, "verdict", "undecided", activation_type="real_control")
+        group = edit(group, "ks_p_holm", 0.25, activation_type="real_control")
+        group = judged(edit(group, "verdict", "undecided", activation_type="real_control"))
         text = verdicts.control_sentence(group, metrics=("l2",))
         assert text == (
             "The KS distance of two independent draws of real targets is 0.12 on L2 (by chance 0.06 on average; "
@@ -93,15 +107,18 @@ class TestControl:
         assert verdicts.control_excess(group) == []
 
     def test_a_control_beyond_chance_is_a_caution(self, sensitivity: xr.Dataset, edit: Edit) -> None:
-        group = edit(sensitivity, "ks_p", 0.5, activation_type="real_control")
-        group = edit(group, "ks_p", 0.0001, activation_type="real_control", metric="kl")
-        text = verdicts.control_sentence(group)
+        group = sensitivity
+        for name in ("ks_p", "ks_p_holm"):
+            group = edit(group, name, 0.5, activation_type="real_control")
+            group = edit(group, name, 0.0001, activation_type="real_control", metric="kl")
+        text = verdicts.control_sentence(judged(group))
         assert "more than chance gives on KL, so a type at such a distance" in text
         assert "p\u00a0<\u00a00.001" in text
 
     def test_a_control_without_a_step(self, sensitivity: xr.Dataset, edit: Edit) -> None:
         group = edit(sensitivity, "verdict", "undefined", activation_type="real_control")
         group = edit(group, "ks_p", np.nan, activation_type="real_control")
+        group = judged(edit(group, "ks_p_holm", np.nan, activation_type="real_control"))
         text = verdicts.control_sentence(group, metrics=("l2",))
         assert text == "Two draws of real targets have no distance on L2."
 
@@ -110,38 +127,73 @@ class TestControl:
         assert "was not measured" in verdicts.control_sentence(group)
         assert verdicts.control_excess(group) == []
 
+    def test_the_caption_of_a_run_without_control_has_no_band(self, sensitivity: xr.Dataset) -> None:
+        assert "grey band" in verdicts.ks_forest_caption(sensitivity)
+        few = sensitivity.sel(activation_type=["real", "random"])
+        assert "grey band" not in verdicts.ks_forest_caption(few)
 
-class TestNearness:
-    @pytest.mark.parametrize(
-        ("verdict", "answer"),
-        [
-            ("nearer", "structured on L2 (KS"),
-            ("farther", "baseline on L2 (KS"),
-            ("undecided", "undecided on L2 (KS"),
-            ("undefined", "not comparable on L2, where one of them has no step."),
-        ],
-    )
-    def test_the_answer_is_the_stored_one(self, sensitivity: xr.Dataset, edit: Edit, verdict: str, answer: str) -> None:
-        group = edit(sensitivity, "nearness", verdict, activation_type="structured", other_type="baseline")
-        text = verdicts.nearness_sentence(group, "structured", "baseline", metrics=("l2",))
-        assert text.startswith(f"Nearer to real, structured or baseline: {answer}")
 
-    def test_distances_and_their_difference_are_given(self, sensitivity: xr.Dataset) -> None:
-        values = sensitivity.sel(convention="corrected", statistic="max_slope", metric="kl")
-        pair = values.sel(activation_type="structured", other_type="bag")
-        text = verdicts.nearness_sentence(sensitivity, "structured", "bag")
-        assert f"difference {number(float(pair['ks_difference']), 2)}" in text
-        assert span(pair["ks_difference_interval"].values, 2) in text
-        assert text.count("95\u00a0% interval") == 1
+class TestOverview:
+    def test_it_has_a_column_per_experiment_and_metric(self, summary: xr.DataTree) -> None:
+        table = verdicts.overview_table(summary).cells()
+        assert list(table.columns) == [
+            "type", "relative, L2", "relative, KL", "absolute, L2", "absolute, KL", "plateau, L2"
+        ]  # fmt: skip
+        assert list(table["type"]) == [label(kind) for kind in compared_types(summary["sensitivity"].to_dataset())]
+        words = {"equivalent", "different", "earlier", "later", "shorter", "longer", "undecided", "undefined"}
+        assert set(table.drop(columns="type").to_numpy().flat) <= words
 
-    def test_the_claim_is_about_both_pairs(self, sensitivity: xr.Dataset) -> None:
-        text = verdicts.claim_sentences(sensitivity)
-        assert "structured or baseline:" in text
-        assert "structured or bag:" in text
+    def test_without_a_threshold_or_with_another_it_has_no_wrong_plateau(self, summary: xr.DataTree) -> None:
+        for thresholds, expected in (({}, None), ({"kl": 1.0}, "plateau, KL")):
+            tree = summary.copy()
+            tree.attrs["analysis"] = json.dumps(
+                json.loads(summary.attrs["analysis"]) | {"plateau_threshold": thresholds}
+            )
+            titles = verdicts.overview_table(tree).cells().columns
+            assert [title for title in titles if title.startswith("plateau")] == ([expected] if expected else [])
 
-    def test_it_needs_both_types(self, sensitivity: xr.Dataset) -> None:
-        text = verdicts.nearness_sentence(only(sensitivity, "real", "baseline"), "structured", "baseline")
-        assert text.startswith("The run does not have both structured and baseline targets")
+    def test_a_type_that_an_experiment_lacks_has_a_dash(self, summary: xr.DataTree) -> None:
+        groups = {name: node.to_dataset() for name, node in summary.children.items()}
+        groups["plateau"] = only(groups["plateau"], "real", "random")
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs = summary.attrs
+        assert row(verdicts.overview_table(tree), "bag")["plateau, L2"] == MISSING
+
+    def test_an_experiment_that_nobody_knows_has_its_columns_behind_the_others(self, summary: xr.DataTree) -> None:
+        groups = {name: node.to_dataset() for name, node in summary.children.items()}
+        tree = xr.DataTree.from_dict({"a_walk": groups["sensitivity"], **groups})
+        tree.attrs = summary.attrs
+        assert list(verdicts.overview_table(tree).cells().columns)[-2:] == ["a walk, L2", "a walk, KL"]
+
+
+class TestTable:
+    def test_it_shows_what_verdicts_rest_on(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        group = judged(edit(sensitivity, "verdict", "undecided", activation_type="bag"))
+        table = verdicts.verdict_table(group, metrics=("kl",))
+        assert list(table.cells()["type"]) == [label(kind) for kind in compared_types(group)]
+        values = group.sel(convention="corrected", statistic="max_slope", metric="kl", activation_type="bag")
+        cells = row(table, "bag")
+        assert cells["KS to real"] == estimate(float(values["ks"]), values["ks_interval"].values, 2)
+        assert cells["p"] == p_value(float(values["ks_p"]))
+        assert cells["Holm"] == p_value(float(values["ks_p_holm"]))
+        assert cells["BH"] == p_value(float(values["ks_p_bh"]))
+        assert cells["p, margin"] == p_value(float(values["ks_equivalence_p_holm"]))
+        assert cells["verdict"] == "undecided"
+
+    def test_metrics_stand_below_each_other(self, sensitivity: xr.Dataset) -> None:
+        table = verdicts.verdict_table(sensitivity)
+        assert [name for name in table.cells()["type"] if name.startswith("**")] == ["**L2**", "**KL**"]
+        assert "nan" not in table.markdown()
+
+    def test_an_undefined_type_has_dashes_and_no_number(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        group = sensitivity
+        for name in ("ks", "ks_interval", "ks_null", "ks_p", "ks_p_holm", "ks_p_bh", "ks_upper_bound"):
+            group = edit(group, name, np.nan, activation_type="bag")
+        group = edit(group, "ks_equivalence_p_holm", np.nan, activation_type="bag")
+        group = judged(edit(group, "verdict", "undefined", activation_type="bag"))
+        cells = row(verdicts.verdict_table(group, metrics=("l2",)), "bag")
+        assert set(cells.drop(["type", "verdict"])) == {MISSING}
+        assert cells["verdict"] == "undefined"
 
 
 def test_no_verdict_of_the_summary_is_without_words(summary: xr.DataTree) -> None:

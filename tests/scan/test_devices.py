@@ -16,11 +16,10 @@ from plateaulens.config import AnalysisConfig, ModelConfig, RunConfig, SiteConfi
 from plateaulens.errors import UsageError
 from plateaulens.names import DEFAULT_STATISTICS as STATISTICS
 from plateaulens.presets import read_config
-from plateaulens.scan import walk as paths
 from plateaulens.scan.direct import DirectForward, choose_forward
 from plateaulens.scan.engine import PathCurves
 from plateaulens.scan.linear import Precision
-from plateaulens.scan.walk import walk
+from plateaulens.scan.walk import relative, walk
 from plateaulens.steps.dataset import step_statistics
 from plateaulens.subject.model import Subject, load_subject
 
@@ -43,7 +42,7 @@ def measure(
     end = torch.stack([start[:, 0].roll(1, 0), start[:, 0].roll(2, 0)], dim=1)
 
     def make_path(starts: Tensor, ends: Tensor) -> Tensor:
-        return paths.relative(starts, ends, STEPS)
+        return relative(starts, ends, STEPS)
 
     forward = DirectForward(moved, precision)
     batches = walk(forward, tokens, start, end, make_path, device=torch.device(device), at_once=at_once)

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from plateaulens.config import ModelConfig, SiteConfig
-from plateaulens.scan import walk as paths
 from plateaulens.scan.bridge import BridgeForward
 from plateaulens.scan.direct import VERIFIED, DirectForward, choose_forward
 from plateaulens.scan.engine import scan
-from plateaulens.scan.walk import one_per_core
+from plateaulens.scan.walk import one_per_core, relative
 from plateaulens.subject.model import Subject, load_subject, parse_site
 
 
@@ -28,7 +27,7 @@ def case(subject: Subject, prompts: int = 2, length: int = 6) -> tuple[Tensor, T
     tokens = torch.randint(0, int(subject.bridge.cfg.d_vocab), (prompts, length), generator=rng)
     base = subject.last_activations(tokens)
     targets = torch.randn((prompts, 3, subject.d_model), generator=rng) * base.std()
-    return tokens, paths.relative(base[:, None].expand_as(targets), targets, 11)
+    return tokens, relative(base[:, None].expand_as(targets), targets, 11)
 
 
 class TestSharing:

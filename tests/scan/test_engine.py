@@ -10,10 +10,10 @@ from tests.scan.plain import plain_scan
 from torch import Tensor
 
 from plateaulens.scan import engine
-from plateaulens.scan import walk as paths
 from plateaulens.scan.bridge import BridgeForward
 from plateaulens.scan.direct import DirectForward
 from plateaulens.scan.engine import Forward, scan
+from plateaulens.scan.walk import relative
 from plateaulens.subject.model import Subject
 
 STEPS = 11
@@ -31,7 +31,7 @@ def points(subject: Subject, tokens: Int[Tensor, "prompt position"]) -> Float[Te
     base = subject.last_activations(tokens)
     noise = torch.randn((2, *base.shape), generator=torch.Generator().manual_seed(2))
     targets = noise * base.norm(dim=-1, keepdim=True) / noise.norm(dim=-1, keepdim=True)
-    return torch.stack([paths.relative(base, target, STEPS) for target in targets], dim=1)
+    return torch.stack([relative(base, target, STEPS) for target in targets], dim=1)
 
 
 @pytest.mark.parametrize("make", FORWARDS)
@@ -97,7 +97,7 @@ def test_a_point_does_not_see_its_siblings(
 @pytest.mark.parametrize("make", FORWARDS)
 def test_a_prompt_may_have_one_token(make: Callable[[Subject], Forward], subject: Subject, tokens: Tensor) -> None:
     base = subject.last_activations(tokens[:, :1])
-    points = paths.relative(base, base.flip(0), STEPS)[:, None]
+    points = relative(base, base.flip(0), STEPS)[:, None]
     measured = scan(make(subject), tokens[:, :1], points)
     plain = plain_scan(subject, tokens[0, :1], points[0, 0])
     torch.testing.assert_close(measured.curve[0, 0, :, 0], plain["l2"], rtol=1e-5, atol=1e-5)
@@ -134,7 +134,7 @@ def test_every_pair_of_sites(
 ) -> None:
     subject = subject_at(architecture, write=write, read=read)
     base = subject.last_activations(tokens)
-    points = paths.relative(base, base.flip(0), STEPS)[:, None]
+    points = relative(base, base.flip(0), STEPS)[:, None]
     measured = scan(make(subject), tokens, points)
     plain = plain_scan(subject, tokens[0], points[0, 0])
     torch.testing.assert_close(measured.curve[0, 0, :, 0], plain["l2"], rtol=1e-5, atol=1e-5)

@@ -15,6 +15,8 @@ from plateaulens.store.schema import RunSpec
 from plateaulens.store.verify import verify
 from plateaulens.testing import generate_run, synthetic_spec
 
+pytestmark = pytest.mark.slow
+
 Files = dict[str, bytes]
 
 
@@ -43,9 +45,9 @@ def killed_at(operation: int) -> Iterator[None]:
 def test_killed_before_any_file_gets_its_name(
     tmp_path: Path, spec: RunSpec, seed: int, finished: Path, measured: Callable[[Path], Files]
 ) -> None:
-    """Every seventh file of some 100, so that creation, values, `completed` and provenance are all among them."""
+    """Every eighth file of some 120, so that creation, values, `completed` and provenance are all among them."""
     whole = leftovers = 0
-    for operation in range(1, 110, 7):
+    for operation in range(1, 130, 8):
         path = tmp_path / f"{operation}.zarr"
         with killed_at(operation):
             generate_run(path, spec, seed)

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,36 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     WriterLock(tmp_path / "run.zarr").release()
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\x00\x80 no process", b"12\n34", bytes(range(256)) * 1000])
+def test_a_lock_file_that_names_no_process_still_locks(tmp_path: Path, content: bytes) -> None:
+    lock = WriterLock(tmp_path / "run.zarr")
+    (tmp_path / "run.zarr.lock").write_bytes(content)
+    with pytest.raises(UsageError, match="being written by process unknown:"):
+        WriterLock(tmp_path / "run.zarr")
+    lock.release()
+    (tmp_path / "run.zarr.lock").write_bytes(content)
+    WriterLock(tmp_path / "run.zarr").release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_exclude_each_other_and_any_of_them_may_release(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+
+        def lock_or_refuse(_: int) -> WriterLock | None:
+            try:
+                return WriterLock(tmp_path / "run.zarr")
+            except UsageError:
+                return None
+
+        for _ in range(20):
+            (held,) = (lock for lock in pool.map(lock_or_refuse, range(8)) if lock is not None)
+            held.check()
+            held.release()
+            with pytest.raises(AssertionError, match="the store is closed"):
+                held.check()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_removed_by_its_last_holder_is_not_mistaken_for_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,8 +85,8 @@ def test_a_file_removed_by_its_last_holder_is_not_mistaken_for_the_lock(
     real_open = os.open
 
     def open_then_release(*arguments: object) -> int:
+        descriptor = real_open(*arguments)  # type: ignore[arg-type]  # fails while the file is to be made anew
         monkeypatch.setattr(os, "open", real_open)
-        descriptor = real_open(*arguments)  # type: ignore[arg-type]
         first.release()
         return descriptor
 

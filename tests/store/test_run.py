@@ -156,8 +156,8 @@ def test_continuing_under_other_settings_is_refused(run: Path, spec: RunSpec, se
     other = RunSpec(spec.experiments[:1], spec.samples, spec.positions, spec.d_model, 3)
     expected = (
         'seed: stored 3, asked 4; experiments: stored ["sensitivity", "plateau"], asked ["sensitivity"]; '
-        'plateau: stored {"samples": 5, "steps": 11, "step_length": 0.5}, asked nothing; '
-        "engine.samples_per_chunk: stored 2, asked 3"
+        "engine.samples_per_chunk: stored 2, asked 3; "
+        'plateau: stored {"samples": 5, "steps": 11, "step_length": 0.5}, asked nothing'
     )
     with pytest.raises(UsageError, match=re.escape(expected) + "$"):
         open_or_create(run, other, synthetic_attributes(other, 4), synthetic_prompts(other, 4))

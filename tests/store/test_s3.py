@@ -15,6 +15,7 @@ from plateaulens.store.verify import verify
 from plateaulens.testing import generate_run, synthetic_attributes, synthetic_prompts
 
 pytest.importorskip("s3fs")
+pytestmark = pytest.mark.slow
 
 Files = dict[str, bytes]
 

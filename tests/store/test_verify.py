@@ -8,12 +8,15 @@ import pytest
 import xarray as xr
 import zarr
 
+from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError
+from plateaulens.store.reading import open_run, open_summary
 from plateaulens.store.run import RunStore
 from plateaulens.store.schema import RunSpec
 from plateaulens.store.template import COMPRESSORS
-from plateaulens.store.verify import verify
-from plateaulens.testing import synthetic_attributes, synthetic_prompts, synthetic_values
+from plateaulens.store.verify import repair, verify
+from plateaulens.summary.analyze import analyze
+from plateaulens.testing import generate_run, synthetic_attributes, synthetic_prompts, synthetic_values
 
 
 def chunk_files(store: Path) -> Iterator[tuple[Path, str]]:
@@ -71,6 +74,7 @@ def test_a_torn_chunk_is_found(run: Path, content: bytes) -> None:
     assert problem.startswith("sensitivity/curve chunk c/0/1/0/0: damaged: ValueError: Stored and computed checksum")
 
 
+@pytest.mark.slow
 def test_damaged_metadata_is_reported_by_name(run: Path) -> None:
     for i, file in enumerate(sorted(run.rglob("zarr.json"))):
         name = file.parent.relative_to(run).as_posix().replace(".", "/")
@@ -80,6 +84,7 @@ def test_damaged_metadata_is_reported_by_name(run: Path) -> None:
         file.write_bytes(whole)
 
 
+@pytest.mark.slow
 def test_no_flipped_byte_of_metadata_is_a_crash(run: Path) -> None:
     rng = np.random.default_rng(0)
     files = sorted(run.rglob("zarr.json"))
@@ -208,3 +213,123 @@ def test_what_is_no_store_is_a_usage_error(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "no.zarr"):
         with pytest.raises(UsageError, match="does not exist or is not a zarr v3 store"):
             verify(path)
+
+
+def exchange(first: Path, second: Path) -> None:
+    aside = first.with_suffix(".aside")
+    first.rename(aside)
+    second.rename(first)
+    aside.rename(second)
+
+
+class TestDigests:
+    """A chunk's checksum does not know its place, and metadata has none: `/integrity` says what belongs where."""
+
+    @pytest.mark.parametrize("name", ["activations/base", "sensitivity/curve", "plateau/path_length"])
+    def test_two_chunks_exchanged(self, name: str, run: Path) -> None:
+        chunks = sorted(path for path in (run / name / "c").rglob("*") if path.is_file())
+        exchange(*chunks[:2])
+        problems = verify(run)
+        assert [problem.partition(" chunk ")[0] for problem in problems] == [name, name]
+        assert all(problem.endswith("not the chunk that was written there") for problem in problems)
+
+    def test_whole_spans_exchanged_with_their_digests(self, run: Path) -> None:
+        for path in sorted(run.glob("sensitivity/*/c/0")) + sorted(run.glob("integrity/sensitivity/c")):
+            if (path / "1").exists():
+                exchange(path / "0", path / "1")
+        for path in run.glob("sensitivity/*/c"):
+            assert path.exists()
+        assert "integrity: not the digests that the run was sealed with" in verify(run)
+
+    @pytest.mark.parametrize("key", ["config", "identity", "seed", "definitions", "commit", "name"])
+    def test_a_changed_attribute(self, key: str, run: Path) -> None:
+        metadata = json.loads((run / "zarr.json").read_text())
+        value = metadata["attributes"][key]
+        metadata["attributes"][key] = value + 1 if isinstance(value, int) else value.replace("synthetic", "Synthetic")
+        if metadata["attributes"][key] == value:
+            metadata["attributes"][key] = f"{value} "
+        (run / "zarr.json").write_text(json.dumps(metadata))
+        assert verify(run) == ["zarr.json: not what was written there"]
+
+    def test_a_changed_prompt(self, run: Path) -> None:
+        file = run / "prompts/text/c/0"
+        file.write_bytes((run / "prompts/text/c/1").read_bytes())
+        assert verify(run) == ["prompts/text/c/0: not what was written there"]
+
+    @pytest.mark.slow
+    def test_every_missing_file_of_a_summary(self, run: Path, tmp_path: Path) -> None:
+        path = tmp_path / "summary.zarr"
+        analyze(run, path, AnalysisConfig(resamples=20))
+        assert verify(path) == []
+        chunks = [file for file, _ in chunk_files(path) if "integrity" not in str(file)]
+        for file in chunks[::40]:
+            content = file.read_bytes()
+            file.unlink()
+            name = file.relative_to(path).as_posix()
+            assert verify(path) == [f"{name}: missing"]
+            with pytest.raises(
+                UsageError, match=re.escape(f"lacks 1 of its files, {name} among them: analyse the run")
+            ):
+                open_summary(path)
+            file.write_bytes(content)
+        assert len(chunks[::40]) > 5
+
+    def test_a_changed_summary(self, run: Path, tmp_path: Path) -> None:
+        path = tmp_path / "summary.zarr"
+        analyze(run, path, AnalysisConfig(resamples=20))
+        (path / "geometry/cosine/zarr.json").write_text(
+            (path / "geometry/cosine/zarr.json").read_text().replace("cosine between", "sine between")
+        )
+        assert verify(path) == ["geometry/cosine/zarr.json: not what was written there"]
+
+    def test_damaged_digests_are_no_traceback(self, run: Path) -> None:
+        edit(run / "integrity", "attributes", value={"sha256": [1, 2]})
+        assert "integrity: attribute sha256 is damaged" in verify(run)
+
+
+class TestRepair:
+    """`verify --repair` drops what is damaged, so that `collect` makes it again, to the same bytes."""
+
+    def test_what_is_damaged_is_measured_again(self, run: Path, spec: RunSpec, seed: int) -> None:
+        whole = {file: file.read_bytes() for file, _ in chunk_files(run)}
+        flip_a_byte(run / "sensitivity/curve/c/0/1/0/0", np.random.default_rng(0))
+        (run / "activations/target/c/0/0/0").unlink()
+        exchange(run / "plateau/path_length/c/0/0", run / "plateau/path_length/c/0/2")
+        (run / "plateau/stray.partial").write_bytes(b"x")
+        assert len(verify(run)) == 5
+        assert repair(run) == [
+            "activations: samples 0 to 2 dropped",
+            "sensitivity: samples 2 to 4 dropped",
+            "plateau: samples 0 to 2 dropped",
+            "plateau: samples 4 to 5 dropped",
+            "plateau/stray.partial: removed",
+        ]
+        assert verify(run) == []
+        generate_run(run, spec, seed)
+        assert {file: file.read_bytes() for file, _ in chunk_files(run)} == whole
+        assert verify(run) == []
+
+    def test_a_sound_run_is_left_alone(self, run: Path) -> None:
+        before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+        assert repair(run) == []
+        assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
+
+    def test_metadata_cannot_be_mended(self, run: Path) -> None:
+        (run / "sensitivity/curve/zarr.json").write_bytes(b"{")
+        before = verify(run)
+        assert repair(run) == []
+        assert verify(run) == before != []
+
+    def test_a_run_that_is_being_written(self, run: Path) -> None:
+        with RunStore.open(run), pytest.raises(UsageError, match="is being written by process"):
+            repair(run)
+
+
+def test_a_chunk_that_is_missing_is_not_read_as_fill_values(run: Path) -> None:
+    (run / "sensitivity/top_token/c/0/1/0").unlink()
+    with pytest.raises(UsageError) as raised:
+        open_run(run)
+    assert str(raised.value).endswith(
+        "lacks 1 of its files, sensitivity/top_token/c/0/1/0 among them: "
+        "run `plateaulens verify --repair`, then `collect`"
+    )

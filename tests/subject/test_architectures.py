@@ -16,7 +16,7 @@ from plateaulens.scan.bridge import BridgeForward
 from plateaulens.scan.direct import choose_forward
 from plateaulens.scan.engine import Response
 from plateaulens.scan.packing import check_packing
-from plateaulens.subject.architectures import REFUSED, check_family
+from plateaulens.subject.architectures import REFUSED, check_architecture
 from plateaulens.subject.model import Subject
 
 LENGTH = 6
@@ -24,7 +24,7 @@ LENGTH = 6
 
 @pytest.fixture(params=NAMES)
 def subject(request: pytest.FixtureRequest, subject_at: Callable[..., Subject]) -> Subject:
-    """A tiny model of every family that the project promises to measure."""
+    """A tiny model of every architecture that the project promises to measure."""
     return subject_at(request.param)
 
 
@@ -37,14 +37,14 @@ def configuration(model_type: str = "llama", **options: Any) -> Any:
     return SimpleNamespace(model_type=model_type, **options)
 
 
-class TestFamilies:
+class TestArchitectures:
     def test_the_five_are_measured(self, subject: Subject) -> None:
-        check_family(subject.bridge.original_model.config, length=LENGTH)
+        check_architecture(subject.bridge.original_model.config, length=LENGTH)
 
     @pytest.mark.parametrize("model_type", REFUSED)
     def test_refused_by_name(self, model_type: str) -> None:
         with pytest.raises(UsageError, match=f"'{model_type}' cannot be measured: {REFUSED[model_type][:9]}"):
-            check_family(configuration(model_type), length=10)
+            check_architecture(configuration(model_type), length=10)
 
     @pytest.mark.parametrize(
         ("options", "reason"),
@@ -63,7 +63,7 @@ class TestFamilies:
     )
     def test_refused_for_a_setting(self, options: dict[str, Any], reason: str) -> None:
         with pytest.raises(UsageError, match=reason) as raised:
-            check_family(configuration("some_new_model", **options), length=10)
+            check_architecture(configuration("some_new_model", **options), length=10)
         assert "'some_new_model'" in str(raised.value)
         assert "\n" not in str(raised.value)
 
@@ -78,21 +78,23 @@ class TestFamilies:
         ],
     )
     def test_a_harmless_setting_is_none_of_these(self, options: dict[str, Any]) -> None:
-        check_family(configuration("some_new_model", **options), length=10)
+        check_architecture(configuration("some_new_model", **options), length=10)
 
     @pytest.mark.parametrize("model_type", ["gemma2", "bloom", "mpt", "gpt_oss", "mamba"])
     def test_transformers_own_configurations(self, model_type: str) -> None:
         with pytest.raises(UsageError, match=f"'{model_type}' cannot be measured"):
-            check_family(AutoConfig.for_model(model_type), length=10)
+            check_architecture(AutoConfig.for_model(model_type), length=10)
 
     def test_falcon_with_its_biases(self) -> None:
-        check_family(AutoConfig.for_model("falcon", alibi=False), length=10)
+        check_architecture(AutoConfig.for_model("falcon", alibi=False), length=10)
         with pytest.raises(UsageError, match=r"'falcon' cannot be measured: .*ALiBi"):
-            check_family(AutoConfig.for_model("falcon", alibi=True), length=10)
+            check_architecture(AutoConfig.for_model("falcon", alibi=True), length=10)
 
 
 class TestPacking:
-    def test_every_family_passes_with_the_engine_that_is_chosen_for_it(self, subject: Subject, tokens: Tensor) -> None:
+    def test_every_architecture_passes_with_the_engine_that_is_chosen_for_it(
+        self, subject: Subject, tokens: Tensor
+    ) -> None:
         check_packing(subject, choose_forward(subject), tokens)
 
     def test_so_does_the_reference_engine(self, subject: Subject, tokens: Tensor) -> None:

@@ -7,9 +7,9 @@ import torch
 from tests.scan.plain import plain_scan
 
 from plateaulens.config import ModelConfig, SiteConfig
-from plateaulens.scan import walk as paths
 from plateaulens.scan.direct import DirectForward, choose_forward
 from plateaulens.scan.engine import scan
+from plateaulens.scan.walk import relative
 from plateaulens.subject.embedded import GEMMA3
 from plateaulens.subject.model import load_subject
 
@@ -33,7 +33,7 @@ def test_packed_steps_equal_whole_prompts() -> None:
     base = subject.last_activations(tokens)
     noise = torch.randn(base.shape, generator=torch.Generator().manual_seed(0))
     target = noise * base.norm() / noise.norm()
-    points = paths.relative(base[:, None], target[:, None], 541)  # more than fit into the window of 512
+    points = relative(base[:, None], target[:, None], 541)  # more than fit into the window of 512
     few = points[:, :, ::60].contiguous()
     with torch.inference_mode():
         crowded, alone = forward.run(tokens, points).read[:, :, ::60], forward.run(tokens, few).read

@@ -11,10 +11,10 @@ from tests.scan.plain import plain_scan
 
 from plateaulens.config import ModelConfig, SiteConfig
 from plateaulens.errors import UsageError
-from plateaulens.scan import walk as paths
 from plateaulens.scan.bridge import BridgeForward
 from plateaulens.scan.direct import choose_forward
 from plateaulens.scan.engine import Forward, scan
+from plateaulens.scan.walk import relative
 from plateaulens.subject.embedded import SMOLLM2, locate
 from plateaulens.subject.model import Subject, load_subject
 from plateaulens.subject.weights import load_weights
@@ -43,7 +43,7 @@ def test_the_packed_engines_equal_the_plain_way(make: Callable[[Subject], Forwar
     base = smollm2.last_activations(tokens)
     noise = torch.randn(base.shape, generator=torch.Generator().manual_seed(0))
     target = torch.stack([base.flip(0), noise * base.norm(dim=1, keepdim=True) / 24], dim=1)
-    points = torch.stack([paths.relative(a.expand_as(t), t, 11) for a, t in zip(base, target, strict=True)])
+    points = torch.stack([relative(a.expand_as(t), t, 11) for a, t in zip(base, target, strict=True)])
     measured = scan(make(smollm2), tokens, points)
     for prompt in range(2):
         for path in range(2):

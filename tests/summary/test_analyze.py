@@ -32,6 +32,14 @@ def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def small_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one experiment, which is analysed in less than half the time."""
+    path = tmp_path_factory.mktemp("runs") / "small.zarr"
+    generate_run(path, synthetic_spec(20, activation_types=TYPES, experiments=("plateau",)))
+    return path
+
+
+@pytest.fixture(scope="module")
 def summary(run_path: Path, tmp_path_factory: pytest.TempPathFactory) -> xr.DataTree:
     path = tmp_path_factory.mktemp("summaries") / "synthetic.zarr"
     analyze(run_path, path, SETTINGS)
@@ -60,7 +68,7 @@ class TestSchema:
     def test_groups(self, summary: xr.DataTree) -> None:
         experiments = {"sensitivity", "sensitivity_absolute", "plateau"}
         questions = {"confounds", "distinguish", "constants"}
-        assert set(summary.children) == {"prompts", "geometry"} | experiments | questions
+        assert set(summary.children) == {"prompts", "geometry", "integrity"} | experiments | questions
 
     def test_dimensions_of_an_experiment(self, summary: xr.DataTree) -> None:
         leading = ("convention", "statistic", "metric")
@@ -138,9 +146,9 @@ class TestNumbers:
 
 
 class TestReproducibility:
-    def test_the_run_decides_unless_settings_are_given(self, run_path: Path, tmp_path: Path) -> None:
-        config = json.loads(open_run(run_path).attrs["config"])
-        found = analyze(run_path, tmp_path / "own.zarr")
+    def test_the_run_decides_unless_settings_are_given(self, small_path: Path, tmp_path: Path) -> None:
+        config = json.loads(open_run(small_path).attrs["config"])
+        found = analyze(small_path, tmp_path / "own.zarr")
         assert json.loads(found.attrs["analysis"]) == config["analysis"]
         assert found["plateau"].mean_interval.attrs["resamples"] == config["analysis"]["resamples"]
 
@@ -153,10 +161,10 @@ class TestReproducibility:
         alone = summarize_experiment(open_run(run_path)["plateau"].to_dataset(), "plateau", SETTINGS)
         xr.testing.assert_identical(alone, summary["plateau"].to_dataset())
 
-    def test_the_run_is_not_touched(self, run_path: Path, tmp_path: Path) -> None:
-        before = contents(run_path)
-        analyze(run_path, tmp_path / "summary.zarr", SETTINGS)
-        assert contents(run_path) == before
+    def test_the_run_is_not_touched(self, small_path: Path, tmp_path: Path) -> None:
+        before = contents(small_path)
+        analyze(small_path, tmp_path / "summary.zarr", SETTINGS)
+        assert contents(small_path) == before
 
 
 class TestSharedTargets:
@@ -212,18 +220,18 @@ class TestIncompleteRuns:
 
 
 class TestPlaces:
-    def test_a_summary_is_replaced_and_nothing_is_left_beside_it(self, run_path: Path, tmp_path: Path) -> None:
+    def test_a_summary_is_replaced_and_nothing_is_left_beside_it(self, small_path: Path, tmp_path: Path) -> None:
         place = tmp_path / "deep" / "summary.zarr"
         for seed in (0, 1):
-            analyze(run_path, place, SETTINGS.model_copy(update={"seed": seed}))
+            analyze(small_path, place, SETTINGS.model_copy(update={"seed": seed}))
         assert json.loads(open_summary(place).attrs["analysis"])["seed"] == 1
         assert [path.name for path in place.parent.iterdir()] == ["summary.zarr"]
 
     def test_a_failure_while_writing_leaves_the_old_summary(
-        self, run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, small_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         place = tmp_path / "summary.zarr"
-        analyze(run_path, place, SETTINGS)
+        analyze(small_path, place, SETTINGS)
         before = contents(place)
 
         def fail(self: xr.DataTree, store: Path, **_: object) -> None:
@@ -232,15 +240,15 @@ class TestPlaces:
 
         monkeypatch.setattr(xr.DataTree, "to_zarr", fail)
         with pytest.raises(OSError, match="no space"):
-            analyze(run_path, place, SETTINGS)
+            analyze(small_path, place, SETTINGS)
         assert contents(place) == before
         assert [path.name for path in tmp_path.iterdir()] == ["summary.zarr"]
 
     def test_a_failure_while_exchanging_brings_the_old_one_back(
-        self, run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, small_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         place = tmp_path / "summary.zarr"
-        analyze(run_path, place, SETTINGS)
+        analyze(small_path, place, SETTINGS)
         before = contents(place)
         rename = Path.rename
 
@@ -251,7 +259,7 @@ class TestPlaces:
 
         monkeypatch.setattr(Path, "rename", fail)
         with pytest.raises(OSError, match="interrupted"):
-            analyze(run_path, place, SETTINGS)
+            analyze(small_path, place, SETTINGS)
         assert contents(place) == before
         assert [path.name for path in tmp_path.iterdir()] == ["summary.zarr"]
 
@@ -274,18 +282,36 @@ class TestPlaces:
             summarize_experiment(experiment, "plateau", SETTINGS)
 
 
+class TestStatistics:
+    """The analysis names the step statistics, and may leave out what none of its experiments is judged by."""
+
+    def test_at_equal_geometry_the_paper_s_are_compared_that_it_has(self, tmp_path: Path) -> None:
+        spec = RunSpec((ExperimentSpec("sensitivity", TYPES, 20, 101, None),), 20, 10, 16, 8)
+        generate_run(tmp_path / "run.zarr", spec)
+        settings = SETTINGS.model_copy(update={"statistics": ("half_height", "max_slope")})
+        analyze(tmp_path / "run.zarr", tmp_path / "summary.zarr", settings)
+        found = open_summary(tmp_path / "summary.zarr")
+        assert found["sensitivity"].to_dataset()["statistic"].values.tolist() == ["half_height", "max_slope"]
+        assert found["confounds"].to_dataset()["statistic"].values.tolist() == ["max_slope"]
+
+    def test_what_an_experiment_is_judged_by_must_be_there(self, run_path: Path) -> None:
+        settings = SETTINGS.model_copy(update={"statistics": ("half_height", "max_slope")})
+        with pytest.raises(UsageError, match="plateau is judged by plateau_length"):
+            summarize(open_run(run_path), settings)
+
+
 def test_large_summaries_are_chunked_along_samples(
-    run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(analysis, "SAMPLES_PER_CHUNK", 6)
-    analyze(run_path, tmp_path / "summary.zarr", SETTINGS)
+    analyze(small_path, tmp_path / "summary.zarr", SETTINGS)
     array = zarr.open_array(tmp_path / "summary.zarr" / "plateau" / "step_value", mode="r")
     assert array.chunks == (2, 4, 3, 4, 6)
 
 
-def test_damage_to_a_summary_would_show(run_path: Path, tmp_path: Path) -> None:
+def test_damage_to_a_summary_would_show(small_path: Path, tmp_path: Path) -> None:
     place = tmp_path / "summary.zarr"
-    analyze(run_path, place, SETTINGS)
+    analyze(small_path, place, SETTINGS)
     assert verify(place) == []
     chunk = next(path for path in place.glob("plateau/mean/c/**/*") if path.is_file())
     chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import xarray as xr
+from tests.distance import ks_distance
 
-from plateaulens.compare.distances import ks_distance
 from plateaulens.compare.resampling import Resampling
 from plateaulens.config import AnalysisConfig
 from plateaulens.steps.curves import StepValues

@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from plateaulens.compare.multiplicity import adjust
 from plateaulens.summary import distinguish as module
 from plateaulens.summary.distinguish import distinguish_dataset
+
+ADJUSTED = ["classifier_p_holm", "mmd_p_holm", "told"]
 
 
 @pytest.fixture(autouse=True)
@@ -47,11 +50,25 @@ def test_real_against_itself_is_chance(activations: xr.Dataset) -> None:
     assert (found.classifier_p == 1).all()
 
 
-def test_a_type_does_not_depend_on_the_others(activations: xr.Dataset) -> None:
-    whole = distinguish(activations)
-    xr.testing.assert_identical(
-        distinguish(activations.isel(activation_type=[0, 2])), whole.isel(activation_type=[0, 2])
+def test_a_type_does_not_depend_on_the_others_before_adjustment(activations: xr.Dataset) -> None:
+    whole, part = (
+        distinguish(activations.isel(activation_type=types)).drop_vars(ADJUSTED) for types in ([0, 1, 2], [0, 2])
     )
+    xr.testing.assert_identical(part, whole.isel(activation_type=[0, 2]))
+
+
+def test_the_family_is_all_tests_of_the_types_that_are_judged(activations: xr.Dataset) -> None:
+    names = np.array(["real", "real_control", "isotropic"], dtype=np.dtypes.StringDType())
+    found = distinguish(
+        activations.assign_coords(activation_type=("activation_type", names, {"long_name": "type", "units": "1"}))
+    )
+    p = np.vstack([found.classifier_p, found.mmd_p])
+    adjusted = np.vstack([found.classifier_p_holm, found.mmd_p_holm])
+    assert np.isnan(adjusted[:, 0]).all()
+    np.testing.assert_array_equal(adjusted[:, 1], p[:, 1])  # the control stands as it is
+    np.testing.assert_allclose(adjusted[:, 2], adjust(p[:, 2], "holm"))
+    assert found.told.values.tolist() == ["undefined", "not told apart", "not told apart"]  # 3 / 50 is not below 0.05
+    assert found.told.attrs["alpha"] == pytest.approx(0.05)
 
 
 def test_incomplete_prompts_are_left_out(activations: xr.Dataset) -> None:

@@ -7,6 +7,7 @@ from plateaulens.config import AnalysisConfig
 from plateaulens.summary.comparison import P_VALUES, adjusted_p_values, verdicts
 
 TYPES = ["real", "real_control", "random", "bag"]
+STATISTICS = ["max_slope", "first_nonlinearity", "plateau_length"]
 LEADING = {"convention": 2, "statistic": 3, "metric": 2}
 
 
@@ -24,7 +25,14 @@ def comparison() -> xr.Dataset:
         variables[name] = ((*LEADING, *described.dims), p)
     difference = rng.normal(size=(*LEADING.values(), 4, 4))
     variables["ks_difference"] = ((*LEADING, "activation_type", "other_type"), difference)
-    return xr.Dataset(variables, coords={"activation_type": TYPES, "other_type": TYPES})
+    variables["n_pairs"] = ((*LEADING, "activation_type"), np.full((*LEADING.values(), 4), 100))
+    interval = (*LEADING, "activation_type", "bound")
+    ends = np.sort(rng.normal(size=(*LEADING.values(), 4, 2)), axis=-1)
+    variables["mean_difference_interval"] = (interval, ends)
+    variables["censored_fraction_interval"] = (interval, np.broadcast_to([0.0, 0.1], ends.shape))
+    coordinates = {"activation_type": TYPES, "other_type": TYPES, "statistic": STATISTICS, "metric": ["l2", "kl"]}
+    families = (("statistic", "metric"), np.full((3, 2), "paper"))
+    return xr.Dataset(variables, coords={**coordinates, "family": families})
 
 
 def test_holm_is_within_a_cell_and_bh_over_the_convention(comparison: xr.Dataset) -> None:
@@ -32,6 +40,14 @@ def test_holm_is_within_a_cell_and_bh_over_the_convention(comparison: xr.Dataset
     cell = {"convention": 1, "statistic": 2, "metric": 0}
     np.testing.assert_allclose(found.ks_p_holm[cell][2:], adjust(raw[cell].values[2:], "holm"))
     np.testing.assert_allclose(found.ks_p_bh[1, ..., 2:], adjust(raw[1, ..., 2:].values, "bh"))
+
+
+def test_a_family_that_is_declared_apart_is_adjusted_apart(comparison: xr.Dataset) -> None:
+    comparison["family"][1, 1] = "other"
+    found, raw = adjusted_p_values(comparison).ks_p_bh, comparison.ks_p
+    member = (comparison["family"] == "paper").values
+    np.testing.assert_allclose(found.values[0, 1, 1, 2:], adjust(raw.values[0, 1, 1, 2:], "bh"))
+    np.testing.assert_allclose(found.values[0, member][:, 2:], adjust(raw.values[0, member][:, 2:], "bh"))
 
 
 def test_the_control_is_a_family_of_its_own(comparison: xr.Dataset) -> None:
@@ -64,6 +80,14 @@ def test_verdicts_rest_on_adjusted_p_values(comparison: xr.Dataset) -> None:
     np.testing.assert_array_equal(words == "different", ~same & different)
     nearer = (comparison.ks_difference_p_holm <= 0.1) & (comparison.ks_difference < 0)
     np.testing.assert_array_equal(found.nearness == "nearer", nearer)
+    corrected = comparison.mean_difference_p_holm <= 0.1
+    ends = comparison.mean_difference_interval
+    np.testing.assert_array_equal(found.direction == "later", corrected & (ends[..., 0] > 0))
+    np.testing.assert_array_equal(found.direction == "earlier", corrected & (ends[..., 1] < 0))
+    np.testing.assert_array_equal(found.exceeds_chance, different)
+    shorter = (words == "different") & (found.direction == "earlier") & (words.statistic == "plateau_length")
+    np.testing.assert_array_equal(found.conclusion == "shorter", shorter)
+    assert (found.conclusion.where(words != "different", words) == words).all()
     assert set(np.unique(words.values.astype(object))) == {"equivalent", "different", "undecided", "undefined"}
     assert found.verdict.attrs["alpha"] == pytest.approx(0.1)
     assert found.verdict.attrs["margin"] == settings.equivalence_margin

@@ -49,6 +49,7 @@ def check(folder: Path) -> None:
     assert not np.allclose(activations["target"].sel(activation_type="halved"), base)
 
 
+@pytest.mark.slow
 def test_from_a_file(folder: Path) -> None:
     (folder / "my_types.py").write_text(block("python", "@register"))
     done = run_code(COLLECT, folder=folder)
@@ -61,6 +62,7 @@ def test_from_a_file(folder: Path) -> None:
     assert "identity.activation_types.opposite.sha256: stored" in again.stderr
 
 
+@pytest.mark.slow
 def test_from_an_installed_package(folder: Path) -> None:
     """What an installer leaves behind: a package and the dist-info with its entry points, on the path."""
     site = folder / "site"

@@ -91,8 +91,8 @@ def test_a_run_takes_what_was_made(made: Path, tiny_files: Path, tmp_path: Path)
         prompts__source=str(made / "data" / "prompts" / "tiny.npz"),
         targets__types=["real", "reconstruction"],
     )
-    context = open_context(read_config(preset))
-    assert np.isfinite(context.activations(slice(0, 2))["target"]).all()
+    run_context = open_context(read_config(preset))
+    assert np.isfinite(run_context.activations(slice(0, 2))["target"]).all()
 
 
 def test_nothing_is_made_twice(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,1 +1,1 @@
-"""Running the experiments: one process, a sweep, or a dask cluster, all of them the same chunks (needs torch)."""
+"""Running the experiments: in one process, as a sweep, or on a dask cluster, all of them span by span (needs torch)."""

@@ -31,16 +31,29 @@ T = TypeVar("T")
 def collect_on_cluster(
     config: RunConfig, out: Location, *, scheduler: str | None = None, workers: int | None = None
 ) -> None:
-    """Run what is still missing of a configuration's run at `out` on the workers of an existing scheduler.
+    """Run what is still missing of a configuration's run on the workers of a dask scheduler.
 
-    Without one, `workers` processes are started on this machine, which share its cores. The run is, byte for byte, the
-    one that `collect` makes, and either continues the other's. This process loads no model: it
-    makes the store, holds its lock, hands out spans and notes the time they took. A worker that is lost in the middle
-    of a span costs that span's time.
+    The run is, byte for byte, the one that `plateaulens.collect.collect.collect` makes, and either continues the
+    other's. This process loads no model: it makes the store, holds its lock, hands out spans and notes the time they
+    took. A worker that is lost in the middle of a span costs that span's time.
 
-    Raises `UsageError` when the scheduler or its workers cannot be reached, a worker does not see `out` or would
-    measure something else, the configuration cannot be run, another run is at `out`, or a span has killed several
-    workers one after another.
+    Parameters
+    ----------
+    config
+        The run's configuration.
+    out
+        Where the run is, or is to be: a place that every worker sees, too.
+    scheduler
+        Address of an existing scheduler; None starts one on this machine, with workers of its own.
+    workers
+        How many processes are started where there is no scheduler, which share the machine's cores; None is one.
+
+    Raises
+    ------
+    UsageError
+        When the scheduler or its workers cannot be reached, a worker does not see `out` or would measure something
+        else, the configuration cannot be run, another run is at `out`, or a span has killed several workers one after
+        another.
     """
     place = locate(out)
     with _connected(scheduler, workers) as client:
@@ -50,6 +63,7 @@ def collect_on_cluster(
         with open_or_create(place, run.spec, run.attributes, run.prompts) as store:
             _measure(client, assignment, store, ["activations"])
             _measure(client, assignment, store, config.experiments)
+            store.seal()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a run needs, loaded once: model, SAE, prompts and targets, and the spans of values that come of them."""
+"""What a run needs, opened once (model, SAE, prompts, targets), and what comes of it: the values of its store."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from plateaulens.scan.walk import walk
 from plateaulens.store.schema import ExperimentSpec, MetricSpec, RunSpec
 from plateaulens.store.spans import Values
 from plateaulens.subject import preflight
-from plateaulens.subject.architectures import check_family
+from plateaulens.subject.architectures import check_architecture
 from plateaulens.subject.model import Subject, load_subject
 from plateaulens.subject.prompts import Prompts, load_prompts
 from plateaulens.subject.sae import LoadedSae, load_sae
@@ -35,25 +35,39 @@ NO_SAE = -1
 
 @dataclass(frozen=True, eq=False)
 class RunContext:
-    """Everything that a span of work needs: loaded once, never changed."""
+    """Everything that measuring a span needs: loaded once, never changed."""
 
     config: RunConfig
     subject: Subject
     sae: LoadedSae | None
     prompts: Prompts
     base_row: NDArray[np.int64]
-    """Row of the prompt file of each sample."""
-    targets: TargetContext
+    """Row of the prompt file of each sample, shaped (sample,)."""
+    target_context: TargetContext
+    """What targets depend on beside their bases."""
     kinds: tuple[ActivationType, ...]
+    """In the order of the `activation_type` coordinate."""
     forward: Forward
 
-    def activations(self, samples: slice) -> Values:
-        """The values of `/activations` for a range of samples: bases, and one target of each type."""
-        rows = self.base_row[samples]
-        pool = self.targets.pool.activation
-        numbers = range(samples.start, samples.stop)
-        bases = self.targets.bases(pool[torch.from_numpy(rows)], numbers, rows.tolist())
-        drawn = [draw(kind, bases, self.targets) for kind in self.kinds]
+    def activations(self, span: slice) -> Values:
+        """The values of `/activations` for a span: bases, and one target of each type.
+
+        Parameters
+        ----------
+        span
+            The samples, with a start and a stop.
+
+        Returns
+        -------
+        Values
+            `base` (sample, d_model), `target` (activation_type, sample, d_model), `source_row` (activation_type,
+            sample), and `active_latents` (sample,), which is `NO_SAE` in a run without an SAE.
+        """
+        rows = self.base_row[span]
+        pool = self.target_context.pool.activation
+        samples = range(span.start, span.stop)
+        bases = self.target_context.bases(pool[torch.from_numpy(rows)], samples, rows.tolist())
+        drawn = [draw(kind, bases, self.target_context) for kind in self.kinds]
         active = [NO_SAE if base.encoded is None else len(base.encoded) for base in bases]
         return {
             "base": torch.stack([base.activation for base in bases]).cpu().numpy(),
@@ -62,15 +76,31 @@ class RunContext:
             "active_latents": np.array(active, dtype=np.int32),
         }
 
-    def curves(self, experiment: str, samples: slice, stored: Values, advance: Callable[[int], object]) -> Values:
-        """The block of an experiment for a range of samples, from what `/activations` holds of them.
+    def curves(self, experiment: str, span: slice, stored: Values, advance: Callable[[int], object]) -> Values:
+        """The values of an experiment for a span, from what `/activations` holds of the same samples.
 
-        `advance` is told how many paths have been walked each time some have.
+        Parameters
+        ----------
+        experiment
+            Its name.
+        span
+            The samples, with a start and a stop.
+        stored
+            `base` and `target` of `/activations` for the span.
+        advance
+            Told how many paths have been walked, each time some have.
+
+        Returns
+        -------
+        Values
+            `curve` (activation_type, sample, step, metric), `top_token` (activation_type, sample, step), and
+            `path_length` (activation_type, sample): from each path's start to where it leads, in units of the residual
+            stream.
         """
         base, target = torch.from_numpy(stored["base"]), torch.from_numpy(stored["target"])
-        numbers = range(samples.start, samples.stop)
-        start, end = experiments.find(experiment).ends(base, target, numbers, self.targets)
-        tokens = self.prompts.tokens[torch.from_numpy(self.base_row[samples])]
+        samples = range(span.start, span.stop)
+        start, end = experiments.find(experiment).ends(base, target, samples, self.target_context)
+        tokens = self.prompts.tokens[torch.from_numpy(self.base_row[span])]
         curves, top = [], []
         for measured in walk(
             self.forward,
@@ -93,9 +123,24 @@ class RunContext:
 
 
 def open_context(config: RunConfig, previous: RunContext | None = None) -> RunContext:
-    """Load what a configuration names and compute the real activations. Raises `UsageError` for what does not fit.
+    """Load what a configuration names, check that it fits together, and compute the real activations.
 
-    What another configuration's context has of it, the model or even its activations, is taken from `previous`.
+    Parameters
+    ----------
+    config
+        The run's configuration.
+    previous
+        Another configuration's context. What both have in common, the model or even its activations, is taken from it.
+
+    Returns
+    -------
+    RunContext
+        That of `config`.
+
+    Raises
+    ------
+    UsageError
+        For what is missing or does not fit.
     """
     # first, as names are checked before anything slow happens
     kinds = registry.create_all(config.targets, has_sae=config.sae is not None)
@@ -103,7 +148,7 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
     if previous is not None and previous.config.model != config.model:
         previous = None
     subject = load_subject(config.model, config.sites) if previous is None else previous.subject.at(config.sites)
-    check_family(subject.bridge.original_model.config, length=config.prompts.length)
+    check_architecture(subject.bridge.original_model.config, length=config.prompts.length)
     prompts = load_prompts(config.prompts, vocabulary=int(subject.bridge.cfg.d_vocab))
     if config.samples > len(prompts.tokens):
         raise UsageError(
@@ -123,10 +168,10 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
     if config.engine.precision != "float32":  # its rounding is more than the check lets pass
         forward = choose_forward(subject, config.engine.precision)
     if previous is not None and _has_same_activations(previous.config, config):
-        pool = previous.targets.pool
+        pool = previous.target_context.pool
     else:
         pool = Pool(subject.last_activations(prompts.tokens).cpu(), np.arange(len(prompts.tokens)))
-    targets = TargetContext(
+    target_context = TargetContext(
         pool, config.targets, config.seed, None if sae is None else Dictionary.of(sae.sae, sae.frequency)
     )
     order = generator(config.seed, 0, "base prompts").permutation(len(prompts.tokens))
@@ -136,43 +181,61 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
         sae=sae,
         prompts=prompts,
         base_row=order[: config.samples],
-        targets=targets,
+        target_context=target_context,
         kinds=kinds,
         forward=forward,
     )
 
 
-def _has_same_activations(one: RunConfig, other: RunConfig) -> bool:
-    return (one.model, one.sites.write, one.prompts) == (other.model, other.sites.write, other.prompts)
+def specification(run_context: RunContext) -> RunSpec:
+    """The extent of the run's store.
 
+    Parameters
+    ----------
+    run_context
+        That of the run.
 
-def specification(context: RunContext) -> RunSpec:
-    """The extent of the run's store."""
-    config = context.config
-    types = tuple(kind.name for kind in context.kinds)
-    experiments = tuple(
+    Returns
+    -------
+    RunSpec
+        Samples, types, steps, metrics, and how they are cut into chunks.
+    """
+    config = run_context.config
+    types = tuple(kind.name for kind in run_context.kinds)
+    specs = tuple(
         ExperimentSpec(name, types, settings.samples, settings.steps, settings.step_length)
         for name in config.experiments
         for settings in (config.experiment(name),)
     )
     return RunSpec(
-        experiments=experiments,
+        experiments=specs,
         samples=config.samples,
         positions=config.prompts.length,
-        d_model=context.subject.d_model,
+        d_model=run_context.subject.d_model,
         samples_per_chunk=config.engine.samples_per_chunk,
         metrics=tuple(MetricSpec(name, names.METRICS[name].units) for name in config.metrics),
     )
 
 
-def attributes(context: RunContext) -> dict[str, str | int]:
-    """What the run's store says of itself; nothing in it depends on when or how often the run was started."""
-    config, subject, sae = context.config, context.subject, context.sae
+def attributes(run_context: RunContext) -> dict[str, str | int]:
+    """What the run's store says of itself; nothing in it depends on when or how often the run was started.
+
+    Parameters
+    ----------
+    run_context
+        That of the run.
+
+    Returns
+    -------
+    dict
+        Attributes of the store's root. `config`, `identity`, `definitions` and `versions` are JSON.
+    """
+    config, subject, sae = run_context.config, run_context.subject, run_context.sae
     identity = {
         "model": subject.identity,
         "sae": None if sae is None else sae.identity,
-        "prompts": context.prompts.identity,
-        "activation_types": registry.identity(context.kinds),
+        "prompts": run_context.prompts.identity,
+        "activation_types": registry.identity(run_context.kinds),
         "write_site": subject.write.name,
         "read_site": subject.read.name,
         "processing": config.model.processing,
@@ -183,17 +246,32 @@ def attributes(context: RunContext) -> dict[str, str | int]:
         "name": config.name,
         "config": config.model_dump_json(),
         "identity": json.dumps(identity),
-        "definitions": json.dumps({kind.name: registry.definition(kind, config.targets) for kind in context.kinds}),
+        "definitions": json.dumps({kind.name: registry.definition(kind, config.targets) for kind in run_context.kinds}),
         "seed": config.seed,
         "versions": json.dumps(versions()),
         "commit": commit(),
     }
 
 
-def prompt_values(context: RunContext) -> Values:
-    """The values of `/prompts`: token ids and text of every base prompt."""
-    tokens = context.prompts.tokens[torch.from_numpy(context.base_row)]
+def prompt_values(run_context: RunContext) -> Values:
+    """The values of `/prompts`: token ids and text of every base prompt.
+
+    Parameters
+    ----------
+    run_context
+        That of the run.
+
+    Returns
+    -------
+    Values
+        `token` (sample, position) in int32, and `text` (sample,).
+    """
+    tokens = run_context.prompts.tokens[torch.from_numpy(run_context.base_row)]
     return {
         "token": tokens.numpy().astype(np.int32),
-        "text": np.array(context.subject.text(tokens), dtype=np.dtypes.StringDType()),
+        "text": np.array(run_context.subject.text(tokens), dtype=np.dtypes.StringDType()),
     }
+
+
+def _has_same_activations(one: RunConfig, other: RunConfig) -> bool:
+    return (one.model, one.sites.write, one.prompts) == (other.model, other.sites.write, other.prompts)

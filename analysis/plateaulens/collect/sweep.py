@@ -1,6 +1,6 @@
-"""The cells of a sweep: one run each (needs torch, as sites are those of a model).
+"""A sweep: its cells, one run each, and collecting them one after the other in one process.
 
-Collecting a sweep: its runs one after the other, in one process.
+(Needs torch, as sites are those of a model.)
 """
 
 import json
@@ -31,12 +31,65 @@ class Cell:
     config: RunConfig
 
 
+def collect_sweep(config: RunConfig, folder: Path) -> None:
+    """Collect what is missing of a sweep's runs.
+
+    A sweep that stopped at any moment is continued by the same call, and one with more cells than before goes on from
+    those that are there. A model is loaded once for all cells in a row that have it, and its real activations are
+    computed once for each write site in a row.
+
+    Parameters
+    ----------
+    config
+        A configuration with a sweep.
+    folder
+        Where each run is a store, beside `manifest.json`.
+
+    Raises
+    ------
+    UsageError
+        As `cells` does, and one that names the cell when one cannot be run.
+    """
+    wanted = cells(config)
+    manifest = Manifest(config=config, cells=tuple(cell.entry for cell in wanted))
+    for cell in wanted:
+        if _is_complete(cell.config, folder / cell.entry.run):
+            manifest = manifest.with_state(cell.entry.name, "complete")
+    manifest.write(folder)
+    missing = [cell for cell, entry in zip(wanted, manifest.cells, strict=True) if entry.state != "complete"]
+    run_context: RunContext | None = None
+    for number, cell in enumerate(missing, start=1):
+        print(f"cell {number} of {len(missing)}: {cell.entry.name}", flush=True)
+        manifest.with_state(cell.entry.name, "running").write(folder)
+        try:
+            run_context = open_context(cell.config, run_context)
+            collect(cell.config, folder / cell.entry.run, run_context)
+        except UsageError as error:
+            raise UsageError(f"sweep cell {cell.entry.name}: {error}") from None
+        manifest = manifest.with_state(cell.entry.name, "complete")
+        manifest.write(folder)
+
+
 def cells(config: RunConfig) -> tuple[Cell, ...]:
     """The cells of a sweep, those of one model and one write site next to each other.
 
     A cell is named after what varies, and its run is exactly the one that a preset with these values would have. Where
-    a read site is not behind the write site there is nothing to measure, and no cell. Raises `UsageError` when no cell
-    is left, or when two have one name.
+    a read site is not behind the write site there is nothing to measure, and no cell.
+
+    Parameters
+    ----------
+    config
+        A configuration with a sweep.
+
+    Returns
+    -------
+    tuple of Cell
+        At least one, each with a name of its own.
+
+    Raises
+    ------
+    UsageError
+        When no cell is left, when two have one name, or when a site is no residual stream.
     """
     assert config.sweep is not None
     sweep, sites = config.sweep, config.sites
@@ -52,6 +105,20 @@ def cells(config: RunConfig) -> tuple[Cell, ...]:
     if count > 1:
         raise UsageError(f"the sweep has {count} cells of the name {name}: list nothing twice")
     return tuple(found)
+
+
+def _is_complete(config: RunConfig, path: Path) -> bool:
+    """Whether nothing is missing of the run at `path`, and it is that of this configuration.
+
+    A run of another configuration counts as missing, so that collecting it says what differs.
+    """
+    if not path.exists():
+        return False
+    with open_run(path) as run:
+        stored = json.loads(run.attrs["config"])
+        asked = json.loads(config.model_dump_json())
+        same = {**stored, "analysis": None} == {**asked, "analysis": None}
+        return same and all(bool(run[name]["completed"].all()) for name in config.experiments)
 
 
 def _placements(config: RunConfig) -> list[tuple[str, str | None]]:
@@ -85,44 +152,3 @@ def _cell(config: RunConfig, values: dict[str, Any]) -> Cell:
 def _boundary(site: str) -> int:
     # whether the model has that block is asked when it is there
     return parse_site(site, blocks=sys.maxsize).boundary
-
-
-def collect_sweep(config: RunConfig, folder: Path) -> None:
-    """Collect what is missing of a sweep's runs, each a store in `folder` beside `manifest.json`.
-
-    A sweep that stopped at any moment is continued by the same call, and one with more cells than before goes on from
-    those that are there. A model is loaded once for all cells in a row that have it, and its real activations are
-    computed once for each write site in a row. Raises `UsageError` that names the cell when one cannot be run.
-    """
-    wanted = cells(config)
-    manifest = Manifest(config=config, cells=tuple(cell.entry for cell in wanted))
-    for cell in wanted:
-        if _is_complete(cell.config, folder / cell.entry.run):
-            manifest = manifest.with_state(cell.entry.name, "complete")
-    manifest.write(folder)
-    missing = [cell for cell, entry in zip(wanted, manifest.cells, strict=True) if entry.state != "complete"]
-    context: RunContext | None = None
-    for number, cell in enumerate(missing, start=1):
-        print(f"cell {number} of {len(missing)}: {cell.entry.name}", flush=True)
-        manifest.with_state(cell.entry.name, "running").write(folder)
-        try:
-            context = open_context(cell.config, context)
-            collect(cell.config, folder / cell.entry.run, context)
-        except UsageError as error:
-            raise UsageError(f"sweep cell {cell.entry.name}: {error}") from None
-        manifest = manifest.with_state(cell.entry.name, "complete")
-        manifest.write(folder)
-
-
-def _is_complete(config: RunConfig, path: Path) -> bool:
-    """Whether nothing is missing of the run at `path`, and it is that of this configuration.
-
-    A run of another configuration counts as missing, so that collecting it says what differs.
-    """
-    if not path.exists():
-        return False
-    with open_run(path) as run:
-        stored = json.loads(run.attrs["config"])
-        asked = json.loads(config.model_dump_json())
-        same = {**stored, "analysis": None} == {**asked, "analysis": None}
-        return same and all(bool(run[name]["completed"].all()) for name in config.experiments)

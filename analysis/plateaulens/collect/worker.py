@@ -30,30 +30,8 @@ from plateaulens.store.spans import SpanStore, Values
 
 TURN = {"plateaulens-span": 1}
 """The dask resource that every task takes and every worker has one of."""
-
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class TakeTurns(WorkerPlugin):
-    """Lets a worker have one span at a time, however many threads it has: a span uses all of them."""
-
-    name = "plateaulens-turns"
-
-    async def setup(self, worker: Worker) -> None:
-        """Give the worker its resource; dask calls this for workers that join later, too."""
-        await worker.set_resources(**TURN)
-
-
-class IgnoreInterrupts(WorkerPlugin):
-    """For workers that the client has started: Ctrl-C reaches every process of a terminal, and the client ends them."""
-
-    name = "plateaulens-ignore-interrupts"
-
-    def setup(self, worker: Worker) -> None:  # noqa: ARG002 (dask's signature)
-        """Have the worker's process ignore interrupts, and not warn of spans that the client has called off."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        logging.getLogger("distributed.worker.state_machine").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
@@ -89,27 +67,99 @@ def _returning_usage_errors(task: Callable[P, T]) -> Callable[P, T | UsageError]
 
 @_returning_usage_errors
 def describe(config: RunConfig) -> Description:
-    """Everything about a run that only its model and its prompts can tell. Returns `UsageError`s."""
-    context = _context(config)
-    return Description(specification(context), attributes(context), prompt_values(context))
+    """Everything about a run that only its model and its prompts can tell.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+
+    Returns
+    -------
+    Description or UsageError
+        The error is returned, with the worker's name, when the configuration cannot be run.
+    """
+    run_context = _run_context(config)
+    return Description(specification(run_context), attributes(run_context), prompt_values(run_context))
 
 
 @_returning_usage_errors
-def measure(assignment: Assignment, group: str, samples: slice) -> float:
-    """Measure a span and write it, unless it is completed; the seconds that took, the model's loading not counted.
+def measure(assignment: Assignment, group: str, span: slice) -> float:
+    """Measure a span and write it, unless it is completed.
 
-    Returns a `UsageError` when this worker does not see the run, or would measure something else than the run's other
-    workers.
+    Parameters
+    ----------
+    assignment
+        The run.
+    group
+        `activations`, or the name of an experiment.
+    span
+        The samples to measure.
+
+    Returns
+    -------
+    float or UsageError
+        Seconds that it took, the model's loading not counted. The error is returned, with the worker's name, when this
+        worker does not see the run, or would measure something else than the run's other workers.
     """
-    context = _context(assignment.config)
+    run_context = _run_context(assignment.config)
     began = time.monotonic()
     place = locate(assignment.path)
     stored = check_kind(place, RUN_KIND)
-    _check_same(stored, assignment, attributes(context))
+    _check_same(stored, assignment, attributes(run_context))
     store = SpanStore(place, RunSpec.from_json(str(stored["layout"])))
-    if not store.is_completed(group, samples):
-        store.write(group, samples, span_values(context, store, group, samples))
+    if not store.is_completed(group, span):
+        store.write(group, span, span_values(run_context, store, group, span))
     return time.monotonic() - began
+
+
+def software(attributes: Attributes) -> dict[str, object]:
+    """The versions and the commit among a run's attributes.
+
+    Parameters
+    ----------
+    attributes
+        As `plateaulens.collect.context.attributes` makes them, or as a store has them.
+
+    Returns
+    -------
+    dict
+        `versions`, read from its JSON, and `commit`.
+    """
+    return {"versions": json.loads(str(attributes["versions"])), "commit": attributes["commit"]}
+
+
+class TakeTurns(WorkerPlugin):
+    """Lets a worker have one span at a time, however many threads it has: a span uses all of them."""
+
+    name = "plateaulens-turns"
+
+    async def setup(self, worker: Worker) -> None:
+        """Give the worker its resource; dask calls this for workers that join later, too.
+
+        Parameters
+        ----------
+        worker
+            The worker that joins.
+        """
+        await worker.set_resources(**TURN)
+
+
+class IgnoreInterrupts(WorkerPlugin):
+    """For workers that the client has started: Ctrl-C reaches every process of a terminal, and the client ends them."""
+
+    name = "plateaulens-ignore-interrupts"
+
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002 (dask's signature)
+        """Have the worker's process ignore interrupts, and not warn of spans that the client has called off.
+
+        Parameters
+        ----------
+        worker
+            The worker that joins; not used.
+        """
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        logging.getLogger("distributed.worker.state_machine").setLevel(logging.ERROR)
 
 
 def _check_same(stored: Attributes, assignment: Assignment, own: Attributes) -> None:
@@ -120,16 +170,11 @@ def _check_same(stored: Attributes, assignment: Assignment, own: Attributes) -> 
         raise UsageError(f"it would measure something else than the run's other workers: {'; '.join(found)}")
 
 
-def software(attributes: Attributes) -> dict[str, object]:
-    """The versions and the commit among a run's attributes."""
-    return {"versions": json.loads(str(attributes["versions"])), "commit": attributes["commit"]}
-
-
 _opening = threading.Lock()
 
 
-def _context(config: RunConfig) -> RunContext:
-    """This process's context, which uses as many threads as the worker was given."""
+def _run_context(config: RunConfig) -> RunContext:
+    """The context of this process, which uses as many threads as the worker was given."""
     torch.set_num_threads(get_worker().state.nthreads)
     with _opening:
         return _open_once(config.model_dump_json())

@@ -28,7 +28,9 @@ from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling, count_clusters, percentile_interval, ratio
 
 CLASSIFIERS = ("linear", "gaussian")
+"""The kernels of the two classifiers, in order."""
 FOLDS = 5
+"""Of the cross-validation."""
 RIDGE = 1.0
 """Added to the diagonal of kernels whose diagonal is about 1: of the order of one observation's noise."""
 
@@ -37,12 +39,21 @@ class Distinction(NamedTuple):
     """How well two samples of activations can be told apart; a row per classifier where there are two."""
 
     auc: NDArray[np.float64]
+    """(2,): the share of (other, real) pairs in which the classifier, trained on other prompts, puts `other` higher,
+    ties half. Chance is 0.5."""
     auc_interval: NDArray[np.float64]
+    """(2, 2): percentile intervals over groups of the given predictions. They leave out that other training data would
+    give other classifiers."""
     accuracy: NDArray[np.float64]
+    """(2,): the share of right signs, a score of 0 half right. Chance is 0.5."""
     accuracy_interval: NDArray[np.float64]
+    """(2, 2): as `auc_interval`."""
     classifier_p: NDArray[np.float64]
+    """(2,): the p-value of the auc, one-sided."""
     mmd: float
+    """The unbiased estimate of the squared discrepancy, negative values included."""
     mmd_p: float
+    """Its p-value."""
 
 
 def distinguish(
@@ -55,21 +66,32 @@ def distinguish(
     resamples: int,
     confidence: float,
 ) -> Distinction:
-    """Tell apart the targets `real` and `other` (n, d_model) of the same n base prompts.
+    """Tell apart the targets `real` and `other` of the same base prompts.
 
-    Row i of both belongs to base prompt i, and prompts of equal `group` (n) share an activation; see
-    `plateaulens.compare.resampling.linked_prompts`. Activations are standardised by the
-    mean and standard deviation of all of them together, so that a few dimensions of large activations do not decide;
-    that looks at no labels.
+    Activations are standardised by the mean and standard deviation of all of them together, so that a few dimensions of
+    large activations do not decide; that looks at no labels.
 
-    - `auc` (2 classifiers): the share of (other, real) pairs in which the classifier, trained on other prompts, puts
-      `other` higher, ties half; `accuracy`: the share of right signs. Chance is 0.5 for both. Intervals are percentile
-      intervals over groups of the given predictions: they leave out that other training data would give other
-      classifiers. `classifier_p` tests the auc, one-sided.
-    - `mmd`: the unbiased estimate of the squared discrepancy, negative values included; `mmd_p` its p-value.
+    Parameters
+    ----------
+    real, other
+        Targets, (n, d_model); row i of both belongs to base prompt i.
+    group
+        Prompts of equal number share an activation, (n,), numbered from 0; see
+        `plateaulens.compare.resampling.linked_prompts`.
+    rng
+        Random numbers of the swaps, the folds and the resamples, in that order.
+    permutations
+        The number of random swaps.
+    resamples
+        The number of resamples behind intervals.
+    confidence
+        The nominal coverage of intervals.
 
-    With fewer groups than `FOLDS`, or with `other` equal to `real`, nothing can be told apart: auc and accuracy are 0.5
-    with intervals of no width, the discrepancy is 0, and the p-values are 1.
+    Returns
+    -------
+    Distinction
+        With fewer groups than `FOLDS`, or with `other` equal to `real`, nothing can be told apart: auc and accuracy are
+        0.5 with intervals of no width, the discrepancy is 0, and the p-values are 1.
     """
     if count_clusters(group) < FOLDS or np.array_equal(real, other):
         half, ends, one = np.full(2, 0.5), np.full((2, 2), 0.5), np.ones(2)
@@ -104,7 +126,18 @@ def distinguish(
 
 
 def standardised(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Columns with mean 0 and standard deviation 1; those that are constant, to rounding, are 0."""
+    """Columns with mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    points
+        Activations, (n, d_model).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Standardised ones, (n, d_model); columns that are constant, to rounding, are 0.
+    """
     centred = points - points.mean(axis=0)
     spread = centred.std(axis=0)
     constant = spread <= 1e-9 * np.abs(points).max(axis=0, initial=0.0)
@@ -112,8 +145,20 @@ def standardised(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def gaussian_kernel(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """exp(-|x - y|**2 / (2 m**2)) between every two rows, m the median distance of two different ones.
+    """The kernel exp(-|x - y|**2 / (2 m**2)), m the median distance of two different rows.
 
+    Parameters
+    ----------
+    points
+        Activations, (n, d_model).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        The kernel between every two rows, (n, n); 1 throughout when all are equal.
+
+    Examples
+    --------
     >>> gaussian_kernel(np.array([[0.0], [2.0]])).round(4)
     array([[1.    , 0.6065],
            [0.6065, 1.    ]])
@@ -126,12 +171,25 @@ def gaussian_kernel(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def mmd(kernel: NDArray[np.float64], signs: NDArray[np.float64], group: NDArray[np.int_]) -> NDArray[np.float64]:
-    """Squared maximum mean discrepancy of n paired points, unbiased, for each row of `signs` (permutations, n).
+    """Squared maximum mean discrepancy of n paired points, unbiased, under every reassignment of the two samples.
 
-    `kernel` (2n, 2n) has the first sample's points in front. The mean of
-    h[i, j] = k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(y_i, x_j) over pairs of prompts from different groups
-    (Gretton et al. 2012, eq. 4): dependent prompts are never compared. Where a sign is -1, x_i and y_i have changed
-    places, which turns h[i, j] into s_i s_j h[i, j]. 0 when all prompts are of one group.
+    The mean of h[i, j] = k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(y_i, x_j) over pairs of prompts from different
+    groups (Gretton et al. 2012, eq. 4): dependent prompts are never compared. Where a sign is -1, x_i and y_i have
+    changed places, which turns h[i, j] into s_i s_j h[i, j].
+
+    Parameters
+    ----------
+    kernel
+        The kernel between all points, (2n, 2n), the first sample's in front.
+    signs
+        1, or -1 where the two points of a prompt have changed places, (permutations, n).
+    group
+        The group of each prompt, (n,).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Discrepancies, (permutations,); 0 when all prompts are of one group.
     """
     n = len(kernel) // 2
     h = kernel[:n, :n] + kernel[n:, n:] - kernel[:n, n:] - kernel[n:, :n]
@@ -146,6 +204,18 @@ def out_of_fold(kernel: NDArray[np.float64], fold: NDArray[np.int_]) -> NDArray[
     Row i predicts point i from the points of the other folds, k(i, train) (K + ridge)^-1, and is 0 in the columns of
     its own fold, so that no label there can reach the prediction. With C the inverse of the whole kernel plus ridge,
     the block of rows F is -C[F, F]^-1 C[F, train]: one inverse serves all folds.
+
+    Parameters
+    ----------
+    kernel
+        The kernel between all points, (points, points).
+    fold
+        The fold of each point, (points,).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        The matrix, (points, points).
     """
     inverse = cho_solve(cho_factor(kernel + RIDGE * np.eye(len(kernel))), np.eye(len(kernel)))
     matrix = np.zeros_like(kernel)
@@ -156,8 +226,22 @@ def out_of_fold(kernel: NDArray[np.float64], fold: NDArray[np.int_]) -> NDArray[
 
 
 def areas(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Areas under ROC curves of scores (..., n) by the Mann-Whitney statistic: ties count half.
+    """Areas under ROC curves by the Mann-Whitney statistic: ties count half.
 
+    Parameters
+    ----------
+    scores
+        Scores, (..., n).
+    positive
+        Which of them should be the higher ones, (..., n).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Areas, (...).
+
+    Examples
+    --------
     >>> areas(np.array([1.0, 2.0, 2.0, 3.0]), np.array([False, True, False, True]))
     array(0.875)
     """
@@ -175,13 +259,13 @@ def _folds(group: NDArray[np.int_], rng: np.random.Generator) -> NDArray[np.int_
 
 
 def _resampled_auc(scores: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The area in each resample, whose prompts come up `counts` (1 + resamples, n) times."""
+    """The area in each resample, (1 + resamples,), whose prompts come up `counts` (1 + resamples, n) times."""
     real, other = np.split(scores, 2)
     ahead = (other[:, np.newaxis] > real) + 0.5 * (other[:, np.newaxis] == real)
     return ratio(((counts @ ahead) * counts).sum(axis=1), counts.sum(axis=1) ** 2)
 
 
 def _accuracy(scores: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The share of right signs in each resample; a score of 0 is half right."""
+    """The share of right signs in each resample, (1 + resamples,); a score of 0 is half right."""
     real, other = np.split(np.sign(scores), 2)
     return ratio(counts @ (0.5 + (other - real) / 4), counts.sum(axis=1))

@@ -1,6 +1,9 @@
-"""What was observed for each activation type, and how often after resampling: the histograms all estimates stand on.
+"""How the distribution of one step statistic differs between activation types, with intervals and tests.
 
-How the distribution of one step statistic differs between activation types, with intervals and tests.
+`compare_types` counts once how often each distinct step, and each distinct difference to the reference's step, occurs
+in the sample and in every resample: the histograms (`Weighted`) of what was observed (`Observations`), which all
+estimates stand on. `plateaulens.compare.effects`, `distances` and `permutation` say what the estimates and tests are,
+`plateaulens.compare.intervals` which interval each has, and why.
 """
 
 from dataclasses import dataclass
@@ -11,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plateaulens.compare.distances import (
-    bootstrap_bias,
     distance_interval,
     distances,
     distribution_functions,
@@ -43,12 +45,91 @@ from plateaulens.compare.permutation import Swaps, ks_swap_test, mean_swap_p, po
 from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
 from plateaulens.config import AnalysisConfig
 
+DECILES = np.arange(1, 10) / 10
+"""The probabilities of `quantile_shift`."""
+INTERVAL_METHODS = ("percentile", "bca", "studentised")
+"""The methods of `NAME_interval_by_method`, in order."""
+BY_METHOD = ("mean", "mean_difference")
+"""What has an interval by every method, so that the calibration can compare them; the stored one is studentised."""
+Comparison = dict[str, NDArray[Any]]
+"""Arrays by the name of what they hold."""
+
+
+def compare_types(
+    value: NDArray[np.float64],
+    censored: NDArray[np.bool_],
+    resampling: Resampling,
+    swaps: Swaps,
+    *,
+    reference: int,
+    last_step: float,
+    settings: AnalysisConfig,
+    rng: np.random.Generator,
+) -> Comparison:
+    """Describe each activation type's values, compare them with the reference type's, and both with each other.
+
+    An observation is either a value, or censored with no value (NaN), or undefined (NaN and not censored) and then left
+    out of everything. A sentinel, that is a value that is marked as censored, counts as the value it is.
+
+    The work grows with the number of distinct values: meant for steps.
+
+    Parameters
+    ----------
+    value
+        Steps, (activation_type, sample); NaN where there is none.
+    censored
+        Whether the event lies beyond the window, (activation_type, sample).
+    resampling, swaps
+        Resamples of these base prompts, and swaps within them.
+    reference
+        The number of the type that the others are compared with.
+    last_step
+        The end of the stored window.
+    settings
+        The confidence of intervals, the margins of equivalence, and the number of random divisions of `pooled_p`.
+    rng
+        Random numbers of pooled p-values of very large samples, which alone use it.
+
+    Returns
+    -------
+    Comparison
+        The variables of `plateaulens.summary.comparison.VARIABLES`, which says what each is and which dimensions it
+        has; and, for the calibration alone, `NAME_interval_by_method` (activation_type, method of `INTERVAL_METHODS`,
+        2) for each NAME of `BY_METHOD`. Positive differences mean that the type comes later than the reference. A
+        quantity that does not exist (a mean of no values) is NaN and so is its interval; constant data, or one base
+        prompt, give intervals of zero width and are marked as `degenerate`. p-values are NaN where there is no test, as
+        of the reference with itself.
+    """
+    observations = Observations(value, censored, reference)
+    weighted = observations.weigh(resampling)
+    result: Comparison = {"n": observations.has_value.sum(axis=1), "n_pairs": observations.pairs.sum(axis=1)}
+    result |= _smooth_quantities(weighted, resampling, settings)
+    result |= _distances(weighted, last_step, settings)
+    result |= _orders(weighted, settings.confidence)
+    result["ks_p"], result["ks_null"] = ks_swap_test(
+        observations.codes, len(observations.support), swaps, reference=reference
+    )
+    result["ks_p_pooled"] = _pooled(observations, rng, settings.resamples)
+    result["mean_difference_p"] = np.where(result["n_pairs"] > 0, mean_swap_p(observations.change, swaps), np.nan)
+    for name in ("ks_p_pooled", "mean_difference_p", "ks_equivalence_p", "mean_equivalence_p"):
+        result[name][reference] = np.nan
+    return result
+
 
 class Observations:
     """The steps of all types, as places among the distinct values, and those of their differences to the reference.
 
-    `value` and `censored` are (activation_type, sample). An observation is a value, or censored with no value (NaN),
-    or undefined (NaN and not censored). A value that is marked as censored, a sentinel, counts as the value it is.
+    An observation is a value, or censored with no value (NaN), or undefined (NaN and not censored). A value that is
+    marked as censored, a sentinel, counts as the value it is.
+
+    Parameters
+    ----------
+    value
+        Steps, (activation_type, sample); NaN where there is none.
+    censored
+        Whether the event lies beyond the window, (activation_type, sample).
+    reference
+        The number of the type that the others are compared with.
     """
 
     def __init__(self, value: NDArray[np.float64], censored: NDArray[np.bool_], reference: int) -> None:
@@ -75,7 +156,18 @@ class Observations:
         the window: they are differences of 0, but not of two values."""
 
     def weigh(self, resampling: Resampling) -> "Weighted":
-        """Count everything as often as it occurs in each row of `resampling`."""
+        """Count everything as often as it occurs in each row of weights.
+
+        Parameters
+        ----------
+        resampling
+            Rows of the same samples: resamples, or those of its `jackknife`.
+
+        Returns
+        -------
+        Weighted
+            The histograms of all rows.
+        """
         places = len(self.difference_support)
         differences = resampling.histograms(self.difference_codes.T, places + 1)
         return Weighted(
@@ -100,7 +192,7 @@ class Weighted:
 
     @cached_property
     def functions(self) -> NDArray[np.float64]:
-        """Distribution functions, as `histograms`."""
+        """Distribution functions, (rows, activation_type, place in `support`)."""
         return distribution_functions(self.histograms)
 
     @property
@@ -112,10 +204,14 @@ class Weighted:
         return ordered
 
     def smooth(self) -> dict[str, NDArray[np.float64]]:
-        """The estimates that a jackknife understands, (rows, activation_type); see `compare_types` for what they are.
+        """The estimates that a jackknife understands; see `compare_types` for what they are.
 
-        `mean_error`, `mean_difference_error` and `sd_error` are standard errors, NaN for fewer than two values; that of
-        the sd is the root of (fourth central moment - variance^2) / (4 variance n).
+        Returns
+        -------
+        dict[str, NDArray[np.float64]]
+            Each (rows, activation_type). `mean_error`, `mean_difference_error` and `sd_error` are standard errors, NaN
+            for fewer than two values; that of the sd is the root of (fourth central moment - variance^2) / (4 variance
+            n).
         """
         own = _moments(self.histograms, self.observations.support)
         change = _moments(self.differences, self.observations.difference_support)
@@ -132,77 +228,6 @@ class Weighted:
         }
 
 
-class _Moments(NamedTuple):
-    """Number, mean, and second and fourth central moment of the finite values of histograms (...)."""
-
-    number: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    variance: NDArray[np.float64]
-    fourth: NDArray[np.float64]
-
-
-def _moments(histograms: NDArray[np.float32], support: NDArray[np.float64]) -> _Moments:
-    """Moments of histograms (..., bins) over `support`; NaN where nothing is finite."""
-    finite = np.isfinite(support)
-    histograms, support = histograms[..., finite].astype(np.float64), support[finite]
-    count = histograms.sum(axis=-1)
-    mean = ratio(histograms @ support, count)
-    deviations = (support - mean[..., np.newaxis]) ** 2
-    weighted = histograms * deviations
-    return _Moments(
-        count, mean, ratio(weighted.sum(axis=-1), count), ratio((weighted * deviations).sum(axis=-1), count)
-    )
-
-
-DECILES = np.arange(1, 10) / 10
-
-INTERVAL_METHODS = ("percentile", "bca", "studentised")
-"""The coordinate `interval_method`, in order."""
-
-Comparison = dict[str, NDArray[Any]]
-
-
-def compare_types(
-    value: NDArray[np.float64],
-    censored: NDArray[np.bool_],
-    resampling: Resampling,
-    swaps: Swaps,
-    *,
-    reference: int,
-    last_step: float,
-    settings: AnalysisConfig,
-    rng: np.random.Generator,
-) -> Comparison:
-    """Describe each activation type's values, compare them with the reference type's, and both with each other.
-
-    `value` and `censored` are (activation_type, sample), `resampling` and `swaps` of the same samples, `last_step` is
-    the end of the stored window. An observation is either a value, or censored with no value (NaN), or undefined (NaN
-    and not censored) and then left out of everything. A sentinel, that is a value that is marked as censored, counts as
-    the value it is. `rng` is used for pooled p-values of very large samples alone.
-
-    The result has the variables of `plateaulens.summary.comparison.VARIABLES`, which says what each is and which
-    dimensions it has. Positive differences mean that the type comes later than the reference. A quantity that does not
-    exist (a mean of no values) is NaN and so is its interval; constant data, or one base prompt, give intervals of zero
-    width and are marked as `degenerate`. p-values are NaN where there is no test, as of the reference with itself.
-
-    The work grows with the number of distinct values: meant for steps.
-    """
-    observations = Observations(value, censored, reference)
-    weighted = observations.weigh(resampling)
-    result: Comparison = {"n": observations.has_value.sum(axis=1), "n_pairs": observations.pairs.sum(axis=1)}
-    result |= _smooth_quantities(weighted, resampling, settings)
-    result |= _distances(weighted, last_step, settings)
-    result |= _orders(weighted, settings.confidence)
-    result["ks_p"], result["ks_null"] = ks_swap_test(
-        observations.codes, len(observations.support), swaps, reference=reference
-    )
-    result["ks_p_pooled"] = _pooled(observations, rng, settings.resamples)
-    result["mean_difference_p"] = np.where(result["n_pairs"] > 0, mean_swap_p(observations.change, swaps), np.nan)
-    for name in ("ks_p_pooled", "mean_difference_p", "ks_equivalence_p", "mean_equivalence_p"):
-        result[name][reference] = np.nan
-    return result
-
-
 def _smooth_quantities(weighted: Weighted, resampling: Resampling, settings: AnalysisConfig) -> Comparison:
     """Means, spreads, shares and the deltas: what is a smooth function of the data."""
     confidence, observations = settings.confidence, weighted.observations
@@ -212,7 +237,7 @@ def _smooth_quantities(weighted: Weighted, resampling: Resampling, settings: Ana
     result: Comparison = {name: estimate[0] for name, estimate in estimates.items()}
     for name, estimate in estimates.items():
         result[f"{name}_interval"] = bca_interval(estimate, jackknife[name], confidence)
-    for name in ("mean", "mean_difference"):
+    for name in BY_METHOD:
         bca = result[f"{name}_interval"]
         methods = {
             "percentile": _percentile(estimates[name], confidence),
@@ -237,6 +262,28 @@ def _smooth_quantities(weighted: Weighted, resampling: Resampling, settings: Ana
     return result
 
 
+class _Moments(NamedTuple):
+    """Number, mean, and second and fourth central moment of the finite values of histograms (...)."""
+
+    number: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    fourth: NDArray[np.float64]
+
+
+def _moments(histograms: NDArray[np.float32], support: NDArray[np.float64]) -> _Moments:
+    """Moments of histograms (..., bins) over `support`; NaN where nothing is finite."""
+    finite = np.isfinite(support)
+    histograms, support = histograms[..., finite].astype(np.float64), support[finite]
+    count = histograms.sum(axis=-1)
+    mean = ratio(histograms @ support, count)
+    deviations = (support - mean[..., np.newaxis]) ** 2
+    weighted = histograms * deviations
+    return _Moments(
+        count, mean, ratio(weighted.sum(axis=-1), count), ratio((weighted * deviations).sum(axis=-1), count)
+    )
+
+
 def _distances(weighted: Weighted, last_step: float, settings: AnalysisConfig) -> Comparison:
     """Distances to the reference, and their differences between types."""
     confidence, observations = settings.confidence, weighted.observations
@@ -245,16 +292,15 @@ def _distances(weighted: Weighted, last_step: float, settings: AnalysisConfig) -
     widths = step_widths(observations.support, last_step)
     both = (observations.observed & observations.observed[reference]).sum(axis=1)
     ks = distances(differences)
+    upper_bound = ks_upper_bound(differences, both, confidence)
+    upper_bound[reference] = ks[0, reference]
     between = ks_difference(ks[0])
     untested = np.isnan(between) | np.eye(len(between), dtype=np.bool_)
     untested[reference] = untested[:, reference] = True
-    upper_bound = ks_upper_bound(differences, both, confidence)
-    upper_bound[reference] = ks[0, reference]
     return {
         "ks": ks[0],
         "ks_interval": np.minimum(distance_interval(differences, confidence), 1.0),
         "ks_percentile_interval": _percentile(ks, confidence),
-        "ks_bias": bootstrap_bias(ks),
         "ks_upper_bound": upper_bound,
         "ks_equivalence_p": ks_equivalence_p(differences, both, settings.equivalence_margin),
         "ks_difference": between,

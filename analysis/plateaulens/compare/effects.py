@@ -15,10 +15,24 @@ ROUNDING = 1e-9
 
 
 def step_widths(support: NDArray[np.float64], last_step: float) -> NDArray[np.float64]:
-    """How many steps each value of `support` holds the distribution functions constant, up to the window's end.
+    """How many steps each value holds the distribution functions constant, up to the window's end.
 
     The window ends at `last_step`, or at the largest finite value where that is later (a sentinel).
 
+    Parameters
+    ----------
+    support
+        Increasing values, (bins,), infinity last for what is censored.
+    last_step
+        The end of the stored window.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Steps up to the next value, (bins,).
+
+    Examples
+    --------
     >>> step_widths(np.array([3.0, 5.0, np.inf]), last_step=10)
     array([2., 5., 0.])
     """
@@ -30,9 +44,21 @@ def step_widths(support: NDArray[np.float64], last_step: float) -> NDArray[np.fl
 def wasserstein(differences: NDArray[np.float64], widths: NDArray[np.float64]) -> NDArray[np.float64]:
     """The Wasserstein-1 distance in steps, the area between two distribution functions up to the end of the window.
 
-    `differences` are F - G (..., bins), `widths` are those of `step_widths`. Without censoring it is
-    `scipy.stats.wasserstein_distance`; with it, that of min(step, end): what happens beyond the window is unknown, and
-    a curve that does not blow up counts as one that does at the end, so the distance is a lower bound.
+    Without censoring it is `scipy.stats.wasserstein_distance`; with it, that of min(step, end): what happens beyond the
+    window is unknown, and a curve that does not blow up counts as one that does at the end, so the distance is a lower
+    bound.
+
+    Parameters
+    ----------
+    differences
+        Differences of distribution functions F - G, (..., bins).
+    widths
+        Those of `step_widths`, (bins,).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Distances in steps, (...); NaN where F - G is.
     """
     area: NDArray[np.float64] = np.abs(differences) @ widths
     return area
@@ -41,8 +67,16 @@ def wasserstein(differences: NDArray[np.float64], widths: NDArray[np.float64]) -
 def cliffs_delta(functions: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cliff's delta, P(X > Y) - P(X < Y) for independent X ~ F and Y ~ G (Cliff 1993, Psych. Bull. 114:494).
 
-    `functions` F and `reference` G are (..., bins). In [-1, 1], positive when X tends to be later; 2 AUC - 1 of the
-    Mann-Whitney statistic. NaN where a distribution function is.
+    Parameters
+    ----------
+    functions, reference
+        The distribution functions F and G, (..., bins).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Deltas, (...), in [-1, 1], positive when X tends to be later; 2 AUC - 1 of the Mann-Whitney statistic. NaN where
+        a distribution function is.
     """
     share = np.diff(functions, axis=-1, prepend=0.0)
     before = np.concatenate([np.zeros_like(reference[..., :1]), reference[..., :-1]], axis=-1)
@@ -53,9 +87,22 @@ def cliffs_delta(functions: NDArray[np.float64], reference: NDArray[np.float64])
 def quantiles(
     functions: NDArray[np.float64], support: NDArray[np.float64], probabilities: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Quantiles of distribution functions (..., bins) over `support`, (..., probabilities): the least x, F(x) >= p.
+    """Quantiles of distribution functions: the least x with F(x) >= p.
 
-    Infinite where more than 1 - p of the observations are censored; NaN where the distribution function is.
+    Parameters
+    ----------
+    functions
+        Distribution functions, (..., bins).
+    support
+        The increasing values that they are over, (bins,), infinity last for what is censored.
+    probabilities
+        The p, (probabilities,).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Quantiles, (..., probabilities). Infinite where more than 1 - p of the observations are censored; NaN where the
+        distribution function is.
     """
     indices = [(functions < probability - ROUNDING).sum(axis=-1) for probability in probabilities]
     index = np.minimum(np.stack(indices, axis=-1), len(support) - 1)
@@ -63,23 +110,55 @@ def quantiles(
 
 
 def quantile_shift(own: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The shift function Q_F(p) - Q_G(p) (Doksum 1974; Wilcox), in steps; NaN where both are beyond the window."""
+    """The shift function Q_F(p) - Q_G(p) (Doksum 1974; Wilcox).
+
+    Parameters
+    ----------
+    own, reference
+        Quantiles Q_F and Q_G in steps, (..., probabilities).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Differences in steps, (..., probabilities); NaN where both are beyond the window.
+    """
     both = np.isinf(own) & np.isinf(reference)
     return np.where(both, np.nan, own - np.where(both, 0.0, reference))
 
 
 def paired_delta(histograms: NDArray[np.floating], support: NDArray[np.float64]) -> NDArray[np.float64]:
-    """P(X > Y) - P(X < Y) within base prompts, from histograms (..., bins) of the differences X - Y over `support`.
+    """P(X > Y) - P(X < Y) within base prompts: Cliff's within-pair delta, the sign test's statistic.
 
-    Cliff's within-pair delta: the sign test's statistic, in [-1, 1]; ties and pairs that are both censored count 0.
+    Parameters
+    ----------
+    histograms
+        Histograms of the differences X - Y, (..., bins).
+    support
+        The increasing differences that they are over, (bins,).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Deltas, (...), in [-1, 1]; ties and pairs that are both censored count 0. NaN for an empty histogram.
     """
     return ratio(histograms @ np.sign(support), histograms.sum(axis=-1))
 
 
 def weighted_median(histograms: NDArray[np.floating], support: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The median of histograms (..., bins) over increasing `support`, midway between the two middle values of a tie.
+    """The median of histograms, midway between the two middle values of a tie.
 
-    Infinite where more than half lie beyond the window; NaN for an empty histogram, and between the two infinities.
+    Parameters
+    ----------
+    histograms
+        Counts, (..., bins).
+    support
+        The increasing values that they are over, (bins,), perhaps infinite at its ends.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Medians, (...). Infinite where more than half lie beyond the window; NaN for an empty histogram, and between the
+        two infinities.
     """
     cumulative = np.cumsum(histograms, axis=-1, dtype=np.float64)
     half = cumulative[..., -1:] / 2

@@ -8,7 +8,7 @@ Which is stored for which quantity is decided by theory:
 - **BCa** (bias-corrected and accelerated; Efron 1987, JASA 82:171) for smooth quantities without a simple standard
   error: Cliff's delta. Correct to second order, and it respects the quantity's range.
 - **Percentile**, with whole draws in place of interpolated ones, for quantiles.
-- None of them for a distance (see `plateaulens.compare.distances`) or a difference of two (see
+- None of them for a distance or a difference of two, which have intervals of their own (see
   `plateaulens.compare.distances`), nor for a share near 0, where all draws may be 0: that has Wilson's interval.
 
 In all of them draws that do not exist (NaN) are set aside, the result is NaN only where the point is, and where no
@@ -32,12 +32,25 @@ MINIMUM = 6
 def bca_interval(
     estimates: NDArray[np.float64], jackknife: NDArray[np.float64], confidence: float
 ) -> NDArray[np.float64]:
-    """The BCa interval, (..., 2), from bootstrap `estimates` (1 + resamples, ...), the sample's own in row 0.
+    """The BCa interval.
 
-    `jackknife` (1 + groups, ...) are the estimates without each group of base prompts, behind the sample's own.
     Bias correction z0 = Phi^-1(share of draws below the point, ties half); acceleration a = sum(u^3) / (6 sum(u^2)^1.5)
-    with u = mean of the jackknife estimates minus each; bounds are the draws' quantiles at
-    Phi(z0 + (z0 + z) / (1 - a (z0 + z))), z the normal quantiles of the two tails.
+    with u = mean of the jackknife estimates minus each; bounds are the draws' quantiles at Phi(z0 + (z0 + z) / (1 - a
+    (z0 + z))), z the normal quantiles of the two tails.
+
+    Parameters
+    ----------
+    estimates
+        The sample's own (row 0) and those of its resamples, (1 + resamples, ...).
+    jackknife
+        The sample's own (row 0) and those without each group of base prompts, (1 + groups, ...).
+    confidence
+        The nominal coverage.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        The lower and the upper bound, (..., 2); NaN where the point is.
     """
     point, draws = estimates[0], estimates[1:]
     change = draws - point
@@ -69,11 +82,26 @@ def studentised_interval(
     *,
     fallback: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """The bootstrap-t interval, (..., 2), from `estimates` and their standard `errors`, both (1 + resamples, ...).
+    """The bootstrap-t interval, [m - t_hi se, m - t_lo se] with t = (m* - m) / se*.
 
-    [m - t_hi se, m - t_lo se] with t = (m* - m) / se*. A resample in which all values are equal has se* = 0 and t
-    infinite; `fallback` (..., 2), another method's interval, stands where so many have that a bound is infinite, which
-    happens when all but a few values are equal, and where a single value has no standard error.
+    A resample in which all values are equal has se* = 0 and t infinite.
+
+    Parameters
+    ----------
+    estimates
+        The sample's own (row 0) and those of its resamples, (1 + resamples, ...).
+    errors
+        The standard errors of all of them, (1 + resamples, ...).
+    confidence
+        The nominal coverage.
+    fallback
+        Another method's interval, (..., 2). It stands where t is infinite in so many resamples that a bound is, which
+        happens when all but a few values are equal, and where a single value has no standard error.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        The lower and the upper bound, (..., 2); NaN where the point is.
     """
     point, error = estimates[0], errors[0]
     change = estimates[1:] - point
@@ -94,9 +122,26 @@ def studentised_log_interval(
     *,
     fallback: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """`studentised_interval` of the logarithm of positive `estimates`, taken back; `fallback` where one is 0.
+    """`studentised_interval` of the logarithm of positive estimates, taken back.
 
     For a standard deviation, whose standard error grows with it: the logarithm's hardly does.
+
+    Parameters
+    ----------
+    estimates
+        The sample's own (row 0) and those of its resamples, (1 + resamples, ...), at least 0.
+    errors
+        The standard errors of all of them, (1 + resamples, ...).
+    confidence
+        The nominal coverage.
+    fallback
+        Another method's interval, (..., 2). It stands where the point is 0, and where `studentised_interval` takes the
+        fallback; t is infinite in a resample whose estimate is 0, too.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        The lower and the upper bound, (..., 2); NaN where the point is.
     """
     relative = ratio(errors, estimates)
     logarithm = np.where(estimates == 0, -np.inf, 0.0)
@@ -112,15 +157,39 @@ def studentised_log_interval(
 def order_interval(estimates: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
     """The percentile interval with whole draws as bounds, for quantities that jump, or can be infinite.
 
-    `estimates` (1 + resamples, ...) to (..., 2).
+    Parameters
+    ----------
+    estimates
+        The sample's own (row 0) and those of its resamples, (1 + resamples, ...).
+    confidence
+        The share of the draws that lie inside.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        The lower and the upper bound, (..., 2), see `order_quantile`; NaN where the point is.
     """
     bounds = [order_quantile(estimates[1:], tail) for tail in _tails(confidence)]
     return _where_point(estimates[0], np.stack(bounds, axis=-1))
 
 
 def order_quantile(draws: NDArray[np.float64], probability: float) -> NDArray[np.float64]:
-    """The quantile over the first axis without interpolation, the draw that is farther out; infinity is a value.
+    """The quantile without interpolation, the draw that is farther out.
 
+    Parameters
+    ----------
+    draws
+        Draws, (draws, ...). NaN is set aside; infinity is a value.
+    probability
+        Below 0.5 the lower of two draws is taken, else the upper one.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Quantiles, (...); NaN where all draws are.
+
+    Examples
+    --------
     >>> order_quantile(np.array([3.0, 1.0, np.nan, np.inf, 2.0]), 0.9)
     array(inf)
     """
@@ -133,10 +202,24 @@ def order_quantile(draws: NDArray[np.float64], probability: float) -> NDArray[np
 
 
 def wilson_interval(count: NDArray[np.int_], total: NDArray[np.int_], confidence: float) -> NDArray[np.float64]:
-    """Wilson's score interval of a share `count` / `total` of independent base prompts, (..., 2); NaN without any.
+    """Wilson's score interval of a share `count` / `total` of independent base prompts.
 
     Unlike a bootstrap interval it says something about a share of which the sample shows none.
 
+    Parameters
+    ----------
+    count, total
+        Numbers of base prompts, (...).
+    confidence
+        The nominal coverage.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        The lower and the upper bound, (..., 2), in [0, 1]; NaN where `total` is 0.
+
+    Examples
+    --------
     >>> wilson_interval(np.array([0]), np.array([300]), 0.95).round(4).tolist()
     [[0.0, 0.0126]]
     """
@@ -150,6 +233,18 @@ def degenerate(count: NDArray[np.integer], sd: NDArray[np.float64]) -> NDArray[n
     """Whether resampling had too little to vary: fewer than `MINIMUM` values, or all of them equal.
 
     An interval is still there, but its width is no measure of what is known.
+
+    Parameters
+    ----------
+    count
+        Numbers of values, (...).
+    sd
+        A measure of their spread that is 0 when all are equal, (...).
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        True where that is so, or `sd` is NaN, (...).
     """
     return np.asarray((count < MINIMUM) | ~(sd > 0))
 
@@ -159,4 +254,5 @@ def _tails(confidence: float) -> tuple[float, float]:
 
 
 def _where_point(point: NDArray[np.float64], interval: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The interval where there is a point, else NaN."""
     return np.where(np.isnan(point)[..., np.newaxis], np.nan, interval)

@@ -15,8 +15,22 @@ Method = Literal["holm", "bh"]
 
 
 def adjust(p: NDArray[np.float64], method: Method) -> NDArray[np.float64]:
-    """Adjusted p-values of all tests in `p`, of any shape. NaN is no test: it stays, and does not count.
+    """Adjusted p-values of one family of tests.
 
+    Parameters
+    ----------
+    p
+        The p-values of the family, of any shape. NaN is no test: it stays, and does not count.
+    method
+        Holm's ("holm") or that of Benjamini and Hochberg ("bh").
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Adjusted p-values, of the same shape.
+
+    Examples
+    --------
     >>> adjust(np.array([0.01, np.nan, 0.04]), "holm").tolist()
     [0.02, nan, 0.04]
     """
@@ -28,19 +42,56 @@ def adjust(p: NDArray[np.float64], method: Method) -> NDArray[np.float64]:
 
 
 def adjust_families(p: NDArray[np.float64], dims: int, method: Method) -> NDArray[np.float64]:
-    """`adjust` for each of the families that the last `dims` axes hold."""
+    """Adjusted p-values of several families of tests; see `adjust`.
+
+    Parameters
+    ----------
+    p
+        p-values, (..., tests of a family), which may have several dimensions.
+    dims
+        How many of the last dimensions hold the tests of one family.
+    method
+        Holm's ("holm") or that of Benjamini and Hochberg ("bh").
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Adjusted p-values, of the same shape.
+    """
     families = p.reshape(-1, *p.shape[p.ndim - dims :])
     return np.stack([adjust(family, method) for family in families]).reshape(p.shape)
 
 
 def once_per_pair(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """P-values (..., type, other type) with only the upper triangle kept: [a, b] and [b, a] are the same test."""
+    """P-values with each pair of types kept once: [a, b] and [b, a] are the same test.
+
+    Parameters
+    ----------
+    p
+        p-values, (..., type, other type).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        The upper triangle, and NaN elsewhere, (..., type, other type).
+    """
     upper = np.triu(np.ones(p.shape[-2:], dtype=np.bool_), k=1)
     return np.where(upper, p, np.nan)
 
 
 def both_ways(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`once_per_pair`'s inverse: the upper triangle's values below the diagonal too."""
+    """`once_per_pair`'s inverse: the upper triangle's values below the diagonal too.
+
+    Parameters
+    ----------
+    p
+        p-values, (..., type, other type), NaN below the diagonal.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Symmetric p-values, (..., type, other type).
+    """
     return np.where(np.isnan(p), np.swapaxes(p, -1, -2), p)
 
 

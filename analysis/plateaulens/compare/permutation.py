@@ -3,8 +3,8 @@
 Textbook p-values of the Kolmogorov-Smirnov test suppose distinct values and independent samples. Steps are integers and
 types share base prompts; the tests here suppose neither, and are exact or valid at every size.
 
-- **Paired** (`swap_test`): if the type and the reference are exchangeable within a base prompt, each may be swapped
-  for the other. It tests that hypothesis, which is a little more than equal distributions.
+- **Paired** (`ks_swap_test`, `mean_swap_p`): if the type and the reference are exchangeable within a base prompt, each
+  may be swapped for the other. It tests that hypothesis, which is a little more than equal distributions.
 - **Pooled** (`pooled_p`): the two samples as independent ones, as the authors' tests take them. Under the positive
   correlation that a shared base prompt brings it rejects too rarely.
 """
@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from plateaulens.compare.resampling import Weights, count_clusters, ratio, units_of
 
-EXACT_UP_TO = 2000
-"""Pooled p-values are exact up to this many observations in both samples, and simulated beyond."""
 ROUNDING = 1e-9
 """A statistic this much (relatively) below the observed one is equal to it."""
 
@@ -26,7 +24,15 @@ class Swaps(Weights):
     """Which base prompts have the type and the reference exchanged, in each of many reassignments.
 
     Weights are 1, and -1 where swapped, so that sums over base prompts of what a swap negates are the weighted sums.
-    `exhaustive` when the rows are all reassignments that there are, the identity included.
+
+    Parameters
+    ----------
+    signs
+        The weights, (swaps, units).
+    unit
+        The unit that each base prompt belongs to, numbered from 0, (samples,).
+    exhaustive
+        Whether the rows are all reassignments that there are, the identity included.
     """
 
     def __init__(self, signs: NDArray[np.int8], unit: NDArray[np.int_], *, exhaustive: bool) -> None:
@@ -37,10 +43,27 @@ class Swaps(Weights):
     def draw(
         cls, rng: np.random.Generator, *, samples: int, swaps: int, clusters: NDArray[np.int_] | None = None
     ) -> Self:
-        """`swaps` random reassignments; all of them when they are no more than that.
+        """Draw random reassignments; all of them when they are no more than are asked for.
 
-        Clusters, and the units of very many base prompts, are swapped as a whole.
+        Parameters
+        ----------
+        rng
+            Random numbers; those of one row are drawn after those of the row before.
+        samples
+            The number of base prompts.
+        swaps
+            How many reassignments to draw.
+        clusters
+            The cluster of each base prompt, numbered from 0, (samples,); None when each is by itself. Clusters, and the
+            units of very many base prompts, are swapped as a whole.
 
+        Returns
+        -------
+        Swaps
+            Signs, (swaps, units) or, when exhaustive, (2**units, units).
+
+        Examples
+        --------
         >>> Swaps.draw(np.random.default_rng(0), samples=2, swaps=10).rows
         array([[ 1,  1],
                [-1,  1],
@@ -59,10 +82,22 @@ class Swaps(Weights):
         return cls(1 - 2 * swapped, unit, exhaustive=exhaustive)
 
     def p_value(self, statistic: NDArray[np.float64], observed: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The share of reassignments whose `statistic` (swaps, ...) is at least the `observed` one.
+        """The share of reassignments whose statistic is at least the observed one.
 
         The identity is counted among random ones, (1 + hits) / (1 + swaps), so that p is never 0 (Phipson and Smyth
         2010); it is there already when they are exhaustive.
+
+        Parameters
+        ----------
+        statistic
+            The statistic in each reassignment, (swaps, ...).
+        observed
+            The statistic as observed, (...).
+
+        Returns
+        -------
+        NDArray[np.float64]
+            p-values, (...).
         """
         hits = (statistic >= observed - ROUNDING * np.abs(observed)).sum(axis=0)
         extra = 0 if self.exhaustive else 1
@@ -72,12 +107,28 @@ class Swaps(Weights):
 def ks_swap_test(
     codes: NDArray[np.int_], bins: int, swaps: Swaps, *, reference: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Test the distance of each type to the reference by swapping the two within base prompts: p and null, (type,).
+    """Test the distance of each type to the reference by swapping the two within base prompts.
 
-    `codes` (type, sample) are places among `bins` increasing values, negative for undefined observations; base prompts
-    without both observations take no part in a type's test. The null is the mean distance over the reassignments: how
-    far apart two samples of one distribution lie on average, with this number of prompts, these ties and this
-    correlation. NaN for a type without a pair, and for the reference.
+    Base prompts without both observations take no part in a type's test.
+
+    Parameters
+    ----------
+    codes
+        Places among increasing values, (type, sample), negative for undefined observations.
+    bins
+        The number of these values.
+    swaps
+        Reassignments of the same samples.
+    reference
+        The number of the reference among the types.
+
+    Returns
+    -------
+    p : NDArray[np.float64]
+        p-values, (type,); NaN for a type without a pair, and for the reference.
+    null : NDArray[np.float64]
+        The mean distance over the reassignments, (type,): how far apart two samples of one distribution lie on average,
+        with this number of prompts, these ties and this correlation. NaN where p is.
     """
     pairs = (codes >= 0) & (codes[reference] >= 0)
     pairs[reference] = False
@@ -93,25 +144,54 @@ def ks_swap_test(
 
 
 def mean_swap_p(change: NDArray[np.float64], swaps: Swaps) -> NDArray[np.float64]:
-    """P-values of no mean paired difference, (type,), from differences `change` (type, sample), 0 without a pair.
+    """P-values of no mean paired difference.
 
     Swapping turns a difference's sign and keeps the sum of squares, so that this is the test of the t statistic too:
     exact for differences that are symmetric about 0, and approximately right for skewed ones with mean 0.
+
+    Parameters
+    ----------
+    change
+        Paired differences to the reference, (type, sample), 0 without a pair.
+    swaps
+        Reassignments of the same samples.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        p-values, (type,); 1 where there is no difference, or no pair.
     """
     return swaps.p_value(np.abs(swaps.sums(change.T)), np.abs(change.sum(axis=1)))
+
+
+EXACT_UP_TO = 2000
+"""Pooled p-values are exact up to this many observations in both samples, and simulated beyond."""
 
 
 def pooled_p(
     first: NDArray[np.int_], second: NDArray[np.int_], *, rng: np.random.Generator, permutations: int
 ) -> float:
-    """The p-value of the distance between two independent samples, given their ties; NaN when one is empty.
+    """The p-value of the distance between two independent samples, given their ties.
 
-    `first` and `second` are histograms over the same values. The probability is over all ways to divide the pooled
-    observations between two samples of these sizes. Exact up to `EXACT_UP_TO` observations: the share of the first
-    sample among the first z pooled observations is a Markov chain, of which the paths are dropped that reach the
-    observed distance at the end of a tie (Schroeer and Trenkler 1995, Computational Statistics and Data Analysis
-    20:185). Beyond that, `permutations` random divisions, whose histograms are multivariate hypergeometric, and
-    p = (1 + hits) / (1 + permutations).
+    The probability is over all ways to divide the pooled observations between two samples of these sizes. Exact up to
+    `EXACT_UP_TO` observations: the share of the first sample among the first z pooled observations is a Markov chain,
+    of which the paths are dropped that reach the observed distance at the end of a tie (Schroeer and Trenkler 1995,
+    Computational Statistics and Data Analysis 20:185). Beyond that, `permutations` random divisions, whose histograms
+    are multivariate hypergeometric, and p = (1 + hits) / (1 + permutations).
+
+    Parameters
+    ----------
+    first, second
+        Histograms over the same increasing values, (bins,).
+    rng
+        Random numbers for large samples.
+    permutations
+        The number of random divisions of large samples.
+
+    Returns
+    -------
+    float
+        The p-value; NaN when one sample is empty.
     """
     sizes = int(first.sum()), int(second.sum())
     if not all(sizes):

@@ -33,16 +33,31 @@ class Survival(NamedTuple):
 
 
 def kaplan_meier(time: ArrayLike, event: ArrayLike, steps: int, confidence: float) -> Survival:
-    """The Kaplan-Meier estimate of S(k) = P(event after step k) at k = 0..steps-1, with a Hall-Wellner band.
-
-    `time` is the step of the event, or the last step at which a curve was seen where `event` is False; events precede
-    censorings of the same step. NaN times are left out; without any other, everything is NaN.
+    """The Kaplan-Meier estimate of S(k) = P(event after step k), with a Hall-Wellner band.
 
     The band S +- q S (1 + n v) / sqrt(n), v the sum in Greenwood's formula and q the Kolmogorov distribution's quantile
     (Hall and Wellner 1980), covers the whole curve at once with at least the given confidence; ties make it
     conservative. It is written out here because statsmodels' `simultaneous_cb` has one confidence only, and the number
     at risk in the place of n. Where S is 0 its width is that of the last step before.
 
+    Parameters
+    ----------
+    time
+        The step of the event, or the last step at which a curve was seen where there is none, (n,). NaN is left out.
+    event
+        Whether the event was seen, (n,); events precede censorings of the same step.
+    steps
+        S is estimated at k = 0..steps-1.
+    confidence
+        The least coverage of the band.
+
+    Returns
+    -------
+    Survival
+        S (steps,) and its band (steps, 2), in [0, 1]; NaN without any time.
+
+    Examples
+    --------
     >>> kaplan_meier([1, 2, 2, 3], [True, True, True, False], steps=4, confidence=0.95).probability
     array([1.  , 0.75, 0.25, 0.25])
     """
@@ -69,9 +84,22 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, steps: int, confidence: floa
 def logrank(time: ArrayLike, event: ArrayLike, group: ArrayLike) -> float:
     """The p-value of the log-rank test between two independent groups: statsmodels' `survdiff`. It ignores pairing.
 
-    NaN times are left out. 1 when a group is empty or nothing can tell the two apart: no event at all, or all at
-    one step.
+    Parameters
+    ----------
+    time
+        The step of the event, or the last step at which a curve was seen, (n,). NaN is left out.
+    event
+        Whether the event was seen, (n,).
+    group
+        The group of each, (n,), one of two values.
 
+    Returns
+    -------
+    float
+        The p-value; 1 when a group is empty or nothing can tell the two apart: no event at all, or all at one step.
+
+    Examples
+    --------
     >>> round(logrank([1, 2, 3, 4], [True] * 4, [0, 0, 1, 1]), 3)
     0.09
     """
@@ -91,14 +119,28 @@ def logrank(time: ArrayLike, event: ArrayLike, group: ArrayLike) -> float:
 
 
 def paired_scores(time: NDArray[np.float64], event: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Log-rank scores of pairs (2, n), the first's minus the second's; 0 for pairs with an unknown (NaN) time.
+    """Log-rank scores of pairs, the first's minus the second's.
 
     An observation's score is its event minus the pooled Nelson-Aalen cumulative hazard at its time, e - H(t), and the
-    sum over one sample of e - H(t) is the log-rank test's observed minus expected events. Swapping the two members of
-    a pair changes the sign of the pair's difference and nothing else, H being pooled, so that swapping at random gives
+    sum over one sample of e - H(t) is the log-rank test's observed minus expected events. Swapping the two members of a
+    pair changes the sign of the pair's difference and nothing else, H being pooled, so that swapping at random gives
     the distribution of the sum if the two are exchangeable (the device of O'Brien and Fleming 1987 for
     Prentice-Wilcoxon scores). A positive sum: the first has its events earlier.
 
+    Parameters
+    ----------
+    time
+        The step of the event, or the last step at which a curve was seen, (2, n).
+    event
+        Whether the event was seen, (2, n).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Differences of scores, (n,); 0 for pairs with an unknown (NaN) time.
+
+    Examples
+    --------
     >>> paired_scores(np.array([[1.0, 2.0], [3.0, np.nan]]), np.ones((2, 2), dtype=bool))
     array([1., 0.])
     """
@@ -116,8 +158,24 @@ def paired_scores(time: NDArray[np.float64], event: NDArray[np.bool_]) -> NDArra
 
 
 def restricted(value: NDArray[np.float64], censored: NDArray[np.bool_], last: ArrayLike) -> NDArray[np.float64]:
-    """Steps cut at the end of the window: min(value, last), `last` where censored, NaN where undefined.
+    """Steps cut at the end of the window, min(value, last).
 
+    Parameters
+    ----------
+    value
+        Steps, of any shape; NaN where there is none.
+    censored
+        Whether the event lies beyond the window, of that shape.
+    last
+        The last step of the window, one for all or of a shape that is broadcast.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Cut steps, of that shape: `last` where censored, NaN where undefined (NaN and not censored).
+
+    Examples
+    --------
     >>> restricted(np.array([3.0, np.nan, np.nan, 9.0]), np.array([False, True, False, False]), 5)
     array([ 3.,  5., nan,  5.])
     """

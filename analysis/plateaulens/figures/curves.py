@@ -1,9 +1,4 @@
-"""Figure 2: single curves of example prompts with their max-slope steps, and the mean curves.
-
-The plateau figure: how far a base activation can be moved before the model's output leaves its plateau.
-
-The survival figure: the share of curves that have not blown up, or left their plateau, after each step.
-"""
+"""Curves over the path: single ones and means, and how many have not yet blown up or left their plateau."""
 
 from collections.abc import Sequence
 
@@ -13,35 +8,55 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from plateaulens import names
 from plateaulens.figures.positions import cumulative, positions, step_axis, window
 from plateaulens.figures.style import (
     BASE_SIZE,
     GUIDE,
     INK,
+    Page,
     TypeStyle,
     canvas,
     dress,
+    figure_of,
     handle,
     legend,
     metric_axis,
+    panels,
     present,
     styles,
 )
 from plateaulens.names import MAIN_METRICS, MAIN_TYPES, metric_label
 
 
-def example_curves(experiment: xr.Dataset, *, types: Sequence[str] | None = MAIN_TYPES) -> Figure:
+def example_curves(
+    experiment: xr.Dataset, *, types: Sequence[str] | None = MAIN_TYPES, figure: Page | None = None
+) -> Figure:
     """A row of panels per metric: one panel per example prompt, then the mean over all prompts.
 
     A dot marks the max-slope step of each example curve that has one; the bands around the mean curves are the
     summary's bootstrap intervals. All panels of a row share their scale.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group of a summary.
+    types
+        The types to draw, of those that there are; None for all.
+    figure
+        A figure or subfigure to draw into; a new one unless given.
+
+    Returns
+    -------
+    Figure
+        What it is drawn in.
     """
     metrics = present(experiment, "metric", MAIN_METRICS)
     drawn = styles(present(experiment, "activation_type", types))
     examples = experiment.sizes["example"]
-    figure = canvas(0.8 + 1.8 * len(metrics))
-    panels = figure.subplots(len(metrics), examples + 1, sharex=True, sharey="row", squeeze=False)
-    for row, metric in zip(panels, metrics, strict=True):
+    page = canvas(0.8 + 1.8 * len(metrics), figure)
+    rows = page.subplots(len(metrics), examples + 1, sharex=True, sharey="row", squeeze=False)
+    for row, metric in zip(rows, metrics, strict=True):
         for i, ax in enumerate(row):
             for name, style in drawn.items():
                 if i < examples:
@@ -54,13 +69,23 @@ def example_curves(experiment: xr.Dataset, *, types: Sequence[str] | None = MAIN
             dress(ax, title=title if top else "", y=metric_axis(experiment, metric) if i == 0 else "")
             ax.set_xlim(*window(experiment))
         row[0].set_ylim(bottom=0)
-    figure.supxlabel(step_axis(experiment), fontsize=BASE_SIZE, color=INK)
-    legend(figure, [handle(style) for style in drawn.values()], where="outside upper center")
-    return figure
+    page.supxlabel(step_axis(experiment), fontsize=BASE_SIZE, color=INK)
+    legend(page, [handle(style) for style in drawn.values()], where="outside upper center")
+    return figure_of(page)
 
 
 def mean_curve(ax: Axes, curves: xr.Dataset, style: TypeStyle) -> None:
-    """Draw the mean curve of one type and metric with its interval band."""
+    """Draw the mean curve of one type and metric with its interval band.
+
+    Parameters
+    ----------
+    ax
+        The panel.
+    curves
+        An experiment's group of a summary, of one type and metric.
+    style
+        Of the type.
+    """
     x = positions(curves, curves["step"])
     lower, upper = (curves["curve_interval"].sel(bound=bound).values for bound in ("lower", "upper"))
     ax.fill_between(x, lower, upper, color=style.color, alpha=0.2, linewidth=0, zorder=style.zorder - 0.5)
@@ -89,16 +114,39 @@ def _example(ax: Axes, curves: xr.Dataset, example: int, style: TypeStyle) -> No
 
 
 def plateaus(
-    experiment: xr.Dataset, *, threshold: float, metric: str = "l2", types: Sequence[str] | None = None
+    experiment: xr.Dataset,
+    *,
+    threshold: float,
+    metric: str = MAIN_METRICS[0],
+    types: Sequence[str] | None = None,
+    figure: Page | None = None,
 ) -> Figure:
     """Left: mean curves of the metric by base type, with bands, and the threshold that ends a plateau. Right: survival.
 
     The right panel is the fraction of prompts still on their plateau after a path of that length, 1 - F(x). Curves
     that never reach the threshold are censored at the end of the window: a plus sign marks their fraction there.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group of a summary.
+    threshold
+        The value of the metric that ended a plateau in the analysis.
+    metric
+        The metric that is drawn.
+    types
+        The types to draw, of those that there are; None for all.
+    figure
+        A figure or subfigure to draw into; a new one unless given.
+
+    Returns
+    -------
+    Figure
+        What it is drawn in.
     """
     drawn = styles(present(experiment, "activation_type", types))
-    figure = canvas(3.2)
-    left, right = figure.subplots(1, 2)
+    page = canvas(3.2, figure)
+    left, right = page.subplots(1, 2)
     first, last = window(experiment)
     for name, style in drawn.items():
         mean_curve(left, experiment.sel(metric=metric, activation_type=name), style)
@@ -111,7 +159,8 @@ def plateaus(
             )
     left.axhline(threshold, color=GUIDE, linewidth=1.0, linestyle=(0, (2, 2)), zorder=2)
     dress(left, title="mean curve", x=step_axis(experiment), y=metric_axis(experiment, metric))
-    dress(right, title="plateau length", x=step_axis(experiment), y="fraction of prompts on the plateau")
+    length = names.statistic("plateau_length").title
+    dress(right, title=length, x=step_axis(experiment), y="fraction of prompts on the plateau")
     left.set_ylim(bottom=0)
     right.set_ylim(0, 1.02)
     for ax in (left, right):
@@ -121,8 +170,8 @@ def plateaus(
     censored = bool(
         np.any(experiment["censored"].sel(convention="corrected", statistic="plateau_length", metric=metric))
     )
-    legend(figure, [*(handle(style) for style in drawn.values()), rule, *([plus] if censored else [])])
-    return figure
+    legend(page, [*(handle(style) for style in drawn.values()), rule, *([plus] if censored else [])])
+    return figure_of(page)
 
 
 def survival_curves(
@@ -131,30 +180,54 @@ def survival_curves(
     statistic: str = "max_slope",
     metrics: Sequence[str] = MAIN_METRICS,
     types: Sequence[str] | None = MAIN_TYPES,
+    ax: Axes | None = None,
 ) -> Figure:
     """One panel per metric: Kaplan-Meier curves of the types with their simultaneous bands.
 
     A curve that does not reach 0 ends at the share that is censored. Metrics without the statistic have no panel.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group of a summary.
+    statistic
+        The step whose survival is drawn.
+    metrics
+        The metrics to draw, of those that there are.
+    types
+        The types to draw, of those that there are; None for all.
+    ax
+        Axes to draw the panel of a single metric on; a new figure unless given.
+
+    Returns
+    -------
+    Figure
+        What it is drawn in.
+
+    Raises
+    ------
+    ValueError
+        If there is an `ax` and not exactly one metric with the statistic.
     """
     own = experiment.sel(statistic=statistic)
     shown = [
         name for name in present(experiment, "metric", metrics) if own["survival"].sel(metric=name).notnull().any()
     ]
     drawn = styles(present(experiment, "activation_type", types))
-    figure = canvas(3.0)
+    on, axes = panels(3.0, ax, shown)
     first, last = window(experiment)
     x = positions(experiment, experiment["step"])
-    for ax, metric in zip(figure.subplots(1, len(shown), sharey=True, squeeze=False)[0], shown, strict=True):
+    for panel, metric in zip(axes, shown, strict=True):
         for name, style in drawn.items():
             cell = own.sel(metric=metric, activation_type=name)
-            ax.plot(x, cell["survival"].to_numpy(), drawstyle="steps-post", **style.line)
+            panel.plot(x, cell["survival"].to_numpy(), drawstyle="steps-post", **style.line)
             lower, upper = (cell["survival_band"].sel(bound=end).to_numpy() for end in ("lower", "upper"))
             if np.isfinite(lower).all():
-                ax.fill_between(x, lower, upper, step="post", color=style.color, alpha=0.12, linewidth=0)
-        dress(ax, title=metric_label(metric), x=step_axis(experiment))
-        ax.set_xlim(first, last)
-        ax.set_ylim(0, 1.02)
+                panel.fill_between(x, lower, upper, step="post", color=style.color, alpha=0.12, linewidth=0)
+        dress(panel, title=metric_label(metric), x=step_axis(experiment))
+        panel.set_xlim(first, last)
+        panel.set_ylim(0, 1.02)
     words = str(own["statistic_long_name"].item())
-    figure.axes[0].set_ylabel(f"fraction beyond its {words}", fontsize=BASE_SIZE, color=INK)
-    legend(figure, [handle(style) for style in drawn.values()])
-    return figure
+    axes[0].set_ylabel(f"fraction beyond its {words}", fontsize=BASE_SIZE, color=INK)
+    legend(on, [handle(style) for style in drawn.values()])
+    return figure_of(on)

@@ -1,14 +1,8 @@
-"""The forest plot: how far the max-slope steps of each type are from those of real targets.
-
-The confounds figure: mean differences to real as they are, and at equal geometry.
-
-The constants figure: whether the conclusions move when a constant does that nobody has justified.
-
-The distinguishability figure: how well a classifier tells a type's targets from real ones.
-"""
+"""How far the types are from real, a row or a line for each: as they are, at equal geometry, with constants moved."""
 
 from collections.abc import Sequence
 from math import ceil
+from textwrap import fill
 from typing import Literal
 
 import numpy as np
@@ -17,44 +11,94 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from plateaulens import names
 from plateaulens.figures.style import (
-    BASE_SIZE,
+    BAND,
+    COLUMNS,
     GUIDE,
     INK,
     SMALL_SIZE,
+    Page,
     TypeStyle,
     canvas,
     dress,
+    figure_of,
+    grid,
     handle,
     legend,
+    name_rows,
+    panels,
     present,
     styles,
 )
-from plateaulens.names import metric_label
+from plateaulens.names import CLAIMS, CONTROL, CUT, MAIN_METRICS, MAIN_TYPES, REFERENCE, label, metric_label, path_label
 
-NOISE_FLOOR = "real_control"
+TYPES = tuple(name for name in MAIN_TYPES if name != REFERENCE)
+"""The types whose differences are followed as constants are moved."""
+MARKS = {"none": ("o", "as it is"), "path_length": ("s", "at equal path length"), "all": ("D", "at equal geometry")}
+"""The adjustments that are drawn, each with its marker and its name."""
+MARKERS = {"linear": "o", "gaussian": "D"}
+"""The classifiers that are drawn, each with its marker."""
+
+Conclusion = Literal["mean_difference", "ks_difference"]
+
+_STEPS = f"difference to {label(REFERENCE)} (steps)"
+_SPREAD = 0.24
+_TITLE_LENGTH = 28
+"""Letters that fit above a panel of three."""
+_CONSTANTS = {
+    "minimum_slope": "slope threshold, factor",
+    "plateau_threshold": "plateau threshold, factor",
+    "nonlinearity_tolerance": "tolerance",
+    "step_size": "step size, stored steps",
+}
+_CLASSIFIERS = {"linear": "linear", "gaussian": "Gaussian"}
 
 
 def ks_forest(
-    experiment: xr.Dataset, *, statistic: str = "max_slope", metrics: Sequence[str] = ("l2", "kl", "js")
+    experiment: xr.Dataset,
+    *,
+    statistic: str = "max_slope",
+    metrics: Sequence[str] | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """One panel per metric: the Kolmogorov-Smirnov distance of every type to `real`, with its interval.
 
     When the run has `real_control`, a second draw of real targets, its interval is a grey band through all rows: the
-    distance that sampling alone produces.
+    distance that sampling alone produces. Metrics without the statistic have no panel.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group of a summary.
+    statistic
+        The step whose distributions are compared.
+    metrics
+        The metrics to draw, of those that there are; None for all.
+    ax
+        Axes to draw the panel of a single metric on; a new figure unless given.
+
+    Returns
+    -------
+    Figure
+        What it is drawn in.
+
+    Raises
+    ------
+    ValueError
+        If there is an `ax` and not exactly one metric with the statistic.
     """
-    shown = present(experiment, "metric", metrics)
-    rows = [name for name in present(experiment, "activation_type", None) if name != "real"]
-    drawn = styles(rows)
-    figure = canvas(0.9 + 0.3 * len(rows))
-    panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
-    for ax, metric in zip(panels, shown, strict=True):
-        values = experiment.sel(convention="corrected", statistic=statistic, metric=metric)
+    compared = experiment.sel(convention="corrected", statistic=statistic)
+    shown = [name for name in present(experiment, "metric", metrics) if compared["ks"].sel(metric=name).notnull().any()]
+    drawn = styles(_compared(experiment))
+    on, axes = panels(0.9 + 0.3 * len(drawn), ax, shown, sharex=True)
+    for panel, metric in zip(axes, shown, strict=True):
+        values = compared.sel(metric=metric)
         for row, (name, style) in enumerate(drawn.items()):
             estimate = values["ks"].sel(activation_type=name).item()
             interval = values["ks_interval"].sel(activation_type=name, bound=["lower", "upper"]).values
-            ax.plot(interval, [row, row], color=style.color, linewidth=2.2, solid_capstyle="butt", zorder=3)
-            ax.plot(
+            panel.plot(interval, [row, row], color=style.color, linewidth=2.2, solid_capstyle="butt", zorder=3)
+            panel.plot(
                 [estimate],
                 [row],
                 marker="o",
@@ -64,41 +108,53 @@ def ks_forest(
                 markeredgewidth=0.6,
                 zorder=4,
             )
-            if name == NOISE_FLOOR:
-                ax.axvspan(*interval, color="#e4e4e4", linewidth=0, zorder=0)
-        dress(ax, title=metric_label(metric), x="KS distance to real")
-        ax.locator_params(axis="x", nbins=4)
-    panels[0].set_xlim(left=0)  # once all is drawn: the panels share their limits, and setting one fixes both
-    panels[0].set_yticks(range(len(rows)), [style.label for style in drawn.values()], fontsize=BASE_SIZE, color=INK)
-    panels[0].set_ylim(len(rows) - 0.4, -0.6)
-    return figure
-
-
-PATHS = {
-    "sensitivity": "relative steps",
-    "sensitivity_absolute": "absolute steps",
-    "sensitivity_absolute_to_target": "absolute, to the target",
-}
-MARKS = {"none": ("o", "as it is"), "path_length": ("s", "at equal path length"), "all": ("D", "at equal geometry")}
-"""The adjustments that are drawn, each with its marker and its name."""
-
-_SPREAD = 0.24
+            if name == CONTROL:
+                panel.axvspan(*interval, color=BAND, linewidth=0, zorder=0)
+        dress(panel, title=metric_label(metric), x=f"KS distance to {label(REFERENCE)}")
+        panel.locator_params(axis="x", nbins=4)
+    axes[0].set_xlim(left=0)  # once all is drawn: the panels share their limits, and setting one fixes both
+    name_rows(axes[0], drawn)
+    return figure_of(on)
 
 
 def adjusted_differences(
-    group: xr.Dataset, *, statistic: str = "max_slope", metric: str = "l2", paths: Sequence[str] = tuple(PATHS)
+    group: xr.Dataset,
+    *,
+    statistic: str = "max_slope",
+    metric: str = MAIN_METRICS[0],
+    paths: Sequence[str] | None = None,
+    figure: Page | None = None,
 ) -> Figure:
     """One panel per kind of path, a row per type: the mean difference to real with its interval, three times.
 
     Not adjusted, adjusted for the path length, and for all covariates. A cross at the row's right end marks what the
     data cannot say: equality of the covariates lies outside them.
+
+    Parameters
+    ----------
+    group
+        The `confounds` group of a summary.
+    statistic, metric
+        The step that is compared, and the metric whose curves it is of.
+    paths
+        The kinds of path to draw, of those that there are; None for those of the experiments whose verdicts are about
+        the statistic.
+    figure
+        A figure or subfigure to draw into; a new one unless given.
+
+    Returns
+    -------
+    Figure
+        What it is drawn in.
     """
     shown = present(group, "path", paths)
-    rows = [name for name in present(group, "activation_type", None) if name != "real"]
-    drawn = styles(rows)
-    figure = canvas(1.2 + 0.36 * len(rows))
+    if paths is None:
+        shown = [name for name in shown if names.experiment(name.removesuffix(CUT)).statistic == statistic] or shown
+    drawn = styles(_compared(group))
+    page = canvas(ceil(len(shown) / COLUMNS) * (0.7 + 0.36 * len(drawn)) + 0.5, figure)
     cell = group.sel(statistic=statistic, metric=metric)
-    for ax, path in zip(figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0], shown, strict=True):
+    axes = grid(page, len(shown), columns=min(len(shown), COLUMNS), sharex=True, sharey=True)
+    for ax, path in zip(axes, shown, strict=True):
         ax.axvline(0.0, color=GUIDE, linewidth=1.0, zorder=1)
         for row, (name, style) in enumerate(drawn.items()):
             for offset, (adjustment, (marker, _)) in zip(np.linspace(-1, 1, len(MARKS)), MARKS.items(), strict=True):
@@ -113,73 +169,74 @@ def adjusted_differences(
                 ax.plot(interval, [y, y], color=style.color, linewidth=1.6, solid_capstyle="butt", zorder=3)
                 ax.plot([own["adjusted_difference"].item()], [y], marker=marker, markersize=4.0, color=style.color,
                         markeredgecolor="white", markeredgewidth=0.5, zorder=4)  # fmt: skip
-        dress(ax, title=PATHS.get(path, path), x="difference to real (steps)")
-    figure.axes[0].set_yticks(
-        range(len(rows)), [style.label for style in drawn.values()], fontsize=BASE_SIZE, color=INK
-    )
-    figure.axes[0].set_ylim(len(rows) - 0.4, -0.6)
+        dress(ax, title=fill(path_label(path), _TITLE_LENGTH), x=_STEPS)
+        ax.tick_params(labelbottom=True)
+    name_rows(axes[0], drawn)
     marks = [
         Line2D([], [], linestyle="none", marker=m, markersize=5, color=GUIDE, label=name) for m, name in MARKS.values()
     ]
-    if not cell["overlap"].sel(path=shown, activation_type=rows, adjustment=list(MARKS)).all():
+    if not cell["overlap"].sel(path=shown, activation_type=list(drawn), adjustment=list(MARKS)).all():
         marks.append(Line2D([], [], linestyle="none", marker="x", markersize=5, color=GUIDE, label="no overlap"))
-    legend(figure, marks, where="outside lower center")
-    return figure
-
-
-Conclusion = Literal["mean_difference", "ks_difference"]
-COLUMNS = 3
-
-_AXES = {"mean_difference": "difference to real (steps)", "ks_difference": "KS, structured - baseline"}
-_EXPERIMENTS = {"sensitivity": "relative", "sensitivity_absolute": "absolute", "plateau": "plateau"}
-_STATISTICS = {"max_slope": "max slope", "first_nonlinearity": "nonlinearity", "plateau_length": "length"}
-_CONSTANTS = {
-    "minimum_slope": "slope threshold, factor",
-    "plateau_threshold": "plateau threshold, factor",
-    "nonlinearity_tolerance": "tolerance",
-    "step_size": "step size, stored steps",
-}
+    legend(page, marks, where="outside lower center")
+    return figure_of(page)
 
 
 def constant_sensitivity(
     group: xr.Dataset,
     *,
-    metric: str = "l2",
+    metric: str = MAIN_METRICS[0],
     conclusion: Conclusion = "mean_difference",
-    types: Sequence[str] = ("random", "baseline", "structured"),
+    types: Sequence[str] = TYPES,
+    figure: Page | None = None,
 ) -> Figure:
     """A panel for every constant of every statistic: the estimate and its interval at each value of the constant.
 
-    `conclusion` is the mean paired difference to real of the `types`, or the difference of the distances of structured
-    and baseline. The dashed line marks the value in use. Constants of a metric without that statistic have no panel.
+    The dashed line marks the value in use. Constants of a metric without that statistic have no panel.
+
+    Parameters
+    ----------
+    group
+        The `constants` group of a summary.
+    metric
+        The metric whose conclusions are drawn.
+    conclusion
+        The mean paired difference to real of the `types`, or the difference of the KS distances of the two types of
+        the first of `plateaulens.names.CLAIMS`.
+    types
+        The types to draw, of those that there are.
+    figure
+        A figure or subfigure to draw into; a new one unless given.
+
+    Returns
+    -------
+    Figure
+        What it is drawn in.
     """
     own = group.sel(metric=metric)
     keys = list(
         dict.fromkeys(zip(*(own[name].to_numpy() for name in ("experiment", "statistic", "constant")), strict=True))
     )
-    panels = [(key, cases) for key in keys if (cases := _cases(own, key))[conclusion].notnull().any()]
+    shown = [(key, cases) for key in keys if (cases := _cases(own, key))[conclusion].notnull().any()]
     drawn = styles(present(group, "activation_type", types)) if conclusion == "mean_difference" else {}
-    rows = max(1, ceil(len(panels) / COLUMNS))
-    figure = canvas(0.6 + 1.75 * rows)
-    grid = figure.subplots(rows, COLUMNS, squeeze=False, sharey=conclusion == "ks_difference").ravel()
-    for ax, ((experiment, statistic, constant), cases) in zip(grid, panels, strict=False):
+    page = canvas(0.6 + 1.75 * max(1, ceil(len(shown) / COLUMNS)), figure)
+    axes = grid(page, len(shown), sharey=conclusion == "ks_difference")
+    for ax, ((experiment, statistic, constant), cases) in zip(axes, shown, strict=True):
         place = np.arange(cases.sizes["case"])
         ax.axhline(0.0, color=GUIDE, linewidth=1.0, zorder=1)
         for used in place[cases["is_default"].to_numpy()]:
             ax.axvline(used, color=GUIDE, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
         if conclusion == "ks_difference":
-            _line(ax, place, cases, conclusion, TypeStyle("", "#222222"))
+            _line(ax, place, cases, conclusion, TypeStyle("", INK))
         for name, style in drawn.items():
             _line(ax, place, cases.sel(activation_type=name), conclusion, style)
         ax.set_xticks(place, [f"{value:g}" for value in cases["value"].to_numpy()], fontsize=SMALL_SIZE)
-        title = f"{_EXPERIMENTS.get(str(experiment), experiment)}, {_STATISTICS.get(str(statistic), statistic)}"
-        dress(ax, title=title, x=_CONSTANTS.get(str(constant), str(constant).replace("_", " ").replace(".", ": ")))
-    for ax in grid[len(panels) :]:
-        ax.remove()
-    figure.supylabel(_AXES[conclusion], fontsize=SMALL_SIZE + 1)
+        dress(ax, title=_title(str(experiment), str(statistic)), x=_constant(str(constant)))
+    nearer, farther = CLAIMS[0]
+    words = {"mean_difference": _STEPS, "ks_difference": f"KS, {label(nearer)} - {label(farther)}"}
+    page.supylabel(words[conclusion], fontsize=SMALL_SIZE + 1)
     if drawn:
-        legend(figure, [handle(style) for style in drawn.values()], where="outside lower center")
-    return figure
+        legend(page, [handle(style) for style in drawn.values()], where="outside lower center")
+    return figure_of(page)
 
 
 def _cases(group: xr.Dataset, key: tuple[str, str, str]) -> xr.Dataset:
@@ -188,6 +245,16 @@ def _cases(group: xr.Dataset, key: tuple[str, str, str]) -> xr.Dataset:
     mine = (group["experiment"] == experiment) & (group["statistic"] == statistic) & (group["constant"] == constant)
     chosen = np.flatnonzero(mine.to_numpy())
     return group.isel(case=chosen[np.argsort(group["value"].to_numpy()[chosen], kind="stable")])
+
+
+def _title(experiment: str, statistic: str) -> str:
+    """Both in short: the plateau length of plateaus is their length."""
+    short = names.experiment(experiment).short
+    return f"{short}, {names.statistic(statistic).title.removeprefix(short).strip()}"
+
+
+def _constant(constant: str) -> str:
+    return _CONSTANTS.get(constant, constant.replace("_", " ").replace(".", ": "))
 
 
 def _line(
@@ -200,37 +267,48 @@ def _line(
     ax.plot(place, cases[name].to_numpy(), marker="o", markersize=3.5, **style.line)
 
 
-MARKERS = {"linear": "o", "gaussian": "D"}
-NAMES = {"linear": "linear", "gaussian": "Gaussian"}
-
-
-def distinguishability(group: xr.Dataset) -> Figure:
+def distinguishability(group: xr.Dataset, *, ax: Axes | None = None) -> Figure:
     """A row per type: the area under the ROC curve of each classifier with its interval; 0.5 is chance.
 
     When the run has `real_control`, its widest interval is a grey band through all rows: what two sets of real targets
     give by chance.
+
+    Parameters
+    ----------
+    group
+        The `distinguish` group of a summary.
+    ax
+        Axes to draw on; a new figure unless given.
+
+    Returns
+    -------
+    Figure
+        What it is drawn in.
     """
-    rows = [name for name in present(group, "activation_type", None) if name != "real"]
-    drawn = styles(rows)
-    figure = canvas(1.2 + 0.32 * len(rows))
-    ax = figure.subplots()
-    ax.axvline(0.5, color=GUIDE, linewidth=1.0, zorder=1)
+    drawn = styles(_compared(group))
+    on, (panel,) = panels(1.2 + 0.32 * len(drawn), ax)
+    panel.axvline(0.5, color=GUIDE, linewidth=1.0, zorder=1)
     for row, (name, style) in enumerate(drawn.items()):
         own = group.sel(activation_type=name)
         for offset, (classifier, marker) in zip((-0.16, 0.16), MARKERS.items(), strict=True):
             interval = own["auc_interval"].sel(classifier=classifier, bound=["lower", "upper"]).to_numpy()
-            ax.plot(interval, [row + offset] * 2, color=style.color, linewidth=2.0, solid_capstyle="butt", zorder=3)
-            ax.plot([own["auc"].sel(classifier=classifier).item()], [row + offset], marker=marker, markersize=4.5,
-                    color=style.color, markeredgecolor="white", markeredgewidth=0.6, zorder=4)  # fmt: skip
-        if name == NOISE_FLOOR:
+            panel.plot(interval, [row + offset] * 2, color=style.color, linewidth=2.0, solid_capstyle="butt", zorder=3)
+            panel.plot([own["auc"].sel(classifier=classifier).item()], [row + offset], marker=marker, markersize=4.5,
+                       color=style.color, markeredgecolor="white", markeredgewidth=0.6, zorder=4)  # fmt: skip
+        if name == CONTROL:
             ends = own["auc_interval"]
-            ax.axvspan(float(ends.min()), float(ends.max()), color="#e4e4e4", linewidth=0, zorder=0)
-    dress(ax, x="area under the ROC curve, type against real (0.5: chance)")
-    ax.set_yticks(range(len(rows)), [style.label for style in drawn.values()], fontsize=BASE_SIZE, color=INK)
-    ax.set_ylim(len(rows) - 0.4, -0.6)
+            panel.axvspan(float(ends.min()), float(ends.max()), color=BAND, linewidth=0, zorder=0)
+    dress(panel, x=f"area under the ROC curve, type against {label(REFERENCE)} (0.5: chance)")
+    name_rows(panel, drawn)
     handles = [
-        Line2D([], [], linestyle="none", marker=marker, markersize=5, color=GUIDE, label=f"{NAMES[name]} classifier")
+        Line2D([], [], linestyle="none", marker=marker, markersize=5, color=GUIDE,
+               label=f"{_CLASSIFIERS[name]} classifier")
         for name, marker in MARKERS.items()
-    ]
-    legend(figure, handles)
-    return figure
+    ]  # fmt: skip
+    legend(on, handles)
+    return figure_of(on)
+
+
+def _compared(group: xr.Dataset) -> list[str]:
+    """The types of a group that are compared with the reference."""
+    return [name for name in present(group, "activation_type", None) if name != REFERENCE]

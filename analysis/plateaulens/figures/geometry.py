@@ -1,4 +1,4 @@
-"""The geometry figure: how long the targets are, and how far from their base prompts."""
+"""Where the targets lie: how long they are, and how far from their base prompts."""
 
 from collections.abc import Sequence
 
@@ -7,29 +7,54 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plateaulens.figures.style import BASE_SIZE, GUIDE, INK, TypeStyle, canvas, dress, finite, present, styles
+from plateaulens.figures.style import (
+    GUIDE,
+    Page,
+    TypeStyle,
+    canvas,
+    dress,
+    figure_of,
+    finite,
+    name_rows,
+    present,
+    styles,
+)
+from plateaulens.names import REFERENCE
 
 QUANTITIES = {"target_norm": "norm of the target", "path_length": "path length, base to target"}
 
 
-def target_geometry(geometry: xr.Dataset, *, types: Sequence[str] | None = None) -> Figure:
+def target_geometry(geometry: xr.Dataset, *, types: Sequence[str] | None = None, figure: Page | None = None) -> Figure:
     """One panel each for the target norm and the path length: a row per type with its distribution.
 
     The shape is a kernel density estimate, the tick the mean and the bar around it its interval. A dashed line at
     the mean of `real` goes through all rows.
+
+    Parameters
+    ----------
+    geometry
+        The `geometry` group of a summary.
+    types
+        The types to draw, of those that there are; None for all.
+    figure
+        A figure or subfigure to draw into; a new one unless given.
+
+    Returns
+    -------
+    Figure
+        What it is drawn in.
     """
     drawn = styles(present(geometry, "activation_type", types))
-    figure = canvas(0.9 + 0.34 * len(drawn))
-    panels = figure.subplots(1, len(QUANTITIES), sharey=True)
-    for ax, (quantity, title) in zip(panels, QUANTITIES.items(), strict=True):
+    page = canvas(0.9 + 0.34 * len(drawn), figure)
+    axes = page.subplots(1, len(QUANTITIES), sharey=True)
+    for ax, (quantity, title) in zip(axes, QUANTITIES.items(), strict=True):
         for row, (name, style) in enumerate(drawn.items()):
             _row(ax, geometry.sel(activation_type=name), quantity, row, style)
-        reference = float(geometry[f"{quantity}_mean"].sel(activation_type="real"))
+        reference = float(geometry[f"{quantity}_mean"].sel(activation_type=REFERENCE))
         ax.axvline(reference, color=GUIDE, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
         dress(ax, title=title, x="activation units")
-    panels[0].set_yticks(range(len(drawn)), [style.label for style in drawn.values()], fontsize=BASE_SIZE, color=INK)
-    panels[0].set_ylim(len(drawn) - 0.4, -0.6)
-    return figure
+    name_rows(axes[0], drawn)
+    return figure_of(page)
 
 
 def _row(ax: Axes, values: xr.Dataset, quantity: str, row: int, style: TypeStyle) -> None:

@@ -8,11 +8,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from plateaulens.figures.style import BASE_SIZE, GUIDE, INK, TypeStyle, canvas, dress, handle, legend, present, styles
-from plateaulens.names import MAIN_METRICS, metric_label
+from plateaulens.figures.style import (
+    BASE_SIZE,
+    GUIDE,
+    INK,
+    Page,
+    TypeStyle,
+    canvas,
+    dress,
+    figure_of,
+    handle,
+    legend,
+    name_rows,
+    present,
+    styles,
+)
+from plateaulens.names import MAIN_METRICS, MAIN_TYPES, REFERENCE, label, metric_label
 
-CURVES = ("real", "random")
-"""The types whose mean curves are drawn."""
+CURVES = MAIN_TYPES[:2]
+"""The types whose mean curves are drawn: the reference and the Gaussian."""
 
 
 class _Look(NamedTuple):
@@ -26,18 +40,32 @@ _LOOKS = (_Look("-", "full", -0.14), _Look("--", "none", 0.14))
 """Of the first run and of the second."""
 
 
-def beside(runs: Mapping[str, xr.Dataset], *, types: Sequence[str]) -> Figure:
+def beside(runs: Mapping[str, xr.Dataset], *, types: Sequence[str], figure: Page | None = None) -> Figure:
     """The same experiment of two runs, by name: mean curves above, mean paired differences to `real` below.
 
     A panel per metric. Mean curves are divided by their last point, so that both end at 1. Below there is a row for
     each of `types`, with the interval of each run; types that a run lacks have no mark of it.
+
+    Parameters
+    ----------
+    runs
+        The experiment's groups of two summaries, by the name of the run.
+    types
+        The types that have a row.
+    figure
+        A figure or subfigure to draw into; a new one unless given.
+
+    Returns
+    -------
+    Figure
+        What it is drawn in.
     """
     assert len(runs) == len(_LOOKS), "a figure of two runs"
     first = next(iter(runs.values()))
     metrics = [name for name in MAIN_METRICS if all(name in present(run, "metric", None) for run in runs.values())]
     drawn = styles(types)
-    figure = canvas(3.2 + 0.35 * len(types))
-    above, below = figure.subplots(
+    page = canvas(3.2 + 0.35 * len(types), figure)
+    above, below = page.subplots(
         2, len(metrics), squeeze=False, sharex="row", sharey="row", height_ratios=[2.4, 0.6 + 0.35 * len(types)]
     )
     curves = styles([name for name in CURVES if name in present(first, "activation_type", None)])
@@ -47,17 +75,16 @@ def beside(runs: Mapping[str, xr.Dataset], *, types: Sequence[str]) -> Figure:
             _relative_curves(curve_panel, values, curves, look)
             _differences(step_panel, values, drawn, look)
         dress(curve_panel, title=metric_label(metric), x="part of the way")
-        dress(step_panel, x="mean difference to real (steps)")
+        dress(step_panel, x=f"mean difference to {label(REFERENCE)} (steps)")
         step_panel.axvline(0.0, color=GUIDE, linewidth=1.0, zorder=1)
     above[0].set_ylabel("distance, end = 1", fontsize=BASE_SIZE, color=INK)
-    below[0].set_yticks(range(len(drawn)), [style.label for style in drawn.values()], fontsize=BASE_SIZE, color=INK)
-    below[0].set_ylim(len(drawn) - 0.4, -0.6)
+    name_rows(below[0], drawn)
     looks = [
         Line2D([], [], color=INK, linestyle=look.line, marker="o", markersize=4.5, fillstyle=look.filling, label=name)
         for name, look in zip(runs, _LOOKS, strict=True)
     ]
-    legend(figure, [*looks, *(handle(style) for style in curves.values())], where="outside upper center")
-    return figure
+    legend(page, [*looks, *(handle(style) for style in curves.values())], where="outside upper center")
+    return figure_of(page)
 
 
 def _relative_curves(ax: Axes, values: xr.Dataset, drawn: Mapping[str, TypeStyle], look: _Look) -> None:

@@ -1,6 +1,7 @@
-"""The horizontal axis of an experiment: steps of a relative path, or the length of a path in activation units.
+"""Where step statistics lie on the horizontal axis of an experiment, and how they are distributed along it.
 
-Empirical distribution functions of step statistics, censored samples counted.
+The axis counts steps of a relative path, or is the length of the path in activation units. Distribution functions are
+empirical ones, with censored samples counted.
 """
 
 import numpy as np
@@ -12,6 +13,18 @@ def positions(experiment: xr.Dataset, steps: xr.DataArray | NDArray[np.float64])
     """Where step indices lie on the axis: themselves, or their path length when the step length is fixed.
 
     NaN stays NaN, and an index between two steps is interpolated.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group of a summary.
+    steps
+        Step indices, of any shape.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Of that shape: steps, or activation units.
     """
     indices = np.asarray(steps, dtype=np.float64)
     if "length" not in experiment.coords:
@@ -22,14 +35,36 @@ def positions(experiment: xr.Dataset, steps: xr.DataArray | NDArray[np.float64])
 
 
 def step_axis(experiment: xr.Dataset) -> str:
-    """The label of that axis."""
+    """The label of the horizontal axis.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group of a summary.
+
+    Returns
+    -------
+    str
+        Of what `positions` returns.
+    """
     if "length" in experiment.coords:
         return "path length (activation units)"
     return f"step (0 is the base, {int(experiment['step'].values[-1])} the target)"
 
 
 def window(experiment: xr.Dataset) -> tuple[float, float]:
-    """The first and the last position on the axis."""
+    """The first and the last position on the axis.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group of a summary.
+
+    Returns
+    -------
+    first, last : float
+        Where step 0 and the last step lie.
+    """
     first, last = positions(experiment, experiment["step"])[[0, -1]]
     return float(first), float(last)
 
@@ -37,10 +72,24 @@ def window(experiment: xr.Dataset) -> tuple[float, float]:
 def statistic_of(
     experiment: xr.Dataset, statistic: str, metric: str, activation_type: str
 ) -> tuple[NDArray[np.float64], int]:
-    """The observed positions of one statistic in ascending order, and how many samples are censored.
+    """The observed positions of one statistic, and how many samples are censored.
 
     Statistics are those of the `corrected` convention. A sample that is neither observed nor censored (the statistic
     is undefined for it) counts as neither.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group of a summary.
+    statistic, metric, activation_type
+        Values of its coordinates.
+
+    Returns
+    -------
+    observed : NDArray[np.float64]
+        (observed sample) in ascending order.
+    censored : int
+        Number of censored samples.
     """
     where = {"convention": "corrected", "statistic": statistic, "metric": metric, "activation_type": activation_type}
     values = experiment["step_value"].sel(where)
@@ -56,6 +105,18 @@ def cumulative(
 
     The line spans the whole window of the experiment; it ends below 1 by the fraction that is censored. All zero when
     no sample has the statistic.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group of a summary.
+    statistic, metric, activation_type
+        Values of its coordinates.
+
+    Returns
+    -------
+    x, y : NDArray[np.float64]
+        (observed sample + 2) each: positions, and fractions of the samples.
     """
     observed, censored = statistic_of(experiment, statistic, metric, activation_type)
     first, last = window(experiment)

@@ -1,7 +1,8 @@
 """What all figures share: what they are drawn on, their panels and legends, and the look of the activation types.
 
-Every type has one colour and one dash pattern. The colours stem from Okabe and Ito's palette, moved a little so that any two stay apart for readers with protanopia,
-deuteranopia or tritanopia (a test simulates all three). The dash repeats the distinction without colour.
+Every type has one colour and one dash pattern. The colours stem from Okabe and Ito's palette, moved a little so that
+any two stay apart for readers with protanopia, deuteranopia or tritanopia (a test simulates all three). The dash
+repeats the distinction without colour.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,11 +31,11 @@ SMALL_SIZE = 8.0
 INK = "#222222"
 GUIDE = "#8c8c8c"
 BAND = "#e4e4e4"
-"""Of the band behind all rows in which a type lies that is as real as can be."""
+"""Of the band behind all rows that chance alone accounts for: where the second draw of real lies."""
 
 Page = Figure | SubFigure
 """What a figure of several panels is drawn on."""
-Place = Literal["outside right center", "outside upper center", "outside lower center"]
+Side = Literal["outside right center", "outside upper center", "outside lower center"]
 Dash = str | tuple[int, tuple[float, ...]]
 
 
@@ -169,7 +170,7 @@ def canvas(height: float, figure: Page | None = None) -> Page:
 
 
 def panels(
-    height: float, metrics: Sequence[str], ax: Axes | None = None, *, sharex: bool = False
+    height: float, ax: Axes | None, metrics: Sequence[str] | None = None, *, sharex: bool = False
 ) -> tuple[Page | Axes, list[Axes]]:
     """What a figure with a panel per metric is drawn on, and its panels: the given axes, or a row on a new canvas.
 
@@ -177,10 +178,10 @@ def panels(
     ----------
     height
         Inches, of a figure that is made.
-    metrics
-        Those that have a panel.
     ax
         Axes to draw on.
+    metrics
+        Those that have a panel; None for a figure of one panel that is about no metric.
     sharex
         Whether panels share their horizontal axis; they share the vertical one in any case.
 
@@ -189,7 +190,7 @@ def panels(
     on : Page or Axes
         What `legend` and `figure_of` take: `ax`, or the figure that was made.
     axes : list[Axes]
-        One for each metric.
+        One for each metric, in order.
 
     Raises
     ------
@@ -198,16 +199,15 @@ def panels(
     """
     if ax is None:
         figure = canvas(height)
-        return figure, list(figure.subplots(1, len(metrics), sharex=sharex, sharey=True, squeeze=False)[0])
-    if len(metrics) != 1:
+        count = 1 if metrics is None else len(metrics)
+        return figure, list(figure.subplots(1, count, sharex=sharex, sharey=True, squeeze=False)[0])
+    if metrics is not None and len(metrics) != 1:
         came = ", ".join(metrics) or "none that has a panel"
-        raise ValueError(f"an ax has room for exactly one metric, and {came} came: name one, as in metrics=['l2']")
+        raise ValueError(f"an ax has room for exactly one metric, and {came} came: name one in metrics=[...]")
     return ax, [ax]
 
 
-def grid(
-    figure: Page, count: int, *, columns: int = COLUMNS, sharex: bool = False, sharey: bool = False
-) -> list[Axes]:
+def grid(figure: Page, count: int, *, columns: int = COLUMNS, sharex: bool = False, sharey: bool = False) -> list[Axes]:
     """Panels in rows, as many as are asked for; places that are left over in the last row stay empty.
 
     Parameters
@@ -267,7 +267,7 @@ def dress(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
     ax.set_ylabel(y, fontsize=BASE_SIZE, color=INK)
 
 
-def rows_of(ax: Axes, drawn: Mapping[str, TypeStyle]) -> None:
+def name_rows(ax: Axes, drawn: Mapping[str, TypeStyle]) -> None:
     """Name the rows of a panel that has one for each type, from the top downwards.
 
     Parameters
@@ -297,7 +297,7 @@ def handle(style: TypeStyle) -> Line2D:
     return Line2D([], [], **style.line)
 
 
-def legend(on: Page | Axes, handles: Sequence[Line2D], *, where: Place = "outside right center") -> None:
+def legend(on: Page | Axes, handles: Sequence[Line2D], *, where: Side = "outside right center") -> None:
     """A legend beside or below the panels, never over them; within the panel where there is only an ax to draw on.
 
     Parameters

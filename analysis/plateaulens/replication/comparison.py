@@ -1,15 +1,14 @@
-"""What a run, or its summary, has measured of every base prompt, under the names of data/reference.
+"""A run's numbers beside the authors', and whether they differ by more than sampling does.
 
-How far two samples of different sizes from one distribution lie apart in a statistic, by chance alone.
+The question to each number of data/reference is: had the authors sampled the distribution that this run has sampled,
+would they have printed it? Both errors follow from the run's own base prompts: two samples are drawn from them with
+replacement, one as large as the run and one as large as the authors', and the statistic's difference between the two is
+noted. The middle part of many such differences is where the authors' number minus the run's lies by chance. For KS
+distances, whose bootstrap lies too high, that cancels most of the bias, as both samples have it. Base prompts are drawn
+whole, so a type's values and those of the type it is compared with stay paired.
 
-A run's numbers beside the authors', and whether they differ by more than sampling does.
-
-The question to each number is: had the authors sampled the distribution that this run has sampled, would they have
-printed it? Both errors follow from the run's own base prompts: two samples are drawn from them with replacement, one
-as large as the run and one as large as the authors', and the statistic's difference between the two is noted. The
-middle part of many such differences is where the authors' number minus the run's lies by chance. For KS distances,
-whose bootstrap lies too high, that cancels most of the bias, as both samples have it. Base prompts are drawn whole, so
-a type's values and those of the type it is compared with stay paired.
+`Measurements` finds what a run, or its summary, has measured under the names of data/reference, and `PairedSample` how
+far two samples of different sizes from one distribution lie apart by chance alone.
 """
 
 from collections.abc import Iterator
@@ -32,6 +31,158 @@ from plateaulens.summary.geometry import target_geometry
 
 ACTIVATIONS = "activations"
 """Stands, in place of an experiment, for what is measured of the activations alone."""
+ASSUMED_SAMPLES = 1000
+"""Base prompts that the authors are taken to have used where they do not say: the paper's number."""
+KS_READING_ERROR = 0.01
+"""How far a KS distance that was computed from a digitised figure may be off."""
+BINS = 2000
+"""Most places at which distribution functions are compared; with more different values, quantiles of them are."""
+
+_COUNTS_AT_ONCE = 2**22
+"""Most counts of base prompts that are in memory at once."""
+_SAE = "gpt2-small-res-jb"
+_SITES = ("blocks.1.hook_resid_pre", "blocks.11.hook_resid_post")
+"""With `_SAE`, the authors' release of SAEs and their write and read sites."""
+
+
+class Comparison(NamedTuple):
+    """One number of the authors' and the run's."""
+
+    experiment: str
+    statistic: str
+    metric: str
+    activation_type: str
+    quantity: str
+    """`mean`, `median` or `sd`, in the units of the statistic, or `ks`."""
+    authors: float
+    """Their number."""
+    here: float
+    """The run's."""
+    lower: float
+    """Where the authors' number minus the run's lies by sampling alone, with the wanted confidence: from here."""
+    upper: float
+    """And up to here."""
+    inside: bool
+    """Whether it does lie there, give or take the reading error."""
+    n_authors: int
+    """Base prompts of the authors'."""
+    n_is_assumed: bool
+    """Whether they do not say how many, so that it is `ASSUMED_SAMPLES`."""
+    n_here: int
+    """Base prompts of the run that have a value."""
+    reading_error: float
+    """How far the authors' number may be off because it was read off a figure."""
+    source: str
+    """Notebook, commit and cell."""
+    note: str
+
+
+def is_replication(config: RunConfig) -> bool:
+    """Whether a run has the authors' model, SAE and sites, so that their numbers are to be expected.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+
+    Returns
+    -------
+    bool
+        True for GPT-2 small under any path or owner, with an SAE of gpt2-small-res-jb at the authors' sites.
+    """
+    model = config.model.source.rstrip("/").rpartition("/")[2]
+    has_sae = config.sae is not None and _SAE in config.sae.source
+    return model == "gpt2" and has_sae and (config.sites.write, config.sites.read) == _SITES
+
+
+def compare_reference(tree: xr.DataTree, settings: AnalysisConfig) -> list[Comparison]:
+    """Every number of data/reference that a run or its summary has as well, beside the run's.
+
+    Parameters
+    ----------
+    tree
+        A run or its summary, open.
+    settings
+        Resamples, confidence and seed, from which alone random numbers come; of a run also the constants of the step
+        statistics.
+
+    Returns
+    -------
+    list of Comparison
+        In the order of data/reference. Step statistics are in the authors' convention. Of a summary those rows are
+        missing that take single curves (means over all steps, pooled distances).
+    """
+    rng = np.random.default_rng([settings.seed, *b"reference"])
+    measurements = Measurements(tree, settings)
+    rows: list[Comparison] = []
+    for authors in _authors():
+        found = measurements.get(authors["experiment"], authors["statistic"], authors["metric"])
+        sample = None if found is None else _sample(found, authors["activation_type"], authors["dropped_above"])
+        if sample is not None:
+            rows.extend(_compare(authors, sample, settings, rng))
+    return rows
+
+
+def _authors() -> Iterator[dict[str, Any]]:
+    """Every row of data/reference, those on activations under the columns of the others."""
+    activations = read_activation_reference().rename(columns={"quantity": "statistic", "value": "mean"})
+    place = {"experiment": ACTIVATIONS, "metric": "", "activation_type": "base"}
+    table = pd.concat([read_reference(), activations.assign(**place)])
+    for row in table.to_dict("records"):
+        yield {str(key): value for key, value in row.items()}
+
+
+def _sample(found: "Measured", activation_type: str, dropped_above: float) -> "PairedSample | None":
+    """The values that a row of the reference is about; None when the run does not have the type."""
+    kind, _, other = activation_type.partition(" vs ")
+    other = other or REFERENCE
+    if kind not in found.types:
+        return None
+    kept = np.where(found.values > dropped_above, np.nan, found.values)
+    values = dict(zip(found.types, kept, strict=True))
+    compared = values.get(other) if kind != other else None
+    concerned = found.values[[index for index, name in enumerate(found.types) if name in (kind, other)]]
+    has_value = np.isfinite(concerned).reshape(*concerned.shape[:2], -1)
+    complete: NDArray[np.bool_] = np.all(np.any(has_value, axis=2), axis=0)
+    if not complete.any():
+        return None
+    return PairedSample(values[kind][complete], None if compared is None else compared[complete])
+
+
+def _compare(
+    authors: dict[str, Any], sample: "PairedSample", settings: AnalysisConfig, rng: np.random.Generator
+) -> Iterator[Comparison]:
+    assumed = bool(pd.isna(authors["n"]))
+    size = ASSUMED_SAMPLES if assumed else int(authors["n"])
+    reading_error = 0.0 if pd.isna(authors["reading_error"]) else float(authors["reading_error"])
+    here = sample.statistics(np.ones((1, len(sample))))
+    error = sample.error(size, settings.resamples, settings.confidence, rng)
+    for quantity, value in here.items():
+        if pd.isna(authors[quantity]):
+            continue
+        read = min(reading_error, KS_READING_ERROR) if quantity == "ks" else reading_error
+        yield Comparison(
+            experiment=authors["experiment"],
+            statistic=authors["statistic"],
+            metric=authors["metric"],
+            activation_type=authors["activation_type"],
+            quantity=quantity,
+            authors=float(authors[quantity]),
+            here=float(value[0]),
+            lower=float(error[quantity][0]),
+            upper=float(error[quantity][1]),
+            inside=_is_inside(float(authors[quantity]) - float(value[0]), error[quantity], read),
+            n_authors=size,
+            n_is_assumed=assumed,
+            n_here=len(sample),
+            reading_error=read,
+            source=authors["source"],
+            note="" if pd.isna(authors["note"]) else authors["note"],
+        )
+
+
+def _is_inside(difference: float, interval: NDArray[np.float64], reading_error: float) -> bool:
+    return bool(interval[0] - reading_error <= difference <= interval[1] + reading_error)
 
 
 class Measured(NamedTuple):
@@ -43,7 +194,15 @@ class Measured(NamedTuple):
 
 
 class Measurements:
-    """The quantities of a run or of its summary; step statistics in the authors' conventions."""
+    """The quantities of a run or of its summary; step statistics in the authors' convention.
+
+    Parameters
+    ----------
+    tree
+        A run or its summary, open.
+    settings
+        The constants of the step statistics, of a run; a summary has them computed already.
+    """
 
     def __init__(self, tree: xr.DataTree, settings: AnalysisConfig) -> None:
         self._tree = tree
@@ -52,10 +211,26 @@ class Measurements:
         self._is_run = tree.attrs["kind"] == RUN_KIND
 
     def get(self, experiment: str, statistic: str, metric: str) -> Measured | None:
-        """One quantity, None when the run or the summary does not have it.
+        """One quantity of every base prompt.
 
         A summary has no curves but those of examples, so `curve_mean` (over all steps) and `pooled_curve` (the values
         of all steps) are known of a run only.
+
+        Parameters
+        ----------
+        experiment
+            Name of an experiment, or `ACTIVATIONS`.
+        statistic
+            A step statistic, `end_value`, `curve_mean` or `pooled_curve`; of activations `active_latents` or
+            `distance_from_mean`.
+        metric
+            Name of the metric; of no meaning for activations.
+
+        Returns
+        -------
+        Measured or None
+            In steps, in the units of the metric, or as the statistic is counted; None when the run or the summary does
+            not have it.
         """
         if experiment == ACTIVATIONS:
             return self._activations(statistic)
@@ -108,30 +283,31 @@ def _types(values: xr.DataArray) -> tuple[str, ...]:
     return tuple(str(name) for name in values["activation_type"].to_numpy())
 
 
-BINS = 2000
-"""Most places at which distribution functions are compared; with more different values, quantiles of them are."""
-_COUNTS_AT_ONCE = 2**22
-
-
 @dataclass(frozen=True, eq=False)
 class PairedSample:
-    """Values of one type, and of the type it is compared with, for the same base prompts.
-
-    Each is (samples,), or (samples, numbers) when every base prompt has several; NaN is left out. `other` is None where
-    there is nothing to compare with.
-    """
+    """Values of one type, and of the type it is compared with, for the same base prompts; its length is theirs."""
 
     values: NDArray[np.float64]
+    """(sample,), or (sample, number) when every base prompt has several; NaN is left out."""
     other: NDArray[np.float64] | None = None
+    """In the same shape, or None where there is nothing to compare with."""
 
     def __len__(self) -> int:
         return len(self.values)
 
     def statistics(self, counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        """By name, `mean`, `sd` (population), `median` (the lower one) and `ks`, for every row of counts.
+        """The statistics of samples that are made of these base prompts.
 
-        `counts` (rows, samples) says how often each base prompt is there. `ks` is missing without another type.
-        NaN where a row counts no value.
+        Parameters
+        ----------
+        counts
+            (row, sample), how often each base prompt is there in each of the samples.
+
+        Returns
+        -------
+        dict of str to ndarray
+            `mean`, `sd` (population) and `median` (the lower one) in the units of the values, and `ks` unless there is
+            no other type, each (row,); NaN where a row counts no value.
         """
         there = np.isfinite(self.values)
         middle = self.values[there].mean() if there.any() else 0.0
@@ -154,9 +330,25 @@ class PairedSample:
     def error(
         self, size: int, draws: int, confidence: float, rng: np.random.Generator
     ) -> dict[str, NDArray[np.float64]]:
-        """By name, the central interval of a statistic of `size` base prompts minus that of as many as are here.
+        """Where a statistic of a sample of another size, minus that of one of this size, lies by chance.
 
-        Both are drawn with replacement from those here, `draws` times.
+        Both are drawn with replacement from the base prompts that are here.
+
+        Parameters
+        ----------
+        size
+            Base prompts of the sample of the other size.
+        draws
+            How many pairs of samples are drawn.
+        confidence
+            The share of the differences that the interval holds.
+        rng
+            Where random numbers come from.
+
+        Returns
+        -------
+        dict of str to ndarray
+            By statistic, as in `statistics`, lower and upper end of the central interval, (2,).
         """
         differences: dict[str, list[NDArray[np.float64]]] = {}
         rows = max(1, _COUNTS_AT_ONCE // len(self))
@@ -186,122 +378,3 @@ def _histograms(values: NDArray[np.float64], grid: NDArray[np.float64]) -> NDArr
     there = np.isfinite(flat)
     codes = np.arange(len(flat))[:, np.newaxis] * len(grid) + np.searchsorted(grid, np.where(there, flat, grid[0]))
     return np.bincount(codes[there], minlength=len(flat) * len(grid)).reshape(len(flat), len(grid)).astype(np.float64)
-
-
-ASSUMED_SAMPLES = 1000
-"""Base prompts that the authors are taken to have used where they do not say: the paper's number."""
-KS_READING_ERROR = 0.01
-"""How far a KS distance that was computed from a digitised figure may be off."""
-
-_SAE = "gpt2-small-res-jb"
-_SITES = ("blocks.1.hook_resid_pre", "blocks.11.hook_resid_post")
-
-
-class Comparison(NamedTuple):
-    """One number of the authors' and the run's."""
-
-    experiment: str
-    statistic: str
-    metric: str
-    activation_type: str
-    quantity: str
-    """`mean`, `median` or `sd`, in the units of the statistic, or `ks`."""
-    authors: float
-    here: float
-    lower: float
-    upper: float
-    """Where the authors' number minus the run's lies by sampling alone, with the wanted confidence."""
-    inside: bool
-    """Whether it does lie there, give or take the reading error."""
-    n_authors: int
-    n_is_assumed: bool
-    n_here: int
-    reading_error: float
-    source: str
-    note: str
-
-
-def is_replication(config: RunConfig) -> bool:
-    """Whether a run has the authors' model, SAE and sites, so that their numbers are to be expected."""
-    model = config.model.source.rstrip("/").rpartition("/")[2]
-    has_sae = config.sae is not None and _SAE in config.sae.source
-    return model == "gpt2" and has_sae and (config.sites.write, config.sites.read) == _SITES
-
-
-def compare_reference(tree: xr.DataTree, settings: AnalysisConfig) -> list[Comparison]:
-    """Every number of data/reference that a run or its summary has as well, beside the run's.
-
-    Step statistics are in the authors' conventions. Of a summary those rows are missing that take single curves (means
-    over all steps, pooled distances). Random numbers come from `settings.seed` alone.
-    """
-    rng = np.random.default_rng([settings.seed, *b"reference"])
-    measurements = Measurements(tree, settings)
-    rows: list[Comparison] = []
-    for authors in _authors():
-        found = measurements.get(authors["experiment"], authors["statistic"], authors["metric"])
-        sample = None if found is None else _sample(found, authors["activation_type"], authors["dropped_above"])
-        if sample is not None:
-            rows.extend(_compare(authors, sample, settings, rng))
-    return rows
-
-
-def _authors() -> Iterator[dict[str, Any]]:
-    """Every row of data/reference, those on activations under the columns of the others."""
-    activations = read_activation_reference().rename(columns={"quantity": "statistic", "value": "mean"})
-    place = {"experiment": ACTIVATIONS, "metric": "", "activation_type": "base"}
-    table = pd.concat([read_reference(), activations.assign(**place)])
-    for row in table.to_dict("records"):
-        yield {str(key): value for key, value in row.items()}
-
-
-def _sample(found: Measured, activation_type: str, dropped_above: float) -> PairedSample | None:
-    """The values that a row of the reference is about; None when the run does not have the type."""
-    kind, _, other = activation_type.partition(" vs ")
-    other = other or REFERENCE
-    if kind not in found.types:
-        return None
-    kept = np.where(found.values > dropped_above, np.nan, found.values)
-    values = dict(zip(found.types, kept, strict=True))
-    compared = values.get(other) if kind != other else None
-    concerned = found.values[[index for index, name in enumerate(found.types) if name in (kind, other)]]
-    has_value = np.isfinite(concerned).reshape(*concerned.shape[:2], -1)
-    complete: NDArray[np.bool_] = np.all(np.any(has_value, axis=2), axis=0)
-    if not complete.any():
-        return None
-    return PairedSample(values[kind][complete], None if compared is None else compared[complete])
-
-
-def _compare(
-    authors: dict[str, Any], sample: PairedSample, settings: AnalysisConfig, rng: np.random.Generator
-) -> Iterator[Comparison]:
-    assumed = bool(pd.isna(authors["n"]))
-    size = ASSUMED_SAMPLES if assumed else int(authors["n"])
-    reading_error = 0.0 if pd.isna(authors["reading_error"]) else float(authors["reading_error"])
-    here = sample.statistics(np.ones((1, len(sample))))
-    error = sample.error(size, settings.resamples, settings.confidence, rng)
-    for quantity, value in here.items():
-        if pd.isna(authors[quantity]):
-            continue
-        read = min(reading_error, KS_READING_ERROR) if quantity == "ks" else reading_error
-        yield Comparison(
-            experiment=authors["experiment"],
-            statistic=authors["statistic"],
-            metric=authors["metric"],
-            activation_type=authors["activation_type"],
-            quantity=quantity,
-            authors=float(authors[quantity]),
-            here=float(value[0]),
-            lower=float(error[quantity][0]),
-            upper=float(error[quantity][1]),
-            inside=_is_inside(float(authors[quantity]) - float(value[0]), error[quantity], read),
-            n_authors=size,
-            n_is_assumed=assumed,
-            n_here=len(sample),
-            reading_error=read,
-            source=authors["source"],
-            note="" if pd.isna(authors["note"]) else authors["note"],
-        )
-
-
-def _is_inside(difference: float, interval: NDArray[np.float64], reading_error: float) -> bool:
-    return bool(interval[0] - reading_error <= difference <= interval[1] + reading_error)

@@ -37,24 +37,49 @@ ACTIVATION_COLUMNS = {
 
 
 def read_reference(folder: Path | None = None) -> pd.DataFrame:
-    """The authors' numbers: a row for each number or group of numbers printed in one place, with that place.
+    """The authors' numbers on steps and curves.
 
-    Columns are `COLUMNS`. `mean`, `median` and `sd` (population) are in steps, or in the units of what is no step;
-    `ks` is the Kolmogorov-Smirnov distance to the model-generated activations (our `real`), or to the second type of
-    "a vs b"; what was not printed is missing. Values above `dropped_above` were not counted. `reading_error` is how far
-    a number that was read off a figure may be off. Experiments and activation types that PlateauLens has are named as
-    it names them, the others as the authors name them; `activations` stands for what was measured of activations alone.
-    `source` gives notebook, commit and cell. Reads `data/reference` of the installation, or `folder`.
+    Parameters
+    ----------
+    folder
+        Where `step_statistics.csv` is; None is `data/reference` of the installation.
 
-    Raises `UsageError` when the file is not there, or its columns are not those.
+    Returns
+    -------
+    DataFrame
+        A row for each number or group of numbers printed in one place, with the columns `COLUMNS`. `mean`, `median` and
+        `sd` (population) are in steps, or in the units of what is no step; `ks` is the Kolmogorov-Smirnov distance to
+        the model-generated activations (our `real`), or to the second type of "a vs b"; what was not printed is
+        missing. Values above `dropped_above` were not counted. `reading_error` is how far a number that was read off a
+        figure may be off. Experiments and activation types that PlateauLens has are named as it names them, the others
+        as the authors name them; `activations` stands for what was measured of activations alone. `source` gives
+        notebook, commit and cell.
+
+    Raises
+    ------
+    UsageError
+        When the file is not there, or its columns are not those.
     """
     return _read(folder, "step_statistics.csv", COLUMNS)
 
 
 def read_activation_reference(folder: Path | None = None) -> pd.DataFrame:
-    """The authors' numbers on latents and activations: columns `ACTIVATION_COLUMNS`, a row for each number.
+    """The authors' numbers on latents and activations.
 
-    Raises `UsageError` when the file is not there, or its columns are not those.
+    Parameters
+    ----------
+    folder
+        Where `activation_statistics.csv` is; None is `data/reference` of the installation.
+
+    Returns
+    -------
+    DataFrame
+        A row for each number, with the columns `ACTIVATION_COLUMNS`.
+
+    Raises
+    ------
+    UsageError
+        When the file is not there, or its columns are not those.
     """
     return _read(folder, "activation_statistics.csv", ACTIVATION_COLUMNS)
 

@@ -1,45 +1,104 @@
-"""The authors' published numbers for GPT-2 beside this run's."""
+"""The authors' published numbers for GPT-2 beside this run's: sentences, a table and its caption."""
 
 from collections.abc import Mapping
-from itertools import groupby
 from typing import Any
 
 import pandas as pd
 import xarray as xr
 
-from plateaulens.names import label, metric_label
+from plateaulens import names
+from plateaulens.names import REFERENCE, metric_label
 from plateaulens.replication.reference import read_reference
-from plateaulens.report.contents import REFERENCE, config_of, experiment_of, types_of
-from plateaulens.report.rows import KS_DIGITS, STEP_DIGITS, cell
-from plateaulens.report.tables import STATISTICS
-from plateaulens.report.text import MISSING, escape, listing, number
+from plateaulens.report.contents import BLOWUP, config_of, group_of, types_of, values_of
+from plateaulens.report.table import KS_DIGITS, STEP_DIGITS, TYPE, Column, Row, Table, estimated, measured
+from plateaulens.report.text import escape, listing
 
 _MEASURED = ["experiment", "statistic", "metric", "activation_type"]
+_MEAN_AND_SD = "{} ({})"
 
 
 def comparable(summary: xr.DataTree) -> list[dict[str, Any]]:
-    """The authors' numbers, as rows, for what this run has measured as well: of several printings the first."""
+    """The authors' numbers for what this run has measured as well: of several printings the first.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    list of dict
+        Rows of `plateaulens.replication.reference.read_reference`.
+    """
     rows = read_reference().dropna(subset="mean").drop_duplicates(_MEASURED).to_dict("records")
     named = [{str(key): value for key, value in row.items()} for row in rows]
     return [row for row in named if _is_measured(summary, *(row[key] for key in _MEASURED))]
 
 
-def authors_table(summary: xr.DataTree) -> pd.DataFrame:
+def authors_table(summary: xr.DataTree) -> Table:
     """Mean, SD and KS of the authors' GPT-2 runs, and this run's under the authors' own conventions.
 
     What is measured stands in bold above the types that it was measured for. The authors' conventions are not the
     corrected ones of the other tables, whose KS distances stand in the last column: an event that does not happen is
     given the last step, and the search ends where the path reaches its target.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    Table
+        A row per number that the authors printed.
     """
-    rows: list[dict[str, str]] = []
-    for measured, group in groupby(comparable(summary), key=_measured):
-        rows.append({"type": f"**{measured}**"})
-        rows.extend(_row(summary, row) for row in group)
-    return pd.DataFrame(rows).fillna("")
+    columns = {
+        "measured": Column(),
+        "type": TYPE,
+        "authors_mean": Column("GPT-2", "number", STEP_DIGITS, also="authors_sd", pattern=_MEAN_AND_SD),
+        "authors_ks": Column("GPT-2, KS", "number", KS_DIGITS),
+        "mean": Column("here", "number", STEP_DIGITS, also="sd", pattern=_MEAN_AND_SD),
+        **estimated("here, KS", "ks", KS_DIGITS),
+        **estimated("corrected, KS", "ks", KS_DIGITS, name="corrected_ks"),
+    }
+    rows = [_row(summary, row) for row in comparable(summary)]
+    return Table(pd.DataFrame(rows), columns, grouped_by="measured")
+
+
+def authors_table_caption(summary: xr.DataTree) -> str:
+    """For `authors_table`.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    model = config_of(summary).model.source
+    return (
+        f"Means (population SD) of steps, and Kolmogorov-Smirnov distances to real: what the authors printed for "
+        f"GPT-2, and this run ({escape(model)}) under the authors' conventions; in the last column, the KS distance "
+        f"under the corrected ones. Intervals are uniform bands."
+    )
 
 
 def authors_sentences(summary: xr.DataTree) -> str:
-    """Which model the authors' numbers are for, how this run's relates to it, and where the numbers were printed."""
+    """Which model the authors' numbers are for, how this run's relates to it, and where the numbers were printed.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     model = config_of(summary).model.source
     rows = comparable(summary)
     if model.rpartition("/")[2] == "gpt2":
@@ -53,39 +112,36 @@ def authors_sentences(summary: xr.DataTree) -> str:
     return f"The authors' numbers are for GPT-2. {relation} {place}"
 
 
-def _row(summary: xr.DataTree, authors: Mapping[str, Any]) -> dict[str, str]:
-    name, statistic, metric, activation_type = (authors[key] for key in _MEASURED)
-    experiment = experiment_of(summary, name)
-    assert experiment is not None
-    here = experiment.sel(convention="authors", statistic=statistic, metric=metric, activation_type=activation_type)
-    corrected = experiment.sel(
-        convention="corrected", statistic=statistic, metric=metric, activation_type=activation_type
-    )
-    is_reference = activation_type == REFERENCE
+def _row(summary: xr.DataTree, authors: Mapping[str, Any]) -> Row:
+    name, statistic, metric, kind = (authors[key] for key in _MEASURED)
+    values = summary[name].to_dataset().sel(statistic=statistic, metric=metric, activation_type=kind)
+    here, corrected = (values.sel(convention=convention) for convention in reversed(names.CONVENTIONS))
     return {
-        "type": label(activation_type),
-        "GPT-2": _mean(authors["mean"], authors["sd"]),
-        "GPT-2, KS": number(authors["ks"], KS_DIGITS),
-        "here": _mean(float(here["mean"]), float(here["sd"])),
-        "here, KS": MISSING if is_reference else cell(here, "ks", KS_DIGITS),
-        "corrected, KS": MISSING if is_reference else cell(corrected, "ks", KS_DIGITS),
+        "measured": _measured(name, statistic, metric),
+        "type": kind,
+        "authors_mean": float(authors["mean"]),
+        "authors_sd": float(authors["sd"]),
+        "authors_ks": float(authors["ks"]),
+        "mean": float(here["mean"]),
+        "sd": float(here["sd"]),
+        **measured(here, "ks", known=kind != REFERENCE),
+        **measured(corrected, "ks", "corrected_ks", known=kind != REFERENCE),
     }
 
 
-def _measured(authors: Mapping[str, Any]) -> str:
-    setting = ", absolute" if authors["experiment"] == "sensitivity_absolute" else ""
-    return f"{STATISTICS[authors['statistic']]}, {metric_label(authors['metric'])}{setting}"
+def _measured(name: str, statistic: str, metric: str) -> str:
+    """The statistic and the metric; with the experiment where its steps are of one length."""
+    experiment = names.experiment(name)
+    is_absolute = experiment.steps == "fixed" and experiment.statistic == BLOWUP
+    setting = f", {experiment.short}" if is_absolute else ""
+    return f"{names.statistic(statistic).title}, {metric_label(metric)}{setting}"
 
 
 def _is_measured(summary: xr.DataTree, name: str, statistic: str, metric: str, activation_type: str) -> bool:
-    experiment = experiment_of(summary, name)
+    experiment = group_of(summary, name)
     return (
         experiment is not None
-        and statistic in experiment["statistic"].values
-        and metric in experiment["metric"].values
+        and statistic in values_of(experiment, "statistic")
+        and metric in values_of(experiment, "metric")
         and activation_type in types_of(experiment)
     )
-
-
-def _mean(mean: float, sd: float) -> str:
-    return f"{number(mean, STEP_DIGITS)} ({number(sd, STEP_DIGITS)})"

@@ -41,16 +41,36 @@ def build(
     document: str = "index.qmd",
     beside: Location | None = None,
 ) -> list[Path]:
-    """Render the report of `summary` into the folder `out`; returns the paths of `index.html` and `index.pdf`.
+    """Render the report of a summary into a folder, as `index.html` and `index.pdf`.
 
-    `document` is that file of the project which is the report of such a summary. `beside` is the summary that
-    `index.qmd` sets this one beside; where there is none, the report says how to make it.
+    Files of an earlier report are replaced only by finished ones.
 
-    `auto` takes Quarto when it finds it ($QUARTO_PATH, the PATH, the package quarto-cli) and the built-in renderer
-    otherwise; a line on standard output says which. Files of an earlier report are replaced only by finished ones.
+    Parameters
+    ----------
+    summary
+        The path or URL of the summary.
+    out
+        The folder, which is made where there is none.
+    formats
+        Some of `FORMATS`.
+    renderer
+        `auto` takes Quarto when it finds it ($QUARTO_PATH, the PATH, the package quarto-cli) and the built-in renderer
+        otherwise; a line on standard output says which.
+    document
+        That file of the project which is the report of such a summary.
+    beside
+        The summary that `index.qmd` sets this one beside; where there is none, the report says how to make it.
 
-    Raises `UsageError` when the summary or a package is missing, when Quarto is asked for and not found, and when
-    rendering fails: then the whole log is in `out/report.log`.
+    Returns
+    -------
+    list of Path
+        A file per format.
+
+    Raises
+    ------
+    UsageError
+        When the summary or a package is missing, when Quarto is asked for and not found, and when rendering fails: then
+        the whole log is in `out/report.log`.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:

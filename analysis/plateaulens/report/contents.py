@@ -1,59 +1,250 @@
-"""What a summary holds: its experiments, types, settings and intervals."""
+"""What a summary holds: its experiments, metrics, types, settings and intervals.
+
+All of it comes from the summary itself. `plateaulens.names` says what things are called and in which order they come;
+what it does not know is shown by its own name.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from plateaulens import names
 from plateaulens.config import AnalysisConfig, RunConfig
 from plateaulens.errors import UsageError, explain
+from plateaulens.names import CONTROL, MAIN_METRICS, REFERENCE
 
-REFERENCE = "real"
-CONTROL = "real_control"
-NOTHING_TO_COMPARE = "The run has no type to compare with real targets."
-
-EXPERIMENT_TITLES = {
-    "sensitivity": "relative steps",
-    "sensitivity_absolute": "absolute steps",
-    "plateau": "plateaus",
-    "sensitivity_reconstructed": "relative steps from the reconstruction",
-}
-ABSENT = {name: f"This run has no experiment with {title}." for name, title in EXPERIMENT_TITLES.items()} | {
-    "confounds": "This summary has no comparison at equal geometry.",
-    "distinguish": "This summary has no test of the targets themselves.",
-    "constants": "This summary has no conclusions under other constants.",
-}
-"""What stands in the place of a group that the summary does not have."""
-NO_THRESHOLD = "The analysis has no plateau threshold, so no curve has a plateau length."
+SINCE = 2
+"""The schema version from which on a summary holds the words that the report prints."""
+BLOWUP = names.experiment("sensitivity").statistic
+"""The statistic that the page is about where nothing else is said."""
 
 
-def experiment_of(summary: xr.DataTree, name: str) -> xr.Dataset | None:
-    """One experiment's group, None when the run did not collect it."""
+def check(summary: xr.DataTree) -> xr.DataTree:
+    """The summary, if it holds the words that the report prints.
+
+    Parameters
+    ----------
+    summary
+        The summary of a run or of a sweep.
+
+    Returns
+    -------
+    xarray.DataTree
+        The same.
+
+    Raises
+    ------
+    UsageError
+        When an earlier version made it.
+    """
+    version = summary.attrs.get("schema_version", 0)
+    if version < SINCE:
+        name = summary.attrs.get("name", "without a name")
+        raise UsageError(f"the summary {name} was made by an earlier version: run `plateaulens analyze` again")
+    return summary
+
+
+def group_of(summary: xr.DataTree, name: str) -> xr.Dataset | None:
+    """One group of a summary.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+    name
+        The group's name.
+
+    Returns
+    -------
+    xarray.Dataset or None
+        None when the summary does not have it.
+    """
     return summary.children[name].to_dataset() if name in summary.children else None
 
 
+def experiments_of(summary: xr.DataTree) -> dict[str, xr.Dataset]:
+    """The experiments of a summary: its groups with steps.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    dict
+        Groups by name: known experiments in the order of `plateaulens.names.EXPERIMENTS`, then others by name.
+    """
+    known = list(names.EXPERIMENTS)
+    found = [name for name, group in summary.children.items() if "step_value" in group]
+    places = {name: known.index(name) if name in known else len(known) for name in found}
+    return {name: summary[name].to_dataset() for name in sorted(found, key=lambda name: (places[name], name))}
+
+
+def values_of(group: xr.Dataset, coordinate: str) -> list[str]:
+    """The values of one coordinate of a group.
+
+    Parameters
+    ----------
+    group
+        Of a summary.
+    coordinate
+        Of names, such as `metric` or `statistic`.
+
+    Returns
+    -------
+    list of str
+        In the summary's order.
+    """
+    return [str(name) for name in group[coordinate].to_numpy()]
+
+
 def types_of(group: xr.Dataset) -> list[str]:
-    """The activation types of a group, in the run's order."""
-    return [str(name) for name in group["activation_type"].values]
+    """The activation types of a group.
+
+    Parameters
+    ----------
+    group
+        Of a summary.
+
+    Returns
+    -------
+    list of str
+        In the run's order.
+    """
+    return values_of(group, "activation_type")
 
 
 def compared_types(group: xr.Dataset) -> list[str]:
-    """The types that are compared with real: all others."""
+    """The types that are compared with real: all others.
+
+    Parameters
+    ----------
+    group
+        Of a summary.
+
+    Returns
+    -------
+    list of str
+        In the run's order.
+    """
     return [name for name in types_of(group) if name != REFERENCE]
 
 
 def synthetic_types(group: xr.Dataset) -> list[str]:
-    """The types that a verdict is about: all but real and its second draw."""
+    """The types that a verdict is about: all but real and its second draw.
+
+    Parameters
+    ----------
+    group
+        Of a summary.
+
+    Returns
+    -------
+    list of str
+        In the run's order.
+    """
     return [name for name in compared_types(group) if name != CONTROL]
 
 
-def plateau_metric(settings: AnalysisConfig) -> str | None:
-    """The metric whose plateau lengths are shown: L2 where it has a threshold, else the first that has one."""
-    return "l2" if "l2" in settings.plateau_threshold else next(iter(settings.plateau_threshold), None)
+def metrics_of(summary: xr.DataTree) -> list[str]:
+    """The metrics of a summary's experiments.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    list of str
+        Each once, in the run's order.
+    """
+    return list(
+        dict.fromkeys(name for group in experiments_of(summary).values() for name in values_of(group, "metric"))
+    )
+
+
+def main_metrics(group: xr.Dataset) -> list[str]:
+    """The metrics that sentences, tables and figures show where they have room for few.
+
+    Parameters
+    ----------
+    group
+        Of a summary.
+
+    Returns
+    -------
+    list of str
+        Those of `plateaulens.names.MAIN_METRICS` that the group has; all that it has where that is none.
+    """
+    held = values_of(group, "metric")
+    return [name for name in MAIN_METRICS if name in held] or held
+
+
+def other_metrics(group: xr.Dataset) -> list[str]:
+    """The metrics that are shown where there is room for all.
+
+    Parameters
+    ----------
+    group
+        Of a summary.
+
+    Returns
+    -------
+    list of str
+        Those that are not among `main_metrics`.
+    """
+    return [name for name in values_of(group, "metric") if name not in main_metrics(group)]
+
+
+def compared(
+    experiment: xr.Dataset, metrics: Sequence[str] | None = None, statistic: str = BLOWUP
+) -> Iterator[tuple[str, xr.Dataset]]:
+    """What the corrected convention makes of one statistic, metric by metric.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metrics
+        Those to show, the main ones unless given; those that the experiment lacks are left out.
+    statistic
+        Nothing is there of one that the experiment lacks.
+
+    Yields
+    ------
+    tuple
+        A metric, and the experiment's values on it.
+    """
+    held = values_of(experiment, "metric") if statistic in values_of(experiment, "statistic") else []
+    for metric in main_metrics(experiment) if metrics is None else metrics:
+        if metric in held:
+            yield metric, experiment.sel(convention="corrected", statistic=statistic, metric=metric)
 
 
 def config_of(summary: xr.DataTree) -> RunConfig:
-    """The configuration the run was collected with. Raises `UsageError` when this version cannot read it."""
+    """The configuration that the run was collected with.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    RunConfig
+        From its attribute `config`.
+
+    Raises
+    ------
+    UsageError
+        When this version cannot read it.
+    """
     try:
         return RunConfig.model_validate_json(summary.attrs["config"])
     except ValidationError as error:
@@ -63,35 +254,84 @@ def config_of(summary: xr.DataTree) -> RunConfig:
 
 
 def settings_of(summary: xr.DataTree) -> AnalysisConfig:
-    """The settings the run was analysed with."""
+    """The settings that the run was analysed with.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    AnalysisConfig
+        From its attribute `analysis`.
+    """
     return AnalysisConfig.model_validate_json(summary.attrs["analysis"])
 
 
+def definitions_of(summary: xr.DataTree) -> dict[str, str]:
+    """How each activation type makes its targets, in the words that the run carries along.
+
+    Parameters
+    ----------
+    summary
+        The summary of a run or of a sweep.
+
+    Returns
+    -------
+    dict
+        By type; empty for a run of schema 1, which has no such words.
+    """
+    found: dict[str, str] = json.loads(summary.attrs.get("definitions", "{}"))
+    return found
+
+
+def plateau_metric(summary: xr.DataTree) -> str | None:
+    """The metric whose plateau lengths are shown.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    str or None
+        Of the metrics that the run has and that have a threshold the first of `plateaulens.names.MAIN_METRICS`, where
+        it is one of them, else the first that the settings name; None where there is none.
+    """
+    held = metrics_of(summary)
+    ends = [metric for metric in settings_of(summary).plateau_threshold if metric in held]
+    return MAIN_METRICS[0] if MAIN_METRICS[0] in ends else next(iter(ends), None)
+
+
 def step_length(experiment: xr.Dataset) -> float | None:
-    """The distance between two points of a path in activation units, None for relative steps."""
+    """The distance between two points of a path in activation units.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+
+    Returns
+    -------
+    float or None
+        None for relative steps.
+    """
     return float(experiment["length"].diff("step")[0]) if "length" in experiment.coords else None
 
 
 def bounds(interval: xr.DataArray) -> NDArray[np.float64]:
-    """Lower and upper bound of one interval."""
+    """Both ends of one interval.
+
+    Parameters
+    ----------
+    interval
+        With the dimension `bound` alone.
+
+    Returns
+    -------
+    NDArray
+        The lower one and the upper one, (2,).
+    """
     return np.asarray(interval.sel(bound=["lower", "upper"]).values, dtype=np.float64)
-
-
-def level(values: xr.Dataset) -> str:
-    """The confidence of a comparison's intervals, as it is written in a sentence."""
-    return confidence_of(values["ks_interval"])
-
-
-def confidence_of(interval: xr.DataArray) -> str:
-    """The confidence of one interval, as it is written in a sentence."""
-    return f"{100 * interval.attrs['confidence']:g}\u00a0%"
-
-
-def alpha_of(values: xr.Dataset) -> float:
-    """The level of the verdicts' tests."""
-    return float(values["verdict"].attrs["alpha"])
-
-
-def margin_of(values: xr.Dataset) -> str:
-    """The KS distance within which a type counts as indistinguishable from real."""
-    return f"{values['verdict'].attrs['margin']:g}"

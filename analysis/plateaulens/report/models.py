@@ -8,30 +8,60 @@ import xarray as xr
 from IPython.display import Markdown
 
 from plateaulens import figures
-from plateaulens.names import MAIN_METRICS, label, metric_label
-from plateaulens.report.contents import REFERENCE, bounds, compared_types, confidence_of, config_of, experiment_of
-from plateaulens.report.rows import KS_DIGITS, STEP_DIGITS, cell
-from plateaulens.report.text import MISSING, escape, listing, markdown, number, span
-from plateaulens.report.timing import timing_sentences
+from plateaulens.names import MAIN_METRICS, REFERENCE, metric_label
+from plateaulens.report.contents import (
+    bounds,
+    check,
+    compared,
+    compared_types,
+    config_of,
+    group_of,
+    types_of,
+    values_of,
+)
+from plateaulens.report.effects import timing_sentences
+from plateaulens.report.page import shown
+from plateaulens.report.phrases import confidence_of
+from plateaulens.report.table import KS_DIGITS, STEP_DIGITS, TYPE, Column, Row, Table, estimated, measured
+from plateaulens.report.text import escape, interval, listing, number
 from plateaulens.store.location import locate
 from plateaulens.store.reading import open_summary
+from plateaulens.summary.verdicts import apart
 
 EXPERIMENT = "sensitivity"
 DIGITS = 1
 _HEADING = "## Beside another model {#sec-models}"
 _PICTURE = "models.svg"
+_QUANTITIES = {
+    "steepness_mean": ("steepness", DIGITS),
+    "mean_difference": ("difference", STEP_DIGITS),
+    "ks": ("KS", KS_DIGITS),
+}
 
 Runs = Mapping[str, xr.Dataset]
 
 
 def section(summary: xr.DataTree, other: str) -> Markdown:
-    """The section, with its heading and a picture that is written to the working directory; nothing without `other`.
+    """The section, with its heading and a picture that is written to the working directory.
 
-    `other` is the path or URL of the summary that this one is set beside, or empty. Where there is none, or where one
-    of the two lacks relative steps, the section says so.
+    Parameters
+    ----------
+    summary
+        The summary of the run.
+    other
+        The path or URL of the summary that this one is set beside, or empty.
+
+    Returns
+    -------
+    IPython.display.Markdown
+        Nothing without `other`. Where there is none, or where one of the two lacks relative steps, the section says so.
+
+    Raises
+    ------
+    UsageError
+        When `other` is no summary, or was made by an earlier version.
     """
-    text = _text(summary, other) if other else ""
-    return Markdown(text)  # type: ignore[no-untyped-call]
+    return shown(_text(summary, other) if other else "")
 
 
 def _text(summary: xr.DataTree, other: str) -> str:
@@ -44,19 +74,19 @@ def _text(summary: xr.DataTree, other: str) -> str:
         )
     with open_summary(place) as second:
         own, others = str(summary.attrs["name"]), str(second.attrs["name"])
-        trees = {own: summary, others if others != own else f"{others} (the other)": second.load()}
-    runs = {name: group for name, tree in trees.items() if (group := experiment_of(tree, EXPERIMENT)) is not None}
-    if len(runs) < 2 or not all("steepness_mean" in group for group in runs.values()):
+        trees = {own: summary, others if others != own else f"{others} (the other)": check(second).load()}
+    runs = {name: group for name, tree in trees.items() if (group := group_of(tree, EXPERIMENT)) is not None}
+    if len(runs) < len(trees) or not all("steepness_mean" in group for group in runs.values()):
         return f"{_HEADING}\n\nThis summary and {escape(other)} do not both hold relative steps and their steepness."
     types = shared_types(runs)
     figure = figures.beside(runs, types=[name for name in types if name != REFERENCE])
     figure.savefig(_PICTURE, metadata={"Date": None})  # the same bytes every time
-    table = markdown(models_table(runs))
+    table = models_table(runs).markdown()
     return "\n\n".join(
         [
             _HEADING,
             setting_sentence(trees),
-            *(steepness_sentence(runs, metric) for metric in MAIN_METRICS),
+            *(steepness_sentence(runs, metric) for metric in shared_metrics(runs)),
             *(f"**{escape(name)}.** {_timing(run.sel(activation_type=types))}" for name, run in runs.items()),
             f"::: {{#fig-models}}\n\n![]({_PICTURE}){{fig-alt='{_alternative(runs)}'}}\n\n{_caption(runs)}\n\n:::",
             f"::: {{#tbl-models}}\n\n{table}\n\n{_table_caption(runs)}\n\n:::",
@@ -65,13 +95,52 @@ def _text(summary: xr.DataTree, other: str) -> str:
 
 
 def shared_types(runs: Runs) -> list[str]:
-    """The types that all runs have, in the first one's order."""
-    first, *others = ([str(name) for name in run["activation_type"].to_numpy()] for run in runs.values())
+    """The types that all runs have.
+
+    Parameters
+    ----------
+    runs
+        The same experiment of each, by name.
+
+    Returns
+    -------
+    list of str
+        In the first one's order.
+    """
+    first, *others = (types_of(run) for run in runs.values())
     return [name for name in first if all(name in other for other in others)]
 
 
+def shared_metrics(runs: Runs) -> list[str]:
+    """The main metrics that all runs have.
+
+    Parameters
+    ----------
+    runs
+        The same experiment of each, by name.
+
+    Returns
+    -------
+    list of str
+        In the order of `plateaulens.names.MAIN_METRICS`.
+    """
+    held = [values_of(run, "metric") for run in runs.values()]
+    return [metric for metric in MAIN_METRICS if all(metric in each for each in held)]
+
+
 def setting_sentence(trees: Mapping[str, xr.DataTree]) -> str:
-    """What the runs measured, and what cannot be compared between them."""
+    """What the runs measured, and what cannot be compared between them.
+
+    Parameters
+    ----------
+    trees
+        The summaries by name.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     items = []
     for name, tree in trees.items():
         config = config_of(tree)
@@ -89,18 +158,31 @@ def setting_sentence(trees: Mapping[str, xr.DataTree]) -> str:
 
 
 def steepness_sentence(runs: Runs, metric: str) -> str:
-    """How steep the curves towards real targets are in each run, and in which one steeper, where intervals tell."""
+    """How steep the curves towards real targets are in each run, and in which one steeper, where intervals tell.
+
+    Parameters
+    ----------
+    runs
+        The same experiment of both, by name.
+    metric
+        Value of the coordinate `metric`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     own = {name: run.sel(metric=metric, activation_type=REFERENCE) for name, run in runs.items()}
     ends = {name: bounds(values["steepness_mean_interval"]) for name, values in own.items()}
     items = [
-        f"{number(float(own[name]['steepness_mean']), DIGITS)} times in {escape(name)} ({span(ends[name], DIGITS)})"
+        f"{number(float(own[name]['steepness_mean']), DIGITS)} times in {escape(name)} ({interval(ends[name], DIGITS)})"
         for name in own
     ]
-    (first, low), (second, high) = sorted(ends.items(), key=lambda item: float(item[1][0]))
-    found = (
-        f"they are steeper in {escape(second)}" if low[1] < high[0]
-        else f"{escape(first)} and {escape(second)} are not told apart"
-    )  # fmt: skip
+    first, second = sorted(ends, key=lambda name: float(ends[name][0]))
+    found = {
+        "above": f"they are steeper in {escape(first)}",
+        "below": f"they are steeper in {escape(second)}",
+    }.get(apart(ends[first], ends[second]), f"{escape(first)} and {escape(second)} are not told apart")
     confidence = confidence_of(next(iter(own.values()))["steepness_mean_interval"])
     return (
         f"On {metric_label(metric)}, curves towards real targets are at their steepest {listing(items)} as steep as a "
@@ -108,34 +190,49 @@ def steepness_sentence(runs: Runs, metric: str) -> str:
     )
 
 
-def models_table(runs: Runs) -> pd.DataFrame:
-    """Steepness, mean difference to real and KS distance of the shared types in every run; metrics below each other."""
-    rows: list[dict[str, str]] = []
-    for metric in MAIN_METRICS:
-        rows.append({"type": f"**{metric_label(metric)}**"})
-        for kind in shared_types(runs):
-            row = {"type": label(kind)}
-            for quantity, title, digits in (
-                ("steepness_mean", "steepness", DIGITS),
-                ("mean_difference", "difference", STEP_DIGITS),
-                ("ks", "KS", KS_DIGITS),
-            ):
-                for name, run in runs.items():
-                    row[f"{title}, {escape(name)}"] = _cell(run, quantity, digits, metric, kind)
-            rows.append(row)
-    return pd.DataFrame(rows).fillna("")
+def models_table(runs: Runs) -> Table:
+    """Steepness, mean difference to real and KS distance of the shared types in every run; metrics below each other.
+
+    Parameters
+    ----------
+    runs
+        The same experiment of each, by name.
+
+    Returns
+    -------
+    Table
+        A row per type and metric, and a column per quantity and run.
+    """
+    columns = {"metric": Column(kind="metric"), "type": TYPE}
+    for quantity, (title, digits) in _QUANTITIES.items():
+        for name in runs:
+            columns |= estimated(f"{title}, {escape(name)}", quantity, digits, name=_column(name, quantity))
+    rows = [
+        {"metric": metric, "type": kind} | _row(runs, metric, kind)
+        for metric in shared_metrics(runs)
+        for kind in shared_types(runs)
+    ]
+    return Table(pd.DataFrame(rows), columns, grouped_by="metric")
 
 
-def _cell(run: xr.Dataset, quantity: str, digits: int, metric: str, kind: str) -> str:
-    values = run.sel(metric=metric, activation_type=kind, convention="corrected", statistic="max_slope")
-    trivial = kind == REFERENCE and quantity != "steepness_mean"
-    return MISSING if trivial else cell(values, quantity, digits)
+def _row(runs: Runs, metric: str, kind: str) -> Row:
+    row: Row = {}
+    for name, run in runs.items():
+        for _, values in compared(run, [metric]):
+            for quantity in _QUANTITIES:
+                known = kind != REFERENCE or quantity == "steepness_mean"
+                row |= measured(values.sel(activation_type=kind), quantity, _column(name, quantity), known=known)
+    return row
+
+
+def _column(name: str, quantity: str) -> str:
+    return f"{name}: {quantity}"
 
 
 def _timing(run: xr.Dataset) -> str:
-    if not compared_types(run):
-        return timing_sentences(run, metric=MAIN_METRICS[0])
-    return " ".join(timing_sentences(run, metric=metric) for metric in MAIN_METRICS)
+    metrics = [metric for metric in MAIN_METRICS if metric in values_of(run, "metric")]
+    shown_metrics = metrics if compared_types(run) else metrics[:1]
+    return " ".join(timing_sentences(run, metric=metric) for metric in shown_metrics)
 
 
 def _caption(runs: Runs) -> str:

@@ -1,51 +1,84 @@
-"""How steeply the curves of each type jump, in words and in a table."""
+"""How steeply the curves of each type jump: sentences, a table and its caption."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 import xarray as xr
 
-from plateaulens.names import MAIN_METRICS, label, metric_label
-from plateaulens.report.captions import prompts
-from plateaulens.report.contents import (
-    NOTHING_TO_COMPARE,
-    REFERENCE,
-    bounds,
-    compared_types,
-    confidence_of,
-    synthetic_types,
-    types_of,
-)
-from plateaulens.report.rows import cell
-from plateaulens.report.text import MISSING, listing, number, span
+from plateaulens.names import REFERENCE, label, metric_label
+from plateaulens.report.contents import bounds, main_metrics, synthetic_types, types_of
+from plateaulens.report.phrases import NOTHING_TO_COMPARE, confidence_of, prompts
+from plateaulens.report.table import TYPE, Row, Table, estimated, measured
+from plateaulens.report.text import interval, listing, number
 
 DIGITS = 2
-LESS, MORE, UNKNOWN = "less steep than", "steeper than", "not shown to differ in steepness from"
+_UNKNOWN = "not shown to differ in steepness from"
+_WORDS = {"less steep": "less steep than", "steeper": "steeper than", "undecided": _UNKNOWN, "undefined": _UNKNOWN}
+"""By the word of a summary's `steepness_relation`."""
 
 
-def steepness_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] = MAIN_METRICS) -> str:
-    """Which types' curves are less steep than those towards real targets, and which steeper, on each metric."""
+def steepness_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None) -> str:
+    """Which types' curves are less steep than those towards real targets, and which steeper, on each metric.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metrics
+        The main ones unless given.
+
+    Returns
+    -------
+    str
+        Markdown, a paragraph for each.
+    """
     if not synthetic_types(experiment):
         return NOTHING_TO_COMPARE
-    return "\n\n".join(_sentence(experiment.sel(metric=metric), metric) for metric in metrics)
+    shown = main_metrics(experiment) if metrics is None else metrics
+    return "\n\n".join(_sentence(experiment.sel(metric=metric), metric) for metric in shown)
 
 
-def steepness_table(experiment: xr.Dataset, *, metrics: Sequence[str] = MAIN_METRICS) -> pd.DataFrame:
-    """Every type's geometric mean steepness, and its ratio to real within base prompts; a pair of columns a metric."""
-    rows = []
-    for name in types_of(experiment):
-        row = {"type": label(name)}
-        for metric in metrics:
+def steepness_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None) -> Table:
+    """Every type's geometric mean steepness, and its ratio to real within base prompts.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metrics
+        The main ones unless given.
+
+    Returns
+    -------
+    Table
+        A row per type, and a pair of columns per metric.
+    """
+    columns = {"type": TYPE}
+    found: dict[str, Row] = {name: {"type": name} for name in types_of(experiment)}
+    for metric in main_metrics(experiment) if metrics is None else metrics:
+        title, mean, ratio = metric_label(metric), f"steepness_mean_{metric}", f"steepness_ratio_{metric}"
+        columns |= estimated(title, "steepness_mean", DIGITS, name=mean)
+        columns |= estimated(f"{title}, to real", "steepness_ratio", DIGITS, name=ratio)
+        for name, row in found.items():
             values = experiment.sel(metric=metric, activation_type=name)
-            row[metric_label(metric)] = cell(values, "steepness_mean", DIGITS)
-            compared = name in compared_types(experiment)
-            row[f"{metric_label(metric)}, to real"] = cell(values, "steepness_ratio", DIGITS) if compared else MISSING
-        rows.append(row)
-    return pd.DataFrame(rows)
+            row.update(measured(values, "steepness_mean", mean))
+            row.update(measured(values, "steepness_ratio", ratio, known=name != REFERENCE))
+    return Table(pd.DataFrame(list(found.values())), columns)
 
 
-def steepness_caption(experiment: xr.Dataset) -> str:
-    """For `steepness_table`."""
+def steepness_table_caption(experiment: xr.Dataset) -> str:
+    """For `steepness_table`.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     confidence = confidence_of(experiment["steepness_ratio_interval"])
     return (
         f"Steepness of the curves, {prompts(experiment)}: the largest rise of one step over the mean rise; geometric "
@@ -55,17 +88,15 @@ def steepness_caption(experiment: xr.Dataset) -> str:
 
 
 def _sentence(values: xr.Dataset, metric: str) -> str:
-    groups: dict[str, list[str]] = {LESS: [], MORE: [], UNKNOWN: []}
+    groups: dict[str, list[str]] = {words: [] for words in _WORDS.values()}
     for name in synthetic_types(values):
         own = values.sel(activation_type=name)
-        interval = bounds(own["steepness_ratio_interval"])
-        low, high = interval
-        relation = LESS if high < 1 else MORE if low > 1 else UNKNOWN
         ratio = number(float(own["steepness_ratio"]), DIGITS)
-        groups[relation].append(f"{label(name)} ({ratio}, {span(interval, DIGITS)})")
-    clauses = [f"those towards {listing(items)} are {relation} them" for relation, items in groups.items() if items]
+        ends = interval(bounds(own["steepness_ratio_interval"]), DIGITS)
+        groups[_WORDS[str(own["steepness_relation"].item())]].append(f"{label(name)} ({ratio}, {ends})")
+    clauses = [f"those towards {listing(items)} are {words} them" for words, items in groups.items() if items]
     real = values.sel(activation_type=REFERENCE)
-    steepest, ends = number(float(real["steepness_mean"]), 1), span(bounds(real["steepness_mean_interval"]))
+    steepest, ends = number(float(real["steepness_mean"]), 1), interval(bounds(real["steepness_mean_interval"]))
     confidence = confidence_of(values["steepness_ratio_interval"])
     return (
         f"On {metric_label(metric)}, curves towards real targets are at their steepest {steepest} times ({ends}) as "

@@ -7,40 +7,65 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from plateaulens.config import AnalysisConfig, RunConfig
-from plateaulens.figures.sweep import short
-from plateaulens.names import label, metric_label
-from plateaulens.report.contents import CONTROL, EXPERIMENT_TITLES, REFERENCE, bounds, types_of
-from plateaulens.report.definitions import recipe
-from plateaulens.report.text import escape, estimate, listing, number, percent
+from plateaulens import names
+from plateaulens.names import CONTROL, label, metric_label, site_label
+from plateaulens.report import setting
+from plateaulens.report.contents import (
+    compared,
+    compared_types,
+    config_of,
+    main_metrics,
+    settings_of,
+    types_of,
+    values_of,
+)
+from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
+from plateaulens.report.text import escape, listing, number
 from plateaulens.store.manifest import AXES
 
-_WHERE = {"convention": "corrected", "statistic": "max_slope"}
 _FIXED = ("model", "sae", "seed")
-KS_DIGITS = 2
-
-
-def config_of(summary: xr.DataTree) -> RunConfig:
-    """The preset of the sweep."""
-    return RunConfig.model_validate_json(summary.attrs["config"])
+_SITES = {"write": "write site", "read": "read site", "sae": "SAE"}
+_OWN_SAE = "each write site's own"
+"""What stands for the SAE of a map that the SAEs of all write sites share."""
 
 
 def experiment_of(summary: xr.DataTree) -> xr.Dataset:
-    """The experiment that the page is about: the first one."""
-    config = config_of(summary)
-    return summary[config.experiments[0]].to_dataset()
+    """The experiment that the page is about.
+
+    Parameters
+    ----------
+    summary
+        A sweep's.
+
+    Returns
+    -------
+    xarray.Dataset
+        The group of the preset's first experiment.
+    """
+    return summary[config_of(summary).experiments[0]].to_dataset()
 
 
 def maps(experiment: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
-    """What is drawn as a map each, with a title: every model, SAE and seed for which there is a run.
+    """What is drawn as a map each: every model, SAE and seed for which there is a run.
 
     SAEs that belong to one write site each share a map.
+
+    Parameters
+    ----------
+    experiment
+        Of a sweep's summary.
+
+    Yields
+    ------
+    tuple
+        A title, and the experiment with no other dimension of the sweep than `write` and `read`.
     """
-    paired = bool((experiment["complete"].any(["model", "read", "seed"]).sum("sae") <= 1).all())
     whole = experiment[["ks", "ks_interval", "complete"]]
-    if paired:
-        ks = whole[["ks", "ks_interval"]].mean("sae", skipna=True, keep_attrs=True)
-        whole = ks.assign(complete=whole["complete"].any("sae")).expand_dims(sae=["each write site's own"])
+    has_run = whole["complete"].any(["model", "read", "seed"]).transpose("write", "sae").to_numpy()
+    if all(np.count_nonzero(row) < 2 for row in has_run):
+        # of the SAEs of a site there is one with a run, and its value
+        ks = whole[["ks", "ks_interval"]].max("sae", skipna=True, keep_attrs=True)
+        whole = ks.assign(complete=whole["complete"].any("sae")).expand_dims(sae=[_OWN_SAE])
     for place in np.ndindex(*(whole.sizes[axis] for axis in _FIXED)):
         chosen = whole.isel(dict(zip(_FIXED, place, strict=True)))
         if chosen["complete"].any():
@@ -48,101 +73,188 @@ def maps(experiment: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
             yield listing([f"{axis} {chosen[axis].item()}" for axis in varied]) if varied else "", chosen
 
 
-def caption(title: str, count: int) -> str:
-    """Which of the sweep's maps is shown."""
+def map_caption(title: str, count: int) -> str:
+    """Which of the sweep's maps is shown.
+
+    Parameters
+    ----------
+    title
+        Of `maps`.
+    count
+        How many maps there are.
+
+    Returns
+    -------
+    str
+        Markdown; nothing where it is the only one.
+    """
     if count == 1:
         return ""
     return f"Shown is {escape(title)}, the first of {count}; the summary has all."
 
 
-def setting(summary: xr.DataTree) -> str:
-    """What was varied, what was kept, and how much of it is there."""
+def varied_sentences(summary: xr.DataTree) -> str:
+    """What was varied, what was kept, and how much of it is there.
+
+    Parameters
+    ----------
+    summary
+        A sweep's.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     config, experiment = config_of(summary), experiment_of(summary)
     cells = json.loads(summary.attrs["cells"])
     done = sum(cell["state"] == "complete" for cell in cells)
-    varied = [f"{experiment.sizes[axis]} {_name(axis)}s" for axis in AXES if experiment.sizes[axis] > 1]
+    varied = [f"{experiment.sizes[axis]} {_SITES.get(axis, axis)}s" for axis in AXES if experiment.sizes[axis] > 1]
     settings = config.experiment(config.experiments[0])
     what = listing(varied) if varied else "nothing"
     return (
         f"The sweep {escape(config.name)} varies {what}; {done} of its {len(cells)} runs are complete. Each has "
         f"{number(settings.samples, 0)} base prompts of {config.prompts.length} tokens, and paths of {settings.steps} "
-        f"points ({EXPERIMENT_TITLES[config.experiments[0]]}); the prompts are the same at every site. "
-        f"Model: {_values(experiment, 'model')}."
+        f"points ({names.experiment(config.experiments[0]).title}); the prompts are the same at every site. "
+        f"Model: {listing([escape(name) for name in values_of(experiment, 'model')])}."
     )
-
-
-def summary_table(summary: xr.DataTree) -> pd.DataFrame:
-    """Per type the range of KS over the sweep, and in how many runs it is shown to differ from real."""
-    experiment = experiment_of(summary).sel(_WHERE)
-    rows = []
-    for name in types_of(experiment):
-        if name == REFERENCE:
-            continue
-        row = {"type": label(name)}
-        for metric in ("l2", "kl"):
-            one = experiment[["ks", "ks_interval"]].sel(activation_type=name, metric=metric)
-            ks, lower = one["ks"], one["ks_interval"].sel(bound="lower")
-            count = int(ks.notnull().sum())
-            span = f"{number(float(ks.min()), KS_DIGITS)} to {number(float(ks.max()), KS_DIGITS)}"
-            row[f"KS on {metric_label(metric)}"] = span
-            row[f"differs on {metric_label(metric)}"] = f"{int((lower > 0).sum())} of {count}"
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def output_table(layers: xr.Dataset) -> pd.DataFrame:
-    """KS on KL by write site and type, with its interval; for one of the `maps`."""
-    chosen = layers[["ks", "ks_interval"]].sel({**_WHERE, "metric": "kl"}).mean("read")
-    rows = []
-    for site in chosen["write"].values:
-        at = chosen.sel(write=site)
-        row = {"write": short(site)}
-        for name in types_of(at):
-            if name != REFERENCE:
-                one = at.sel(activation_type=name)
-                row[label(name)] = estimate(float(one["ks"]), bounds(one["ks_interval"]), KS_DIGITS)
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def noise_sentence(summary: xr.DataTree) -> str:
-    """How far two draws of real targets lie apart over the sweep."""
-    experiment = experiment_of(summary).sel(_WHERE)
+    """How far two draws of real targets lie apart over the sweep.
+
+    Parameters
+    ----------
+    summary
+        A sweep's.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    experiment = experiment_of(summary)
     if CONTROL not in types_of(experiment):
         return "The sweep has no second draw of real targets, so its noise floor is not known."
-    ks = experiment["ks"].sel(activation_type=CONTROL, metric=["l2", "kl"])
+    distances = [values["ks"].sel(activation_type=CONTROL) for _, values in compared(experiment)]
+    least = min(float(ks.min()) for ks in distances)
+    most = max(float(ks.max()) for ks in distances)
     return (
-        f"Two independent draws of real targets ({label(CONTROL)}) lie {number(float(ks.min()), KS_DIGITS)} to "
-        f"{number(float(ks.max()), KS_DIGITS)} apart: differences of that size between sites or types mean nothing."
+        f"Two independent draws of real targets ({label(CONTROL)}) lie {number(least, KS_DIGITS)} to "
+        f"{number(most, KS_DIGITS)} apart: differences of that size between sites or types mean nothing."
     )
 
 
-def definition_table(summary: xr.DataTree) -> pd.DataFrame:
-    """The recipe of every activation type."""
-    config = config_of(summary)
-    names = types_of(experiment_of(summary))
-    return pd.DataFrame([{"type": label(name), "target T": recipe(name, config.targets)} for name in names])
+def summary_table(summary: xr.DataTree) -> Table:
+    """Per type the range of KS over the sweep, and in how many runs it is shown to differ from real.
+
+    Parameters
+    ----------
+    summary
+        A sweep's.
+
+    Returns
+    -------
+    Table
+        A row per type.
+    """
+    experiment = experiment_of(summary)
+    columns = {"type": TYPE}
+    found: dict[str, Row] = {name: {"type": name} for name in compared_types(experiment)}
+    for metric, values in compared(experiment):
+        title, ks, differs = metric_label(metric), f"ks_{metric}", f"differs_{metric}"
+        columns[f"{ks}_least"] = Column(f"KS on {title}", "number", KS_DIGITS, also=f"{ks}_most", pattern="{} to {}")
+        columns[differs] = Column(f"differs on {title}", "text", also=f"runs_{metric}", pattern="{} of {}")
+        for name, row in found.items():
+            own = values.sel(activation_type=name)
+            row.update(
+                {
+                    f"{ks}_least": float(own["ks"].min()),
+                    f"{ks}_most": float(own["ks"].max()),
+                    differs: np.count_nonzero(own["differs"] == 1),
+                    f"runs_{metric}": int(own["ks"].count()),
+                }
+            )
+    return Table(pd.DataFrame(list(found.values())), columns)
+
+
+def output_table(layers: xr.Dataset) -> Table:
+    """KS by write site and type, with its interval, on the output, which depends on no read site.
+
+    Parameters
+    ----------
+    layers
+        One of the `maps`.
+
+    Returns
+    -------
+    Table
+        A row per write site, and a column per type.
+    """
+    columns = {"write": Column("write")}
+    for name in compared_types(layers):
+        columns |= estimated(label(name), "ks", KS_DIGITS, name=name)
+    rows = []
+    outputs = [metric for metric in main_metrics(layers) if names.metric(metric).place == "output"]
+    for _, values in compared(layers[["ks", "ks_interval"]], outputs[:1]):
+        # the runs of a write site differ in where they were read, and have the same output
+        at_sites = values.max("read")
+        for site in values_of(values, "write"):
+            row: Row = {"site": site, "write": site_label(site)}
+            for name in compared_types(values):
+                row |= measured(at_sites.sel(write=site, activation_type=name), "ks", name)
+            rows.append(row)
+    return Table(pd.DataFrame(rows), columns)
+
+
+def definition_table(summary: xr.DataTree) -> Table:
+    """How every activation type of the sweep makes its targets.
+
+    Parameters
+    ----------
+    summary
+        A sweep's.
+
+    Returns
+    -------
+    Table
+        A row per type, with a dash for one that the sweep has no words for.
+    """
+    return setting.definition_table(summary, types_of(experiment_of(summary)))
 
 
 def resampling(summary: xr.DataTree) -> str:
-    """How often was resampled, at which confidence."""
-    settings = AnalysisConfig.model_validate_json(summary.attrs["analysis"])
-    return f"{number(settings.resamples, 0)} resamples, confidence {percent(settings.confidence)}"
+    """How often was resampled, at which confidence.
+
+    Parameters
+    ----------
+    summary
+        A sweep's.
+
+    Returns
+    -------
+    str
+        A phrase.
+    """
+    return setting.resampling(settings_of(summary))
 
 
-def provenance_table(summary: xr.DataTree) -> pd.DataFrame:
-    """Every run of the sweep: its state, and the commit that collected it."""
-    return pd.DataFrame(
-        [
-            {"run": escape(cell["name"]), "state": cell["state"], "commit": escape(str(cell.get("commit", ""))[:12])}
-            for cell in json.loads(summary.attrs["cells"])
-        ]
-    )
+def provenance_table(summary: xr.DataTree) -> Table:
+    """Every run of the sweep: its state, and the commit that collected it.
 
+    Parameters
+    ----------
+    summary
+        A sweep's.
 
-def _name(axis: str) -> str:
-    return {"write": "write site", "read": "read site", "sae": "SAE"}.get(axis, axis)
-
-
-def _values(experiment: xr.Dataset, axis: str) -> str:
-    return listing([escape(str(value)) for value in experiment[axis].values])
+    Returns
+    -------
+    Table
+        A row per run.
+    """
+    rows = [
+        {"run": cell["name"], "state": cell["state"], "commit": str(cell.get("commit", ""))[:12]}
+        for cell in json.loads(summary.attrs["cells"])
+    ]
+    columns = {"run": Column("run", "text"), "state": Column("state"), "commit": Column("commit", "text")}
+    return Table(pd.DataFrame(rows), columns)

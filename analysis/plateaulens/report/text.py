@@ -21,6 +21,20 @@ _NUMERIC = re.compile(rf"(<\u00a0)?[{MINUS}\d].*|{MISSING}|beyond|no overlap|")
 def number(value: float, digits: int = 1) -> str:
     """A number with a proper minus sign and thousands separators; a dash for NaN, and never a negative zero.
 
+    Parameters
+    ----------
+    value
+        Any number, infinite ones too.
+    digits
+        Behind the point.
+
+    Returns
+    -------
+    str
+        The number as it is printed.
+
+    Examples
+    --------
     >>> number(-8.04), number(-0.01), number(1234.5, 0), number(float("nan"))
     ('\N{MINUS SIGN}8.0', '0.0', '1,234', '\N{EM DASH}')
     """
@@ -34,6 +48,20 @@ def number(value: float, digits: int = 1) -> str:
 def percent(fraction: float, digits: int = 0) -> str:
     """A fraction in percent, with a no-break space.
 
+    Parameters
+    ----------
+    fraction
+        1 for all.
+    digits
+        Behind the point.
+
+    Returns
+    -------
+    str
+        As printed; a dash for what is not finite.
+
+    Examples
+    --------
     >>> print(percent(0.254), percent(-0.1))
     25\N{NO-BREAK SPACE}% \N{MINUS SIGN}10\N{NO-BREAK SPACE}%
     """
@@ -43,6 +71,20 @@ def percent(fraction: float, digits: int = 0) -> str:
 def p_value(p: float, alpha: float = 0.05) -> str:
     r"""A p-value to three digits, to four where three would round it to `alpha`; a dash for NaN.
 
+    Parameters
+    ----------
+    p
+        The p-value.
+    alpha
+        The level that rounding must not bring it to.
+
+    Returns
+    -------
+    str
+        As printed.
+
+    Examples
+    --------
     >>> p_value(0.0354), p_value(0.0002), p_value(0.04987), p_value(1.0)
     ('0.035', '<\xa00.001', '0.0499', '1')
     """
@@ -54,19 +96,55 @@ def p_value(p: float, alpha: float = 0.05) -> str:
     return "1" if p >= 1 else number(p, digits)
 
 
-def span(interval: Interval, digits: int = 1) -> str:
+def p_equals(p: float) -> str:
+    r"""A p-value within a sentence.
+
+    Parameters
+    ----------
+    p
+        The p-value.
+
+    Returns
+    -------
+    str
+        The letter, the sign and the value.
+
+    Examples
+    --------
+    >>> p_equals(0.25), p_equals(0.0002)
+    ('p\xa0=\xa00.250', 'p\xa0<\xa00.001')
+    """
+    text = p_value(p)
+    return f"p\u00a0{text}" if text.startswith("<") else f"p\u00a0=\u00a0{text}"
+
+
+def interval(ends: Interval, digits: int = 1) -> str:
     """Both ends of an interval; an end that is not 0 is given the digits it takes not to be written as 0.
 
     Whether an interval holds 0 is what verdicts rest on, so rounding must not hide it.
 
-    >>> span([-10.1, -5.9]), span([0.004, 0.2])
+    Parameters
+    ----------
+    ends
+        The lower one and the upper one, (2,).
+    digits
+        Behind the point, at least.
+
+    Returns
+    -------
+    str
+        As sentences print it.
+
+    Examples
+    --------
+    >>> interval([-10.1, -5.9]), interval([0.004, 0.2])
     ('\N{MINUS SIGN}10.1 to \N{MINUS SIGN}5.9', '0.004 to 0.2')
     """
-    return " to ".join(_ends(interval, digits))
+    return " to ".join(_ends(ends, digits))
 
 
-def _ends(interval: Interval, digits: int) -> list[str]:
-    return [number(end, _digits(end, digits)) for end in interval]
+def _ends(ends: Interval, digits: int) -> list[str]:
+    return [number(end, _digits(end, digits)) for end in ends]
 
 
 def _digits(end: float, digits: int) -> int:
@@ -74,9 +152,49 @@ def _digits(end: float, digits: int) -> int:
     return enough[0] if enough else digits
 
 
+def estimate(value: float, ends: Interval, digits: int = 1) -> str:
+    """A table cell: the estimate and its interval, or the estimate alone where the interval is undefined.
+
+    Parameters
+    ----------
+    value
+        The estimate.
+    ends
+        The lower one and the upper one, (2,).
+    digits
+        Behind the point; of an end, at least.
+
+    Returns
+    -------
+    str
+        As printed.
+
+    Examples
+    --------
+    >>> estimate(51.3, [50.2, 52.4])
+    '51.3 [50.2, 52.4]'
+    """
+    if not np.all(np.isfinite(ends)):
+        return number(value, digits)
+    lower, upper = _ends(ends, digits)
+    return f"{number(value, digits)} [{lower}, {upper}]"
+
+
 def duration(seconds: float) -> str:
     """A time in the largest unit that makes it at least 1.
 
+    Parameters
+    ----------
+    seconds
+        The time.
+
+    Returns
+    -------
+    str
+        With its unit.
+
+    Examples
+    --------
     >>> duration(42), duration(90), duration(9000)
     ('42 seconds', '1.5 minutes', '2.5 hours')
     """
@@ -85,21 +203,21 @@ def duration(seconds: float) -> str:
     return f"{number(seconds / 60)} minutes" if seconds < 3600 else f"{number(seconds / 3600)} hours"
 
 
-def estimate(value: float, interval: Interval, digits: int = 1) -> str:
-    """A table cell: the estimate and its interval, or the estimate alone where the interval is undefined.
-
-    >>> estimate(51.3, [50.2, 52.4])
-    '51.3 [50.2, 52.4]'
-    """
-    if not np.all(np.isfinite(interval)):
-        return number(value, digits)
-    lower, upper = _ends(interval, digits)
-    return f"{number(value, digits)} [{lower}, {upper}]"
-
-
 def listing(words: Sequence[str]) -> str:
     """Words as an enumeration.
 
+    Parameters
+    ----------
+    words
+        At least one.
+
+    Returns
+    -------
+    str
+        With commas, and "and" before the last.
+
+    Examples
+    --------
     >>> listing(["a"]), listing(["a", "b", "c"])
     ('a', 'a, b and c')
     """
@@ -114,11 +232,44 @@ def escape(text: str) -> str:
     shortcodes can begin. Line breaks and tabs become arrows, other control and format characters their code points,
     and spaces that Markdown would collapse become no-break spaces.
 
+    Parameters
+    ----------
+    text
+        Anything.
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    Examples
+    --------
     >>> print(escape("{{< x >}} $5\n"))
     \{\{\< x \>\}\} \$5↵
     """
     text = re.sub(r"^ | $|(?<= ) | (?= )", "\u00a0", text.replace("\r\n", "\n"))
     return "".join(map(_escaped, text))
+
+
+def prose(text: str) -> str:
+    r"""A sentence or a phrase of any origin as Markdown: `escape`, with the apostrophes of a printed text.
+
+    Parameters
+    ----------
+    text
+        Anything.
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    Examples
+    --------
+    >>> print(prose("another prompt's activation | x"))
+    another prompt's activation \| x
+    """
+    return escape(text).replace(r"\'", "'")
 
 
 def _escaped(character: str) -> str:
@@ -130,13 +281,22 @@ def _escaped(character: str) -> str:
     return f"\\{character}" if is_markup else character
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """The table as a Markdown pipe table without its index: columns of numbers to the right, all others to the left.
+def markdown(cells: pd.DataFrame) -> str:
+    """Finished cells as a Markdown pipe table without an index; columns of numbers to the right, others to the left.
 
-    Cells are Markdown already: text of other origin must have gone through `escape`. A dash for a table without rows.
+    Parameters
+    ----------
+    cells
+        A column for each of the table's. Cells are Markdown already: text of other origin must have gone through
+        `escape`.
+
+    Returns
+    -------
+    str
+        The table, or a dash where it has no rows.
     """
-    if table.empty:
+    if cells.empty:
         return MISSING
-    columns = [table[name].astype(str) for name in table.columns]
+    columns = [cells[name].astype(str) for name in cells.columns]
     aligned = ["right" if all(map(_NUMERIC.fullmatch, column)) else "left" for column in columns]
-    return table.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=aligned)
+    return cells.to_markdown(index=False, tablefmt="pipe", disable_numparse=True, colalign=aligned)

@@ -1,132 +1,99 @@
-"""The verdicts of the summary in words: which types are like real ones, and which of two types is nearer.
+"""Which types are like real ones: sentences, tables and captions.
 
-Verdicts are those that the analysis has stored; the words for them are closed, so that a sentence says what was found
-and no more. Every sentence is Markdown without markup.
+Verdicts are those that the summary stores; the words for them are closed, so that a sentence says what was found and no
+more. Every sentence is Markdown without markup.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+import pandas as pd
 import xarray as xr
 
-from plateaulens.names import MAIN_METRICS, label, metric_label
+from plateaulens import names
+from plateaulens.names import CONTROL, label, metric_label
 from plateaulens.report.contents import (
-    CONTROL,
-    NOTHING_TO_COMPARE,
-    alpha_of,
-    bounds,
-    level,
-    margin_of,
+    BLOWUP,
+    compared,
+    compared_types,
+    experiments_of,
+    main_metrics,
+    plateau_metric,
     synthetic_types,
     types_of,
 )
-from plateaulens.report.text import listing, number, p_value, span
-from plateaulens.report.timing import BLOW_UP, Wording, direction
+from plateaulens.report.phrases import NOTHING_TO_COMPARE, alike, alpha_of, are, level, margin_of, prompts, unmeasured
+from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, by_metric, estimated, measured
+from plateaulens.report.text import listing, number, p_equals
 
-CLAIMS = (("structured", "baseline"), ("structured", "bag"))
-"""The pairs of types that the paper's claim is about."""
+_COLUMNS = {
+    "type": TYPE,
+    **estimated("KS to real", "ks", KS_DIGITS),
+    "ks_null": Column("chance", "number", KS_DIGITS),
+    "ks_p": Column("p", "p"),
+    "ks_p_holm": Column("Holm", "p"),
+    "ks_p_bh": Column("BH", "p"),
+    "ks_upper_bound": Column("bound", "number", KS_DIGITS),
+    "ks_equivalence_p_holm": Column("p, margin", "p"),
+    "conclusion": Column("verdict"),
+}
 
-DIGITS = 2
 
+def verdict_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> str:
+    """The verdict on every type, a sentence for each metric; one for those on which all verdicts agree.
 
-def short_verdict(values: xr.Dataset, name: str, wording: Wording = BLOW_UP) -> str:
-    """The verdict on a type in one word; a difference by its direction, where one is shown.
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metrics
+        The main ones unless given.
+    statistic
+        What the verdicts are about.
 
-    `values` are of one convention, statistic and metric.
+    Returns
+    -------
+    str
+        Markdown.
     """
-    verdict = str(values["verdict"].sel(activation_type=name).item())
-    if verdict == "different":
-        return {"earlier": wording.before, "later": wording.after}.get(direction(values, name), "different")
-    return verdict
-
-
-def verdict_sentences(
-    experiment: xr.Dataset, *, metrics: Sequence[str] = MAIN_METRICS, wording: Wording = BLOW_UP
-) -> str:
-    """The verdict on every type, a sentence for each metric; one for those on which all verdicts agree."""
     if not synthetic_types(experiment):
         return NOTHING_TO_COMPARE
-    found = {metric_label(metric): _verdicts(experiment, metric, wording) for metric in metrics}
-    return alike(found)
+    found = {
+        metric_label(metric): _verdicts(values, statistic)
+        for metric, values in compared(experiment, metrics, statistic)
+    }
+    return alike(found) or unmeasured(statistic)
 
 
-def alike(sentences: Mapping[str, str]) -> str:
-    """Sentences that begin with "On" and their key; equal ones are put together.
+def control_sentence(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> str:
+    """How far two independent draws of real targets lie apart: the noise floor of the KS distances.
 
-    >>> alike({"L2": "a is b", "KL": "a is b", "JS": "a is c"})
-    'On L2 and KL, a is b. On JS, a is c.'
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metrics
+        The main ones unless given.
+    statistic
+        Whose distances they are.
+
+    Returns
+    -------
+    str
+        Markdown.
     """
-    where: dict[str, list[str]] = {}
-    for key, sentence in sentences.items():
-        where.setdefault(sentence, []).append(key)
-    return " ".join(f"On {listing(keys)}, {sentence}." for sentence, keys in where.items())
-
-
-def are(names: Sequence[str]) -> str:
-    """The names of types with their verb.
-
-    >>> are(["bag"]), are(["bag", "single_latent"])
-    ('bag is', 'bag and single latent are')
-    """
-    return f"{listing([label(name) for name in names])} {'is' if len(names) == 1 else 'are'}"
-
-
-def claim_sentences(
-    experiment: xr.Dataset, *, metrics: Sequence[str] = MAIN_METRICS, statistic: str = "max_slope"
-) -> str:
-    """`nearness_sentence` of the paper's pairs."""
-    return " ".join(
-        nearness_sentence(experiment, first, second, metrics=metrics, statistic=statistic) for first, second in CLAIMS
-    )
-
-
-def nearness_sentence(
-    experiment: xr.Dataset,
-    first: str,
-    second: str,
-    *,
-    metrics: Sequence[str] = MAIN_METRICS,
-    statistic: str = "max_slope",
-) -> str:
-    """Which of two types is nearer to real on each metric, with both distances and the interval of their difference."""
-    a, b = label(first), label(second)
-    if not {first, second} <= set(types_of(experiment)):
-        return f"The run does not have both {a} and {b} targets, so their nearness to real ones is not compared."
-    answers = []
-    for metric in metrics:
-        values = experiment.sel(convention="corrected", statistic=statistic, metric=metric)
-        pair = values.sel(activation_type=first, other_type=second)
-        verdict = str(pair["nearness"].item())
-        answer = {"nearer": a, "farther": b, "undecided": "undecided"}.get(verdict)
-        if answer is None:
-            answers.append(f"not comparable on {metric_label(metric)}, where one of them has no step")
-            continue
-        distances = [number(float(values["ks"].sel(activation_type=name)), DIGITS) for name in (first, second)]
-        interval = span(bounds(pair["ks_difference_interval"]), DIGITS)
-        difference = number(float(pair["ks_difference"]), DIGITS)
-        key = f", {level(values)} interval" if not answers else ","
-        answers.append(
-            f"{answer} on {metric_label(metric)} (KS {listing(distances)}, difference {difference}{key} {interval})"
-        )
-    return f"Nearer to real, {a} or {b}: {'; '.join(answers)}."
-
-
-def control_sentence(
-    experiment: xr.Dataset, *, metrics: Sequence[str] = MAIN_METRICS, statistic: str = "max_slope"
-) -> str:
-    """How far two independent draws of real targets lie apart: the noise floor of the KS distances."""
     if CONTROL not in types_of(experiment):
         return f"The run has no {label(CONTROL)} targets, so the noise floor of the distances was not measured."
     apart, missing = [], []
-    for metric in metrics:
+    for metric, found in compared(experiment, metrics, statistic):
         on = f"on {metric_label(metric)}"
-        values = experiment.sel(convention="corrected", statistic=statistic, metric=metric, activation_type=CONTROL)
+        values = found.sel(activation_type=CONTROL)
         if str(values["verdict"].item()) == "undefined":
             missing.append(on)
             continue
-        expected = number(float(values["ks_null"]), DIGITS)
-        p = p_value(float(values["ks_p"]))
+        expected = number(float(values["ks_null"]), KS_DIGITS)
         apart.append(
-            f"{number(float(values['ks']), DIGITS)} {on} (by chance {expected} on average; p\u00a0{_equals(p)})"
+            f"{number(float(values['ks']), KS_DIGITS)} {on} (by chance {expected} on average; "
+            f"{p_equals(float(values['ks_p']))})"
         )
     sentences = [f"The KS distance of two independent draws of real targets is {listing(apart)}."] if apart else []
     if beyond := control_excess(experiment, metrics=metrics, statistic=statistic):
@@ -136,34 +103,187 @@ def control_sentence(
         )
     if missing:
         sentences.append(f"Two draws of real targets have no distance {listing(missing)}.")
-    return " ".join(sentences)
+    return " ".join(sentences) or unmeasured(statistic)
 
 
 def control_excess(
-    experiment: xr.Dataset, *, metrics: Sequence[str] = MAIN_METRICS, statistic: str = "max_slope"
+    experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP
 ) -> list[str]:
-    """On which metrics two draws of real targets differ by more than chance gives; none without a second draw."""
+    """On which metrics two draws of real targets differ by more than chance gives.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metrics
+        The main ones unless given.
+    statistic
+        Whose distances they are.
+
+    Returns
+    -------
+    list of str
+        Phrases; none without a second draw.
+    """
     if CONTROL not in types_of(experiment):
         return []
-    values = experiment.sel(convention="corrected", statistic=statistic, activation_type=CONTROL)
-    alpha = alpha_of(experiment)
-    return [f"on {metric_label(metric)}" for metric in metrics if float(values["ks_p"].sel(metric=metric)) <= alpha]
+    return [
+        f"on {metric_label(metric)}"
+        for metric, values in compared(experiment, metrics, statistic)
+        if values["exceeds_chance"].sel(activation_type=CONTROL)
+    ]
 
 
-def _equals(p: str) -> str:
-    return p if p.startswith("<") else f"=\u00a0{p}"
+def overview_table(summary: xr.DataTree) -> Table:
+    """The verdict on every type in every experiment: a column per experiment and metric.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    Table
+        A row per type, with a dash where an experiment lacks it.
+    """
+    columns = {"type": TYPE}
+    found: dict[str, Row] = {}
+    for name, experiment in experiments_of(summary).items():
+        described = names.experiment(name)
+        for metric, values in compared(experiment, _shown_metrics(summary, name, experiment), described.statistic):
+            key = f"{name}_{metric}"
+            columns[key] = Column(f"{described.short}, {metric_label(metric)}")
+            for kind in compared_types(experiment):
+                word = str(values["conclusion"].sel(activation_type=kind).item())
+                found.setdefault(kind, {"type": kind})[key] = word
+    return Table(pd.DataFrame(list(found.values())), columns)
 
 
-def _verdicts(experiment: xr.Dataset, metric: str, wording: Wording) -> str:
-    values = experiment.sel(convention="corrected", statistic=wording.statistic, metric=metric)
+def overview_table_caption(summary: xr.DataTree) -> str:
+    """For `overview_table`.
+
+    Parameters
+    ----------
+    summary
+        The summary, with an experiment.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    experiment = next(iter(experiments_of(summary).values()))
+    return (
+        f"The verdict on every type, by experiment and metric. *Equivalent*: indistinguishable from real within a KS "
+        f"distance of {margin_of(experiment)}. *Earlier*, *later*, *shorter*, *longer*: different from real in that "
+        f"direction; *different*: in no direction that is shown. All hold together for the types of a column, at a "
+        f"level of {alpha_of(experiment)}; {label(CONTROL)} has a column's level to itself."
+    )
+
+
+def verdict_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
+    """Every type's KS distance to real with what its verdict rests on; metrics one below the other.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metrics
+        The main ones unless given.
+    statistic
+        What the verdicts are about.
+
+    Returns
+    -------
+    Table
+        A row per type and metric.
+    """
+
+    def rows(values: xr.Dataset) -> list[Row]:
+        return [_row(values.sel(activation_type=name), name) for name in compared_types(values)]
+
+    return by_metric(experiment, metrics, statistic, rows, _COLUMNS)
+
+
+def verdict_table_caption(experiment: xr.Dataset, *, explained: bool = False) -> str:
+    """For `verdict_table`.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    explained
+        Whether the columns were, in @tbl-verdicts.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    if explained:
+        return f"Verdicts, {prompts(experiment)}; the columns are those of @tbl-verdicts."
+    return (
+        f"Verdicts, {prompts(experiment)}. KS to real with its {level(experiment)} uniform band; *chance*: its mean if "
+        f"type and real were exchangeable; *p* of equal distributions, raw, and adjusted by Holm's method (types) and "
+        f"by Benjamini and Hochberg's (types, metrics, statistics); *bound*: one-sided {level(experiment)} upper bound "
+        f"of KS, raw; *p, margin*: of a KS distance of {margin_of(experiment)} or more, Holm."
+    )
+
+
+def ks_forest_caption(experiment: xr.Dataset) -> str:
+    """For `plateaulens.figures.ks_forest`.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    control = (
+        f" The grey band is the interval of {label(CONTROL)}, two independent draws of real targets: distances within "
+        f"it are what chance alone produces."
+        if CONTROL in types_of(experiment)
+        else ""
+    )
+    return (
+        f"Kolmogorov-Smirnov distance of each type's max-slope steps to those of real, with {level(experiment)} "
+        f"uniform bands; {prompts(experiment)}.{control}"
+    )
+
+
+def _shown_metrics(summary: xr.DataTree, name: str, experiment: xr.Dataset) -> list[str]:
+    """The metrics of an experiment's columns: of plateau lengths the one that has a threshold."""
+    if "plateau_threshold" not in names.statistic(names.experiment(name).statistic).constants:
+        return main_metrics(experiment)
+    metric = plateau_metric(summary)
+    return [metric] if metric else []
+
+
+def _row(values: xr.Dataset, name: str) -> Row:
+    plain = ("ks_null", "ks_p", "ks_p_holm", "ks_p_bh", "ks_upper_bound", "ks_equivalence_p_holm")
+    return {
+        "type": name,
+        **measured(values, "ks"),
+        **{variable: float(values[variable]) for variable in plain},
+        "conclusion": str(values["conclusion"].item()),
+    }
+
+
+def _verdicts(values: xr.Dataset, statistic: str) -> str:
     groups: dict[str, list[str]] = {}
-    for name in synthetic_types(experiment):
-        groups.setdefault(short_verdict(values, name, wording), []).append(name)
+    for name in synthetic_types(values):
+        groups.setdefault(str(values["conclusion"].sel(activation_type=name).item()), []).append(name)
+    before, after = names.statistic(statistic).before, names.statistic(statistic).after
     predicates = {
         "equivalent": f"indistinguishable from real within a KS distance of {margin_of(values)}",
-        wording.before: f"different from real and {wording.before}",
-        wording.after: f"different from real and {wording.after}",
-        "different": f"different from real, neither shown to be {wording.before} nor {wording.after}",
+        before: f"different from real and {before}",
+        after: f"different from real and {after}",
+        "different": f"different from real, neither shown to be {before} nor {after}",
         "undecided": "undecided",
         "undefined": "without a step to compare",
     }

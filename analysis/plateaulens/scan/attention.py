@@ -27,6 +27,22 @@ def attend(
     """Causal attention among the first `shared` tokens; every later token is a point, which attends to them and itself.
 
     Heads that share keys and values (grouped-query attention) are a dimension of their own, so that nothing is copied.
+
+    Parameters
+    ----------
+    query
+        Shaped (sequence, head, token, d_head).
+    key, value
+        Shaped (sequence, kv_head, token, d_head); the number of heads is a multiple of that of kv_heads.
+    scaling
+        What scores are multiplied by before the softmax.
+    shared
+        Number of earlier tokens of the prompt, from 0.
+
+    Returns
+    -------
+    Tensor
+        Shaped (sequence, token, head, d_head).
     """
     result = query.new_empty(query.transpose(1, 2).shape)
     result[:, :shared] = scaled_dot_product_attention(
@@ -61,7 +77,27 @@ def packed_attention(
     shared: int,
     **unused: Any,  # noqa: ARG001  dropout and the like
 ) -> tuple[Float[Tensor, "sequence token head d_head"], None]:
-    """`attend` as transformers calls it."""
+    """`attend` as transformers calls it.
+
+    Parameters
+    ----------
+    module, attention_mask, **unused
+        What transformers hands to every attention function and this one does not use: no mask is needed, and there is
+        no dropout.
+    query
+        Shaped (sequence, head, token, d_head).
+    key, value
+        Shaped (sequence, kv_head, token, d_head).
+    scaling
+        What scores are multiplied by before the softmax.
+    shared
+        Number of earlier tokens of the prompt, handed through the model's blocks.
+
+    Returns
+    -------
+    tuple of Tensor and None
+        What `attend` returns, and no attention weights.
+    """
     return attend(query, key, value, scaling=scaling, shared=shared), None
 
 

@@ -17,6 +17,11 @@ class BridgeForward:
 
     Every point has the position of the last token. A four-dimensional attention mask lets it see the earlier tokens
     and itself, and hides it from its siblings.
+
+    Parameters
+    ----------
+    subject
+        The model, written and read at its sites.
     """
 
     concurrent = False  # the hooks of one run would see another one
@@ -27,7 +32,10 @@ class BridgeForward:
     def run(
         self, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt path step d_model"]
     ) -> Response:
-        """See `Forward.run`. Every path is a sequence of its own, as attention costs the square of a length."""
+        """Every path is a sequence of its own, as attention costs the square of a length.
+
+        See `plateaulens.scan.engine.Forward.run`.
+        """
         shared, steps = tokens.shape[1] - 1, points.shape[2]
         sequences = points.flatten(0, 1)
         kept: dict[str, Tensor] = {}
@@ -52,7 +60,7 @@ class BridgeForward:
         return Response(kept[names[read]], kept[names[FINAL_SITE]])
 
     def unembed(self, final: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
-        """See `Forward.unembed`."""
+        """By the bridge's own unembedding. See `plateaulens.scan.engine.Forward.unembed`."""
         logits: Tensor = self._subject.bridge.unembed(final[None])
         return logits[0]
 
@@ -60,6 +68,22 @@ class BridgeForward:
 def packed_mask(sequences: int, shared: int, steps: int) -> Float[Tensor, "sequence 1 token token"]:
     """What is added to attention scores: 0 where a token may look, the most negative number elsewhere.
 
+    Parameters
+    ----------
+    sequences
+        Number of sequences, which all have the same mask.
+    shared
+        Number of earlier tokens of the prompt.
+    steps
+        Number of points that follow them.
+
+    Returns
+    -------
+    Tensor
+        A view shaped (sequence, 1, token, token): query token before key token.
+
+    Examples
+    --------
     >>> (packed_mask(1, 2, 2)[0, 0] == 0).int().tolist()
     [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 0, 1]]
     """
@@ -72,6 +96,20 @@ def packed_mask(sequences: int, shared: int, steps: int) -> Float[Tensor, "seque
 def packed_positions(shared: int, steps: int) -> Int[Tensor, " token"]:
     """Position ids: the earlier tokens count up, all points stand where the last token stood.
 
+    Parameters
+    ----------
+    shared
+        Number of earlier tokens of the prompt.
+    steps
+        Number of points that follow them.
+
+    Returns
+    -------
+    Tensor
+        Shaped (token,), on the CPU.
+
+    Examples
+    --------
     >>> packed_positions(2, 3).tolist()
     [0, 1, 2, 2, 2]
     """

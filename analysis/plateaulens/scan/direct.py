@@ -52,7 +52,23 @@ def choose_forward(subject: Subject, precision: Precision = "float32") -> Forwar
 
     It is for verified architectures, with published weights or a copy known to stand for the processed ones: another
     architecture's attention may hold what packing would get wrong (biases by distance, sinks, capped scores, windows).
-    Raises `UsageError` for another precision where the bridge is what runs.
+
+    Parameters
+    ----------
+    subject
+        The model, written and read at its sites.
+    precision
+        What the linear layers of the blocks multiply in.
+
+    Returns
+    -------
+    Forward
+        One of the two.
+
+    Raises
+    ------
+    UsageError
+        For another precision than float32 where the bridge is what runs.
     """
     if subject.model is not None:
         config = subject.model.config
@@ -71,6 +87,13 @@ class DirectForward:
     All paths of a prompt share its earlier tokens, which alone go through the blocks before the write site.
     With the precision `bf16`, the linear layers of the blocks multiply in bfloat16; all else is float32, and so is the
     unembedding, as a logit in bfloat16 would be rounded by more than a small step changes it.
+
+    Parameters
+    ----------
+    subject
+        One with a `model` whose architecture is in `VERIFIED`; that model is left as it is.
+    precision
+        What the linear layers of the blocks multiply in.
     """
 
     def __init__(self, subject: Subject, precision: Precision = "float32") -> None:
@@ -100,7 +123,7 @@ class DirectForward:
     def run(
         self, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt path step d_model"]
     ) -> Response:
-        """See `Forward.run`."""
+        """All paths of a prompt are one sequence. See `plateaulens.scan.engine.Forward.run`."""
         shared, (paths, steps) = tokens.shape[1] - 1, points.shape[1:3]
         earlier = self._through(self._before, self._embed(tokens[:, :shared]), shared)
         stream = torch.cat([earlier, points.flatten(1, 2)], dim=1)
@@ -109,7 +132,7 @@ class DirectForward:
         return Response(at_read[:, shared:].unflatten(1, (paths, steps)), final.unflatten(1, (paths, steps)))
 
     def unembed(self, final: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
-        """See `Forward.unembed`."""
+        """In float32, whatever the precision. See `plateaulens.scan.engine.Forward.unembed`."""
         logits: Tensor = self._head(final)
         return logits
 

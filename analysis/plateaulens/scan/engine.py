@@ -38,11 +38,35 @@ class Forward(Protocol):
     def run(
         self, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt path step d_model"]
     ) -> Response:
-        """Replace the write site's activation of each prompt's last token by each of its points, separately."""
+        """Replace the write site's activation of each prompt's last token by each of its points, separately.
+
+        Parameters
+        ----------
+        tokens
+            Token ids of the prompts, shaped (prompt, position).
+        points
+            Activations, shaped (prompt, path, step, d_model), on the model's device.
+
+        Returns
+        -------
+        Response
+            What the model made of each point, shaped (prompt, path, step, d_model) at either place.
+        """
         ...
 
     def unembed(self, final: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
-        """The logits of the next token."""
+        """The logits of the next token.
+
+        Parameters
+        ----------
+        final
+            Some of a response's `final`, shaped (row, d_model).
+
+        Returns
+        -------
+        Tensor
+            Shaped (row, vocabulary).
+        """
         ...
 
 

@@ -1,13 +1,13 @@
-"""Models whose layers are of several kinds, each with rotary embeddings to another base (Gemma 3).
+"""Blocks of some architectures over packed points: Llama's and Qwen3's by a shorter way, Gemma 3's by their kinds.
 
-What the kinds look back on differs beyond a window only, and a model whose window is shorter than the prompts is
-refused (`subject.families`).
+The block of Llama and Qwen3 (`GatedBlock`) is run with fewer passes over memory than transformers' own. All points
+stand at the same position, and rotary embeddings only make scores depend on differences of positions. So positions are
+counted from the points' own: then nothing has to be rotated but the prompt's few earlier tokens. The activation, the
+gate and the residual sums are left to the matrix products.
 
-The block of Llama and Qwen3 over packed points, with fewer passes over memory than transformers' own.
-
-All points stand at the same position, and rotary embeddings only make scores depend on differences of positions. So
-positions are counted from the points' own: then nothing has to be rotated but the prompt's few earlier tokens. The
-activation, the gate and the residual sums are left to the matrix products.
+Gemma 3 has layers of several kinds, each with rotary embeddings to another base (`BlockOfKind`, `RotaryByKind`). What
+the kinds look back on differs beyond a window only, and a model whose window is shorter than the prompts is refused
+(`plateaulens.subject.architectures`).
 """
 
 from collections.abc import Callable, Sequence
@@ -23,30 +23,20 @@ from plateaulens.scan.attention import attend
 Rotation = tuple[Tensor, Tensor]
 
 
-class RotaryByKind:
-    """The rotary embeddings of some positions, by kind of layer."""
-
-    def __init__(self, rotary: torch.nn.Module, kinds: Sequence[str]) -> None:
-        self._rotary, self._kinds = rotary, sorted(set(kinds))
-
-    def __call__(self, stream: Tensor, positions: Tensor) -> dict[str, Rotation]:
-        """Cosines and sines for `positions`, in the type and on the device of `stream`."""
-        return {kind: self._rotary(stream, positions, kind) for kind in self._kinds}
-
-
-class BlockOfKind:
-    """A block that takes the embeddings of its own kind."""
-
-    def __init__(self, block: Callable[..., Tensor], kind: str) -> None:
-        self._block, self._kind = block, kind
-
-    def __call__(self, stream: Tensor, *, position_embeddings: dict[str, Rotation], **settings: Any) -> Tensor:
-        """The stream after the block."""
-        return self._block(stream, position_embeddings=position_embeddings[self._kind], **settings)
-
-
 def gated_fits(config: Any) -> bool:
-    """Whether `GatedBlock` is the block of a model of this configuration."""
+    """Whether `GatedBlock` is the block of a model.
+
+    Parameters
+    ----------
+    config
+        The model's transformers configuration.
+
+    Returns
+    -------
+    bool
+        True for Llama and Qwen3 with SiLU, and with rotary embeddings that scale no scores and depend on nothing but
+        positions.
+    """
     rotary = getattr(config, "rope_parameters", None) or {}
     # other rotary embeddings scale the scores, or depend on how long the sequence is
     plain = rotary.get("rope_type", "default") in {"default", "linear", "llama3"}
@@ -54,7 +44,13 @@ def gated_fits(config: Any) -> bool:
 
 
 class GatedBlock:
-    """Runs one decoder layer, whose linear layers have been prepared."""
+    """Runs one decoder layer of Llama or Qwen3.
+
+    Parameters
+    ----------
+    layer
+        transformers' layer, whose linear layers have been prepared (`plateaulens.scan.linear.prepare_all`).
+    """
 
     def __init__(self, layer: Any) -> None:
         self._attention, self._mlp = layer.self_attn, layer.mlp
@@ -67,7 +63,22 @@ class GatedBlock:
         shared: int,
         position_embeddings: tuple[Tensor, Tensor],
     ) -> Float[Tensor, "sequence token d_model"]:
-        """The stream after the block. `position_embeddings` are those of the `shared` tokens, points being at 0."""
+        """The stream after the block.
+
+        Parameters
+        ----------
+        stream
+            The earlier tokens and the points, shaped (sequence, token, d_model).
+        shared
+            Number of earlier tokens.
+        position_embeddings
+            Cosines and sines of the earlier tokens, each shaped (1, shared, d_head), points being at position 0.
+
+        Returns
+        -------
+        Tensor
+            Shaped (sequence, token, d_model).
+        """
         attention, mlp = self._attention, self._mlp
         x = attention.q_proj.narrow(rms_norm(stream, self._before_attention))
         query, key, value = (
@@ -87,8 +98,87 @@ class GatedBlock:
 
 
 def rms_norm(x: Float[Tensor, "*row d"], norm: Any) -> Float[Tensor, "*row d"]:
-    """`x / sqrt(mean(x^2) + eps) * weight`, in three passes over `x`."""
+    """`x / sqrt(mean(x^2) + eps) * weight`, in three passes over `x`.
+
+    Parameters
+    ----------
+    x
+        Shaped (..., d).
+    norm
+        The module whose `weight` and `variance_epsilon` they are.
+
+    Returns
+    -------
+    Tensor
+        Shaped (..., d).
+    """
     scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1])
     normed = x * scale.add_(norm.variance_epsilon).rsqrt_()
     result: Tensor = normed.mul_(norm.weight)
     return result
+
+
+class BlockOfKind:
+    """A block that takes the rotary embeddings of its own kind.
+
+    Parameters
+    ----------
+    block
+        The block itself.
+    kind
+        The kind of its layer.
+    """
+
+    def __init__(self, block: Callable[..., Tensor], kind: str) -> None:
+        self._block, self._kind = block, kind
+
+    def __call__(self, stream: Tensor, *, position_embeddings: dict[str, Rotation], **settings: Any) -> Tensor:
+        """The stream after the block.
+
+        Parameters
+        ----------
+        stream
+            Shaped (sequence, token, d_model).
+        position_embeddings
+            What `RotaryByKind` gave.
+        **settings
+            Handed on to the block.
+
+        Returns
+        -------
+        Tensor
+            Shaped (sequence, token, d_model).
+        """
+        return self._block(stream, position_embeddings=position_embeddings[self._kind], **settings)
+
+
+class RotaryByKind:
+    """The rotary embeddings of some positions, by kind of layer.
+
+    Parameters
+    ----------
+    rotary
+        The model's own, which take a kind.
+    kinds
+        The kind of each layer.
+    """
+
+    def __init__(self, rotary: torch.nn.Module, kinds: Sequence[str]) -> None:
+        self._rotary, self._kinds = rotary, sorted(set(kinds))
+
+    def __call__(self, stream: Tensor, positions: Tensor) -> dict[str, Rotation]:
+        """Cosines and sines for some positions.
+
+        Parameters
+        ----------
+        stream
+            Has the type and the device that they shall have.
+        positions
+            Position ids, shaped (1, token).
+
+        Returns
+        -------
+        dict
+            By kind, cosines and sines, each shaped (1, token, d_head).
+        """
+        return {kind: self._rotary(stream, positions, kind) for kind in self._kinds}

@@ -45,10 +45,10 @@ class Reference:
         logits
             Of the points, shaped (step, vocabulary).
 
-        Yields
-        ------
-        Outputs
-            Of consecutive points.
+        Returns
+        -------
+        Iterator of Outputs
+            Each of consecutive points, computed when it is asked for.
         """
         on_cpu = logits.device.type == "cpu"
         rows = max(1, NUMBERS_IN_CACHE // len(self.p)) if on_cpu else len(logits)

@@ -19,9 +19,21 @@ SCALES = (0.0, 0.5, -1.0)
 
 @torch.inference_mode()
 def check_packing(subject: Subject, forward: Forward, tokens: Int[Tensor, "prompt position"]) -> None:
-    """Compare `forward` on two prompts with whole copies of them, at the read site and in the log-probabilities.
+    """Compare a way of running a model with whole copies of two prompts, at the read site and in the log-probabilities.
 
-    `tokens` are the prompts. Raises `UsageError` that names the architecture when they differ.
+    Parameters
+    ----------
+    subject
+        The model, which runs the whole prompts.
+    forward
+        The way that is checked.
+    tokens
+        The prompts, shaped (prompt, position); the first two of them are used, or the only one.
+
+    Raises
+    ------
+    UsageError
+        That names the architecture, when they differ by more than `TOLERANCE` of the largest effect.
     """
     tokens = tokens[:2].to(subject.device)
     last = subject.last_activations(tokens)

@@ -11,7 +11,7 @@ al. 2024, arXiv 2409.15019). What differs from `plateaulens.steps.corrected`:
 - Their thresholds are fixed and the same for every metric. The plateau length exists for the L2 distance alone.
 
 Their curves have 100 points and PlateauLens' 101 by default; 99 and 100 are theirs and do not move with the length.
-Incomplete curves are undefined, as everywhere.
+Every function takes curves (..., step) and answers with arrays (...). Incomplete curves are undefined, as everywhere.
 """
 
 from collections.abc import Callable
@@ -31,14 +31,32 @@ from plateaulens.steps.curves import (
 )
 
 POINTS = 100
+"""Of their curves."""
 MINIMUM_SLOPE = 0.02
+"""The rise per step below which nothing has blown up, in the units of any metric."""
 TOLERANCE = 0.2
+"""The relative departure from the straight line that counts as one."""
 PLATEAU_THRESHOLD = 20.0
+"""The L2 distance at which a plateau has ended."""
 
 
 def search_window(path_length: ArrayLike, step_length: float | None) -> NDArray[np.int_]:
-    """`target_step`: floor(path length / step length), or 100 for relative steps; 0 where the path length is NaN.
+    """Their `target_step`: floor(path length / step length), or 100 for relative steps.
 
+    Parameters
+    ----------
+    path_length
+        (...), distance from the start of each path to its target, in the units of the activation.
+    step_length
+        Distance between two points in the same units, None for steps relative to the path.
+
+    Returns
+    -------
+    ndarray of int
+        (...), in steps; 0 where the path length is NaN and steps have a length.
+
+    Examples
+    --------
     >>> search_window([10.3, 0.4], step_length=0.5)
     array([20,  0])
     """
@@ -49,12 +67,26 @@ def search_window(path_length: ArrayLike, step_length: float | None) -> NDArray[
 
 
 def max_slope(curve: ArrayLike, window: ArrayLike) -> StepValues:
-    """The step that the steepest rise before `window` arrives at, else 99 where none of those rises exceeds 0.02.
+    """The step that the steepest rise before the window's end arrives at, else 99.
 
-    Rises are padded in front with the first of them, so an index is the arriving step. They sort the rises and take the
-    last; which of equal ones that is depends on their sort, and here it is the last of them. A window without a rise,
-    where their function fails, counts as one where no rise exceeds 0.02.
+    They pad the rises in front with the first of them, so an index is the arriving step. They sort the rises and take
+    the last; which of equal ones that is depends on their sort, and here it is the last of them.
 
+    Parameters
+    ----------
+    curve
+        (..., step), at least 2 points.
+    window
+        (...), as `search_window` gives it.
+
+    Returns
+    -------
+    StepValues
+        (...), 99 and censored where none of those rises exceeds 0.02. A window without a rise, where their function
+        fails, counts as one of these.
+
+    Examples
+    --------
     >>> max_slope([0.0, 1.0, 1.0, 9.0], window=3).value  # the rise to step 3 lies outside
     array(1.)
     """
@@ -66,11 +98,24 @@ def max_slope(curve: ArrayLike, window: ArrayLike) -> StepValues:
 
 
 def first_nonlinearity(curve: ArrayLike) -> StepValues:
-    """The step before the first one from 10 on with |y - L| / L > 0.2, L the line through steps 0 and 9; else n.
+    """The step before the first one from 10 on with |y - L| / L > 0.2, L the line through steps 0 and 9.
 
-    n is the number of points. The quotient has the line's sign: below a falling line nothing ever counts, and where the
-    line is 0 any other value does. Undefined for curves of fewer than 11 points, which their function refuses.
+    The quotient has the line's sign: where the line is below 0 nothing ever counts, and where it is 0 any other value
+    does.
 
+    Parameters
+    ----------
+    curve
+        (..., step).
+
+    Returns
+    -------
+    StepValues
+        (...), the number of points and censored where there is no such step. Undefined for curves of fewer than 11
+        points, which their function refuses.
+
+    Examples
+    --------
     >>> first_nonlinearity([0.0] * 15 + [1.0] * 5).value
     array(14.)
     """
@@ -88,8 +133,20 @@ def auc_ratio(curve: ArrayLike, window: ArrayLike) -> StepValues:
 
     The triangle's base is one step wider than the area's: a straight line has ratio (k + 1) / k, largest at the first
     step looked at, which is why their figures have a spike at steps 5 to 8. A ratio over an area of 0 is 0; the first
-    of equal ones counts. A window of fewer than 7 points has no ratio: their function fails, and here the curve is
-    censored with no value.
+    of equal ones counts.
+
+    Parameters
+    ----------
+    curve
+        (..., step).
+    window
+        (...), as `search_window` gives it.
+
+    Returns
+    -------
+    StepValues
+        (...). A window of fewer than 7 points has no ratio: their function fails, and here the curve is censored with
+        no value.
     """
     curves = as_curves(curve)
     k = np.arange(curves.steps)
@@ -101,7 +158,18 @@ def auc_ratio(curve: ArrayLike, window: ArrayLike) -> StepValues:
 
 
 def plateau_length(curve: ArrayLike) -> StepValues:
-    """The first step at or above 20, else 100. For L2 distances only."""
+    """The first step at or above 20, else 100. For L2 distances only.
+
+    Parameters
+    ----------
+    curve
+        (..., step).
+
+    Returns
+    -------
+    StepValues
+        (...), 100 and censored where the curve stays below 20.
+    """
     curves = as_curves(curve)
     reached = curves.points >= PLATEAU_THRESHOLD
     return answer(reached.argmax(axis=-1), reached.any(axis=-1), curves, sentinel=POINTS)

@@ -1,8 +1,8 @@
 """The step statistics as PlateauLens defines them: over the whole stored window, with censoring in place of sentinels.
 
-Every function takes curves that start at 0, any shape with the steps last, and names the step at which the event is
-first seen (the step that is arrived at). A curve whose event does not happen inside the window is censored. A curve
-with a NaN or an infinity is undefined: NaN and not censored, so that it drops out of every count.
+Every function takes curves that start at 0, (..., step), and names the step at which the event is first seen (the step
+that is arrived at), (...). A curve whose event does not happen inside the window is censored, with the value NaN.
+A curve with a NaN or an infinity is undefined: NaN and not censored, so that it drops out of every count.
 
 The ideas are those of Giglemiani et al. (2024, arXiv 2409.15019) and of their notebooks, whose own variants are in
 `plateaulens.steps.authors`; each function says what it changes.
@@ -32,9 +32,23 @@ RATIO_TOLERANCE = 1e-6
 def max_slope(curve: ArrayLike, minimum_slope: float) -> StepValues:
     """The step that the steepest rise arrives at: argmax over k >= 1 of y[k] - y[k-1], the first in a tie.
 
-    Censored where the largest rise does not exceed `minimum_slope`. Unlike the authors' it searches every stored step,
-    so that the window does not depend on how far away the target is, and ties are settled.
+    Unlike the authors' it searches every stored step, so that the window does not depend on how far away the target is,
+    and ties are settled.
 
+    Parameters
+    ----------
+    curve
+        (..., step), at least 2 points.
+    minimum_slope
+        The rise per step that the largest one must exceed, in the units of the curves.
+
+    Returns
+    -------
+    StepValues
+        (...), censored where the largest rise does not exceed `minimum_slope`.
+
+    Examples
+    --------
     >>> max_slope([0.0, 0.1, 3.0, 3.1], minimum_slope=0.02).value
     array(2.)
     >>> max_slope([0.0, 0.01, 0.02, 0.03], minimum_slope=0.02)
@@ -49,11 +63,26 @@ def first_nonlinearity(curve: ArrayLike, tolerance: float, floor: float) -> Step
     """The first step from 10 on that leaves the straight line through steps 0 and 9.
 
     With the line L[k] = y[0] + k (y[9] - y[0]) / 9 it is the first k >= 10 with |y[k] - L[k]| above both
-    `tolerance` |L[k]| and `floor`; censored when there is none. `floor` is in the metric's units: a departure no larger
-    than it is no departure. It decides where the line is flat or falls, where the authors' quotient by L[k] is infinite
-    or negative, so that a curve which is 0 (or rounding noise) for a while leaves its line when it really rises. The
-    authors name the step before this one. Undefined for curves of fewer than 11 points.
+    `tolerance` |L[k]| and `floor`. The authors name the step before this one.
 
+    Parameters
+    ----------
+    curve
+        (..., step).
+    tolerance
+        The departure that counts, as a fraction of the line.
+    floor
+        The departure that counts, in the units of the curves: one no larger than it is no departure. It decides where
+        the line is flat or falls, where the authors' quotient by L[k] is infinite or negative, so that a curve which is
+        0 (or rounding noise) for a while leaves its line when it really rises.
+
+    Returns
+    -------
+    StepValues
+        (...), censored where no step leaves the line; undefined for curves of fewer than 11 points.
+
+    Examples
+    --------
     >>> first_nonlinearity([0.0] * 15 + [1.0] * 5, tolerance=0.2, floor=0.02).value
     array(15.)
     """
@@ -70,10 +99,24 @@ def auc_ratio(curve: ArrayLike, minimum_slope: float) -> StepValues:
 
     ratio[k] = (k y[k] / 2) / trapezoid area of y[0..k]; argmax, the first in a tie. Triangle and area stand on the same
     base 0..k, so a straight line has ratio 1 everywhere; the authors' triangle is one step wider. A ratio over an area
-    that is not positive counts as 0. Censored where no ratio exceeds 1 (the curve never bends upwards) and where the
-    largest rise does not exceed `minimum_slope` (the curve never moves, and the ratio is that of rounding noise).
-    Undefined for curves of fewer than 6 points.
+    that is not positive counts as 0.
 
+    Parameters
+    ----------
+    curve
+        (..., step).
+    minimum_slope
+        The rise per step that the largest one must exceed, in the units of the curves.
+
+    Returns
+    -------
+    StepValues
+        (...), censored where no ratio exceeds 1 (the curve never bends upwards) and where the largest rise does not
+        exceed `minimum_slope` (the curve never moves, and the ratio is that of rounding noise). Undefined for curves of
+        fewer than 6 points.
+
+    Examples
+    --------
     >>> auc_ratio([0, 1, 1, 1, 1, 1, 1, 8, 8, 8], minimum_slope=0.02).value  # ratio (7 * 8 / 2) / 10
     array(7.)
     """
@@ -89,8 +132,22 @@ def auc_ratio(curve: ArrayLike, minimum_slope: float) -> StepValues:
 
 
 def plateau_length(curve: ArrayLike, threshold: float) -> StepValues:
-    """The first step at which the curve is at or above `threshold`; censored where it stays below.
+    """The first step at which the curve is at or above a threshold.
 
+    Parameters
+    ----------
+    curve
+        (..., step).
+    threshold
+        The value at which a plateau has ended, in the units of the curves.
+
+    Returns
+    -------
+    StepValues
+        (...), censored where the curve stays below.
+
+    Examples
+    --------
     >>> plateau_length([0.0, 19.9, 20.0, 19.0], threshold=20.0).value
     array(2.)
     """
@@ -102,9 +159,23 @@ def plateau_length(curve: ArrayLike, threshold: float) -> StepValues:
 def half_height(curve: ArrayLike, minimum_slope: float) -> StepValues:
     """The first step k at which the curve is at or above half of its end, y[k] >= y[last] / 2.
 
-    Censored where the curve does not end above 0, and where its largest rise does not exceed `minimum_slope` (it never
-    moves, and half of its end is rounding noise). The authors have no such statistic.
+    The authors have no such statistic.
 
+    Parameters
+    ----------
+    curve
+        (..., step), at least 2 points.
+    minimum_slope
+        The rise per step that the largest one must exceed, in the units of the curves.
+
+    Returns
+    -------
+    StepValues
+        (...), censored where the curve does not end above 0, and where its largest rise does not exceed `minimum_slope`
+        (it never moves, and half of its end is rounding noise).
+
+    Examples
+    --------
     >>> half_height([0.0, 1.0, 4.9, 5.0, 9.0, 10.0], minimum_slope=0.02).value
     array(3.)
     """

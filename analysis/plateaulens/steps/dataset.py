@@ -1,4 +1,4 @@
-"""Every step statistic of a stored experiment under both conventions, with names on the axes."""
+"""The step statistics of a stored experiment under both conventions: as arrays, and as a dataset with named axes."""
 
 from collections.abc import Sequence
 
@@ -13,64 +13,34 @@ from plateaulens.steps import authors, corrected
 from plateaulens.steps.curves import StepValues, Thresholds, as_curves, undefined
 from plateaulens.store.reading import sample_spans
 
-
-def step_statistics(
-    curve: NDArray[np.floating],
-    path_length: ArrayLike,
-    metrics: Sequence[str],
-    *,
-    step_length: float | None,
-    settings: AnalysisConfig,
-) -> StepValues:
-    """All statistics of curves shaped (metric, ..., step), as arrays shaped (convention, statistic, metric, ...).
-
-    `path_length` has the shape of one metric's curves without the step axis, and serves the authors' search window
-    alone; `step_length` is the distance between two steps, None for steps relative to the path. Under the corrected
-    convention a metric without a plateau threshold has no plateau length (NaN, not censored); under the authors' only
-    `l2` has one, and statistics that they do not have are undefined everywhere. Statistics are those of
-    `settings.statistics`, in that order. Incomplete curves are NaN and not censored.
-
-    Raises `UsageError` for a metric that this version does not know.
-    """
-    window = authors.search_window(path_length, step_length)
-    shape = (len(names.CONVENTIONS), len(settings.statistics), *curve.shape[:-1])
-    value, censored = np.empty(shape), np.empty(shape, dtype=np.bool_)
-    for m, metric in enumerate(metrics):
-        own = thresholds(settings, metric)
-        for s, name in enumerate(settings.statistics):
-            evaluate = authors.EVALUATED.get(name)
-            found = {
-                "corrected": corrected.EVALUATED[name](curve[m], own),
-                "authors": undefined(as_curves(curve[m])) if evaluate is None else evaluate(curve[m], metric, window),
-            }
-            for c, convention in enumerate(names.CONVENTIONS):
-                value[c, s, m], censored[c, s, m] = found[convention]
-    return StepValues(value, censored)
-
-
-def thresholds(settings: AnalysisConfig, metric: str) -> Thresholds:
-    """What counts as an event on the curves of a metric. Raises `UsageError` for a metric without a minimum slope."""
-    if metric not in settings.minimum_slope:
-        raise UsageError(f"metric {metric!r} has no minimum slope in this version: update plateaulens")
-    return Thresholds(
-        settings.minimum_slope[metric], settings.nonlinearity_tolerance, settings.plateau_threshold.get(metric)
-    )
-
-
 DIMS = ("convention", "statistic", "metric", "activation_type", "sample")
-
-
-def step_length(experiment: xr.Dataset) -> float | None:
-    """The distance between two steps of an experiment, None when its steps are fractions of the path."""
-    return float(experiment["length"][1]) if "length" in experiment.coords else None
+"""Dimensions of the step statistics of an experiment."""
 
 
 def step_dataset(experiment: xr.Dataset, settings: AnalysisConfig) -> xr.Dataset:
-    """The step statistics of every curve of an experiment group of a run: `step_value` and `censored`.
+    """The step statistics of every curve of an experiment.
 
-    `experiment` holds `curve(activation_type, sample, step, metric)` and `path_length(activation_type, sample)`, lazily
-    or in memory; samples are read in spans, so memory does not grow with the run except for the result. See
-    `step_statistics` for the definitions, and for NaN. Raises `UsageError` for a metric without a minimum slope.
+    Samples are read range by range, so memory does not grow with the run except for the result. See `step_statistics`
+    for what is undefined where.
+
+    Parameters
+    ----------
+    experiment
+        The experiment's group of a run, `curve` (activation_type, sample, step, metric) and `path_length`
+        (activation_type, sample), lazily or in memory.
+    settings
+        Which statistics, in their order, and the constants that they depend on.
+
+    Returns
+    -------
+    Dataset
+        `step_value`, in steps, and `censored`, in the dimensions `DIMS`, with what conventions, statistics, metrics and
+        families of tests are in words.
+
+    Raises
+    ------
+    UsageError
+        For a metric without a minimum slope, which this version does not know.
     """
     types, samples, metrics = (experiment[name].size for name in ("activation_type", "sample", "metric"))
     shape = (len(names.CONVENTIONS), len(settings.statistics), metrics, types, samples)
@@ -108,6 +78,102 @@ def step_dataset(experiment: xr.Dataset, settings: AnalysisConfig) -> xr.Dataset
             "activation_type": experiment["activation_type"],
         },
     )
+
+
+def step_statistics(
+    curve: NDArray[np.floating],
+    path_length: ArrayLike,
+    metrics: Sequence[str],
+    *,
+    step_length: float | None,
+    settings: AnalysisConfig,
+) -> StepValues:
+    """All statistics of some curves under both conventions.
+
+    Under the corrected convention a metric without a plateau threshold has no plateau length (NaN, not censored); under
+    the authors' only `l2` has one, and statistics that they do not have are undefined everywhere.
+
+    Parameters
+    ----------
+    curve
+        (metric, ..., step).
+    path_length
+        (...), distance from the start of each path to its target, in the units of the activation; serves the authors'
+        search window alone.
+    metrics
+        Names along the first axis of `curve`.
+    step_length
+        Distance between two steps in the units of the activation, None for steps relative to the path.
+    settings
+        Which statistics, in their order, and the constants that they depend on.
+
+    Returns
+    -------
+    StepValues
+        (convention, statistic, metric, ...), in steps. Incomplete curves are NaN and not censored.
+
+    Raises
+    ------
+    UsageError
+        For a metric without a minimum slope, which this version does not know.
+    """
+    window = authors.search_window(path_length, step_length)
+    shape = (len(names.CONVENTIONS), len(settings.statistics), *curve.shape[:-1])
+    value, censored = np.empty(shape), np.empty(shape, dtype=np.bool_)
+    for m, metric in enumerate(metrics):
+        own = thresholds(settings, metric)
+        for s, name in enumerate(settings.statistics):
+            evaluate = authors.EVALUATED.get(name)
+            found = {
+                "corrected": corrected.EVALUATED[name](curve[m], own),
+                "authors": undefined(as_curves(curve[m])) if evaluate is None else evaluate(curve[m], metric, window),
+            }
+            for c, convention in enumerate(names.CONVENTIONS):
+                value[c, s, m], censored[c, s, m] = found[convention]
+    return StepValues(value, censored)
+
+
+def thresholds(settings: AnalysisConfig, metric: str) -> Thresholds:
+    """What counts as an event on the curves of a metric.
+
+    Parameters
+    ----------
+    settings
+        The constants of the analysis.
+    metric
+        Name of the metric.
+
+    Returns
+    -------
+    Thresholds
+        Those of the metric, in its units.
+
+    Raises
+    ------
+    UsageError
+        For a metric without a minimum slope, which this version does not know.
+    """
+    if metric not in settings.minimum_slope:
+        raise UsageError(f"metric {metric!r} has no minimum slope in this version: update plateaulens")
+    return Thresholds(
+        settings.minimum_slope[metric], settings.nonlinearity_tolerance, settings.plateau_threshold.get(metric)
+    )
+
+
+def step_length(experiment: xr.Dataset) -> float | None:
+    """The distance between two steps of an experiment.
+
+    Parameters
+    ----------
+    experiment
+        The experiment's group of a run.
+
+    Returns
+    -------
+    float or None
+        In the units of the activation; None when steps are fractions of the path.
+    """
+    return float(experiment["length"][1]) if "length" in experiment.coords else None
 
 
 def _texts(dims: str | tuple[str, ...], values: Sequence[object], long_name: str) -> xr.Variable:

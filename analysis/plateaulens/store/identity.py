@@ -1,8 +1,8 @@
 """Whether a stored run may be continued: what was measured, and how, must be what is asked for now.
 
-The configuration (without its sections `analysis` and `report`, which change no measurement) and the identity of model,
-SAE and prompts are compared. Software versions are not: each session records its own in /provenance. Nor is the schema
-version: a run of an earlier one is continued as what it is.
+Compared are the configuration, without its sections `analysis` and `report`, which change no measurement, and the
+identity of model, SAE and prompts. Software versions are not: each session records its own in /provenance. Nor is the
+schema version: a run of an earlier one is continued as what it is.
 """
 
 import json
@@ -14,16 +14,33 @@ from pydantic import ValidationError
 from plateaulens.config import RunConfig
 
 Attributes = Mapping[str, str | int]
+"""Root attributes of a run by name, as `plateaulens.store.schema.RUN_ATTRIBUTES` lists them."""
 
 NOT_MEASURED = ("analysis", "report")
 """The sections of a configuration that change no measurement."""
 
 
 def resume_differences(stored: Attributes, asked: Attributes) -> list[str]:
-    """What forbids to continue the stored run, one text per dotted key; empty when nothing does.
+    """What forbids to continue the stored run.
 
-    Raises `ValueError` when a stored attribute is missing or is not the JSON text that it should be.
+    Parameters
+    ----------
+    stored, asked
+        The attributes of the run that is there and of the one that is wanted, of which `config` and `identity` (both
+        JSON texts) are read. Keys that an earlier version did not write down yet have today's defaults.
 
+    Returns
+    -------
+    list of str
+        One text per dotted key that differs, with both values; empty when nothing forbids it.
+
+    Raises
+    ------
+    ValueError
+        When `config` or `identity` is missing or is not the JSON text that it should be.
+
+    Examples
+    --------
     >>> stored = {"config": '{"sensitivity": {"samples": 300}, "analysis": {}}', "identity": "{}"}
     >>> resume_differences(stored, stored | {"config": '{"sensitivity": {"samples": 200}, "analysis": {"seed": 1}}'})
     ['sensitivity.samples: stored 300, asked 200']
@@ -32,8 +49,24 @@ def resume_differences(stored: Attributes, asked: Attributes) -> list[str]:
 
 
 def differences(stored: Mapping[str, Any], other: Mapping[str, Any], word: str, prefix: str = "") -> list[str]:
-    """The keys at which two nested mappings differ, dotted, with both values as JSON; a list is one value.
+    """The keys at which two nested mappings differ.
 
+    Parameters
+    ----------
+    stored, other
+        What is compared, mappings within them key by key; a list is one value.
+    word
+        What the texts call the values of `other`.
+    prefix
+        What stands before every key.
+
+    Returns
+    -------
+    list of str
+        One text per key, dotted, with both values as JSON or `nothing`; keys of `stored` come first.
+
+    Examples
+    --------
     >>> differences({"a": {"b": 1}, "c": [1]}, {"a": {"b": 2}, "c": [1], "d": None}, "expected")
     ['a.b: stored 1, expected 2', 'd: stored nothing, expected null']
     """

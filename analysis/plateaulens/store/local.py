@@ -1,4 +1,7 @@
-"""A store on a local path: built beside it, then renamed into place, so that it is there whole or not at all."""
+"""A store on a local path: built beside it, then renamed into place, so that it is there whole or not at all.
+
+`LocalPlace` and `plateaulens.store.remote.RemotePlace` have the same methods and leave the same tree behind.
+"""
 
 import os
 import re
@@ -17,7 +20,13 @@ _LEFTOVER = re.compile(r"\.[0-9a-f]{32}\.partial$")
 
 
 class LocalPlace:
-    """A local path, of a store that is there or will be."""
+    """A local path, of a store that is there or will be.
+
+    Parameters
+    ----------
+    path
+        The store's folder.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -31,31 +40,118 @@ class LocalPlace:
         return self.path.name
 
     def absolute(self) -> str:
-        """The same place for a process that runs in another folder."""
+        """The same place for a process that runs in another folder.
+
+        Returns
+        -------
+        str
+            The path from the file system's root, symbolic links resolved.
+        """
         return str(self.path.resolve())
 
     def lies_in(self, other: object) -> bool:
-        """Whether this place is inside the store at another one."""
+        """Whether this place is inside the store at another one.
+
+        Parameters
+        ----------
+        other
+            The other store's place, of either kind.
+
+        Returns
+        -------
+        bool
+            True for a path below the other one; False for the same path, and for a place of the other kind.
+        """
         return isinstance(other, LocalPlace) and other.path.resolve() in self.path.resolve().parents
 
     def exists(self) -> bool:
-        """Whether anything is there."""
+        """Whether anything is there.
+
+        Returns
+        -------
+        bool
+            True for any file or folder, a store or not.
+        """
         return self.path.exists()
 
     def has(self, file: str) -> bool:
-        """Whether the store holds a file of that relative path."""
+        """Whether the store holds a file.
+
+        Parameters
+        ----------
+        file
+            Path of the file relative to the store.
+
+        Returns
+        -------
+        bool
+            False for a folder as well.
+        """
         return (self.path / file).is_file()
 
     def files(self) -> set[str]:
-        """Every file of the store by its relative path."""
+        """Every file of the store.
+
+        Returns
+        -------
+        set of str
+            Paths relative to the store, with `/` between their parts.
+        """
         return {file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file()}
 
+    def read(self, file: str) -> bytes:
+        """The content of a file of the store.
+
+        Parameters
+        ----------
+        file
+            Its relative path.
+
+        Returns
+        -------
+        bytes
+            All of it.
+        """
+        return (self.path / file).read_bytes()
+
+    def remove(self, file: str) -> None:
+        """Remove a file of the store, if it is there.
+
+        Parameters
+        ----------
+        file
+            Its relative path.
+        """
+        (self.path / file).unlink(missing_ok=True)
+
     def open(self, *, read_only: bool = False) -> LocalStore:
-        """The store's bytes, as zarr wants them."""
+        """The store's bytes, as zarr wants them.
+
+        Parameters
+        ----------
+        read_only
+            Whether zarr refuses to write to it.
+
+        Returns
+        -------
+        LocalStore
+            Nothing has been read of it yet.
+        """
         return LocalStore(self.path, read_only=read_only)
 
     def lock(self) -> WriterLock:
-        """Become the only writer. Raises `UsageError` when another process is."""
+        """Become the only writer; makes the folder that the store lies in.
+
+        Returns
+        -------
+        WriterLock
+            Held until it is released.
+
+        Raises
+        ------
+        UsageError
+            When another writer holds the lock.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         return WriterLock(self.path)
 
@@ -67,9 +163,18 @@ class LocalPlace:
 
     @contextmanager
     def create(self) -> Iterator[LocalStore]:
-        """Somewhere to build a store, which stands in its place when the span ends; for a writer that has the lock.
+        """Somewhere to build a store, for a writer that has the lock.
 
-        Raises `UsageError` when something is there.
+        Yields
+        ------
+        LocalStore
+            `NAME.partial` beside the store's place, emptied of what an interrupted creation left. It is renamed into
+            place when the `with` statement ends, and stays beside it when that fails.
+
+        Raises
+        ------
+        UsageError
+            When something is there.
         """
         if self.path.exists():
             raise UsageError(f"{self} exists: choose another name, or remove it first")
@@ -80,7 +185,14 @@ class LocalPlace:
 
     @contextmanager
     def replace(self) -> Iterator[LocalStore]:
-        """Somewhere to build a store, which takes the place of whatever is there when the span ends."""
+        """Somewhere to build a store that takes the place of whatever is there.
+
+        Yields
+        ------
+        LocalStore
+            A folder beside the store's place, of this process alone. It is renamed into place when the `with` statement
+            ends; when that fails it is removed, and what was there stays.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         building, old = (self.path.with_name(f".{self.name}.{os.getpid()}.{role}") for role in ("new", "old"))
         try:

@@ -1,4 +1,4 @@
-"""What a store's path may be: a local path, or any URL that fsspec has a driver for (`s3://bucket/runs/name.zarr`)."""
+"""Where a store is: on a local path, or at any URL that fsspec has a driver for (`s3://bucket/runs/name.zarr`)."""
 
 from pathlib import Path
 
@@ -9,13 +9,29 @@ Place = LocalPlace | RemotePlace
 """Where a store is, or will be: both kinds have the same methods, and leave the same tree behind."""
 
 Location = str | Path | LocalPlace | RemotePlace
+"""What a caller may say instead: a path or a URL as text, a path, or a place."""
 
 
 def locate(path: Location) -> Place:
-    """The place that a path or a URL names; `file:` URLs are local paths.
+    """The place that a path or a URL names.
 
-    Raises `UsageError` for a URL whose driver is unknown or not installed. Nothing is touched yet.
+    Parameters
+    ----------
+    path
+        A path, a URL (one of `file:` is a local path), or a place, which is returned as it is.
 
+    Returns
+    -------
+    LocalPlace or RemotePlace
+        The place; nothing is touched yet.
+
+    Raises
+    ------
+    UsageError
+        For a URL whose driver is unknown or not installed.
+
+    Examples
+    --------
     >>> locate("data/runs/smollm2.zarr").name, locate("memory://runs/smollm2.zarr").name
     ('smollm2.zarr', 'smollm2.zarr')
     """

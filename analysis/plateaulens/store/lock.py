@@ -1,14 +1,13 @@
-"""One writer at a time: an advisory lock beside the store, which the kernel drops however its holder dies.
+"""One writer at a time: a lock beside the store.
 
-One writer at a time where there is no kernel to say so: an object beside the store that is created exclusively.
+Of a local store it is an advisory lock of the kernel (`filelock`), which is dropped however its holder dies.
 
-Its holder stamps it again and again; one that has not been stamped for `FORGOTTEN` seconds is a dead writer's, and the
-next writer takes it over. The clocks of the two machines must agree to within minutes. In the moment of a take-over two
-writers may believe themselves alone: both write the same bytes, and the one whose object it is not stops when it next
-stamps it.
+Where there is no kernel to say so it is an object that is created exclusively. Its holder stamps it again and again;
+one that has not been stamped for `FORGOTTEN` seconds is a dead writer's, and the next writer takes it over. The clocks
+of the two machines must agree to within minutes. In the moment of a take-over two writers may believe themselves alone:
+both write the same bytes, and the one whose object it is not stops when it next stamps it.
 """
 
-import fcntl
 import json
 import os
 import socket
@@ -18,52 +17,61 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from plateaulens.errors import UsageError
 
 
 class WriterLock:
     """The lock of one store, held from construction to `release`, in the file `NAME.zarr.lock` beside it.
 
-    The file says which process holds it. Raises `UsageError` at once, naming that process, when another writer has it
-    (one in this process included).
+    The file says which process holds it. Any thread of that process may release it.
+
+    Parameters
+    ----------
+    store
+        Local path of the store, whether or not there is one yet.
+
+    Raises
+    ------
+    UsageError
+        At once, naming the process, when another writer has the lock (one in this process included).
     """
 
     def __init__(self, store: Path) -> None:
         self._path = store.with_name(store.name + ".lock")
-        self._descriptor = self._acquire(store)
-        os.truncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+        # a file that stands for the lock where the kernel has none would outlive a killed holder
+        self._lock = FileLock(self._path, blocking=False, thread_local=False, fallback_to_soft=False)
+        self._acquire(store)
+        self._path.write_text(str(os.getpid()), encoding="ascii")
 
-    def _acquire(self, store: Path) -> int:
-        while True:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    def _acquire(self, store: Path) -> None:
+        while not self._lock.is_locked:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(descriptor, 20, 0).decode() or "unknown"
-                os.close(descriptor)
-                raise UsageError(f"{store} is being written by process {holder}: wait for it, or stop it") from None
-            if self._is_current(descriptor):
-                return descriptor
-            os.close(descriptor)
+                self._lock.acquire()
+            except Timeout:
+                holder = self._holder()
+                if holder is not None:
+                    raise UsageError(f"{store} is being written by process {holder}: wait for it, or stop it") from None
 
-    def _is_current(self, descriptor: int) -> bool:
-        # The last holder removes the file while it still has the lock, so ours may be one that nobody else can see.
+    def _holder(self) -> str | None:
+        """The process that the lock file names; None where there is none any more, since its holder removed it."""
         try:
-            return os.path.samestat(os.fstat(descriptor), self._path.stat())
+            text = self._path.read_bytes()
         except FileNotFoundError:
-            return False
+            return None
+        return text.decode() if text.isdigit() else "unknown"
 
     def check(self) -> None:
         """Do nothing: as long as it has not been released, nobody else can have the lock."""
-        assert self._descriptor >= 0, "the store is closed"
+        assert self._lock.is_locked, "the store is closed"
 
     def release(self) -> None:
         """Remove the lock file and let the next writer in; nothing happens the second time."""
-        if self._descriptor >= 0:
+        if self._lock.is_locked:
+            # while it is still held: a writer that comes between sees that the file it opened is gone, and opens again
             self._path.unlink(missing_ok=True)
-            os.close(self._descriptor)
-            self._descriptor = -1
+            self._lock.release()
 
 
 BEAT = 30.0
@@ -76,9 +84,23 @@ FORGOTTEN = 600.0
 class ObjectLock:
     """The lock of one store, held from construction to `release`.
 
-    `fs` is an fsspec file system whose `pipe_file` can create exclusively (S3, Google Cloud Storage, memory do), `path`
-    the object in it, `store` the name of what it locks. Raises `UsageError` at once, naming the writer, when there is
-    one.
+    Parameters
+    ----------
+    store
+        The name of what it locks.
+    fs
+        An fsspec file system whose `pipe_file` can create exclusively (S3, Google Cloud Storage, memory do).
+    path
+        The object in it.
+    beat
+        Seconds between two stamps.
+    forgotten
+        Seconds without a stamp after which a writer counts as dead.
+
+    Raises
+    ------
+    UsageError
+        At once, naming the writer, when there is one.
     """
 
     def __init__(self, store: str, fs: Any, path: str, *, beat: float = BEAT, forgotten: float = FORGOTTEN) -> None:
@@ -92,7 +114,13 @@ class ObjectLock:
         self._stamper.start()
 
     def check(self) -> None:
-        """Raise `UsageError` when another writer has taken the lock over, for instance while this machine slept."""
+        """Make sure that the lock is still this writer's.
+
+        Raises
+        ------
+        UsageError
+            When another writer has taken the lock over, for instance while this machine slept.
+        """
         assert not self._released.is_set(), "the store is closed"
         if self._lost:
             raise UsageError(f"{self._store} was taken over by another writer: this one stops; see who writes there")

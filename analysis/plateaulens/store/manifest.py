@@ -1,4 +1,8 @@
-"""The manifest of a sweep: which runs it has, where they are and how far they have come."""
+"""The manifest of a sweep: which runs it has, where they are and how far they have come.
+
+It is `manifest.json` in the sweep's folder, beside the stores of the runs. It is replaced at once whenever a run begins
+or ends, so that it is whole whenever it is read.
+"""
 
 import json
 from pathlib import Path
@@ -13,7 +17,9 @@ AXES = ("model", "sae", "write", "read", "seed")
 """What a sweep can vary, in the order of its summary's dimensions."""
 
 FILE = "manifest.json"
+"""Name of the manifest in the sweep's folder."""
 NO_SAE = "none"
+"""Stands for the SAE of a run that has none."""
 
 State = Literal["pending", "running", "complete"]
 
@@ -23,10 +29,13 @@ class Entry(Strict):
 
     name: str
     model: str
+    """Source of the model."""
     sae: str
-    """`NO_SAE` when it has none."""
+    """Source of the SAE, `NO_SAE` when it has none."""
     write: str
+    """Write site."""
     read: str
+    """Read site."""
     seed: int
     state: State = "pending"
 
@@ -36,37 +45,94 @@ class Entry(Strict):
         return f"{self.name}.zarr"
 
     def with_state(self, state: State) -> Self:
-        """The entry in another state."""
+        """The entry in another state.
+
+        Parameters
+        ----------
+        state
+            How far the run has come.
+
+        Returns
+        -------
+        Entry
+            A copy.
+        """
         return self.model_copy(update={"state": state})
 
 
 class Manifest(Strict):
-    """The preset of a sweep and all its runs."""
+    """The preset of a sweep and all its runs, in the order in which they are collected."""
 
     kind: Literal["plateaulens sweep"] = "plateaulens sweep"
     config: RunConfig
     cells: tuple[Entry, ...]
 
     def write(self, folder: Path) -> None:
-        """Put it into the sweep's folder, at once."""
+        """Put it into the sweep's folder, at once: a reader finds either the manifest before or this one.
+
+        Parameters
+        ----------
+        folder
+            The sweep's folder, which is made when there is none.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         building = folder / f".{FILE}.partial"
         building.write_text(json.dumps(self.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
         building.replace(folder / FILE)
 
     def with_state(self, name: str, state: State) -> Self:
-        """The manifest with one run in another state."""
+        """The manifest with one run in another state.
+
+        Parameters
+        ----------
+        name
+            Name of the run; nothing changes for one that the sweep does not have.
+        state
+            How far the run has come.
+
+        Returns
+        -------
+        Manifest
+            A copy, not written yet.
+        """
         cells = tuple(each.with_state(state) if each.name == name else each for each in self.cells)
         return self.model_copy(update={"cells": cells})
 
 
 def is_sweep(folder: Path) -> bool:
-    """Whether a folder holds the runs of a sweep."""
+    """Whether a folder holds the runs of a sweep.
+
+    Parameters
+    ----------
+    folder
+        A path that may not exist.
+
+    Returns
+    -------
+    bool
+        True when there is a manifest, whether it can be read or not.
+    """
     return (folder / FILE).is_file()
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a sweep's folder. Raises `UsageError` when there is none, or another version's."""
+    """The manifest of a sweep's folder.
+
+    Parameters
+    ----------
+    folder
+        The sweep's folder.
+
+    Returns
+    -------
+    Manifest
+        As it was last written.
+
+    Raises
+    ------
+    UsageError
+        When there is none, or it is one that this version cannot read.
+    """
     try:
         return Manifest.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
     except OSError:

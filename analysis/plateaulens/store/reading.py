@@ -1,6 +1,7 @@
-"""Opening a finished or growing store for reading: lazily, without dask, and only if it is what the caller expects.
+"""Opening a finished or growing store for reading, and walking through its base prompts in ranges that fit in memory.
 
-Walking through the base prompts of a run in pieces that fit in memory.
+A store is opened only if it is what the caller expects: of that kind, and of no newer schema. Variables are read when
+they are asked for, without dask.
 """
 
 from collections.abc import Iterator
@@ -10,36 +11,96 @@ import xarray as xr
 import zarr
 
 from plateaulens.errors import UsageError
+from plateaulens.store import integrity
 from plateaulens.store.location import Location, locate
-from plateaulens.store.schema import RUN_KIND, SCHEMA_VERSION, SUMMARY_KIND, SWEEP_SUMMARY_KIND, RunSpec
+from plateaulens.store.schema import COMPLETED, RUN_KIND, SCHEMA_VERSION, SUMMARY_KIND, SWEEP_SUMMARY_KIND, RunSpec
+
+SAMPLES_PER_SPAN = 512
+"""With nine activation types, three metrics and 101 steps, so many samples' curves are 11 MB in double precision."""
 
 
 def open_run(path: Location) -> xr.DataTree:
-    """The run at `path`, every variable lazy and every coordinate in memory; unwritten values are NaN, -1 or False.
+    """Open a run.
 
-    Raises `UsageError` when the path does not exist, is not a zarr store, is not a run, or has a newer schema.
+    Parameters
+    ----------
+    path
+        Where the run is.
+
+    Returns
+    -------
+    DataTree
+        Every variable lazy and every coordinate in memory; unwritten values are NaN, -1 or False.
+
+    Raises
+    ------
+    UsageError
+        When the path does not exist, is not a zarr store, is not a run, has a newer schema, or is damaged.
     """
     return _open(path, RUN_KIND, "run `plateaulens collect` first")
 
 
 def open_summary(path: Location) -> xr.DataTree:
-    """The summary at `path`, every variable lazy and every coordinate in memory.
+    """Open the summary of a run.
 
-    Raises `UsageError` when the path does not exist, is not a zarr store, is not a summary, or has a newer schema.
+    Parameters
+    ----------
+    path
+        Where the summary is.
+
+    Returns
+    -------
+    DataTree
+        Every variable lazy and every coordinate in memory.
+
+    Raises
+    ------
+    UsageError
+        When the path does not exist, is not a zarr store, is not a summary, has a newer schema, or is damaged: a file
+        that is missing is found here, one whose bytes have changed by `verify`.
     """
     return _open(path, SUMMARY_KIND, "run `plateaulens analyze` first")
 
 
 def open_sweep_summary(path: Location) -> xr.DataTree:
-    """The summary of a sweep at `path`, as `open_summary` opens that of a run.
+    """Open the summary of a sweep.
 
-    Raises `UsageError` when the path does not exist, is not a zarr store, is not a sweep's, or has a newer schema.
+    Parameters
+    ----------
+    path
+        Where the summary is.
+
+    Returns
+    -------
+    DataTree
+        Every variable lazy and every coordinate in memory.
+
+    Raises
+    ------
+    UsageError
+        When the path does not exist, is not a zarr store, is not a sweep's summary, has a newer schema, or is damaged.
     """
     return _open(path, SWEEP_SUMMARY_KIND, "run `plateaulens analyze` on a sweep first")
 
 
 def root_attributes(path: Location) -> dict[str, Any]:
-    """The root attributes of the zarr store at `path`. Raises `UsageError` when there is no readable store."""
+    """The root attributes of a zarr store, whatever it is one of.
+
+    Parameters
+    ----------
+    path
+        Where the store is.
+
+    Returns
+    -------
+    dict
+        Values by attribute.
+
+    Raises
+    ------
+    UsageError
+        When there is no readable store.
+    """
     place = locate(path)
     if not place.exists():
         raise UsageError(f"{path} does not exist")
@@ -50,7 +111,25 @@ def root_attributes(path: Location) -> dict[str, Any]:
 
 
 def check_kind(path: Location, kind: str) -> dict[str, Any]:
-    """The root attributes of a store of that kind. Raises `UsageError` for another kind or a newer schema."""
+    """The root attributes of a store that must be of a certain kind.
+
+    Parameters
+    ----------
+    path
+        Where the store is.
+    kind
+        What its attribute `kind` must be.
+
+    Returns
+    -------
+    dict
+        Values by attribute.
+
+    Raises
+    ------
+    UsageError
+        When there is no readable store, for another kind, and for a newer schema.
+    """
     attributes = root_attributes(path)
     if attributes.get("kind") != kind:
         raise UsageError(f"{path} is not a {kind}: its `kind` is {attributes.get('kind')!r}")
@@ -63,14 +142,50 @@ def check_kind(path: Location, kind: str) -> dict[str, Any]:
 
 
 def experiment_names(run: xr.DataTree) -> tuple[str, ...]:
-    """The experiments that an open run says it has, in its own order.
+    """The experiments that an open run says it has.
 
-    Raises `UsageError` when what says so is damaged.
+    Parameters
+    ----------
+    run
+        As `open_run` returns it.
+
+    Returns
+    -------
+    tuple of str
+        In the run's own order.
+
+    Raises
+    ------
+    UsageError
+        When what says so is damaged.
     """
     try:
         return tuple(each.name for each in RunSpec.from_json(str(run.attrs.get("layout"))).experiments)
     except ValueError as error:
         raise UsageError(f"the run's attribute layout is damaged ({error}): see `plateaulens verify`") from None
+
+
+def sample_spans(samples: int, size: int = SAMPLES_PER_SPAN) -> Iterator[slice]:
+    """Consecutive ranges of base prompts that together cover all of them.
+
+    Parameters
+    ----------
+    samples
+        How many base prompts there are.
+    size
+        How many a range has at most.
+
+    Returns
+    -------
+    iterator of slice
+        In order; the last may be short. They need not be the ranges that a run was written in.
+
+    Examples
+    --------
+    >>> list(sample_spans(5, size=2))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    return (slice(start, min(start + size, samples)) for start in range(0, samples, size))
 
 
 def _open(path: Location, kind: str, remedy: str) -> xr.DataTree:
@@ -80,19 +195,31 @@ def _open(path: Location, kind: str, remedy: str) -> xr.DataTree:
     check_kind(place, kind)
     try:
         store: Any = place.open(read_only=True)  # xarray's annotations leave zarr's stores out
-        return xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
+        tree = xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
+        missing = sorted(_promised(tree, kind) - place.files())
+    except UsageError:
+        raise
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UsageError(f"{path} is damaged ({error}): see `plateaulens verify`") from error
+    if missing:
+        again = "run `plateaulens verify --repair`, then `collect`" if kind == RUN_KIND else "analyse the run again"
+        raise UsageError(f"{path} lacks {len(missing)} of its files, {missing[0]} among them: {again}")
+    return tree
 
 
-SAMPLES_PER_SPAN = 512
-"""With nine activation types, three metrics and 101 steps, a span of curves is 11 MB in double precision."""
+def _promised(tree: xr.DataTree, kind: str) -> set[str]:
+    """The files that must be there: what was written with the store, and the chunks of completed spans.
 
-
-def sample_spans(samples: int, size: int = SAMPLES_PER_SPAN) -> Iterator[slice]:
-    """Consecutive ranges that together cover `samples` base prompts, each of at most `size`.
-
-    >>> list(sample_spans(5, size=2))
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    One that is not there would be read as fill values, without a word.
     """
-    return (slice(start, min(start + size, samples)) for start in range(0, samples, size))
+    whole = tree[integrity.GROUP].attrs.get(integrity.FILES) if integrity.GROUP in tree.children else None
+    found = set(map(str, whole)) if isinstance(whole, dict) else set()
+    if kind != RUN_KIND:
+        return found
+    for name, layout in RunSpec.from_json(str(tree.attrs.get("layout"))).groups.items():
+        if layout.has_completed:
+            completed = tree[name][COMPLETED].transpose("sample", ...).to_numpy()
+            for span in layout.spans:
+                if completed[span].all():
+                    found |= {f"{name}/{one.name}/{layout.chunk_key(one, span)}" for one in layout.variables}
+    return found

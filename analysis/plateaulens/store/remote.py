@@ -21,6 +21,7 @@ from plateaulens.errors import UsageError, first_line
 from plateaulens.store.lock import ObjectLock
 
 METADATA = "zarr.json"
+"""Name of the file or object with the metadata of a group or an array; the root's makes a store of a place."""
 
 _FRESH = {"use_listings_cache": False}
 """Other processes write too: a remembered listing would be wrong."""
@@ -30,12 +31,34 @@ _EXTRAS = {"s3": "s3fs", "s3a": "s3fs"}
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path is a URL."""
+    """Whether a path is a URL.
+
+    Parameters
+    ----------
+    path
+        A path or a URL.
+
+    Returns
+    -------
+    bool
+        True for anything with a protocol, `file:///...` included.
+    """
     return "://" in path
 
 
 class RemotePlace:
-    """A URL, of a store that is there or will be. Raises `UsageError` when there is no driver for it."""
+    """A URL, of a store that is there or will be.
+
+    Parameters
+    ----------
+    url
+        With its protocol; a `/` at its end is dropped.
+
+    Raises
+    ------
+    UsageError
+        When there is no driver for the URL, or the driver refuses it.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
@@ -59,33 +82,149 @@ class RemotePlace:
         return self._url.rpartition("/")[2]
 
     def absolute(self) -> str:
-        """The same place for a process on another machine."""
+        """The same place for a process on another machine.
+
+        Returns
+        -------
+        str
+            The URL.
+        """
         return self._url
 
     def lies_in(self, other: object) -> bool:
-        """Whether this place is inside the store at another one."""
+        """Whether this place is inside the store at another one.
+
+        Parameters
+        ----------
+        other
+            The other store's place, of either kind.
+
+        Returns
+        -------
+        bool
+            True for a URL below the other one; False for the same URL, and for a place of the other kind.
+        """
         return isinstance(other, RemotePlace) and self._url.startswith(f"{other}/")
 
     def exists(self) -> bool:
-        """Whether a store is there that was built to its end."""
+        """Whether a store is there that was built to its end.
+
+        Returns
+        -------
+        bool
+            False for what an interrupted creation left, and for objects that are no store.
+
+        Raises
+        ------
+        UsageError
+            When that cannot be known, because the URL cannot be reached.
+        """
         return self.has(METADATA)
 
     def has(self, file: str) -> bool:
-        """Whether the store holds an object of that relative name. Raises `UsageError` when that cannot be known."""
+        """Whether the store holds an object.
+
+        Parameters
+        ----------
+        file
+            Name of the object relative to the store.
+
+        Returns
+        -------
+        bool
+            As the driver says now; no listing is remembered.
+
+        Raises
+        ------
+        UsageError
+            When that cannot be known, because the URL cannot be reached.
+        """
         with self._reaching():
             return bool(self._fs.exists(f"{self._root}/{file}"))
 
     def files(self) -> set[str]:
-        """Every object of the store by its relative name."""
+        """Every object of the store.
+
+        Returns
+        -------
+        set of str
+            Names relative to the store.
+
+        Raises
+        ------
+        UsageError
+            When the URL cannot be reached.
+        """
         with self._reaching():
             return {str(name).removeprefix(f"{self._root}/") for name in self._fs.find(self._root)}
 
+    def read(self, file: str) -> bytes:
+        """The content of an object of the store.
+
+        Parameters
+        ----------
+        file
+            Its relative name.
+
+        Returns
+        -------
+        bytes
+            All of it.
+
+        Raises
+        ------
+        UsageError
+            When it cannot be had.
+        """
+        with self._reaching():
+            content: bytes = self._fs.cat_file(f"{self._root}/{file}")
+            return content
+
+    def remove(self, file: str) -> None:
+        """Remove an object of the store, if it is there.
+
+        Parameters
+        ----------
+        file
+            Its relative name.
+
+        Raises
+        ------
+        UsageError
+            When that cannot be done.
+        """
+        with self._reaching():
+            if self._fs.exists(f"{self._root}/{file}"):
+                self._fs.rm_file(f"{self._root}/{file}")
+
     def open(self, *, read_only: bool = False) -> FsspecStore:
-        """The store's bytes, as zarr wants them."""
+        """The store's bytes, as zarr wants them.
+
+        Parameters
+        ----------
+        read_only
+            Whether zarr refuses to write to it.
+
+        Returns
+        -------
+        FsspecStore
+            Nothing has been read of it yet.
+        """
         return FsspecStore.from_url(self._url, storage_options=_FRESH, read_only=read_only)
 
     def lock(self) -> ObjectLock:
-        """Become the only writer. Raises `UsageError` when another process is, or the URL cannot be reached."""
+        """Become the only writer.
+
+        Returns
+        -------
+        ObjectLock
+            The object `NAME.lock` beside the store, held until it is released.
+
+        Raises
+        ------
+        UsageError
+            When another writer holds the lock, or the URL cannot be reached.
+        """
         with self._reaching():
             return ObjectLock(self._url, self._fs, f"{self._root}.lock")
 
@@ -94,9 +233,18 @@ class RemotePlace:
 
     @contextmanager
     def create(self) -> Iterator[Store]:
-        """Somewhere to build a store, which counts as one when the span ends; for a writer that has the lock.
+        """Somewhere to build a store, for a writer that has the lock.
 
-        Raises `UsageError` when something is there, unless it is the rest of an interrupted creation.
+        Yields
+        ------
+        Store
+            The place itself, emptied of what an interrupted creation left. It counts as a store when the `with`
+            statement ends.
+
+        Raises
+        ------
+        UsageError
+            When something is there, unless it is the rest of an interrupted creation, or the URL cannot be reached.
         """
         if self.exists():
             raise UsageError(f"{self} exists: choose another name, or remove it first")
@@ -105,9 +253,17 @@ class RemotePlace:
 
     @contextmanager
     def replace(self) -> Iterator[Store]:
-        """Somewhere to build a store, in place of the one that is there: that one goes before the span begins.
+        """Somewhere to build a store in place of the one that is there.
 
-        Raises `UsageError` when what is there is neither a store nor the rest of an interrupted creation.
+        Yields
+        ------
+        Store
+            The place itself: what was there is removed first. It counts as a store when the `with` statement ends.
+
+        Raises
+        ------
+        UsageError
+            When what is there is neither a store nor the rest of an interrupted creation, or the URL cannot be reached.
         """
         with self._reaching():
             begun = self._fs.exists(self._marker)
@@ -141,7 +297,7 @@ class RemotePlace:
 
 
 class _RootLast(WrapperStore[Store]):
-    """Keeps the root's metadata in `held` instead of writing it."""
+    """Keeps the root's metadata in `held` instead of writing it, for as long as the store is being built."""
 
     def __init__(self, store: Store, held: dict[str, Buffer]) -> None:
         super().__init__(store)

@@ -1,8 +1,9 @@
 """One run being written: created whole and empty, filled span by span, continued after any interruption.
 
-A store that exists is complete in shape (see `plateaulens.store.local` and `.remote`), and its spans are whole or
-count as absent (see `plateaulens.store.spans`): a continued run equals an uninterrupted one in every file but
-/provenance. (A power failure is another matter, for nothing is flushed to the disk; `verify` finds what it tore.)
+A store that exists is complete in shape (see `plateaulens.store.local` and `plateaulens.store.remote`), and each of its
+spans is whole or counts as absent (see `plateaulens.store.spans`). A continued run therefore equals an uninterrupted
+one in every file but those of /provenance. (A power failure is another matter, for nothing is flushed to the disk;
+`plateaulens.store.verify` finds what it tore.)
 """
 
 import json
@@ -11,7 +12,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
+import zarr
+
 from plateaulens.errors import UsageError
+from plateaulens.store import integrity
 from plateaulens.store.identity import Attributes, differences, resume_differences
 from plateaulens.store.location import Location, Place, locate
 from plateaulens.store.reading import check_kind
@@ -24,18 +28,37 @@ class Lock(Protocol):
     """What keeps other writers out, from its making until it is released."""
 
     def check(self) -> None:
-        """Raise unless it is still held."""
+        """Do nothing as long as the lock is held.
+
+        Raises
+        ------
+        UsageError
+            When another writer has taken over.
+        """
         ...
 
     def release(self) -> None:
-        """Let the next writer in."""
+        """Let the next writer in; nothing happens the second time."""
         ...
 
 
 class RunStore(SpanStore):
     """A run open for writing by this process, or by workers that it shares spans out to; a context manager.
 
-    To read a run, `open_run` needs no lock.
+    Made by `create` and `open`. To read a run, `plateaulens.store.reading.open_run` needs no lock.
+
+    Parameters
+    ----------
+    place
+        Where the run is.
+    spec
+        Its extent.
+    attributes
+        Its root attributes.
+    lock
+        Held until the run is closed.
+    session
+        What this session's entry in /provenance says beside its beginning and the work that was done.
     """
 
     def __init__(self, place: Place, spec: RunSpec, attributes: Attributes, lock: Lock, session: Attributes) -> None:
@@ -49,9 +72,28 @@ class RunStore(SpanStore):
     def create(cls, path: Location, spec: RunSpec, attrs: Attributes, prompts: Values) -> Self:
         """Make the whole run, with its prompts and nothing else in it, and open it.
 
-        `attrs` has exactly the keys of `RUN_ATTRIBUTES`; `prompts` has `token` (sample, position) int32 and `text`
-        (sample) as NumPy's StringDType. Raises `UsageError` when something is at `path` or another process is writing
-        there, `ValueError` for attributes or prompts that do not fit.
+        Parameters
+        ----------
+        path
+            Where the run will be.
+        spec
+            Its extent.
+        attrs
+            What the run says about itself, with exactly the keys of `RUN_ATTRIBUTES`.
+        prompts
+            `token` (sample, position), int32, and `text` (sample,), NumPy's StringDType.
+
+        Returns
+        -------
+        RunStore
+            To be closed.
+
+        Raises
+        ------
+        UsageError
+            When something is at `path`, or another process is writing there.
+        ValueError
+            For attributes or prompts that do not fit.
         """
         _check_attributes(attrs)
         check_values("prompts", spec.groups["prompts"], slice(0, spec.samples), prompts)
@@ -69,8 +111,22 @@ class RunStore(SpanStore):
     def open(cls, path: Location, software: Attributes | None = None) -> Self:
         """Open a run to go on writing; removes what a killed writer left half-written.
 
-        `software` (attributes of which `versions` and `commit` are used) describes this session in /provenance.
-        Raises `UsageError` when there is no run at `path`, it cannot be read, or another process is writing it.
+        Parameters
+        ----------
+        path
+            Where the run is.
+        software
+            Attributes of which `versions` and `commit` describe this session in /provenance.
+
+        Returns
+        -------
+        RunStore
+            To be closed.
+
+        Raises
+        ------
+        UsageError
+            When there is no run at `path`, it cannot be read, or another process is writing it.
         """
         place = locate(path)
         attributes = check_kind(place, RUN_KIND)
@@ -97,10 +153,23 @@ class RunStore(SpanStore):
         self.close()
 
     def write(self, group: str, samples: slice, values: Values) -> None:
-        """Write a range of whole spans as `SpanStore.write` does.
+        """Write a range of whole spans as `SpanStore.write` does, and none twice.
 
-        Raises `ValueError` for a range that is completed already as well, and `UsageError` when another writer has
-        taken over.
+        Parameters
+        ----------
+        group
+            `activations` or an experiment.
+        samples
+            Whole spans that follow each other.
+        values
+            As `SpanStore.write` takes them.
+
+        Raises
+        ------
+        ValueError
+            When a sample of the range is completed already, and as `SpanStore.write` does.
+        UsageError
+            When another writer has taken over, or what says which samples are completed is damaged.
         """
         self._lock.check()
         if self._completed(group, samples).any():
@@ -108,10 +177,19 @@ class RunStore(SpanStore):
         super().write(group, samples, values)
 
     def record_session(self, seconds: float, spans: int = 1) -> None:
-        """Add the time that work took to this session's entry in /provenance, replacing it at once.
+        """Add work that was done to this session's entry in /provenance, replacing it at once.
 
-        Time is wall-clock time of the process that did the work, added up over processes. Raises `UsageError` when
-        another writer has taken over.
+        Parameters
+        ----------
+        seconds
+            Wall-clock time of the process that did the work; times of several processes are added up.
+        spans
+            How many spans were written in it.
+
+        Raises
+        ------
+        UsageError
+            When another writer has taken over.
         """
         self._lock.check()
         self._session["seconds"] = round(self._session["seconds"] + seconds, 3)
@@ -119,11 +197,42 @@ class RunStore(SpanStore):
         sessions = json.dumps([*self._earlier_sessions, self._session])
         self._root["provenance"].update_attributes({"sessions": sessions})
 
+    def seal(self) -> None:
+        """Note in /provenance, when the run is complete, what all its digests are; nothing happens before.
+
+        Raises
+        ------
+        UsageError
+            When another writer has taken over, or what says which spans are completed is damaged.
+        """
+        self._lock.check()
+        fillable = (name for name, layout in self.spec.groups.items() if layout.has_completed)
+        if integrity.GROUP in self._root and not any(self.pending(name) for name in fillable):
+            group = self._root[integrity.GROUP]
+            assert isinstance(group, zarr.Group)
+            self._root["provenance"].update_attributes({integrity.SEAL: integrity.seal(group)})
+
 
 def open_or_create(path: Location, spec: RunSpec, attrs: Attributes, prompts: Values) -> RunStore:
     """Continue the run at `path`, or create it when there is nothing.
 
-    Raises `UsageError` when the stored run is another one, naming every key that differs with both values.
+    Parameters
+    ----------
+    path, spec, attrs, prompts
+        As `RunStore.create` takes them.
+
+    Returns
+    -------
+    RunStore
+        To be closed.
+
+    Raises
+    ------
+    UsageError
+        When the stored run is another one, naming every key that differs with both values; when it is damaged; and as
+        `RunStore.create` and `RunStore.open` do.
+    ValueError
+        For attributes that do not fit, and for prompts of a new run that do not.
     """
     _check_attributes(attrs)
     place = locate(path)
@@ -161,7 +270,9 @@ def _check_attributes(attrs: Attributes) -> None:
 def _build(place: Place, spec: RunSpec, attributes: dict[str, str | int], prompts: Values) -> None:
     with place.create() as store:
         write_template(store, spec, attributes, {"created": _now(), "sessions": "[]"})
+        integrity.write_template(store, spec)
         write_region(store, "prompts", spec.groups["prompts"], slice(0, spec.samples), prompts)
+        integrity.write_files(store)
 
 
 def _software(attributes: Attributes) -> dict[str, str | int]:

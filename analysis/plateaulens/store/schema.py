@@ -1,8 +1,9 @@
 """What a run store holds: groups, variables, dimensions, units and fill values, and nothing about how they are written.
 
 A run is one zarr v3 hierarchy: `/prompts`, `/activations`, one group per experiment, and `/provenance`. Along `sample`
-every variable is cut into the same spans; along every other dimension a chunk spans the whole extent. An unwritten
-float is NaN, an unwritten integer -1, and `completed` says which samples are there.
+every variable of a group is cut into the same spans, ranges of samples that are written at once; a chunk holds one span
+and, along every other dimension, the whole extent. An unwritten float is NaN, an unwritten integer -1, and `completed`
+says which samples are there.
 """
 
 import json
@@ -20,11 +21,16 @@ from plateaulens.errors import explain
 SCHEMA_VERSION = 2
 """Raised when a reader of the version before would misread a store; every earlier version is still read.
 
-2: a run says which metrics it has, and what its activation types are. Before, metrics were `METRICS_OF_SCHEMA_1`.
+2: a run says which metrics it has, and what its activation types are; before, metrics were `METRICS_OF_SCHEMA_1`. Runs
+and summaries have the group `/integrity`, with digests of their files.
 """
 RUN_KIND = "plateaulens run"
+"""Root attribute `kind` of a run; those of summaries follow."""
 SUMMARY_KIND = "plateaulens summary"
 SWEEP_SUMMARY_KIND = "plateaulens sweep summary"
+
+COMPLETED = "completed"
+"""The variable that says which samples of a group have been written, in groups that are filled span by span."""
 
 RUN_ATTRIBUTES = ("name", "config", "identity", "definitions", "seed", "versions", "commit")
 """What the writer of a run says about it; the store adds `kind`, `schema_version` and `layout`, the specification."""
@@ -36,35 +42,43 @@ SINCE = {"definitions": 2}
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """One metric of a run: its name and its units."""
+    """One metric of a run: its name and the units of its values."""
 
     name: str
     units: str
 
 
 METRICS_OF_SCHEMA_1 = (MetricSpec("l2", "residual stream"), MetricSpec("kl", "nat"), MetricSpec("js", "1"))
+"""Those of a run of schema version 1, which does not name them."""
 
 
 @dataclass(frozen=True)
 class ExperimentSpec:
-    """One experiment's extent. `step_length` is the distance between two points, None when relative to the path."""
+    """One experiment's extent."""
 
     name: str
     activation_types: tuple[str, ...]
     samples: int
+    """Base prompts, the first ones of the run."""
     steps: int
+    """Points on a path, the start included."""
     step_length: float | None
+    """Distance between two points in units of the residual stream, None when steps are relative to the path."""
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """The whole extent of a run; `samples` is that of `/prompts` and `/activations`, the most any experiment has."""
+    """The whole extent of a run."""
 
     experiments: tuple[ExperimentSpec, ...]
     samples: int
+    """Base prompts of `/prompts` and `/activations`, the most that any experiment has."""
     positions: int
+    """Tokens of a prompt."""
     d_model: int
+    """Numbers of an activation."""
     samples_per_chunk: int
+    """Samples of a span; a group that has fewer is one span."""
     metrics: tuple[MetricSpec, ...] = METRICS_OF_SCHEMA_1
 
     def __post_init__(self) -> None:
@@ -80,14 +94,36 @@ class RunSpec:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The inverse of `to_json`. Raises `ValueError` when the text is no specification."""
+        """The inverse of `to_json`.
+
+        Parameters
+        ----------
+        text
+            A run's root attribute `layout`.
+
+        Returns
+        -------
+        RunSpec
+            The specification.
+
+        Raises
+        ------
+        ValueError
+            When the text is no specification.
+        """
         try:
             return TypeAdapter(cls).validate_json(text)
         except ValidationError as error:
             raise ValueError(f"not a run specification: {explain(error)}") from None
 
     def to_json(self) -> str:
-        """The specification as JSON text, as a run's root attribute `layout` holds it."""
+        """The specification as text.
+
+        Returns
+        -------
+        str
+            JSON, as a run's root attribute `layout` holds it.
+        """
         return json.dumps(asdict(self))
 
     @cached_property
@@ -120,45 +156,52 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class Variable:
-    """One array with a `sample` dimension: `dtype` as NumPy names it (`string` for text), `fill` where unwritten."""
+    """One array with a `sample` dimension."""
 
     name: str
     dims: tuple[str, ...]
     dtype: str
+    """As NumPy names it; `string` for text."""
     fill: float | bool | str
+    """Its value where nothing has been written."""
     long_name: str
     units: str
 
 
 @dataclass(frozen=True)
 class Coordinate:
-    """One coordinate with its values; strings as an object array."""
+    """One coordinate with its values."""
 
     name: str
     dims: tuple[str, ...]
     values: NDArray[Any]
+    """In the shape of `dims`; strings as an object array."""
     long_name: str
     units: str
 
 
 @dataclass(frozen=True)
 class GroupSpec:
-    """One group of a run: its variables, its coordinates and the size of every dimension."""
+    """One group of a run: its variables, its coordinates and the size of every dimension. Indexed by variable."""
 
     variables: tuple[Variable, ...]
     coordinates: tuple[Coordinate, ...]
     sizes: Mapping[str, int]
+    """By dimension."""
     run: RunSpec
+    """The run that the group belongs to."""
 
     @property
     def samples_per_chunk(self) -> int:
-        """Samples in one chunk, which is also one span: what is written at once."""
+        """Samples in one chunk, which is also one span; the last one may have fewer."""
         return min(self.run.samples_per_chunk, self.sizes["sample"])
 
     @property
     def spans(self) -> tuple[slice, ...]:
         """The sample ranges that are written at once, in order; the last may be short.
 
+        Examples
+        --------
         >>> spec = RunSpec((ExperimentSpec("plateau", ("real",), 5, 3, 0.5),), 5, 10, 4, 2)
         >>> spec.groups["plateau"].spans
         (slice(0, 2, None), slice(2, 4, None), slice(4, 5, None))
@@ -174,20 +217,57 @@ class GroupSpec:
     def __getitem__(self, variable: str) -> Variable:
         return next(candidate for candidate in self.variables if candidate.name == variable)
 
+    def chunk_key(self, variable: Variable, span: slice) -> str:
+        """The name of a variable's chunk that holds a span, below the variable's own.
+
+        Parameters
+        ----------
+        variable
+            One of the group's.
+        span
+            One of `spans`.
+
+        Returns
+        -------
+        str
+            As zarr v3 names chunks.
+
+        Examples
+        --------
+        >>> spec = RunSpec((ExperimentSpec("plateau", ("real",), 5, 3, 0.5),), 5, 10, 4, 2)
+        >>> group = spec.groups["plateau"]
+        >>> group.chunk_key(group["top_token"], slice(2, 4))
+        'c/0/1/0'
+        """
+        index = span.start // self.samples_per_chunk
+        return "/".join(["c", *(str(index if dim == "sample" else 0) for dim in variable.dims)])
+
     def shape(self, variable: Variable, samples: slice | None = None) -> tuple[int, ...]:
-        """The variable's whole shape, or that of a range of samples."""
+        """How large a variable is.
+
+        Parameters
+        ----------
+        variable
+            One of the group's.
+        samples
+            A range of samples; None stands for all of them.
+
+        Returns
+        -------
+        tuple of int
+            The sizes of its dimensions, `sample` with the length of the range.
+        """
         count = self.sizes["sample"] if samples is None else samples.stop - samples.start
         return tuple(count if dim == "sample" else self.sizes[dim] for dim in variable.dims)
 
 
 _TYPED = ("activation_type", "sample")
 
-COMPLETED = "completed"
-
 PROMPTS = (
     Variable("token", ("sample", "position"), "int32", -1, "token ids of the base prompt", "1"),
     Variable("text", ("sample",), "string", "", "text of the base prompt", "1"),
 )
+"""The variables of `/prompts`."""
 
 ACTIVATIONS = (
     Variable("base", ("sample", "d_model"), "float32", np.nan, "activation at the write site", "residual stream"),
@@ -196,6 +276,7 @@ ACTIVATIONS = (
     Variable("active_latents", ("sample",), "int32", -1, "SAE latents active in the base activation", "1"),
     Variable(COMPLETED, ("sample",), "bool", False, "whether the sample has been written", "1"),
 )
+"""The variables of `/activations`."""
 
 CURVES = (
     Variable("curve", (*_TYPED, "step", "metric"), "float32", np.nan, "distance from step 0", "see metric_units"),
@@ -203,6 +284,7 @@ CURVES = (
     Variable("path_length", _TYPED, "float32", np.nan, "distance from base to target", "residual stream"),
     Variable(COMPLETED, _TYPED, "bool", False, "whether the curve has been written", "1"),
 )
+"""The variables of an experiment's group."""
 
 
 def _strings(values: tuple[str, ...]) -> NDArray[np.object_]:

@@ -1,14 +1,12 @@
-"""The spans of a run that has been created: read, written and marked by whoever has been given them.
+"""The spans of a run, ranges of samples that are written at once: checked, written and marked as completed.
 
 A span's `completed` follows everything else of it, and zarr replaces a chunk's file or object at once, so that a
 process killed at any moment leaves nothing behind that counts as measured and is not. Spans hold the same bytes
 whoever writes them, and share no chunk: several processes may write different spans at once, and a span that is
 written twice is the same span.
 
-What may be written into a run: whole spans of complete, well-formed values.
-
-xarray does not guard NumPy-backed region writes that share a chunk, and a chunk that two writes touch can lose one of
-them without a word. These checks are that guard.
+Only whole spans of complete, well-formed values are written. xarray does not guard NumPy-backed region writes that
+share a chunk, and a chunk that two writes touch can lose one of them without a word; the checks here are that guard.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,14 +19,26 @@ from numpy.typing import NDArray
 from zarr.abc.store import Store
 
 from plateaulens.errors import UsageError
+from plateaulens.store import integrity
 from plateaulens.store.location import Place
 from plateaulens.store.schema import COMPLETED, GroupSpec, RunSpec, Variable
 
 Values = Mapping[str, NDArray[np.generic]]
+"""Arrays by the name of the variable that they are values of."""
 
 
 class SpanStore:
-    """A run's groups as spans. It takes no lock: see `RunStore` for the one writer that shares spans out."""
+    """A run that has been created, open for its spans to be read and written.
+
+    It takes no lock: see `plateaulens.store.run.RunStore` for the one writer that shares spans out.
+
+    Parameters
+    ----------
+    place
+        Where the run is.
+    spec
+        Its extent.
+    """
 
     def __init__(self, place: Place, spec: RunSpec) -> None:
         self.place = place
@@ -37,25 +47,93 @@ class SpanStore:
         self._root = zarr.open_group(self._store, mode="r+", use_consolidated=False)
 
     def spans(self, group: str) -> tuple[slice, ...]:
-        """The sample ranges that are written at once, in order."""
+        """The sample ranges that are written at once.
+
+        Parameters
+        ----------
+        group
+            Name of a group of the run.
+
+        Returns
+        -------
+        tuple of slice
+            In order; the last may be short.
+
+        Raises
+        ------
+        ValueError
+            When the run has no such group.
+        """
         return self._layout(group).spans
 
     def pending(self, group: str) -> tuple[slice, ...]:
-        """The spans of `activations` or an experiment that are not completed, in order.
+        """The spans that are not completed.
 
-        Raises `UsageError` when what says so is damaged.
+        Parameters
+        ----------
+        group
+            `activations` or an experiment.
+
+        Returns
+        -------
+        tuple of slice
+            In order; empty when the group is complete.
+
+        Raises
+        ------
+        UsageError
+            When what says which samples are completed is damaged.
+        ValueError
+            When the run has no such group, or one that is written whole.
         """
         completed = self._completed(group, slice(None))
         return tuple(span for span in self.spans(group) if not completed[..., span].all())
 
     def is_completed(self, group: str, samples: slice) -> bool:
-        """Whether every sample of a range is completed. Raises `UsageError` when what says so is damaged."""
+        """Whether every sample of a range is completed.
+
+        Parameters
+        ----------
+        group
+            `activations` or an experiment.
+        samples
+            Any range of its samples.
+
+        Returns
+        -------
+        bool
+            False as soon as one is missing, or one of its curves.
+
+        Raises
+        ------
+        UsageError
+            When what says which samples are completed is damaged.
+        ValueError
+            When the run has no such group, or one that is written whole.
+        """
         return bool(self._completed(group, samples).all())
 
     def read(self, group: str, samples: slice) -> xr.Dataset:
-        """A range of samples of a group, in memory, coordinates included; fill values where nothing is written yet.
+        """A range of samples of a group.
 
-        Raises `UsageError` when the group is damaged.
+        Parameters
+        ----------
+        group
+            Name of a group of the run.
+        samples
+            Any range of its samples.
+
+        Returns
+        -------
+        Dataset
+            In memory, coordinates included; fill values where nothing is written yet.
+
+        Raises
+        ------
+        UsageError
+            When the group is damaged.
+        ValueError
+            When the run has no such group.
         """
         self._layout(group)
         with self._blaming(group):
@@ -63,17 +141,31 @@ class SpanStore:
             return dataset.isel(sample=samples).load()
 
     def write(self, group: str, samples: slice, values: Values) -> None:
-        """Write a range of whole spans, then mark it completed.
+        """Write a range of whole spans and what their files hold, then mark it completed.
 
-        `values` has every variable of the group but `completed`, with the dimensions and the dtype of the schema;
-        `sample` has the length of the range. Raises `ValueError` that says what is wrong: a range that cuts a chunk,
-        unknown or missing variables, a wrong shape or dtype, a value that is not finite, a curve that does not start
-        at 0.
+        Parameters
+        ----------
+        group
+            `activations` or an experiment.
+        samples
+            Whole spans that follow each other.
+        values
+            Every variable of the group but `completed`, with the dimensions and the dtype of the schema; `sample` has
+            the length of the range.
+
+        Raises
+        ------
+        ValueError
+            Says what is wrong: a group that is not filled span by span, a range that cuts a chunk, unknown or missing
+            variables, a wrong shape or dtype, a value that is not finite, a curve that does not start at 0.
         """
         layout = self._fillable(group)
         check_region(group, layout, samples)
         check_values(group, layout, samples, values)
         write_region(self._store, group, layout, samples, values)
+        for span in layout.spans:
+            if samples.start <= span.start < samples.stop:
+                integrity.write_span(self._store, self._root, group, layout, span)
         mark = np.ones(layout.shape(layout[COMPLETED], samples), dtype=np.bool_)
         write_region(self._store, group, layout, samples, {COMPLETED: mark})
 
@@ -104,7 +196,19 @@ class SpanStore:
 
 
 def write_region(store: Store, group: str, layout: GroupSpec, samples: slice, values: Values) -> None:
-    """Write a range of samples of some variables, unchecked."""
+    """Write a range of samples of some variables, unchecked.
+
+    Parameters
+    ----------
+    store
+        The run's bytes.
+    group, layout
+        Name of the group, and what the schema says of it.
+    samples
+        The range.
+    values
+        Values of variables of the group, in the dimensions of the schema; `sample` has the length of the range.
+    """
     variables = {name: (layout[name].dims, array) for name, array in values.items()}
     # A chunk that holds nothing but fill values is written too: a completed span has all its files.
     xr.Dataset(variables).to_zarr(
@@ -113,7 +217,20 @@ def write_region(store: Store, group: str, layout: GroupSpec, samples: slice, va
 
 
 def check_region(group: str, layout: GroupSpec, samples: slice) -> None:
-    """Raise `ValueError` unless `samples` starts at a chunk and ends at one's end or at the last sample."""
+    """Refuse a range of samples that is not made of whole spans.
+
+    Parameters
+    ----------
+    group, layout
+        Name of the group, and what the schema says of it.
+    samples
+        The range.
+
+    Raises
+    ------
+    ValueError
+        Unless the range starts where a chunk does and ends at one's end or at the last sample.
+    """
     size, extent = layout.samples_per_chunk, layout.sizes["sample"]
     start, stop = samples.start, samples.stop
     if not (isinstance(start, int) and isinstance(stop, int) and samples.step in (None, 1) and 0 <= start < stop):
@@ -127,7 +244,23 @@ def check_region(group: str, layout: GroupSpec, samples: slice) -> None:
 
 
 def check_values(group: str, layout: GroupSpec, samples: slice, values: Values) -> None:
-    """Raise `ValueError` unless `values` holds every variable but `completed`, each as the schema has it."""
+    """Refuse values that are not those of a whole range of samples.
+
+    Parameters
+    ----------
+    group, layout
+        Name of the group, and what the schema says of it.
+    samples
+        The range.
+    values
+        What somebody wants to write there.
+
+    Raises
+    ------
+    ValueError
+        Unless there is every variable but `completed` and no other, each in the shape and the dtype of the schema, with
+        finite values, and with curves that start at exactly 0.
+    """
     expected = {variable.name: variable for variable in layout.variables if variable.name != COMPLETED}
     if unknown := sorted(set(values) - set(expected)):
         raise ValueError(f"{group}: cannot write {unknown}: the caller writes exactly {sorted(expected)}")

@@ -1,6 +1,6 @@
-"""The empty run: every array of a specification with its full extent, laid down once before anything is written.
+"""The empty run: every array of a specification in its whole extent, laid down before anything is measured.
 
-Only metadata and coordinates reach the disk. Chunks are compressed with zstd and then carry a crc32c checksum.
+Only metadata and coordinates are written. Chunks are compressed with zstd and then carry a crc32c checksum.
 """
 
 import numpy as np
@@ -15,7 +15,19 @@ COMPRESSORS = (ZstdCodec(level=3), Crc32cCodec())
 
 
 def write_template(store: Store, spec: RunSpec, attributes: dict[str, str | int], provenance: dict[str, str]) -> None:
-    """Write the groups, coordinates and unfilled variables of `spec` into an empty store."""
+    """Write the groups, coordinates and unfilled variables of a run into an empty store.
+
+    Parameters
+    ----------
+    store
+        Where to; it holds nothing yet.
+    spec
+        The run's extent.
+    attributes
+        Root attributes.
+    provenance
+        Attributes of the group `/provenance`.
+    """
     root = zarr.create_group(store, zarr_format=3, attributes=dict(attributes))
     root.create_group("provenance", attributes=dict(provenance))
     for name, layout in spec.groups.items():

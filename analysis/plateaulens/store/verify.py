@@ -1,15 +1,16 @@
 """Finding damage in a run or a summary.
 
-First what the files of a store are: groups, arrays, chunks whose checksum matches, and the rest. Then, of a run,
-whether its metadata is what its specification makes it, and its contents what `completed` says.
+An inventory says of any store what its files are: groups, arrays, chunks whose checksum matches, and the rest. Of a run
+it is checked as well whether the metadata is what its specification makes it, and the contents what `completed` says.
 """
 
 import itertools
 import json
 import math
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -20,8 +21,10 @@ from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import MemoryStore
 
 from plateaulens.errors import UsageError
+from plateaulens.store import integrity
 from plateaulens.store.identity import differences
 from plateaulens.store.location import Location, Place, locate
+from plateaulens.store.reading import check_kind
 from plateaulens.store.remote import METADATA
 from plateaulens.store.schema import (
     COMPLETED,
@@ -37,13 +40,113 @@ from plateaulens.store.schema import (
 from plateaulens.store.template import write_template
 
 Node = zarr.Array[Any] | zarr.Group
+STRAY = "belongs to nothing"
+
+
+class Problem(NamedTuple):
+    """Something that is wrong with a store: one line, and the file that it is about, where it is about one."""
+
+    text: str
+    file: str | None = None
+
+
+def verify(path: Location) -> list[str]:
+    """Read a whole store, one chunk at a time, and list what is wrong with it.
+
+    Of any store: chunks whose checksum does not match (`sensitivity/curve chunk c/0/1/0/0`), arrays without checksums,
+    unreadable metadata, files that belong to nothing, and files that hold something else than what was written there,
+    by the digests of `/integrity` (two chunks exchanged, attributes changed; stores of schema 1 have no digests). Of a
+    run also: variables and coordinates that are missing or not as the schema has them, chunks missing from completed
+    spans, floats that are NaN where `completed` is set or not NaN where it is not, and curves that do not start at 0.
+
+    An unfinished run is sound, but for a span that an interruption left half-written; continuing the run mends that.
+
+    Parameters
+    ----------
+    path
+        Where the store is.
+
+    Returns
+    -------
+    list of str
+        One line per problem; empty for a sound store.
+
+    Raises
+    ------
+    UsageError
+        When there is no zarr store at `path`.
+    """
+    return [problem.text for problem in _problems(_place(path))]
+
+
+def repair(path: Location) -> list[str]:
+    """Drop from a run what is damaged, so that `collect` measures it again.
+
+    Spans with a damaged, exchanged or missing chunk lose all their files, and so count as not completed; files that
+    belong to nothing are removed. Damage of metadata, coordinates and prompts cannot be mended, and stays.
+
+    Parameters
+    ----------
+    path
+        Where the run is. Nobody may be writing it.
+
+    Returns
+    -------
+    list of str
+        One line per span that was dropped and file that was removed.
+
+    Raises
+    ------
+    UsageError
+        When there is no run at `path`, or another process is writing it.
+    """
+    place = _place(path)
+    lock = place.lock()
+    try:
+        attributes = check_kind(place, RUN_KIND)
+        try:
+            spec = RunSpec.from_json(str(attributes.get("layout")))
+        except ValueError as error:
+            raise UsageError(f"{place}: root attribute layout is damaged ({error}): collect the run again") from None
+        problems = _problems(place)
+        damaged = {problem.file for problem in problems}
+        done = []
+        for name, layout in spec.groups.items():
+            for span in layout.spans if layout.has_completed else ():
+                files = [f"{name}/{one.name}/{layout.chunk_key(one, span)}" for one in layout.variables]
+                if damaged.intersection(files):
+                    # the mark goes first: a process killed in between leaves a span that is not completed
+                    for file in sorted(files, key=lambda file: f"/{COMPLETED}/" not in file):
+                        place.remove(file)
+                    done.append(f"{name}: samples {span.start} to {span.stop} dropped")
+        for problem in problems:
+            if problem.file is not None and problem.text.startswith(f"{problem.file}: {STRAY}"):
+                place.remove(problem.file)
+                done.append(f"{problem.file}: removed")
+        return done
+    finally:
+        lock.release()
+
+
+def _place(path: Location) -> Place:
+    place = locate(path)
+    if not place.has(METADATA):
+        raise UsageError(f"{path} does not exist or is not a zarr v3 store: it has no {METADATA}")
+    return place
 
 
 class Inventory:
-    """The files of the store at `place`, every chunk among them read once, one at a time."""
+    """The files of a store, every chunk among them read once, one at a time.
+
+    Parameters
+    ----------
+    place
+        Where the store is.
+    """
 
     def __init__(self, place: Place) -> None:
         self.files = place.files()
+        """By their relative path."""
         self.nodes: dict[str, Node] = {}
         """Groups and arrays by name; the root's is empty."""
         self.unreadable: set[str] = set()
@@ -51,41 +154,46 @@ class Inventory:
         self.sound: set[str] = set()
         """The files of chunks that decode."""
         self.problems = [*self._open_nodes(place.open(read_only=True)), *self._read_chunks(), *self._strays()]
+        """What is wrong with the store as a store, one line each."""
 
-    def _open_nodes(self, store: Store) -> Iterator[str]:
+    def _open_nodes(self, store: Store) -> Iterator[Problem]:
         for file in sorted(file for file in self.files if PurePosixPath(file).name == METADATA):
             name = file.removesuffix(METADATA).rstrip("/")
             try:
                 self.nodes[name] = zarr.open(store, path=name, mode="r", zarr_format=3)
             except Exception as error:  # noqa: BLE001 (zarr raises all sorts of things on damaged metadata)
                 self.unreadable.add(name)
-                yield f"{name or '/'}: {METADATA} is damaged: {_one_line(error)}"
+                yield Problem(f"{name or '/'}: {METADATA} is damaged: {_one_line(error)}", file)
 
-    def _read_chunks(self) -> Iterator[str]:
+    def _read_chunks(self) -> Iterator[Problem]:
         for name, array in self.nodes.items():
             if not isinstance(array, zarr.Array):
                 continue
             assert isinstance(array.metadata, ArrayV3Metadata), "only zarr v3 is opened"
             if not isinstance(array.metadata.codecs[-1], Crc32cCodec):
-                yield f"{name}: its chunks have no crc32c checksum, so damage would not show"
+                yield Problem(
+                    f"{name}: its chunks have no crc32c checksum, so damage would not show", f"{name}/{METADATA}"
+                )
             for key, region in _chunks(array, array.metadata):
                 file = f"{name}/{key}"
                 if file in self.files:
                     try:
                         array[region]
                     except Exception as error:  # noqa: BLE001 (under damaged metadata, any codec's own)
-                        yield f"{name} chunk {key}: damaged: {_one_line(error)}"
+                        yield Problem(f"{name} chunk {key}: damaged: {_one_line(error)}", file)
                     else:
                         self.sound.add(file)
 
-    def _strays(self) -> Iterator[str]:
+    def _strays(self) -> Iterator[Problem]:
         known = {f"{name}/{METADATA}".lstrip("/") for name in (*self.nodes, *self.unreadable)}
         for name, array in self.nodes.items():
             if isinstance(array, zarr.Array) and isinstance(array.metadata, ArrayV3Metadata):
                 known.update(f"{name}/{key}" for key, _ in _chunks(array, array.metadata))
         for file in sorted(self.files - known):
             if not any(file.startswith(f"{name}/") for name in self.unreadable if name):
-                yield f"{file}: belongs to nothing; an interrupted write leaves such files, and continuing removes them"
+                yield Problem(
+                    f"{file}: {STRAY}; an interrupted write leaves such files, and continuing removes them", file
+                )
 
 
 def _chunks(array: zarr.Array[Any], metadata: ArrayV3Metadata) -> Iterator[tuple[str, tuple[slice, ...]]]:
@@ -101,29 +209,40 @@ def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def run_problems(inventory: Inventory) -> Iterator[str]:
-    """What is wrong with a run beyond what its inventory says already, one line each."""
+def run_problems(inventory: Inventory) -> Iterator[Problem]:
+    """What is wrong with a run beyond what its inventory says already.
+
+    Parameters
+    ----------
+    inventory
+        The run's files; its root's metadata is readable.
+
+    Yields
+    ------
+    Problem
+        One for each; the rest is unchecked when the specification itself is damaged.
+    """
     root = inventory.nodes[""].attrs
     yield from _attribute_problems(inventory)
     try:
         spec = RunSpec.from_json(str(root.get("layout")))
     except ValueError as error:
-        yield f"/: root attribute layout is damaged, the rest is unchecked: {error}"
+        yield Problem(f"/: root attribute layout is damaged, the rest is unchecked: {error}", METADATA)
         return
     yield from _structure_problems(inventory, spec)
     for group, layout in spec.groups.items():
         yield from _GroupContents(inventory, group, layout).problems()
 
 
-def _attribute_problems(inventory: Inventory) -> Iterator[str]:
+def _attribute_problems(inventory: Inventory) -> Iterator[Problem]:
     root = inventory.nodes[""].attrs
     version = root.get("schema_version")
     known = version if isinstance(version, int) and 1 <= version <= SCHEMA_VERSION else None
     if known is None:
-        yield f"/: root attribute schema_version is {version!r} instead of 1 to {SCHEMA_VERSION}"
+        yield Problem(f"/: root attribute schema_version is {version!r} instead of 1 to {SCHEMA_VERSION}", METADATA)
     for key in (*RUN_ATTRIBUTES, "layout"):
         if key not in root and (known is None or known >= SINCE.get(key, 1)):
-            yield f"/: root attribute {key} is missing"
+            yield Problem(f"/: root attribute {key} is missing", METADATA)
     texts = {f"/: root attribute {key}": root[key] for key in JSON_ATTRIBUTES if key in root}
     if "provenance" in inventory.nodes:
         texts["provenance: attribute sessions"] = inventory.nodes["provenance"].attrs.get("sessions")
@@ -131,23 +250,26 @@ def _attribute_problems(inventory: Inventory) -> Iterator[str]:
         try:
             json.loads(str(text))
         except json.JSONDecodeError as error:
-            yield f"{place} is not JSON: {error}"
+            yield Problem(f"{place} is not JSON: {error}", METADATA)
 
 
-def _structure_problems(inventory: Inventory, spec: RunSpec) -> Iterator[str]:
+def _structure_problems(inventory: Inventory, spec: RunSpec) -> Iterator[Problem]:
     """How groups and arrays differ from a template of the same specification."""
     store = MemoryStore()
     write_template(store, spec, {}, {})
+    version = inventory.nodes[""].attrs.get("schema_version")
+    if isinstance(version, int) and version >= integrity.SINCE:
+        integrity.write_template(store, spec)
     template: dict[str, Node] = dict(zarr.open_group(store, mode="r").members(max_depth=None))
     for name, expected in sorted(template.items()):
         node = inventory.nodes.get(name)
-        if node is not None and name != "provenance":
+        if node is not None and name not in {"provenance", integrity.GROUP}:
             found = differences(node.metadata.to_dict(), expected.metadata.to_dict(), "expected")
-            yield from (f"{name}: {problem}" for problem in found)
+            yield from (Problem(f"{name}: {problem}", f"{name}/{METADATA}") for problem in found)
         elif node is None and name not in inventory.unreadable:
-            yield f"{name}: missing"
+            yield Problem(f"{name}: missing", f"{name}/{METADATA}")
     for name in sorted(set(inventory.nodes) - set(template) - {""}):
-        yield f"{name}: not part of a run"
+        yield Problem(f"{name}: not part of a run", f"{name}/{METADATA}")
 
 
 class _GroupContents:
@@ -159,7 +281,7 @@ class _GroupContents:
         self.layout = layout
         self.variables = [variable for variable in layout.variables if self._fits(variable)]
 
-    def problems(self) -> Iterator[str]:
+    def problems(self) -> Iterator[Problem]:
         yield from self._coordinate_problems()
         for span in self.layout.spans:
             completed = self._completed(span)
@@ -167,51 +289,50 @@ class _GroupContents:
                 for variable in self.variables:
                     yield from self._chunk_problems(variable, span, completed)
 
-    def _coordinate_problems(self) -> Iterator[str]:
+    def _coordinate_problems(self) -> Iterator[Problem]:
         for coordinate in self.layout.coordinates:
             name = f"{self.group}/{coordinate.name}"
             node = self.inventory.nodes.get(name)
             if not isinstance(node, zarr.Array):
                 continue
             if f"{name}/c/0" not in self.inventory.files:
-                yield f"{name} chunk c/0: missing"
+                yield Problem(f"{name} chunk c/0: missing", f"{name}/c/0")
             elif f"{name}/c/0" in self.inventory.sound and not np.array_equal(np.asarray(node[:]), coordinate.values):
-                yield f"{name} chunk c/0: values are not those of the schema"
+                yield Problem(f"{name} chunk c/0: values are not those of the schema", f"{name}/c/0")
 
     def _completed(self, span: slice) -> xr.DataArray | None:
         """Which samples of a span are completed; None when damage leaves that open."""
         if not self.layout.has_completed:
             return xr.DataArray(data=True)
         marks = self.layout[COMPLETED]
-        file = f"{self.group}/{COMPLETED}/{self._key(marks, span)}"
+        file = f"{self.group}/{COMPLETED}/{self.layout.chunk_key(marks, span)}"
         damaged = file in self.inventory.files and file not in self.inventory.sound
         return None if damaged or marks not in self.variables else self._values(marks, span)
 
-    def _chunk_problems(self, variable: Variable, span: slice, completed: xr.DataArray) -> Iterator[str]:
-        key = self._key(variable, span)
+    def _chunk_problems(self, variable: Variable, span: slice, completed: xr.DataArray) -> Iterator[Problem]:
+        key = self.layout.chunk_key(variable, span)
         place, file = f"{self.group}/{variable.name} chunk {key}", f"{self.group}/{variable.name}/{key}"
         if file not in self.inventory.files:
             if completed.any():
-                yield f"{place}: missing from a completed span"
+                yield Problem(f"{place}: missing from a completed span", file)
         elif file in self.inventory.sound and variable.dtype == "float32":
             values = self._values(variable, span)
             absent = values.isnull()
             inner = [dim for dim in values.dims if dim not in completed.dims]
             if count := int((absent.any(inner) & completed).sum()):
-                yield f"{place}: NaN in {count} completed entries"
+                yield Problem(f"{place}: NaN in {count} completed entries", file)
             if count := int((~absent.all(inner) & ~completed).sum()):
-                yield f"{place}: values in {count} entries that are not completed; continuing the run writes them again"
+                yield Problem(
+                    f"{place}: values in {count} entries that are not completed; continuing the run writes them again",
+                    file,
+                )
             if variable.name == "curve" and (count := int((values.isel(step=0).fillna(0) != 0).sum())):
-                yield f"{place}: step 0 is not 0 in {count} curves"
+                yield Problem(f"{place}: step 0 is not 0 in {count} curves", file)
 
     def _fits(self, variable: Variable) -> bool:
         node = self.inventory.nodes.get(f"{self.group}/{variable.name}")
         chunks = self.layout.shape(variable, slice(0, self.layout.samples_per_chunk))
         return isinstance(node, zarr.Array) and node.shape == self.layout.shape(variable) and node.chunks == chunks
-
-    def _key(self, variable: Variable, span: slice) -> str:
-        index = span.start // self.layout.samples_per_chunk
-        return "/".join(["c", *(str(index if dim == "sample" else 0) for dim in variable.dims)])
 
     def _values(self, variable: Variable, span: slice) -> xr.DataArray:
         node = self.inventory.nodes[f"{self.group}/{variable.name}"]
@@ -220,22 +341,73 @@ class _GroupContents:
         return xr.DataArray(node[region], dims=variable.dims)
 
 
-def verify(path: Location) -> list[str]:
-    """Read the whole store at `path` and list what is wrong with it, one line each; empty for a sound store.
-
-    Of any store: chunks whose checksum does not match (`sensitivity/curve chunk c/0/1/0/0`), arrays without checksums,
-    unreadable metadata, files that belong to nothing. Of a run also: variables and coordinates that are missing or not
-    as the schema has them, chunks missing from completed spans, floats that are NaN where `completed` is set or not
-    NaN where it is not, and curves that do not start at 0. An unfinished run is sound, but for a span that an
-    interruption left half-written; continuing the run mends that. A damaged span of a run is measured again after
-    its `completed` chunk has been deleted.
-
-    Reads one chunk at a time. Raises `UsageError` when there is no zarr store at `path`.
-    """
-    place = locate(path)
-    if not place.has(METADATA):
-        raise UsageError(f"{path} does not exist or is not a zarr v3 store: it has no {METADATA}")
+def _problems(place: Place) -> list[Problem]:
     inventory = Inventory(place)
+    found = list(inventory.problems)
     root = inventory.nodes.get("")
-    is_run = root is not None and root.attrs.get("kind") == RUN_KIND
-    return [*inventory.problems, *(run_problems(inventory) if is_run else ())]
+    if root is not None and root.attrs.get("kind") == RUN_KIND:
+        found += run_problems(inventory)
+    return [*found, *_digest_problems(place, inventory, {problem.file for problem in found})]
+
+
+def _digest_problems(place: Place, inventory: Inventory, blamed: set[str | None]) -> Iterator[Problem]:
+    """Files that are not what was written there, but for those that something is known to be wrong with already."""
+    version = inventory.nodes[""].attrs.get("schema_version") if "" in inventory.nodes else None
+    group = inventory.nodes.get(integrity.GROUP)
+    if group is None:
+        if isinstance(version, int) and version >= integrity.SINCE and integrity.GROUP not in inventory.unreadable:
+            yield Problem(f"{integrity.GROUP}: missing, so exchanged or changed files would not show")
+        return
+    expected = group.attrs.get(integrity.FILES)
+    if not isinstance(expected, dict):
+        yield Problem(f"{integrity.GROUP}: attribute {integrity.FILES} is damaged")
+        return
+    for file, digest in expected.items():
+        if file in blamed:
+            continue
+        if file not in inventory.files:
+            yield Problem(f"{file}: missing", file)
+        elif sha256(place.read(file)).hexdigest() != digest:
+            yield Problem(f"{file}: not what was written there", file)
+    sealed = inventory.nodes["provenance"].attrs.get(integrity.SEAL) if "provenance" in inventory.nodes else None
+    intact = not any(str(file).startswith(f"{integrity.GROUP}/") for file in blamed)
+    if sealed is not None and intact and isinstance(group, zarr.Group) and integrity.seal(group) != sealed:
+        yield Problem(f"{integrity.GROUP}: not the digests that the run was sealed with")
+    spec = _specification(inventory)
+    for name, array in inventory.nodes.items():
+        of = name.removeprefix(f"{integrity.GROUP}/")
+        if spec is not None and of != name and isinstance(array, zarr.Array):
+            yield from _exchanged(place, inventory, spec, group=of, digests=array, blamed=blamed)
+
+
+def _specification(inventory: Inventory) -> RunSpec | None:
+    """What a run says that it holds; None for another store, and where it is damaged."""
+    try:
+        return RunSpec.from_json(str(inventory.nodes[""].attrs.get("layout"))) if "" in inventory.nodes else None
+    except ValueError:
+        return None
+
+
+def _exchanged(
+    place: Place,
+    inventory: Inventory,
+    spec: RunSpec,
+    *,
+    group: str,
+    digests: zarr.Array[Any],
+    blamed: set[str | None],
+) -> Iterator[Problem]:
+    """Chunks of completed spans that are not those that were written there."""
+    layout = spec.groups.get(group)
+    if layout is None or digests.shape != (len(layout.spans), len(integrity.digested(layout)), integrity.SIZE):
+        return  # the structure has been complained of
+    for number, span in enumerate(layout.spans):
+        if f"{digests.path}/c/{number}/0/0" in inventory.files - inventory.sound:
+            continue
+        own = np.asarray(digests[number])
+        for name, digest in zip(integrity.digested(layout), own, strict=True):
+            key = layout.chunk_key(layout[name], span)
+            file = f"{group}/{name}/{key}"
+            is_there = file in inventory.sound and file not in blamed and digest.any()
+            if is_there and sha256(place.read(file)).digest() != digest.tobytes():
+                yield Problem(f"{group}/{name} chunk {key}: not the chunk that was written there", file)

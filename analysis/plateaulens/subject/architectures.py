@@ -44,14 +44,27 @@ REFUSED: dict[str, str] = {
 """By transformers' `model_type`, architectures that cannot be packed, and why."""
 
 PLAIN, WINDOW = "full_attention", "sliding_attention"
+"""The kinds of layers that are fit, a window where it is no shorter than the prompts."""
 
 
-def check_family(config: Any, *, length: int) -> None:
+def check_architecture(config: Any, *, length: int) -> None:
     """Refuse, by name, a model whose configuration says that packed points would not be what the whole prompt gives.
 
-    `config` is the model's transformers configuration, `length` the number of tokens of a prompt. An architecture that
-    this knows nothing against is still measured against the plain way before a run (`scan.packing`). Raises
-    `UsageError`.
+    An architecture that this knows nothing against is still measured against the plain way before a run
+    (`plateaulens.scan.packing`).
+
+    Parameters
+    ----------
+    config
+        The model's transformers configuration.
+    length
+        Number of tokens of a prompt.
+
+    Raises
+    ------
+    UsageError
+        That names the model type and the reason: its attention asks for more than positions, it changes the logits
+        after the unembedding, or its window or its positions are too few for a prompt.
     """
     reason = REFUSED.get(config.model_type) or _reason(config, length)
     if reason is not None:

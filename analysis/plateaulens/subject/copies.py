@@ -25,7 +25,19 @@ _OUTPUT_FIRST = (torch.nn.Linear,)
 
 @torch.no_grad()
 def centred_copy(model: PreTrainedModel) -> PreTrainedModel | None:
-    """A copy with the writing layers centred; None for an architecture where that is not known to be enough."""
+    """A copy with the writing layers centred; None for an architecture where that is not known to be enough.
+
+    Parameters
+    ----------
+    model
+        A model as published. It is left as it is.
+
+    Returns
+    -------
+    PreTrainedModel or None
+        With parameters of its own. Of a model with RMSNorm (`UNCENTRED`) it is the model as it is; None when the model
+        type is in neither of `WRITERS` and `UNCENTRED`.
+    """
     kind = model.config.model_type
     if kind in UNCENTRED:
         # parameters of its own, as processing changes those of the bridge in place
@@ -47,6 +59,16 @@ def shared_copy(model: PreTrainedModel) -> PreTrainedModel:
     """The same parameters and buffers in modules of their own.
 
     A bridge puts its own modules in place of those of the model that it is booted from; the copy keeps the originals.
+
+    Parameters
+    ----------
+    model
+        The model to copy, before a bridge is booted from it.
+
+    Returns
+    -------
+    PreTrainedModel
+        Its modules are new, its parameters and buffers are those of `model`.
     """
     return copy.deepcopy(model, {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())})
 

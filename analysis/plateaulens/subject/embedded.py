@@ -53,10 +53,22 @@ GEMMA3 = EmbeddedModel(
 )
 
 EMBEDDED = {"smollm2": SMOLLM2, "gemma3-270m": GEMMA3}
+"""By name: what follows `embedded:` in a configuration."""
 
 
 def notice(source: str) -> str | None:
-    """What to say before the model `source` is used, when it is an embedded one with terms of its own."""
+    """What to say before a model is used, when it is an embedded one with terms of its own.
+
+    Parameters
+    ----------
+    source
+        The `source` of a model's configuration.
+
+    Returns
+    -------
+    str or None
+        One line that names the model and its terms; None for every other model.
+    """
     model = EMBEDDED.get(source.removeprefix("embedded:")) if source.startswith("embedded:") else None
     if model is None or model.terms is None:
         return None
@@ -64,7 +76,18 @@ def notice(source: str) -> str | None:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file as a hex string, read in blocks."""
+    """The SHA-256 of a file, read piece by piece.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
@@ -72,7 +95,21 @@ def sha256_of(path: Path) -> str:
 def locate(model: EmbeddedModel) -> Path:
     """The path of the GGUF file, its hash checked; one that comes in parts is put together under `CACHE` first.
 
-    Raises `UsageError` when a wheel is not installed, or when the file is not the one that was measured.
+    Parameters
+    ----------
+    model
+        One of `EMBEDDED`.
+
+    Returns
+    -------
+    Path
+        The file in the installed wheel, or the one under `CACHE`.
+
+    Raises
+    ------
+    UsageError
+        When a wheel is not installed, or when the file is not the one that was measured. A file under `CACHE` that is
+        not is removed.
     """
     parts = [_installed(part) for part in model.parts]
     if None in parts:

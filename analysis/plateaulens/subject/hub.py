@@ -34,7 +34,14 @@ _PATIENCE = 15.0
 class NotFoundError(UsageError):
     """One of the things that a run needs is nowhere.
 
-    `what` it is, `where` it was looked for, and the `option` that takes a local copy of it.
+    Parameters
+    ----------
+    what
+        What is missing, in words.
+    where
+        Where it was looked for, or why it could not be.
+    option
+        The option of the command line that takes a local copy of it.
     """
 
     def __init__(self, what: str, where: str, option: str) -> None:
@@ -57,7 +64,20 @@ class Repository:
     def fetch(self, files: Sequence[str]) -> Path:
         """The folder that holds these files, downloading those that the cache lacks.
 
-        Raises `UsageError` when the hub breaks off.
+        Parameters
+        ----------
+        files
+            Paths within the repository, at least one.
+
+        Returns
+        -------
+        Path
+            The commit's folder in the hub's cache, below which the files lie by their paths.
+
+        Raises
+        ------
+        UsageError
+            When the hub breaks off.
         """
         try:
             paths = [
@@ -82,6 +102,18 @@ class Repository:
 def is_id(text: str) -> bool:
     """Whether a hub could have a repository of this name.
 
+    Parameters
+    ----------
+    text
+        A name, or something else that a configuration has in its place.
+
+    Returns
+    -------
+    bool
+        True for one name, or two with a slash between them, that begin with no dot.
+
+    Examples
+    --------
     >>> is_id("openai-community/gpt2"), is_id("gpt2"), is_id("./gpt2"), is_id("a/b/c")
     (True, True, False, False)
     """
@@ -90,10 +122,28 @@ def is_id(text: str) -> bool:
 
 @cache
 def find(name: str, revision: str | None, kind: Kind) -> Repository:
-    """The commit that a name and a revision (branch, tag, commit; None: the newest) stand for, the same all day long.
+    """The commit that a name and a revision stand for, the same one for as long as the process lives.
 
-    The hub is asked first, since a name may have moved on, and the cache when it does not answer. Raises `LookupError`
-    with the reason when neither has it.
+    The hub is asked first, since a name may have moved on, and the cache when it does not answer.
+
+    Parameters
+    ----------
+    name
+        Name of the repository.
+    revision
+        Branch, tag or commit; None is the newest commit.
+    kind
+        Which of the hub's kinds of repository it is.
+
+    Returns
+    -------
+    Repository
+        The commit and its files, none of which is downloaded.
+
+    Raises
+    ------
+    LookupError
+        With the reason, when neither has it.
     """
     try:
         ask = HfApi().model_info if kind == "model" else HfApi().dataset_info

@@ -26,6 +26,7 @@ class Site:
     """A place in the residual stream: before (`pre`) or after (`post`) one block."""
 
     name: str
+    """Its TransformerLens hook."""
     block: int
     after: bool
 
@@ -38,10 +39,27 @@ class Site:
 def parse_site(name: str, blocks: int) -> Site:
     """The site that a TransformerLens hook name stands for.
 
+    Parameters
+    ----------
+    name
+        Hook of a residual stream, `blocks.N.hook_resid_pre` or `blocks.N.hook_resid_post`.
+    blocks
+        Number of blocks of the model.
+
+    Returns
+    -------
+    Site
+        Before or after block N.
+
+    Raises
+    ------
+    UsageError
+        For a hook that is no residual stream, or a block that the model does not have.
+
+    Examples
+    --------
     >>> parse_site("blocks.1.hook_resid_pre", blocks=12).boundary
     1
-
-    Raises `UsageError` for a hook that is no residual stream, or a block the model does not have.
     """
     match = _SITE.fullmatch(name)
     if match is None:
@@ -55,7 +73,25 @@ def parse_site(name: str, blocks: int) -> Site:
 
 
 def parse_sites(sites: SiteConfig, blocks: int) -> tuple[Site, Site]:
-    """The write and the read site. Raises `UsageError` as `parse_site` does, and when the read site comes first."""
+    """The write and the read site.
+
+    Parameters
+    ----------
+    sites
+        Their hook names.
+    blocks
+        Number of blocks of the model.
+
+    Returns
+    -------
+    tuple of Site
+        The write site, and the read site, which is not before it.
+
+    Raises
+    ------
+    UsageError
+        As `parse_site` does, and when the read site comes first.
+    """
     write, read = parse_site(sites.write, blocks), parse_site(sites.read, blocks)
     if read.boundary < write.boundary:
         raise UsageError(f"sites: {read.name} is read before {write.name} is written; choose a later read site")
@@ -72,6 +108,7 @@ class Subject:
     bridge: TransformerBridge
     tokenizer: PreTrainedTokenizerBase
     identity: dict[str, str]
+    """What identifies the weights."""
     write: Site
     read: Site
     model: PreTrainedModel | None
@@ -97,14 +134,40 @@ class Subject:
     def activations(
         self, tokens: Int[Tensor, "prompt position"], *, batch_size: int = 256
     ) -> Float[Tensor, "prompt position d_model"]:
-        """The residual stream at the write site for every token, running no block beyond it."""
+        """The residual stream at the write site for every token, running no block beyond it.
+
+        Parameters
+        ----------
+        tokens
+            Token ids, shaped (prompt, position), on any device.
+        batch_size
+            Prompts that go through the model at once.
+
+        Returns
+        -------
+        Tensor
+            Shaped (prompt, position, d_model), on the model's device.
+        """
         parts = [self._stream(part.to(self.device)) for part in tokens.split(batch_size)]
         return torch.cat(parts)
 
     def last_activations(
         self, tokens: Int[Tensor, "prompt position"], *, batch_size: int = 256
     ) -> Float[Tensor, "prompt d_model"]:
-        """`activations` at the last position of each prompt, the only one that is ever perturbed."""
+        """`activations` at the last position of each prompt, the only one that is ever perturbed.
+
+        Parameters
+        ----------
+        tokens
+            Token ids, shaped (prompt, position), on any device.
+        batch_size
+            Prompts that go through the model at once.
+
+        Returns
+        -------
+        Tensor
+            Shaped (prompt, d_model), on the model's device.
+        """
         return torch.cat([self.activations(part)[:, -1].clone() for part in tokens.split(batch_size)])
 
     def _stream(self, tokens: Int[Tensor, "prompt position"]) -> Float[Tensor, "prompt position d_model"]:
@@ -114,19 +177,62 @@ class Subject:
         return cache[self.write.name]
 
     def at(self, sites: SiteConfig) -> Self:
-        """The same model, written and read elsewhere. Raises `UsageError` as `parse_sites` does."""
+        """The same model, written and read elsewhere.
+
+        Parameters
+        ----------
+        sites
+            The other sites.
+
+        Returns
+        -------
+        Subject
+            With the same bridge and weights.
+
+        Raises
+        ------
+        UsageError
+            As `parse_sites` does.
+        """
         write, read = parse_sites(sites, self.blocks)
         return replace(self, write=write, read=read)
 
     def text(self, tokens: Int[Tensor, "prompt position"]) -> list[str]:
-        """The prompts as strings, special tokens shown, spaces left as the model has them."""
+        """The prompts as strings, special tokens shown, spaces left as the model has them.
+
+        Parameters
+        ----------
+        tokens
+            Token ids, shaped (prompt, position).
+
+        Returns
+        -------
+        list of str
+            One string for each prompt.
+        """
         return [str(self.tokenizer.decode(row, clean_up_tokenization_spaces=False)) for row in tokens]
 
 
 def load_subject(model: ModelConfig, sites: SiteConfig) -> Subject:
     """Load the model that a configuration names and check its sites.
 
-    Raises `UsageError` when the weights cannot be had, or a site does not exist or is read before it is written.
+    Parameters
+    ----------
+    model
+        Which model, on which device, and how its weights are processed.
+    sites
+        Where it is written and read.
+
+    Returns
+    -------
+    Subject
+        In evaluation mode, in float32, without gradients.
+
+    Raises
+    ------
+    UsageError
+        When the weights cannot be had or the device cannot be used, or when a site does not exist or is read before it
+        is written.
     """
     weights = load_weights(model)
     blocks = int(weights.model.config.num_hidden_layers)

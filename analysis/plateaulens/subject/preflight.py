@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
-from plateaulens.subject.architectures import check_family
+from plateaulens.subject.architectures import check_architecture
 from plateaulens.subject.hub import NotFoundError
 from plateaulens.subject.prompts import find_prompts
 from plateaulens.subject.sae import find_sae
@@ -14,7 +14,18 @@ from plateaulens.subject.weights import find_model, read_config
 def check(config: RunConfig) -> None:
     """Look for the model, the SAE and the prompts without loading them, and check the model's architecture.
 
-    Raises `UsageError`: one that names everything that is missing, or what else is wrong with the first of the three.
+    The architecture of a GGUF file is not checked here, as reading its configuration takes as long as loading it.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+
+    Raises
+    ------
+    UsageError
+        One that names everything that is missing. Where something else is wrong with one of the three, or with the
+        architecture, one that names the first such thing.
     """
     sae = config.sae
     searches: list[Callable[[], object]] = [
@@ -32,7 +43,7 @@ def check(config: RunConfig) -> None:
         raise _together(missing, len(searches))
     known = read_config(find_model(config.model))
     if known is not None:
-        check_family(known, length=config.prompts.length)
+        check_architecture(known, length=config.prompts.length)
 
 
 def _together(missing: list[NotFoundError], wanted: int) -> UsageError:

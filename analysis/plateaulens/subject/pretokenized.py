@@ -13,24 +13,57 @@ from plateaulens.subject.hub import Repository
 
 COLUMN = "input_ids"
 SPLIT = "train"
+"""What the paths of the training split contain."""
 DEFAULT_SEQUENCES = 8192
 """Sequences that are read when the configuration names no number: some ten times the width of a small model, which the
 covariance of the activations needs."""
 _ROWS = 1024
 
 Tokens = NDArray[np.int64]
+"""Token ids, shaped (sequence, position)."""
 
 
 def shards(files: Iterable[str]) -> list[str]:
-    """The parquet files of a data set in their order; only those of the training split where their names say so."""
+    """The parquet files of a data set in their order; only those of the training split where their names say so.
+
+    Parameters
+    ----------
+    files
+        Paths within the data set, others than parquet files among them.
+
+    Returns
+    -------
+    list of str
+        The paths that end in `.parquet`, sorted; of these, those with `train` in their path, if there are any.
+    """
     found = sorted(file for file in files if file.endswith(".parquet"))
     return [file for file in found if SPLIT in file] or found
 
 
 def from_hub(data: Repository, *, length: int, sequences: int | None) -> tuple[Tokens, list[str]]:
-    """The beginnings of the first sequences of a data set on a hub, and the shards they are from.
+    """The beginnings of the first sequences of a data set on a hub, and the shards that were read.
 
     A shard is downloaded only when those before it had too few sequences.
+
+    Parameters
+    ----------
+    data
+        The data set's repository.
+    length
+        Tokens of each sequence to take; sequences with fewer are left out.
+    sequences
+        How many sequences to take; None takes `DEFAULT_SEQUENCES`, or all where there are fewer.
+
+    Returns
+    -------
+    tuple of NDArray and list of str
+        Token ids shaped (sequence, position), and the paths of the shards within the data set, in order.
+
+    Raises
+    ------
+    UsageError
+        When there are fewer sequences than asked for, or none; when a shard cannot be downloaded or read, or has no
+        column `input_ids`.
     """
 
     def fetch(shard: str) -> Path:
@@ -40,7 +73,28 @@ def from_hub(data: Repository, *, length: int, sequences: int | None) -> tuple[T
 
 
 def from_disk(place: Path, *, length: int, sequences: int | None) -> tuple[Tokens, list[Path]]:
-    """The beginnings of the first sequences in a parquet file, or in a directory of such, and the files read."""
+    """The beginnings of the first sequences in a parquet file, or in a directory of such, and the files that were read.
+
+    Parameters
+    ----------
+    place
+        The file, or the directory, which is searched with all directories in it.
+    length
+        Tokens of each sequence to take; sequences with fewer are left out.
+    sequences
+        How many sequences to take; None takes `DEFAULT_SEQUENCES`, or all where there are fewer.
+
+    Returns
+    -------
+    tuple of NDArray and list of Path
+        Token ids shaped (sequence, position), and the files, in order.
+
+    Raises
+    ------
+    UsageError
+        When a directory has no parquet file; when there are fewer sequences than asked for, or none; when a file cannot
+        be read, or has no column `input_ids`.
+    """
     if place.is_file():
         names, folder = [place.name], place.parent
     else:

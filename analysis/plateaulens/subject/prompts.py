@@ -19,7 +19,9 @@ from plateaulens.subject import hub, pretokenized
 from plateaulens.subject.embedded import sha256_of
 
 TOKENS = "tokens"
+"""Name of the array in a prompt file."""
 OPTION = "--prompts PATH (an .npz, a .parquet file, or a directory of such)"
+"""What takes prompts that are on this machine."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +30,26 @@ class Prompts:
 
     tokens: Int[Tensor, "prompt position"]
     identity: dict[str, str]
+    """Where they are from, and what tells them from others."""
 
 
 def find_prompts(config: PromptConfig) -> Path | hub.Repository:
     """Where a configuration's prompts are: a file, a directory, or a data set on a hub whose files are still there.
 
-    Raises `UsageError` when they are nowhere; `NotFoundError` where a hub was meant.
+    Parameters
+    ----------
+    config
+        Which prompts.
+
+    Returns
+    -------
+    Path or Repository
+        A path on this machine, or a commit of a data set that has parquet files.
+
+    Raises
+    ------
+    UsageError
+        When they are nowhere; a `NotFoundError` where a hub was meant.
     """
     if Path(config.source).exists() or "/" not in config.source or not hub.is_id(config.source):
         return find("prompts", config.source)
@@ -51,8 +67,25 @@ def load_prompts(config: PromptConfig, *, vocabulary: int) -> Prompts:
     """Read prompts, cut to the wanted length.
 
     They come from an `.npz` with an integer array `tokens` (sequence, position), or from a pretokenized data set: a
-    parquet file, a directory with some, or a hub repository. Raises `UsageError` when they are missing, have another
-    content, are too short for the wanted length, or have token ids that the model does not know.
+    parquet file, a directory with some, or a hub repository.
+
+    Parameters
+    ----------
+    config
+        Which prompts, how many, and how long.
+    vocabulary
+        Number of token ids that the model knows, from 0.
+
+    Returns
+    -------
+    Prompts
+        Tokens shaped (prompt, position), `config.length` of them in each prompt.
+
+    Raises
+    ------
+    UsageError
+        When they are missing, have another content, are too short for the wanted length, or have token ids that the
+        model does not know.
     """
     place = find_prompts(config)
     tokens: NDArray[np.integer]
@@ -72,7 +105,15 @@ def load_prompts(config: PromptConfig, *, vocabulary: int) -> Prompts:
 
 
 def save_prompts(path: Path, tokens: Int[np.ndarray[tuple[int, int], np.dtype[np.int32]], "prompt position"]) -> None:
-    """Write a prompt file, the same bytes for the same tokens."""
+    """Write a prompt file, the same bytes for the same tokens.
+
+    Parameters
+    ----------
+    path
+        An `.npz` file, replaced if it exists; its folder is made if there is none.
+    tokens
+        Token ids, shaped (prompt, position). They are stored in the smallest integers that hold the largest of them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     smallest = np.min_scalar_type(int(tokens.max()))
     np.savez_compressed(path, tokens=tokens.astype(smallest))

@@ -32,7 +32,6 @@ NEVER_FIRED = -9.9
 """The log10 frequency below which a latent counts as never active. SAELens adds 1e-10 before the logarithm, so such a
 latent has -10 up to rounding; one that fires on a single token of ten billion has -9.7."""
 
-
 NOT_ROW_BY_ROW = {
     "temporal": "its codes depend on the tokens before",
     **dict.fromkeys(
@@ -42,6 +41,7 @@ NOT_ROW_BY_ROW = {
 }
 """SAELens architectures that are no autoencoder of single activations, and why."""
 OPTION = "--sae PATH (a folder in SAELens' on-disk format)"
+"""What takes an SAE that is on this machine."""
 _BATCH = 1024
 
 
@@ -73,7 +73,20 @@ class _Read(NamedTuple):
 def find_sae(config: SaeConfig) -> Path | Release:
     """Where a configuration's SAE is: a folder, or an SAE of a release on a hub whose files are still there.
 
-    Raises `UsageError` when it is nowhere or the release has no such SAE; `NotFoundError` where a hub was meant.
+    Parameters
+    ----------
+    config
+        Which SAE.
+
+    Returns
+    -------
+    Path or Release
+        A folder on this machine, or an SAE of a release with the commit that has it.
+
+    Raises
+    ------
+    UsageError
+        When it is nowhere or the release has no such SAE; a `NotFoundError` where a hub was meant.
     """
     name, colon, sae_id = config.source.partition(":")
     if not colon or Path(config.source).exists():
@@ -105,9 +118,30 @@ def load_sae(
 ) -> LoadedSae:
     """Read the SAE that a configuration names and check that it belongs to the model and the write site.
 
-    `activations` are what the firing frequencies are measured on if the configuration wants that. Raises `UsageError`
-    for a folder that is no SAE, weights of another width, an SAE of another site, one that rescales or reshapes its
-    input or is no autoencoder of single activations, or missing firing frequencies.
+    Parameters
+    ----------
+    config
+        Which SAE, and where its firing frequencies come from.
+    d_model
+        Width of the model's residual stream.
+    write_site
+        TransformerLens hook name of the place that the SAE must belong to.
+    blocks
+        Number of blocks of the model.
+    activations
+        Gives what the firing frequencies are measured on, shaped (token, d_model); called only if the configuration
+        wants them measured, and needed then.
+
+    Returns
+    -------
+    LoadedSae
+        In evaluation mode, in float32, without gradients.
+
+    Raises
+    ------
+    UsageError
+        For a folder that is no SAE, weights of another width, an SAE of another site, one that rescales or reshapes its
+        input or is no autoencoder of single activations, or missing firing frequencies.
     """
     place = find_sae(config)
     sae, logarithm, identity = _from_release(place) if isinstance(place, Release) else _from_folder(place)
@@ -128,7 +162,20 @@ def load_sae(
 
 @torch.inference_mode()
 def firing_frequency(sae: SAE[Any], activations: Float[Tensor, "sample d_model"]) -> Float[Tensor, " latents"]:
-    """Share of activations on which each latent is active."""
+    """Share of activations on which each latent is active.
+
+    Parameters
+    ----------
+    sae
+        The autoencoder, on the CPU.
+    activations
+        Shaped (sample, d_model), of any floating dtype.
+
+    Returns
+    -------
+    Tensor
+        Shaped (latents,), between 0 and 1; exactly 0 for a latent that never is.
+    """
     count = torch.zeros(sae.cfg.d_sae)
     for part in activations.split(_BATCH):
         count += (sae.encode(part.float()) > 0).sum(dim=0)

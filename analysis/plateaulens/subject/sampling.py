@@ -23,14 +23,43 @@ def sample_sequences(
     batch_size: int = 512,
     start: int = 0,
 ) -> Iterator[NDArray[np.int32]]:
-    """Yield batches of sequences sampled from `model`, each `(batch, length)` token ids.
+    """Yield batches of sequences sampled from a language model.
 
     Every sequence starts with `first_token`; each further token is drawn from the `top_k` most likely ones at the given
-    `temperature`. Batch `i` depends on `(seed, i)` and `batch_size` alone, so a run that stopped can go on at
-    `start=i` with the same result, and more sequences extend fewer. The arithmetic is the model's own dtype; a draw can
-    therefore differ between machines where two logits differ by rounding.
+    `temperature`. Batch `i` depends on `(seed, i)` and `batch_size` alone, so a run that stopped can go on at `start=i`
+    with the same result, and more sequences extend fewer. The arithmetic is the model's own dtype; a draw can therefore
+    differ between machines where two logits differ by rounding.
 
-    Raises `ValueError` for a count, length, top_k or temperature that is not positive.
+    Parameters
+    ----------
+    model
+        The language model, on the device and in the dtype that it is to sample with.
+    count
+        Number of sequences in all, those of batches before `start` included.
+    length
+        Tokens of a sequence, the first one included.
+    first_token
+        Id of the token that every sequence starts with.
+    seed
+        Seed of all draws.
+    top_k
+        How many of the most likely tokens one is drawn from; all of them where the vocabulary is smaller.
+    temperature
+        What logits are divided by before a draw.
+    batch_size
+        Sequences that are sampled at once.
+    start
+        Number of the first batch that is sampled.
+
+    Yields
+    ------
+    NDArray
+        Token ids shaped (batch, length); of the last batch only as many sequences as make up `count`.
+
+    Raises
+    ------
+    ValueError
+        For a count, length, top_k, batch_size or temperature that is not positive, when the first batch is asked for.
     """
     if min(count, length, top_k, batch_size) < 1 or temperature <= 0:
         raise ValueError(

@@ -29,6 +29,7 @@ from plateaulens.subject import hub
 from plateaulens.subject.embedded import EMBEDDED, locate, sha256_of
 
 OPTION = "--model PATH (a directory or a .gguf file)"
+"""What takes a model that is on this machine."""
 _CONFIG = "config.json"
 
 
@@ -46,7 +47,20 @@ class Weights:
 def find_model(config: ModelConfig) -> Path | hub.Repository:
     """Where a configuration's model is: a GGUF file, a directory, or a hub repository whose files are still there.
 
-    Raises `NotFoundError` when it is nowhere, and `UsageError` when it is embedded and not installed.
+    Parameters
+    ----------
+    config
+        Which model.
+
+    Returns
+    -------
+    Path or Repository
+        A file or directory on this machine, or a commit that has a configuration and weights.
+
+    Raises
+    ------
+    UsageError
+        When it is embedded and not installed; a `NotFoundError` when it is nowhere.
     """
     kind, _, name = config.source.partition(":")
     if kind == "embedded":
@@ -70,7 +84,20 @@ def find_model(config: ModelConfig) -> Path | hub.Repository:
 def read_config(place: Path | hub.Repository) -> Any:
     """The transformers configuration of a model in a directory or on a hub, before its weights are touched.
 
-    None for a GGUF file, which takes as long as loading it.
+    Parameters
+    ----------
+    place
+        Where the model is, as `find_model` says.
+
+    Returns
+    -------
+    PretrainedConfig or None
+        None for a GGUF file, of which reading it takes as long as loading the model.
+
+    Raises
+    ------
+    UsageError
+        When it cannot be fetched or read.
     """
     if isinstance(place, Path) and place.is_file():
         return None
@@ -82,8 +109,22 @@ def read_config(place: Path | hub.Repository) -> Any:
 def load_weights(config: ModelConfig) -> Weights:
     """Read the weights and the tokenizer from wherever `config.source` points, on the CPU.
 
-    `embedded:NAME` and local paths never touch the network. Raises `UsageError` when the source does not exist or
-    cannot be reached or read.
+    `embedded:NAME` and local paths never touch the network.
+
+    Parameters
+    ----------
+    config
+        Which model.
+
+    Returns
+    -------
+    Weights
+        In float32.
+
+    Raises
+    ------
+    UsageError
+        When the source does not exist or cannot be reached or read.
     """
     place = find_model(config)
     if isinstance(place, hub.Repository):
@@ -145,7 +186,23 @@ def _model(source: str, folder: Path, options: dict[str, Any]) -> PreTrainedMode
 
 @contextmanager
 def loading(source: str) -> Iterator[None]:
-    """Keep progress bars and advice off the screen while a model loads, and say what is wrong on one line."""
+    """Keep progress bars and advice off the screen while a model loads, and say what is wrong on one line.
+
+    Parameters
+    ----------
+    source
+        What the model is called in the message.
+
+    Yields
+    ------
+    None
+        While the model loads.
+
+    Raises
+    ------
+    UsageError
+        When loading fails.
+    """
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     gguf = vars(modeling_gguf_pytorch_utils)
     gguf_bar = gguf["tqdm"]
@@ -154,6 +211,8 @@ def loading(source: str) -> Iterator[None]:
     gguf["tqdm"] = partial(gguf_bar, disable=True)  # heeds no setting
     try:
         yield
+    except UsageError:
+        raise
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise UsageError(
             f"model {source!r} could not be loaded ({first_line(error)}): give a hub id that can be reached, a "

@@ -1,8 +1,8 @@
-"""What a comparison consists of: every variable's dimensions, name and units.
+"""The comparison of the activation types of one experiment, as its group of the summary holds it.
 
-Adjusted p-values and the verdicts that rest on them, for a comparison dataset.
-
-Comparison of activation types in a stored experiment: `compare_types` with names on its axes.
+`compare_dataset` puts names on the axes of `plateaulens.compare.distributions.compare_types`, for every convention,
+statistic and metric: `VARIABLES` says what each variable is, which dimensions it has and in which units. To these
+`adjusted_p_values` adds p-values that allow for how many tests there are, and `verdicts` the words that rest on them.
 """
 
 from typing import NamedTuple
@@ -11,14 +11,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from plateaulens.compare.distributions import DECILES, INTERVAL_METHODS, compare_types
+from plateaulens.compare.distributions import DECILES, compare_types
 from plateaulens.compare.multiplicity import Method, adjust_families, both_ways, once_per_pair
 from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling
 from plateaulens.config import AnalysisConfig
 from plateaulens.names import CONTROL, REFERENCE, statistic
-from plateaulens.summary.labels import Attributes, attrs, bounds, interval_attrs, strings
+from plateaulens.summary.attributes import Attributes, attrs, bounds, interval_attrs, texts
 from plateaulens.summary.verdicts import conclusion, direction, equivalence, order, word_array
+
+_LEADING = ("convention", "statistic", "metric")
 
 PER_TYPE = ("activation_type",)
 PER_PAIR = ("activation_type", "other_type")
@@ -26,12 +28,14 @@ PER_QUANTILE = ("activation_type", "quantile")
 
 
 class Described(NamedTuple):
-    """A variable of `compare_types`: its own dimensions, its name in words, its units, and its interval's method."""
+    """A variable of `compare_types` in words."""
 
     dims: tuple[str, ...]
+    """Those that it has behind (convention, statistic, metric)."""
     long_name: str
     units: str
     method: str | None = None
+    """How its interval is made, or the interval that it is."""
 
 
 ESTIMATES = {
@@ -52,18 +56,18 @@ ESTIMATES = {
         PER_PAIR, "difference of two types' Kolmogorov-Smirnov distances to real", "1", "normal, place by place"
     ),
 }
-"""Quantities with an interval, `NAME_interval`, where a method is named."""
+"""Estimates; where a method is named, with an interval `NAME_interval`. `ks_percentile` is an interval of `ks`."""
 
 OTHERS = {
     "degenerate": Described(PER_TYPE, "whether the type's values are too few or too equal to resample", "1"),
     "difference_degenerate": Described(
         PER_TYPE, "whether the paired differences are too few or too equal to resample", "1"
     ),
-    "ks_bias": Described(PER_TYPE, "bootstrap estimate of the Kolmogorov-Smirnov distance's bias", "1"),
     "ks_null": Described(PER_TYPE, "mean Kolmogorov-Smirnov distance if type and real were exchangeable", "1"),
     "ks_upper_bound": Described(PER_TYPE, "one-sided upper bound of the Kolmogorov-Smirnov distance to real", "1"),
     "ks_p_pooled": Described(PER_TYPE, "p-value of equal distributions, as independent samples", "1"),
 }
+"""What has no interval."""
 
 P_VALUES = {
     "ks_p": Described(PER_TYPE, "p-value of equal distributions, paired", "1"),
@@ -72,40 +76,126 @@ P_VALUES = {
     "mean_equivalence_p": Described(PER_TYPE, "p-value of a mean paired difference of the margin or more", "1"),
     "ks_difference_p": Described(PER_PAIR, "p-value of equal Kolmogorov-Smirnov distances to real", "1"),
 }
-"""P-values that are also adjusted: `NAME_holm` over types, `NAME_bh` over types, metrics and statistics."""
+"""P-values that `adjusted_p_values` adjusts: `NAME_holm` over types, `NAME_bh` over types, metrics and statistics."""
 
-
-def _variables() -> dict[str, Described]:
-    intervals = {
+VARIABLES = (
+    {name: described._replace(method=None) for name, described in ESTIMATES.items() if name != "ks_percentile"}
+    | OTHERS
+    | P_VALUES
+    | {
         f"{name}_interval": described._replace(dims=(*described.dims, "bound"))
         for name, described in ESTIMATES.items()
         if described.method
     }
-    by_method = {
-        f"{name}_interval_by_method": ESTIMATES[name]._replace(
-            dims=(*PER_TYPE, "interval_method", "bound"), method="that of interval_method"
+)
+"""What a summary stores of a comparison: all that `compare_types` returns but its intervals by method."""
+
+
+def compare_dataset(
+    steps: xr.Dataset,
+    resampling: Resampling,
+    settings: AnalysisConfig,
+    rng: np.random.Generator,
+    *,
+    last_step: float,
+) -> xr.Dataset:
+    """Compare the activation types for every convention, statistic and metric.
+
+    Parameters
+    ----------
+    steps
+        `plateaulens.steps.dataset.step_dataset`'s result, which must hold the activation type `real`.
+    resampling
+        The resamples that all comparisons share, of the samples of `steps`.
+    settings
+        The confidence of intervals, the margins of equivalence, and how many swaps to draw.
+    rng
+        Random numbers of the swaps, which all comparisons share too, and of pooled p-values.
+    last_step
+        The end of the stored window.
+
+    Returns
+    -------
+    xarray.Dataset
+        `VARIABLES`, with (convention, statistic, metric) in front of their own dimensions, and what `adjusted_p_values`
+        and `verdicts` find; see `compare_types` for censoring and for NaN. Intervals carry `confidence`, `resamples`
+        and `method` as attributes.
+    """
+    types = [str(name) for name in steps["activation_type"].to_numpy()]
+    dims = (*_LEADING, "activation_type", "sample")
+    value, censored = (steps[name].transpose(*dims) for name in ("step_value", "censored"))
+    shape = value.shape[: len(_LEADING)]
+    swaps = Swaps.draw(rng, samples=value.shape[-1], swaps=settings.resamples, clusters=resampling.unit)
+    key = rng.integers(2**32, size=4)
+    results = [
+        compare_types(
+            value.to_numpy()[index],
+            censored.to_numpy()[index],
+            resampling,
+            swaps,
+            reference=types.index(REFERENCE),
+            last_step=last_step,
+            settings=settings,
+            rng=_own_rng(key, steps, index),
         )
-        for name in ("mean", "mean_difference")
+        for index in np.ndindex(shape)
+    ]
+    variables = {}
+    for name, described in VARIABLES.items():
+        stacked = np.stack([result[name] for result in results])
+        attributes = _attributes(name, described, resampling, settings)
+        variables[name] = ((*_LEADING, *described.dims), stacked.reshape(*shape, *stacked.shape[1:]), attributes)
+    coordinates = {
+        "bound": bounds(),
+        "other_type": texts("other_type", types, "the other activation type"),
+        "quantile": xr.Variable("quantile", DECILES, attrs("probability of the quantile", "1")),
     }
-    points = {name: described._replace(method=None) for name, described in ESTIMATES.items() if name != "ks_percentile"}
-    return points | OTHERS | P_VALUES | intervals | by_method
+    comparison = xr.Dataset(variables, coords={**steps.coords, **coordinates})
+    comparison = comparison.assign(adjusted_p_values(comparison).data_vars)
+    return comparison.assign(verdicts(comparison, REFERENCE, settings).data_vars)
 
 
-VARIABLES = _variables()
-"""Everything that `compare_types` returns."""
+_MARGINS = {"ks_equivalence_p": "equivalence_margin", "mean_equivalence_p": "equivalence_steps"}
+"""The setting that is the margin of a p-value of equivalence."""
 
 
-_LEADING = ("convention", "statistic", "metric")
+def _attributes(name: str, described: Described, resampling: Resampling, settings: AnalysisConfig) -> Attributes:
+    """The attributes of a variable of `VARIABLES`."""
+    if described.method:
+        attributes = interval_attrs(described.long_name, described.units, resampling, settings.confidence)
+        return attributes | {"method": described.method}
+    attributes = attrs(described.long_name, described.units)
+    if name == "ks_upper_bound":
+        return attributes | {"confidence": settings.confidence}
+    return attributes | ({"margin": getattr(settings, _MARGINS[name])} if name in _MARGINS else {})
+
+
+def _own_rng(key: NDArray[np.int64], steps: xr.Dataset, index: tuple[int, ...]) -> np.random.Generator:
+    """Random numbers of one convention, statistic and metric, which do not depend on what else is compared."""
+    cell = " ".join(str(steps[dim].to_numpy()[place]) for dim, place in zip(_LEADING, index, strict=True))
+    return np.random.default_rng([*key, *cell.encode()])
+
+
 _IN_WORDS: dict[Method, str] = {"holm": "Holm within a family", "bh": "Benjamini-Hochberg within a declared family"}
 
 
 def adjusted_p_values(comparison: xr.Dataset) -> xr.Dataset:
-    """`NAME_holm` and `NAME_bh` of every p-value of `plateaulens.summary.comparison.P_VALUES`.
+    """Adjust every p-value of `P_VALUES` for the tests that belong to its family.
 
     A Holm family is the types (or pairs of types) of one convention, statistic and metric. Benjamini-Hochberg runs over
     all types of the statistics and metrics of one declared family (the coordinate `family`; see
     `plateaulens.names.family`) and of one convention: conventions are two readings of the same curves, not two sets of
     tests. Tests that involve the control are families of their own, so that they take nothing from the others.
+
+    Parameters
+    ----------
+    comparison
+        The p-values, with (convention, statistic, metric) in front, and the coordinate `family` (statistic, metric).
+
+    Returns
+    -------
+    xarray.Dataset
+        `NAME_holm` and `NAME_bh` for each NAME of `P_VALUES`, with its dimensions; NaN where there is no test.
     """
     with_control = comparison["activation_type"].to_numpy() == CONTROL
     families = comparison["family"].transpose("statistic", "metric").to_numpy()
@@ -124,7 +214,7 @@ def adjusted_p_values(comparison: xr.Dataset) -> xr.Dataset:
 
 
 def _adjusted(tests: NDArray[np.float64], families: NDArray[np.generic], method: Method) -> NDArray[np.float64]:
-    """P-values (convention, statistic, metric, types or pairs of types), adjusted within their families."""
+    """Adjust p-values (convention, statistic, metric, types or pairs) within their `families` (statistic, metric)."""
     if method == "holm":
         return adjust_families(tests, tests.ndim - len(_LEADING), "holm")
     found = np.full(tests.shape, np.nan)
@@ -137,12 +227,27 @@ def _adjusted(tests: NDArray[np.float64], families: NDArray[np.generic], method:
 def verdicts(comparison: xr.Dataset, reference: str, settings: AnalysisConfig) -> xr.Dataset:
     """What the comparison says, in the words of `plateaulens.summary.verdicts`, after adjustment by Holm's method.
 
-    - `verdict` of each type: `equivalence`, "undefined" for the reference itself;
-    - `exceeds_chance`: whether equal distributions are rejected, equivalent or not;
-    - `direction` of each type: whether it comes earlier or later, or why neither is said;
-    - `conclusion` of each type: the one word that a page prints, a verdict or a direction in the statistic's own words;
-    - `nearness` of each pair of types, by `order`: whether `activation_type` is "nearer" to the reference than
-      `other_type`, or "farther".
+    Parameters
+    ----------
+    comparison
+        `VARIABLES` and what `adjusted_p_values` finds, with (convention, statistic, metric) in front.
+    reference
+        The activation type that the others are compared with.
+    settings
+        The confidence, 1 - alpha, and the margin of equivalence.
+
+    Returns
+    -------
+    xarray.Dataset
+        With (convention, statistic, metric) in front:
+
+        - `verdict(activation_type)`: `equivalence`, "undefined" for the reference itself;
+        - `exceeds_chance(activation_type)`: whether equal distributions are rejected, equivalent or not;
+        - `direction(activation_type)`: whether the type comes earlier or later, or why neither is said;
+        - `conclusion(activation_type)`: the one word that a page prints, a verdict or a direction in the statistic's
+          own words;
+        - `nearness(activation_type, other_type)`, by `order`: whether the type is "nearer" to the reference than the
+          other type, or "farther".
     """
     alpha = 1 - settings.confidence
     attributes = {"alpha": alpha, "adjustment": "Holm"}
@@ -187,77 +292,3 @@ def verdicts(comparison: xr.Dataset, reference: str, settings: AnalysisConfig) -
             "nearness": nearness,
         }
     )
-
-
-_MARGINS = {"ks_equivalence_p": "equivalence_margin", "mean_equivalence_p": "equivalence_steps"}
-
-
-def compare_dataset(
-    steps: xr.Dataset,
-    resampling: Resampling,
-    settings: AnalysisConfig,
-    rng: np.random.Generator,
-    *,
-    last_step: float,
-) -> xr.Dataset:
-    """Compare the activation types of `step_dataset`'s result for every convention, statistic and metric.
-
-    All of them share the resamples of `resampling`, whose samples are those of `steps`, and as many swaps, drawn from
-    `rng`; `last_step` is the end of the stored window. Variables and their dimensions are those of
-    `plateaulens.summary.comparison.VARIABLES` behind (convention, statistic, metric), and the adjusted p-values and
-    verdicts of `plateaulens.summary.comparison`; see `compare_types` for censoring and for NaN. Intervals carry
-    `confidence`, `resamples` and `method` as attributes. `steps` must hold the activation type `real`.
-    """
-    types = [str(name) for name in steps["activation_type"].to_numpy()]
-    dims = (*_LEADING, "activation_type", "sample")
-    value, censored = (steps[name].transpose(*dims) for name in ("step_value", "censored"))
-    shape = value.shape[: len(_LEADING)]
-    swaps = Swaps.draw(rng, samples=value.shape[-1], swaps=settings.resamples, clusters=resampling.unit)
-    key = rng.integers(2**32, size=4)
-    results = [
-        compare_types(
-            value.to_numpy()[index],
-            censored.to_numpy()[index],
-            resampling,
-            swaps,
-            reference=types.index(REFERENCE),
-            last_step=last_step,
-            settings=settings,
-            rng=_own_rng(key, steps, index),
-        )
-        for index in np.ndindex(shape)
-    ]
-    variables = {}
-    for name, described in VARIABLES.items():
-        stacked = np.stack([result[name] for result in results])
-        attributes = _attributes(name, described, resampling, settings)
-        variables[name] = ((*_LEADING, *described.dims), stacked.reshape(*shape, *stacked.shape[1:]), attributes)
-    coordinates = {
-        "bound": bounds(),
-        "other_type": _names("other_type", types, "the other activation type"),
-        "interval_method": _names("interval_method", INTERVAL_METHODS, "method of the interval"),
-        "quantile": xr.Variable("quantile", DECILES, attrs("probability of the quantile", "1")),
-    }
-    comparison = xr.Dataset(variables, coords={**steps.coords, **coordinates})
-    comparison = comparison.assign(adjusted_p_values(comparison).data_vars)
-    return comparison.assign(verdicts(comparison, REFERENCE, settings).data_vars)
-
-
-def _own_rng(key: NDArray[np.int64], steps: xr.Dataset, index: tuple[int, ...]) -> np.random.Generator:
-    """Random numbers of one convention, statistic and metric, which do not depend on what else is compared."""
-    cell = " ".join(str(steps[dim].to_numpy()[place]) for dim, place in zip(_LEADING, index, strict=True))
-    return np.random.default_rng([*key, *cell.encode()])
-
-
-def _attributes(name: str, described: Described, resampling: Resampling, settings: AnalysisConfig) -> Attributes:
-    if described.method:
-        attributes = interval_attrs(described.long_name, described.units, resampling, settings.confidence)
-        return attributes | {"method": described.method}
-    attributes = attrs(described.long_name, described.units)
-    if name == "ks_upper_bound":
-        return attributes | {"confidence": settings.confidence}
-    return attributes | ({"margin": getattr(settings, _MARGINS[name])} if name in _MARGINS else {})
-
-
-def _names(dim: str, names: tuple[str, ...] | list[str], long_name: str) -> xr.Variable:
-    return xr.Variable(dim, strings(names), attrs(long_name, "1"))

@@ -1,16 +1,14 @@
-"""Which constants nobody has justified, where each is moved to, and what happens to the steps of the events.
+"""How far the conclusions hang on constants that nobody has justified.
 
-Thresholds, tolerances, the step size and the constants of a recipe were chosen once. Each is moved here, one at a time.
-Thresholds are moved by factors, because their natural values differ between models and metrics. A coarser step is had
-by taking every second, fourth or fifth point of the stored curves; the smallest slope that counts grows with it, and
-steps are counted in stored ones all the same. The constants of a recipe, and its random draws, need targets of their
-own: they are read off the variants of the run.
+Thresholds, tolerances, the step size and the constants of a recipe were chosen once. Each is moved here, one at a time
+(`cases`). Thresholds are moved by factors, because their natural values differ between models and metrics. A coarser
+step is had by taking every second, fourth or fifth point of the stored curves; the smallest slope that counts grows
+with it, and steps are counted in stored ones all the same. The constants of a recipe, and its random draws, need
+targets of their own: they are read off the variants of the run.
 
-How far the conclusions hang on constants that nobody has justified: `plateaulens.summary.constants`, case by case.
-
-The two conclusions are drawn again in every case: which types come earlier or later than real (the interval of the mean
-paired difference), and whether `structured` is nearer to real than `baseline` (that of the difference of their
-distances). A conclusion that changes with a constant is one about the constant.
+Two conclusions are drawn again in every case (`conclusions`): which types come earlier or later than real (the interval
+of the mean paired difference), and whether `structured` is nearer to real than `baseline` (that of the difference of
+their distances). A conclusion that changes with a constant is one about the constant.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,15 +28,8 @@ from plateaulens.steps import corrected
 from plateaulens.steps.curves import StepValues
 from plateaulens.steps.dataset import thresholds
 from plateaulens.store.reading import sample_spans
-from plateaulens.summary.labels import attrs, bounds, interval_attrs, strings
+from plateaulens.summary.attributes import attrs, bounds, interval_attrs, strings, texts
 from plateaulens.summary.verdicts import nearness, timing
-
-FACTORS = {"minimum_slope": (0.01, 0.1, 1.0, 10.0, 100.0), "plateau_threshold": (0.25, 0.5, 1.0, 2.0, 4.0)}
-"""What thresholds are multiplied by."""
-TOLERANCES = (0.05, 0.1, 0.2, 0.4)
-"""Values of `nonlinearity_tolerance`, the two in use among them."""
-STRIDES = (1, 2, 4, 5)
-"""Values of `step_size`, in stored steps."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +40,24 @@ class Case:
     statistic: str
     constant: str
     value: float
+    """A factor for `minimum_slope` and `plateau_threshold`, a number of stored steps for `step_size`, the number of the
+    redrawing for a seed, and else the constant's own value."""
     settings: AnalysisConfig
+    """Those of the analysis, with the constant moved."""
     stride: int = 1
+    """Of so many stored points one is kept."""
     substitutes: Mapping[str, str] = field(default_factory=dict)
     """The variant, by name, that stands in the place of the activation type whose recipe it is."""
     is_default: bool = False
     """Whether nothing is moved."""
+
+
+FACTORS = {"minimum_slope": (0.01, 0.1, 1.0, 10.0, 100.0), "plateau_threshold": (0.25, 0.5, 1.0, 2.0, 4.0)}
+"""What thresholds are multiplied by."""
+TOLERANCES = (0.05, 0.1, 0.2, 0.4)
+"""Values of `nonlinearity_tolerance`, the two in use among them."""
+STRIDES = (1, 2, 4, 5)
+"""Values of `step_size`, in stored steps."""
 
 
 def cases(
@@ -62,10 +65,24 @@ def cases(
 ) -> list[Case]:
     """Every constant at every value, for the experiments and activation types that a run has.
 
-    `targets` is that section of the run's configuration, as JSON. A variant that changes one constant of its recipe is
-    a case of "TYPE.CONSTANT", one that changes nothing is a case of "TYPE.seed" (numbered 1, 2, ...); one that changes
-    more, or the dictionary, says nothing about a single constant and is left out. The value in use is among the cases
-    of every constant.
+    The value in use is among the cases of every constant.
+
+    Parameters
+    ----------
+    experiments, types
+        Their names.
+    settings
+        Those of the analysis, which the cases start from.
+    targets
+        The section of that name of the run's configuration, as JSON. A variant that changes one constant of its recipe
+        is a case of "TYPE.CONSTANT", one that changes nothing is a case of "TYPE.seed" (numbered 1, 2, ...); one that
+        changes more, or the dictionary, says nothing about a single constant and is left out.
+
+    Returns
+    -------
+    list[Case]
+        The cases of each experiment, in order: the statistics that conclusions are drawn from, and the constants of
+        each.
     """
     found = []
     for experiment in experiments:
@@ -77,20 +94,18 @@ def cases(
                     )
             for constant, value, substitutes in _recipes(targets):
                 if {*substitutes, *substitutes.values()} <= set(types):
-                    case = Case(experiment, statistic, constant, value, settings, substitutes=substitutes,
-                                is_default=not substitutes)  # fmt: skip
-                    found.append(case)
+                    found.append(
+                        Case(
+                            experiment,
+                            statistic,
+                            constant,
+                            value,
+                            settings,
+                            substitutes=substitutes,
+                            is_default=not substitutes,
+                        )
+                    )
     return found
-
-
-def events(curve: NDArray[np.floating], metric: str, case: Case) -> StepValues:
-    """The statistic of curves (..., steps) of one metric, in stored steps; undefined where it has no threshold."""
-    stride = case.stride
-    own = thresholds(case.settings, metric)
-    found = corrected.EVALUATED[case.statistic](
-        curve[..., ::stride], own._replace(minimum_slope=own.minimum_slope * stride)
-    )
-    return StepValues(found.value * stride, found.censored)
 
 
 def _values(constant: str, settings: AnalysisConfig) -> Iterator[tuple[float, AnalysisConfig, int, bool]]:
@@ -132,46 +147,6 @@ def _recipes(targets: Mapping[str, Any]) -> Iterator[tuple[str, float, dict[str,
     yield from ((constant, value, {}) for constant, value in in_use.items())
 
 
-class Conclusions(NamedTuple):
-    """The two conclusions for one case and metric: per activation type the first, and the second."""
-
-    mean_difference: NDArray[np.float64]
-    mean_difference_interval: NDArray[np.float64]
-    timing: list[str]
-    ks_difference: float
-    ks_difference_interval: NDArray[np.float64]
-    nearness: str
-
-
-def conclusions(
-    event: StepValues,
-    last: int,
-    resampling: Resampling,
-    *,
-    reference: int,
-    claim: tuple[int, int] | None,
-    confidence: float,
-) -> Conclusions:
-    """Draw the conclusions from steps (activation_type, sample), of which `last` is the last that there is.
-
-    Differences to type number `reference` are of min(step, last), `last` where censored. `claim` are the numbers of the
-    two types whose distances are compared, censored steps at infinity; None for NaN and "undefined". Intervals are over
-    base prompts: percentiles for differences of steps, `ks_difference_interval` for that of distances.
-    """
-    time = restricted(*event, last)
-    change = time - time[reference]
-    there = np.isfinite(change)
-    draws = ratio(resampling.sums(np.where(there, change, 0.0).T), resampling.sums(there.T))
-    interval = percentile_interval(draws[1:], confidence)
-    when = [timing(ends, int(pairs)) for ends, pairs in zip(interval, there.sum(axis=1), strict=True)]
-    difference, ends = np.nan, np.full(2, np.nan)
-    if claim is not None:
-        functions = _differences(event, claim, reference, resampling)
-        difference = float(ks_difference(distances(functions[0]))[0, 1])
-        ends = ks_difference_interval(functions, confidence)[0, 1]
-    return Conclusions(draws[0], interval, list(when), difference, ends, nearness(ends))
-
-
 def constants_dataset(
     experiments: Mapping[str, xr.Dataset],
     chosen: Sequence[Case],
@@ -181,18 +156,32 @@ def constants_dataset(
     reference: str,
     confidence: float,
 ) -> xr.Dataset:
-    """Both conclusions in every one of the `chosen` cases, as a group of the summary.
+    """Both conclusions in every one of some cases, as a group of the summary.
 
-    `experiments` are a run's groups, `types` the activation types to compare: those of the run but its variants, each
-    of which stands in the place of the type whose recipe it is, in its own case.
+    Parameters
+    ----------
+    experiments
+        Groups of a run, by the experiment's name; their curves are read in spans of base prompts.
+    chosen
+        The cases, each of one of these experiments.
+    resamplings
+        Resamples of each experiment's base prompts, by its name.
+    types
+        The activation types to compare: those of the run but its variants, each of which stands in the place of the
+        type whose recipe it is, in its own case.
+    reference
+        The activation type that the others are compared with.
+    confidence
+        The nominal coverage of intervals.
 
-    - `mean_difference(case, metric, activation_type)`, its interval and its verdict `timing`;
-    - `ks_difference(case, metric)`, structured minus baseline, its interval and its verdict `nearness`;
-    - `timing_changed` and `nearness_changed`: whether a verdict is another one than with nothing moved.
+    Returns
+    -------
+    xarray.Dataset
+        - `mean_difference(case, metric, activation_type)`, its interval and its verdict `timing`;
+        - `ks_difference(case, metric)`, structured minus baseline, its interval and its verdict `nearness`;
+        - `timing_changed` and `nearness_changed`: whether a verdict is another one than with nothing moved.
 
-    The coordinates `constant`, `value`, `experiment`, `statistic` and `is_default` say what a case is; `value` is a
-    factor for `minimum_slope` and `plateau_threshold`, a number of stored steps for `step_size`, which redrawing it was
-    for a seed, and else the constant's own value.
+        The coordinates `constant`, `value` (see `Case`), `experiment`, `statistic` and `is_default` say what a case is.
     """
     first = next(iter(experiments.values()))
     metrics = [str(metric) for metric in first["metric"].to_numpy()]
@@ -216,42 +205,30 @@ def constants_dataset(
                 for m in range(len(metrics))
             ]
     resampling = next(iter(resamplings.values()))
-    mean, ks = "mean paired difference to real of the step", "KS distance to real, structured minus baseline"
+    mean, ks = "mean paired difference to real of the step", f"KS distance to real, {nearer} minus {farther}"
+    per_metric = ("case", "metric")
+    per_type = (*per_metric, "activation_type")
     described = {
-        "mean_difference": attrs(mean, "step"),
-        "mean_difference_interval": interval_attrs(mean, "step", resampling, confidence),
-        "timing": attrs("whether the type comes earlier or later than real", "1"),
-        "ks_difference": attrs(ks, "1"),
-        "ks_difference_interval": interval_attrs(ks, "1", resampling, confidence),
-        "nearness": attrs("whether structured is nearer to real than baseline", "1"),
+        "mean_difference": (per_type, attrs(mean, "step")),
+        "mean_difference_interval": ((*per_type, "bound"), interval_attrs(mean, "step", resampling, confidence)),
+        "timing": (per_type, attrs("whether the type comes earlier or later than real", "1")),
+        "ks_difference": (per_metric, attrs(ks, "1")),
+        "ks_difference_interval": ((*per_metric, "bound"), interval_attrs(ks, "1", resampling, confidence)),
+        "nearness": (per_metric, attrs(f"whether {nearer} is nearer to real than {farther}", "1")),
     }
-    dims = ("case", "metric")
     variables = {}
     for name, columns in zip(Conclusions._fields, zip(*found, strict=True), strict=True):
+        dims, attributes = described[name]
         values = strings(columns) if name in {"timing", "nearness"} else np.array(columns)
-        own = (*(("activation_type",) if not name.startswith(("ks", "near")) else ()),
-               *(("bound",) if name.endswith("interval") else ()))  # fmt: skip
-        variables[name] = (
-            (*dims, *own),
-            values.reshape(len(ordered), len(metrics), *values.shape[1:]),
-            described[name],
-        )
+        variables[name] = (dims, values.reshape(len(ordered), len(metrics), *values.shape[1:]), attributes)
     summarized = xr.Dataset(
         variables,
         coords={
-            "constant": (
-                "case",
-                strings([case.constant for case in ordered]),
-                attrs("the constant that is moved", "1"),
-            ),
-            "value": ("case", np.array([case.value for case in ordered]), attrs("where it is moved to", "1")),
-            "experiment": ("case", strings([case.experiment for case in ordered]), attrs("experiment", "1")),
-            "statistic": ("case", strings([case.statistic for case in ordered]), attrs("step statistic", "1")),
-            "is_default": (
-                "case",
-                np.array([case.is_default for case in ordered]),
-                attrs("whether nothing moved", "1"),
-            ),
+            "constant": texts("case", [case.constant for case in ordered], "the constant that is moved"),
+            "value": ("case", [case.value for case in ordered], attrs("where it is moved to", "1")),
+            "experiment": texts("case", [case.experiment for case in ordered], "experiment"),
+            "statistic": texts("case", [case.statistic for case in ordered], "step statistic"),
+            "is_default": ("case", [case.is_default for case in ordered], attrs("whether nothing moved", "1")),
             "metric": first["metric"].variable,
             "activation_type": ("activation_type", strings(types), first["activation_type"].attrs),
             "bound": bounds(),
@@ -269,15 +246,6 @@ def constants_dataset(
     )
 
 
-def _changed(words: NDArray[np.generic], chosen: Sequence[Case]) -> NDArray[np.bool_]:
-    """Which of some verdicts (case, ...) differ from that of the same constant's case in which nothing is moved."""
-    used = {
-        (case.experiment, case.statistic, case.constant): place for place, case in enumerate(chosen) if case.is_default
-    }
-    default = [used[case.experiment, case.statistic, case.constant] for case in chosen]
-    return np.asarray(words != words[default])
-
-
 def _steps(
     experiment: xr.Dataset, chosen: Sequence[Case], types: Sequence[str], metrics: Sequence[str]
 ) -> list[StepValues]:
@@ -292,6 +260,102 @@ def _steps(
             for m, metric in enumerate(metrics):
                 steps.value[m, :, span], steps.censored[m, :, span] = events(rows[m], metric, case)
     return found
+
+
+def events(curve: NDArray[np.floating], metric: str, case: Case) -> StepValues:
+    """The statistic of a case.
+
+    Parameters
+    ----------
+    curve
+        Curves of one metric, (..., steps).
+    metric
+        Its name.
+    case
+        Whose statistic, settings and stride to take.
+
+    Returns
+    -------
+    StepValues
+        In stored steps, (...); undefined where the metric has no threshold.
+    """
+    stride = case.stride
+    own = thresholds(case.settings, metric)
+    found = corrected.EVALUATED[case.statistic](
+        curve[..., ::stride], own._replace(minimum_slope=own.minimum_slope * stride)
+    )
+    return StepValues(found.value * stride, found.censored)
+
+
+def _changed(words: NDArray[np.generic], chosen: Sequence[Case]) -> NDArray[np.bool_]:
+    """Which of some verdicts (case, ...) differ from that of the same constant's case in which nothing is moved."""
+    used = {
+        (case.experiment, case.statistic, case.constant): place for place, case in enumerate(chosen) if case.is_default
+    }
+    default = [used[case.experiment, case.statistic, case.constant] for case in chosen]
+    return np.asarray(words != words[default])
+
+
+class Conclusions(NamedTuple):
+    """The two conclusions for one case and metric: what each rests on, and its verdict."""
+
+    mean_difference: NDArray[np.float64]
+    """Of the type minus the reference, in steps, (type,)."""
+    mean_difference_interval: NDArray[np.float64]
+    """(type, 2)"""
+    timing: list[str]
+    """Of each type."""
+    ks_difference: float
+    """Of the claim's first type minus its second."""
+    ks_difference_interval: NDArray[np.float64]
+    """(2,)"""
+    nearness: str
+
+
+def conclusions(
+    event: StepValues,
+    last: int,
+    resampling: Resampling,
+    *,
+    reference: int,
+    claim: tuple[int, int] | None,
+    confidence: float,
+) -> Conclusions:
+    """Draw the conclusions from the steps of one case and metric.
+
+    Parameters
+    ----------
+    event
+        Steps, (activation_type, sample).
+    last
+        The last step that there is.
+    resampling
+        Resamples of the base prompts.
+    reference
+        The number of the type that the others are compared with.
+    claim
+        The numbers of the two types whose distances are compared; None for NaN and "undefined".
+    confidence
+        The nominal coverage of intervals.
+
+    Returns
+    -------
+    Conclusions
+        Differences are of min(step, last), `last` where censored; distances have censored steps at infinity. Intervals
+        are over base prompts: percentiles for differences of steps, `ks_difference_interval` for that of distances.
+    """
+    time = restricted(*event, last)
+    change = time - time[reference]
+    there = np.isfinite(change)
+    draws = ratio(resampling.sums(np.where(there, change, 0.0).T), resampling.sums(there.T))
+    interval = percentile_interval(draws[1:], confidence)
+    when = [timing(ends, int(pairs)) for ends, pairs in zip(interval, there.sum(axis=1), strict=True)]
+    difference, ends = np.nan, np.full(2, np.nan)
+    if claim is not None:
+        functions = _differences(event, claim, reference, resampling)
+        difference = float(ks_difference(distances(functions[0]))[0, 1])
+        ends = ks_difference_interval(functions, confidence)[0, 1]
+    return Conclusions(draws[0], interval, list(when), difference, ends, nearness(ends))
 
 
 def _differences(

@@ -6,15 +6,30 @@ from numpy.typing import NDArray
 
 from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
 from plateaulens.store.reading import sample_spans
-from plateaulens.summary.labels import attrs, interval_attrs
+from plateaulens.summary.attributes import attrs, interval_attrs
 
 
 def curve_dataset(experiment: xr.Dataset, resampling: Resampling, confidence: float) -> xr.Dataset:
-    """`curve_mean(activation_type, step, metric)` over base prompts, and `curve_interval` (..., bound) around it.
+    """Mean curves over base prompts, and the intervals around them.
 
-    Means are over complete curves: one with a NaN anywhere is left out. Intervals are pointwise percentile intervals of
-    the joint bootstrap: at a given step they cover the mean as often as they claim, the whole curve less often. The
-    curves are read in spans of base prompts. NaN for a type without a complete curve.
+    The curves are read in spans of base prompts.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group of a run, with `curve(activation_type, sample, step, metric)`.
+    resampling
+        Resamples of its base prompts.
+    confidence
+        The nominal coverage of intervals.
+
+    Returns
+    -------
+    xarray.Dataset
+        `curve_mean(activation_type, step, metric)`, in the metric's units, and `curve_interval(..., bound)`. Means are
+        over complete curves: one with a NaN anywhere is left out. Intervals are pointwise percentile intervals of the
+        joint bootstrap: at a given step they cover the mean as often as they claim, the whole curve less often. NaN for
+        a type without a complete curve.
     """
     dims = ("activation_type", "step", "metric")
     types, steps, metrics = (experiment.sizes[dim] for dim in dims)

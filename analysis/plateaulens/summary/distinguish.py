@@ -7,7 +7,7 @@ from plateaulens.compare.distinguish import CLASSIFIERS, FOLDS, distinguish
 from plateaulens.compare.multiplicity import adjust
 from plateaulens.compare.resampling import linked_prompts
 from plateaulens.names import CONTROL
-from plateaulens.summary.labels import Attributes, attrs, bounds, strings
+from plateaulens.summary.attributes import Attributes, attrs, bounds, strings, texts
 
 PERMUTATIONS = 1000
 MAXIMUM_PROMPTS = 1000
@@ -17,17 +17,35 @@ MAXIMUM_PROMPTS = 1000
 def distinguish_dataset(
     activations: xr.Dataset, *, reference: str, seed: int, resamples: int, confidence: float
 ) -> xr.Dataset:
-    """Whether targets of each type can be told from those of `reference`, from a run's `/activations`.
-
-    - `auc` and `accuracy(classifier, activation_type)` of cross-validated classifiers, with `*_interval`, and
-      `classifier_p`, the permutation p-value of the auc;
-    - `mmd(activation_type)`, squared, unbiased, and its permutation p-value `mmd_p`;
-    - `prompts(activation_type)`, the base prompts with both targets, and `prompt_groups`, how many groups they form
-      when those that share an activation are counted once;
-    - `classifier_p_holm` and `mmd_p_holm`, adjusted over types and tests, and `told(activation_type)`, the verdict.
+    """Whether targets of each type can be told from those of the reference.
 
     The reference against itself is chance by definition. Each type has random numbers of its own, which depend on
-    `seed` and its name: a further type changes nothing for the others. At most `MAXIMUM_PROMPTS` are looked at.
+    `seed` and its name: a further type changes nothing for the others but the adjustment of their p-values. At most
+    `MAXIMUM_PROMPTS` base prompts are looked at.
+
+    Parameters
+    ----------
+    activations
+        A run's `/activations`.
+    reference
+        The activation type that the others are compared with.
+    seed
+        The seed of every random number.
+    resamples
+        The number of resamples behind intervals.
+    confidence
+        The nominal coverage of intervals, and 1 - alpha of the verdict.
+
+    Returns
+    -------
+    xarray.Dataset
+        - `auc` and `accuracy(classifier, activation_type)` of cross-validated classifiers, with `*_interval(...,
+          bound)`, and `classifier_p(classifier, activation_type)`, the permutation p-value of the auc;
+        - `mmd(activation_type)`, squared, unbiased, and its permutation p-value `mmd_p`;
+        - `prompts(activation_type)`, the base prompts with both targets, and `prompt_groups`, how many groups they form
+          when those that share an activation are counted once;
+        - `classifier_p_holm` and `mmd_p_holm`, adjusted over types and tests, and `told(activation_type)`, the verdict:
+          "told apart", "not told apart" or, for the reference, "undefined".
     """
     activations = activations.isel(sample=slice(MAXIMUM_PROMPTS))
     types = [str(name) for name in activations["activation_type"].to_numpy()]
@@ -77,15 +95,11 @@ def distinguish_dataset(
             "prompt_groups": ("activation_type", groups, attrs("groups of base prompts without a shared target", "1")),
         },
         coords={
-            "classifier": (
-                "classifier",
-                strings(CLASSIFIERS),
-                attrs("kernel of the classifier", "1"),
-            ),
+            "classifier": texts("classifier", CLASSIFIERS, "kernel of the classifier"),
             "activation_type": activations["activation_type"],
             "bound": bounds(),
         },
-    )  # fmt: skip
+    )
     return tested_types.assign(_told(tested_types, reference, alpha=1 - confidence).data_vars)
 
 
@@ -102,23 +116,15 @@ def _told(tests: xr.Dataset, reference: str, *, alpha: float) -> xr.Dataset:
     adjusted[:, judged] = adjust(p[:, judged], "holm")
     least = np.fmin.reduce(adjusted, axis=0)
     words = ["undefined" if np.isnan(one) else "told apart" if one <= alpha else "not told apart" for one in least]
-    attributes = {**attrs("", "1"), "alpha": alpha, "adjustment": "Holm"}
+    adjustment: Attributes = {"alpha": alpha, "adjustment": "Holm"}
+    described = {
+        "classifier_p_holm": "p-value of the classifier two-sample test, Holm over types and tests",
+        "mmd_p_holm": "p-value of the maximum mean discrepancy, Holm over types and tests",
+        "told": "whether targets are told from real ones by any of the tests",
+    }
     return xr.Dataset(
         {
-            "classifier_p_holm": (
-                ("classifier", "activation_type"),
-                adjusted[:-1],
-                attributes | {"long_name": "p-value of the classifier two-sample test, Holm over types and tests"},
-            ),
-            "mmd_p_holm": (
-                "activation_type",
-                adjusted[-1],
-                attributes | {"long_name": "p-value of the maximum mean discrepancy, Holm over types and tests"},
-            ),
-            "told": (
-                "activation_type",
-                strings(words),
-                attributes | {"long_name": "whether targets are told from real ones by any of the tests"},
-            ),
+            name: (("classifier", "activation_type")[-values.ndim :], values, attrs(described[name], "1") | adjustment)
+            for name, values in zip(described, (adjusted[:-1], adjusted[-1], strings(words)), strict=True)
         }
     )

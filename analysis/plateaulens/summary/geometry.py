@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
 from plateaulens.store.reading import sample_spans
-from plateaulens.summary.labels import attrs, bounds, interval_attrs
+from plateaulens.summary.attributes import attrs, bounds, interval_attrs
 from plateaulens.summary.verdicts import length_relation, word_array
 
 PATH_TOLERANCE = 0.05
@@ -23,10 +23,25 @@ _DESCRIPTIONS = {
 def target_geometry(
     base: NDArray[np.floating], target: NDArray[np.floating], mean: NDArray[np.floating]
 ) -> dict[str, NDArray[np.float64]]:
-    """Geometry of targets T (..., sample, d_model) and bases A (sample, d_model), each result (..., sample).
+    """Geometry of targets T and bases A: |T|, |T - A|, T.A / (|T| |A|) and |T - mean|, in double precision.
 
-    |T|, |T - A|, T.A / (|T| |A|) (NaN when either is 0) and |T - mean|, in double precision. NaN where T or A is.
+    Parameters
+    ----------
+    base
+        The bases A, (sample, d_model).
+    target
+        The targets T, (..., sample, d_model).
+    mean
+        The mean base, (d_model,).
 
+    Returns
+    -------
+    dict[str, NDArray[np.float64]]
+        `target_norm`, `path_length`, `cosine` and `distance_from_mean`, each (..., sample). Lengths are those of the
+        residual stream. NaN where T or A is, and for the cosine where either has no length.
+
+    Examples
+    --------
     >>> found = target_geometry(np.array([[3.0, 0.0]]), np.array([[3.0, 4.0]]), np.array([0.0, 0.0]))
     >>> {name: float(value[0]) for name, value in found.items()}
     {'target_norm': 5.0, 'path_length': 4.0, 'cosine': 0.6, 'distance_from_mean': 5.0}
@@ -44,13 +59,31 @@ def target_geometry(
 def geometry_dataset(
     activations: xr.Dataset, resampling: Resampling, confidence: float, *, reference: str
 ) -> xr.Dataset:
-    """The geometry of a run's `/activations`, its means over base prompts and their intervals.
+    """The geometry of a run's targets, its means over base prompts and their intervals.
 
-    Every quantity of `target_geometry` is there as (activation_type, sample), with `*_mean(activation_type)` and the
-    percentile interval of that mean, `*_interval(activation_type, bound)`. Also `base_norm(sample)` and
-    `active_latents(sample)`. The mean base is that of the run's own complete samples, and the resamples keep it.
-    Incomplete samples are NaN and left out of means. `path_relation` says whose mean paths are clearly longer, or
-    shorter, than those to the reference, by more than `PATH_TOLERANCE`.
+    The mean base is that of the run's own complete samples, and the resamples keep it. Targets are read in spans of
+    base prompts.
+
+    Parameters
+    ----------
+    activations
+        The run's `/activations`.
+    resampling
+        Resamples of its base prompts.
+    confidence
+        The nominal coverage of intervals.
+    reference
+        The activation type that paths are compared with.
+
+    Returns
+    -------
+    xarray.Dataset
+        - every quantity of `target_geometry` as (activation_type, sample), with `*_mean(activation_type)` and the
+          percentile interval of that mean, `*_interval(activation_type, bound)`. Incomplete samples are NaN and left
+          out of means;
+        - `base_norm(sample)` and `active_latents(sample)`;
+        - `path_relation(activation_type)`: whose mean paths are clearly longer, or shorter, than those to the
+          reference, by more than `PATH_TOLERANCE`.
     """
     base = activations["base"].transpose("sample", "d_model").to_numpy()
     complete = np.isfinite(base).all(axis=1)

@@ -12,17 +12,28 @@ from numpy.typing import NDArray
 from plateaulens.compare.intervals import studentised_interval
 from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
 from plateaulens.store.reading import sample_spans
-from plateaulens.summary.labels import Attributes, attrs, interval_attrs
+from plateaulens.summary.attributes import Attributes, attrs, interval_attrs
 from plateaulens.summary.verdicts import steepness_relation, word_array
 
 DIMS = ("metric", "activation_type", "sample")
 
 
 def steepness(curve: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The largest derivative of y(a) / y(1), K max_k (y_k - y_{k-1}) / y_K, of curves (..., 1 + K) with y_0 = 0.
+    """The largest derivative of y(a) / y(1), K max_k (y_k - y_{k-1}) / y_K, of curves with y_0 = 0.
 
-    At least 1, and 1 for a straight line. NaN for a curve that does not end above 0, or holds a NaN.
+    Parameters
+    ----------
+    curve
+        Curves y, (..., 1 + K).
 
+    Returns
+    -------
+    NDArray[np.float64]
+        Steepness, (...): at least 1, and 1 for a straight line. NaN for a curve that does not end above 0, or holds a
+        NaN.
+
+    Examples
+    --------
     >>> steepness(np.array([[0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 3.0, 4.0], [0.0, 1.0, 1.0, 1.0, 0.0]]))
     array([ 1.,  3., nan])
     """
@@ -35,13 +46,31 @@ def steepness(curve: NDArray[np.floating]) -> NDArray[np.float64]:
 def steepness_dataset(
     experiment: xr.Dataset, resampling: Resampling, confidence: float, *, reference: str
 ) -> xr.Dataset:
-    """`steepness(metric, activation_type, sample)` of every curve, and its geometric means over base prompts.
+    """The steepness of every curve, and its geometric means over base prompts.
 
-    `steepness_mean` is a type's own, `steepness_ratio` that of its steepness over the reference's within base prompts.
     Means are geometric because a curve that ends near 0 can be any number of times steeper than a straight line;
-    intervals are studentised bootstrap intervals of mean logarithms. `steepness_relation` is the word on each ratio, by
-    its interval. The last step stands for the end: the target in
-    relative steps, the end of the window in absolute ones. Means leave out curves that have no steepness (NaN).
+    intervals are studentised bootstrap intervals of mean logarithms. The last step stands for the end: the target in
+    relative steps, the end of the window in absolute ones.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group of a run, whose curves are read in spans of base prompts.
+    resampling
+        Resamples of its base prompts.
+    confidence
+        The nominal coverage of intervals.
+    reference
+        The activation type that the others are compared with.
+
+    Returns
+    -------
+    xarray.Dataset
+        - `steepness(metric, activation_type, sample)` of every curve, a number without units; means leave out those
+          that are NaN;
+        - `steepness_mean(metric, activation_type)`, a type's own, and `steepness_ratio`, that of its steepness over the
+          reference's within base prompts, each with `*_interval(..., bound)`;
+        - `steepness_relation(metric, activation_type)`: the word on each ratio, by its interval.
     """
     parts = []
     for span in sample_spans(experiment.sizes["sample"]):
@@ -72,7 +101,7 @@ def steepness_dataset(
 def _geometric(
     logarithm: NDArray[np.float64], resampling: Resampling, confidence: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The geometric mean over the last axis and its interval (..., 2), from logarithms; NaN is left out."""
+    """The geometric mean (...) over the last axis and its interval (..., 2), from logarithms; NaN is left out."""
     there = np.isfinite(logarithm)
     known = np.moveaxis(np.where(there, logarithm, 0.0), -1, 0)
     number = resampling.sums(np.moveaxis(there, -1, 0))

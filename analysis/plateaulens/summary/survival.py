@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
 from plateaulens.compare.survival import kaplan_meier, logrank, paired_scores, restricted
-from plateaulens.summary.labels import attrs, bounds, interval_attrs
+from plateaulens.summary.attributes import attrs, bounds, interval_attrs
 
 _LEADING = ("statistic", "metric", "activation_type")
 DIMS = {
@@ -26,12 +26,30 @@ DIMS = {
 def survival_dataset(
     steps: xr.Dataset, last: int, resampling: Resampling, swaps: Swaps, *, reference: str, confidence: float
 ) -> xr.Dataset:
-    """Survival curves, log-rank tests against `reference` and restricted means of `step_dataset`'s corrected steps.
+    """Survival curves, log-rank tests against the reference and restricted means of an experiment's corrected steps.
 
-    Curves without the event are censored at step `last`; undefined ones are left out. `resampling` and `swaps` are
-    those of the base prompts. `restricted_mean` is the mean of min(event, last) with a
-    bootstrap interval, `restricted_mean_difference` that of the type minus the reference's over the base prompts that
-    have both. p-values of the reference against itself are 1. Dimensions are those of `DIMS`.
+    Curves without the event are censored at step `last`; undefined ones are left out.
+
+    Parameters
+    ----------
+    steps
+        `plateaulens.steps.dataset.step_dataset`'s result.
+    last
+        The last step of the window.
+    resampling, swaps
+        Resamples of the base prompts, and swaps within them.
+    reference
+        The activation type that the others are compared with.
+    confidence
+        The coverage of bands (the least) and of intervals (nominal).
+
+    Returns
+    -------
+    xarray.Dataset
+        Variables of the dimensions in `DIMS`. `survival` with its simultaneous `survival_band`; `logrank_p` (pairing
+        ignored) and `paired_logrank_p` (by swaps), 1 for the reference against itself; `restricted_mean`, the mean of
+        min(event, last) in steps, and `restricted_mean_difference`, that of the type minus the reference's over the
+        base prompts that have both, each with a percentile interval. See `plateaulens.compare.survival`.
     """
     types = [str(name) for name in steps["activation_type"].to_numpy()]
     own = steps[["step_value", "censored"]].sel(convention="corrected").transpose(*_LEADING, "sample")
@@ -90,5 +108,5 @@ def survival_dataset(
 
 
 def _means(values: NDArray[np.float64], there: NDArray[np.bool_], resampling: Resampling) -> NDArray[np.float64]:
-    """Means over the last axis in the sample (row 0) and its resamples."""
+    """Means over the last axis of `values` (..., sample), (1 + resamples, ...) with the sample in row 0."""
     return ratio(resampling.sums(np.moveaxis(values, -1, 0)), resampling.sums(np.moveaxis(there, -1, 0)))

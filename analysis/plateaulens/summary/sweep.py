@@ -10,12 +10,13 @@ import xarray as xr
 
 from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError
+from plateaulens.store.integrity import write_files
 from plateaulens.store.location import Location, locate
 from plateaulens.store.manifest import AXES, Entry, Manifest, read_manifest
 from plateaulens.store.reading import check_kind, open_run
 from plateaulens.store.schema import SCHEMA_VERSION, SWEEP_SUMMARY_KIND
 from plateaulens.summary.analyze import encoding, summarize_experiment
-from plateaulens.summary.labels import attrs
+from plateaulens.summary.attributes import attrs
 
 VARIABLES = (
     "n", "mean", "mean_interval", "sd", "mean_difference", "mean_difference_interval", "ks", "ks_interval",
@@ -34,11 +35,26 @@ _LONG_NAMES = {
 
 
 def analyze_sweep(folder: Path, out: Location, settings: AnalysisConfig | None = None) -> xr.DataTree:
-    """Summarize the complete runs of the sweep in `folder`, write the summary to `out` and return it.
+    """Summarize the complete runs of a sweep, write the summary and return it.
 
-    A group for each experiment with dimensions `AXES` before those of the comparison, NaN where a run is not complete,
-    and `complete` over `AXES`. `settings` are those of the sweep's preset unless given. Raises `UsageError` when no run
-    is complete, or when something other than a sweep's summary is at `out`.
+    Parameters
+    ----------
+    folder
+        Where the sweep is.
+    out
+        Where the summary goes; a summary of a sweep that is there already is replaced.
+    settings
+        Those of the sweep's preset unless given.
+
+    Returns
+    -------
+    xarray.DataTree
+        The summary, in memory; see `summarize_sweep`.
+
+    Raises
+    ------
+    UsageError
+        When no run is complete, or when something other than a sweep's summary is at `out`.
     """
     place = locate(out)
     if place.exists():
@@ -47,11 +63,33 @@ def analyze_sweep(folder: Path, out: Location, settings: AnalysisConfig | None =
     summary = summarize_sweep(folder, manifest, settings or manifest.config.analysis)
     with place.replace() as store:
         summary.to_zarr(store, mode="w-", consolidated=False, zarr_format=3, encoding=encoding(summary))
+        write_files(store)
     return summary
 
 
 def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) -> xr.DataTree:
-    """The summary of a sweep, in memory."""
+    """The summary of a sweep, in memory.
+
+    Parameters
+    ----------
+    folder
+        Where the sweep is.
+    manifest
+        Its manifest, which says which runs it has.
+    settings
+        How to analyse each run.
+
+    Returns
+    -------
+    xarray.DataTree
+        A group for each experiment: `VARIABLES`, `differs` and `path_length`, with the dimensions `AXES` before those
+        that they have in the summary of one run, NaN where a run is not complete, and `complete` over `AXES`.
+
+    Raises
+    ------
+    UsageError
+        When no run is complete.
+    """
     done = [entry for entry in manifest.cells if entry.state == "complete"]
     if not done:
         raise UsageError(f"no run of the sweep at {folder} is complete: continue `plateaulens collect`")
@@ -78,6 +116,7 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
 
 
 def _comparisons(run: xr.DataTree, manifest: Manifest, settings: AnalysisConfig) -> Iterator[tuple[str, xr.Dataset]]:
+    """The name of each experiment of a run, and what is kept of its summary."""
     for name in manifest.config.experiments:
         summary = summarize_experiment(run[name].to_dataset(), name, settings)
         kept = summary[list(VARIABLES)].assign(differs=_differs(summary["ks_interval"]))
@@ -116,6 +155,7 @@ def _coordinate(axis: str, values: list[Any]) -> xr.Variable:
 
 
 def _fill(group: xr.Dataset, entry: Entry, found: xr.Dataset) -> None:
+    """Put what was found for one run into its place in a group."""
     where = {axis: getattr(entry, axis) for axis in AXES}
     for name, values in found.data_vars.items():
         group[name].loc[where] = values.to_numpy()

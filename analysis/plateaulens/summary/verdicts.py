@@ -2,9 +2,12 @@
 
 A verdict is a function of stored numbers, and is stored beside them: a sentence can never say more than its interval,
 and whoever queries a summary finds the page's own word. "undecided" is no verdict of equality: it says that these data
-do not settle the question. `timing`, `nearness`, `steepness_relation`, `length_relation` and `fate` are each about one
-comparison at its interval's confidence, with no correction for how many there are. `equivalence`, `order` and
-`direction` are about a whole family, when they are given p-values that have been adjusted for it.
+do not settle the question; "undefined" says that there is no number to judge. `timing`, `nearness`,
+`steepness_relation`, `length_relation`, `fate` and `apart` are each about one comparison at its interval's confidence,
+with no correction for how many there are. `equivalence`, `order` and `direction` are about a whole family, when they
+are given p-values that have been adjusted for it.
+
+Intervals are (lower, upper), NaN where there is none.
 """
 
 from collections.abc import Callable
@@ -22,6 +25,7 @@ Equivalence = Literal["equivalent", "different", "undecided", "undefined"]
 Direction = Literal[Timing, "censored", "too few", "uncorrected"]
 Steepness = Literal["steeper", "less steep", "undecided", "undefined"]
 Length = Literal["longer", "shorter", "undecided", "undefined"]
+Order = Literal["above", "below", "undecided", "undefined"]
 Fate = Literal[
     "still later",
     "still earlier",
@@ -33,6 +37,7 @@ Fate = Literal[
 ]
 
 MINIMUM_PAIRS = MINIMUM
+"""No order is said on fewer base prompts."""
 
 
 def timing(
@@ -43,14 +48,27 @@ def timing(
 ) -> Timing:
     """Whether a type's event comes earlier or later than the reference's, by the interval of the mean difference.
 
-    "later" when the whole interval is above 0, "earlier" when it is below; "undecided" when it holds 0 or rests on
-    fewer than `MINIMUM_PAIRS` base prompts; "undefined" when there is no interval (NaN).
+    The mean difference leaves out censored curves, whose events come after the window. When the type is clearly more
+    often censored than the reference (the interval of its share lies above), "earlier" would rest on the curves that
+    happened to blow up, and is withheld as "undecided"; "later" likewise when the type is clearly less often censored.
 
-    The mean difference leaves out censored curves, whose events come after the window. `censored` and
-    `reference_censored` are the intervals of the two censored fractions: when the type is clearly more often censored
-    than the reference (its interval lies above), "earlier" would rest on the curves that happened to blow up, and is
-    withheld as "undecided"; "later" likewise when the type is clearly less often censored.
+    Parameters
+    ----------
+    mean_difference_interval
+        Of the type minus the reference, in steps.
+    n_pairs
+        The number of base prompts behind it.
+    censored, reference_censored
+        The intervals of the two censored fractions.
 
+    Returns
+    -------
+    Timing
+        "later" when the whole interval is above 0, "earlier" when it is below; "undecided" when it holds 0 or rests on
+        fewer than `MINIMUM_PAIRS` base prompts; "undefined" when there is no interval (NaN).
+
+    Examples
+    --------
     >>> timing((0.4, 2.1), n_pairs=300)
     'later'
     >>> timing((-2.1, -0.4), n_pairs=300, censored=(0.3, 0.4), reference_censored=(0.0, 0.1))
@@ -72,6 +90,19 @@ def timing(
 def nearness(ks_difference_interval: ArrayLike) -> Nearness:
     """Whether type a is nearer to the reference than type b, by the interval of their difference of distances, a - b.
 
+    Parameters
+    ----------
+    ks_difference_interval
+        Of the distance of a minus that of b.
+
+    Returns
+    -------
+    Nearness
+        "nearer" when the whole interval is below 0, "farther" when it is above, "undecided" when it holds 0,
+        "undefined" when there is none (NaN).
+
+    Examples
+    --------
     >>> nearness((-0.1, -0.02))
     'nearer'
     """
@@ -86,10 +117,25 @@ def nearness(ks_difference_interval: ArrayLike) -> Nearness:
 def equivalence(equivalence_p: float, difference_p: float, alpha: float) -> Equivalence:
     """Whether a type is indistinguishable from the reference within the margin, different from it, or neither is known.
 
-    "equivalent" when distances of the margin or more are rejected (`equivalence_p` <= `alpha`): the type may still
-    differ, detectably even, but by less than matters. Else "different" when equal distributions are rejected
-    (`difference_p` <= `alpha`), else "undecided": too few base prompts to say either. "undefined" without both of them.
+    Parameters
+    ----------
+    equivalence_p
+        Of a distance of the margin or more.
+    difference_p
+        Of equal distributions.
+    alpha
+        The level of both tests.
 
+    Returns
+    -------
+    Equivalence
+        "equivalent" when distances of the margin or more are rejected (`equivalence_p` <= `alpha`): the type may still
+        differ, detectably even, but by less than matters. Else "different" when equal distributions are rejected
+        (`difference_p` <= `alpha`), else "undecided": too few base prompts to say either. "undefined" without both of
+        them (NaN).
+
+    Examples
+    --------
     >>> equivalence(0.3, 0.2, alpha=0.05)
     'undecided'
     """
@@ -103,6 +149,23 @@ def equivalence(equivalence_p: float, difference_p: float, alpha: float) -> Equi
 def order(ks_difference: float, p: float, alpha: float) -> Nearness:
     """Whether type a is nearer to the reference than type b, by the p-value of their difference of distances, a - b.
 
+    Parameters
+    ----------
+    ks_difference
+        The distance of a minus that of b.
+    p
+        Of equal distances.
+    alpha
+        The level of the test.
+
+    Returns
+    -------
+    Nearness
+        "nearer" or "farther" when equal distances are rejected, else "undecided"; "undefined" without both numbers
+        (NaN).
+
+    Examples
+    --------
     >>> order(-0.1, 0.003, alpha=0.05)
     'nearer'
     """
@@ -118,10 +181,24 @@ def direction(
 ) -> Direction:
     """`timing` with the p-value of no mean difference, adjusted for its family, in agreement; or why it is withheld.
 
-    "uncorrected" where the interval claims an order and the adjusted `p` exceeds `alpha`; "too few" where the interval
-    excludes 0 and rests on fewer than `MINIMUM_PAIRS` base prompts; "censored" where it does and the shares of censored
-    curves contradict it. Arguments are those of `timing` otherwise.
+    Parameters
+    ----------
+    interval, n_pairs, censored, reference_censored
+        The arguments of `timing`, in order.
+    p
+        Of no mean difference.
+    alpha
+        The level of the test.
 
+    Returns
+    -------
+    Direction
+        "uncorrected" where the interval claims an order and the adjusted `p` exceeds `alpha`; "too few" where the
+        interval excludes 0 and rests on fewer than `MINIMUM_PAIRS` base prompts; "censored" where it does and the
+        shares of censored curves contradict it. Else what `timing` says.
+
+    Examples
+    --------
     >>> direction((0.4, 2.1), 300, (0.0, 0.1), (0.0, 0.1), p=0.2, alpha=0.05)
     'uncorrected'
     """
@@ -137,8 +214,22 @@ def direction(
 def conclusion(verdict: str, found: str, before: str, after: str) -> str:
     """The word that a page prints for a type: its `equivalence`, a difference by its `direction` where one is shown.
 
-    `before` and `after` are how types are called whose steps come before, or after, those of the reference.
+    Parameters
+    ----------
+    verdict
+        What `equivalence` says.
+    found
+        What `direction` says.
+    before, after
+        How types are called whose steps come before, or after, those of the reference.
 
+    Returns
+    -------
+    str
+        `before` or `after` for a type that is "different" and "earlier" or "later", else `verdict`.
+
+    Examples
+    --------
     >>> conclusion("different", "later", "shorter", "longer"), conclusion("different", "censored", "shorter", "longer")
     ('longer', 'different')
     """
@@ -148,6 +239,19 @@ def conclusion(verdict: str, found: str, before: str, after: str) -> str:
 def steepness_relation(ratio_interval: ArrayLike) -> Steepness:
     """Whether a type's curves are steeper than those towards the reference, by the interval of the ratio.
 
+    Parameters
+    ----------
+    ratio_interval
+        Of the type's steepness over the reference's.
+
+    Returns
+    -------
+    Steepness
+        "steeper" when the whole interval is above 1, "less steep" when it is below, "undecided" when it holds 1,
+        "undefined" when there is none (NaN).
+
+    Examples
+    --------
     >>> steepness_relation((0.7, 0.9))
     'less steep'
     """
@@ -158,10 +262,24 @@ def steepness_relation(ratio_interval: ArrayLike) -> Steepness:
 
 
 def length_relation(interval: ArrayLike, reference: ArrayLike, tolerance: float) -> Length:
-    """Whether a mean length is clearly longer or shorter than the reference's, by more than a relative `tolerance`.
+    """Whether a mean length is clearly longer or shorter than the reference's, by more than a relative tolerance.
 
     Clearly: the whole interval lies outside the tolerance around the reference's whole interval.
 
+    Parameters
+    ----------
+    interval, reference
+        Of the two mean lengths, in the same units.
+    tolerance
+        The relative difference that matters.
+
+    Returns
+    -------
+    Length
+        "longer" or "shorter" when clearly so, else "undecided"; "undefined" without both intervals (NaN).
+
+    Examples
+    --------
     >>> length_relation((12.0, 13.0), (10.0, 11.0), 0.05)
     'longer'
     """
@@ -176,6 +294,19 @@ def length_relation(interval: ArrayLike, reference: ArrayLike, tolerance: float)
 def fate(before: ArrayLike, after: ArrayLike) -> Fate:
     """What becomes of a difference to the reference under an adjustment, by its intervals before and after.
 
+    Parameters
+    ----------
+    before, after
+        Of the difference, type minus reference, in steps.
+
+    Returns
+    -------
+    Fate
+        "still later", "now earlier", ... when the interval after the adjustment excludes 0; "no longer shown to differ"
+        or "not shown to differ" when it holds 0; "not comparable" when there is none (NaN).
+
+    Examples
+    --------
     >>> fate((1.0, 3.0), (-0.5, 2.0)), fate((1.0, 3.0), (0.5, 2.0)), fate((1.0, 3.0), (float("nan"), float("nan")))
     ('no longer shown to differ', 'still later', 'not comparable')
     """
@@ -190,24 +321,26 @@ def fate(before: ArrayLike, after: ArrayLike) -> Fate:
 
 
 def _sign(interval: ArrayLike) -> int:
+    """1 for an interval above 0, -1 for one below, 0 for one that holds it or is NaN."""
     lower, upper = np.asarray(interval)
     return int(lower > 0) - int(upper < 0)
 
 
 def word_array(function: Callable[..., str], *arrays: xr.DataArray) -> xr.DataArray:
-    """A verdict for every cell of some arrays, which are broadcast; intervals lose their dimension `bound`.
+    """A verdict for every cell of some arrays.
 
     Parameters
     ----------
     function
         From a number (or, for an array with a dimension `bound`, its two ends) of each array to a word.
-    arrays
-        Of any dimensions; the result has those of the first one in front.
+    *arrays
+        Of any dimensions, over which they are broadcast.
 
     Returns
     -------
     xarray.DataArray
-        Words in the dtype that zarr stores them in.
+        Words in the dtype that zarr stores them in, with the dimensions of the first array in front, and without
+        `bound`.
     """
     found = xr.apply_ufunc(
         lambda *cells: str(function(*cells)),
@@ -219,3 +352,31 @@ def word_array(function: Callable[..., str], *arrays: xr.DataArray) -> xr.DataAr
     )
     texts: NDArray[np.generic] = found.to_numpy().astype(np.dtypes.StringDType())
     return xr.DataArray(texts, dims=found.dims)
+
+
+def apart(first_interval: ArrayLike, second_interval: ArrayLike) -> Order:
+    """Whether one of two estimates of different samples is above the other, by intervals that do not meet.
+
+    This is stricter than a test of no difference at the intervals' confidence.
+
+    Parameters
+    ----------
+    first_interval, second_interval
+        The lower and the upper end of each, (2,).
+
+    Returns
+    -------
+    str
+        What the first one is; "undefined" when an end is NaN.
+
+    Examples
+    --------
+    >>> apart((3.0, 4.0), (1.0, 2.0)), apart((1.0, 2.0), (1.5, 4.0))
+    ('above', 'undecided')
+    """
+    first, second = np.asarray(first_interval), np.asarray(second_interval)
+    if np.isnan([first, second]).any():
+        return "undefined"
+    if first[0] > second[1]:
+        return "above"
+    return "below" if first[1] < second[0] else "undecided"

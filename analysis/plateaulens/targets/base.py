@@ -29,7 +29,10 @@ SYNTHETIC = -1
 class Pool:
     """The real activations that targets and statistics come from: one per prompt, at the write site, last position.
 
-    Raises `UsageError` when it is empty or when a value is not finite.
+    Raises
+    ------
+    UsageError
+        When it is empty or when a value is not finite.
     """
 
     activation: Float[Tensor, "pool d_model"]
@@ -59,13 +62,21 @@ class Base:
 
     activation: Float[Tensor, " d_model"]
     sample: int
+    """Its number in the run."""
     row: int
     """Row of the prompt file."""
     encoded: Code | None = None
+    """The SAE code of A, when the run has an SAE."""
 
     @property
     def code(self) -> Code:
-        """A's SAE code. Raises `UsageError` when the run has no SAE."""
+        """A's SAE code.
+
+        Raises
+        ------
+        UsageError
+            When the run has no SAE.
+        """
         if self.encoded is None:
             raise UsageError("needs an SAE, and the run has none; add an [sae] section to the preset")
         return self.encoded
@@ -91,14 +102,22 @@ class TargetContext:
 
     pool: Pool
     config: TargetConfig
+    """The constants of the recipes."""
     seed: int
     """The run's seed."""
     dictionary: Dictionary | None = None
+    """The SAE, or what a variant has in its place; None in a run without."""
     _varied: dict[VariantConfig, "TargetContext"] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def sae(self) -> Dictionary:
-        """The dictionary. Raises `UsageError` when the run has no SAE."""
+        """The dictionary.
+
+        Raises
+        ------
+        UsageError
+            When the run has no SAE.
+        """
         if self.dictionary is None:
             raise UsageError("needs an SAE, and the run has none; add an [sae] section to the preset")
         return self.dictionary
@@ -114,9 +133,19 @@ class TargetContext:
         return self.sae.mean_code_norm(self.pool.activation)
 
     def varied(self, settings: VariantConfig) -> "TargetContext":
-        """This context with a variant's constants and dictionary; made once per variant.
+        """The same context with a variant's constants and dictionary; made once per variant.
 
         The random and the shuffled dictionary are fixed by the run's seed, and so the same one for all variants.
+
+        Parameters
+        ----------
+        settings
+            The variant's.
+
+        Returns
+        -------
+        TargetContext
+            With the same pool and seed.
         """
         if settings not in self._varied:
             dictionary = self.dictionary
@@ -129,15 +158,45 @@ class TargetContext:
         return self._varied[settings]
 
     def generator(self, sample: int, purpose: str) -> np.random.Generator:
-        """The generator of one sample for one purpose (an activation type's name, or any other text)."""
+        """The generator of one sample for one purpose.
+
+        Parameters
+        ----------
+        sample
+            The sample's number in the run.
+        purpose
+            An activation type's name, or any other text.
+
+        Returns
+        -------
+        Generator
+            That of `plateaulens.targets.randomness.generator` for the run's seed.
+        """
         return generator(self.seed, sample, purpose)
 
     def bases(
         self, activation: Float[Tensor, "samples d_model"], sample: Sequence[int], row: Sequence[int]
     ) -> tuple[Base, ...]:
-        """Base activations with their sample indices and prompt rows, encoded once when there is an SAE.
+        """Base activations with their sample numbers and prompt rows, encoded once when there is an SAE.
 
-        Raises `UsageError` naming the sample when an activation or its code is not finite.
+        Parameters
+        ----------
+        activation
+            The activations, shaped (sample, d_model).
+        sample
+            The samples' numbers in the run.
+        row
+            The rows of the prompt file that they belong to.
+
+        Returns
+        -------
+        tuple of Base
+            One for each sample.
+
+        Raises
+        ------
+        UsageError
+            That names the sample, when an activation or its code is not finite.
         """
         return tuple(
             self._base(values, int(index), int(place))
@@ -156,9 +215,11 @@ class TargetContext:
 class ActivationType(Protocol):
     """A way of making a target activation for a base activation.
 
-    The whole of a type that a user adds, see `plateaulens.targets.registry.register` (a class with these members will
-    do as well):
+    A function is the whole of a type that a user adds, see `plateaulens.targets.registry.register`; a class with these
+    members will do as well.
 
+    Examples
+    --------
     >>> from plateaulens.targets.registry import register
     >>> @register
     ... def opposite(base, context, rng):
@@ -168,19 +229,54 @@ class ActivationType(Protocol):
     name: str
     """Value of the `activation_type` coordinate."""
     needs_sae: bool
+    """Whether it uses the SAE, so that a run without one refuses it at once."""
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The target of one base; every random choice comes from `generator`.
+        """The target of one base.
 
-        Raises `UsageError` where no target can be made; `draw` adds the type and the sample to its message.
+        Parameters
+        ----------
+        base
+            The base activation A, its sample and its prompt.
+        context
+            Everything else that a target may depend on.
+        generator
+            What every random choice comes from.
+
+        Returns
+        -------
+        Target
+            The activation, shaped (d_model,), and the row of the prompt that it came from, if there is one.
+
+        Raises
+        ------
+        UsageError
+            Where no target can be made; `draw` adds the type and the sample to its message.
         """
         ...
 
 
 def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) -> Targets:
-    """One target of `kind` for each base, fixed by (run seed, sample index, name of the type).
+    """One target for each base, fixed by (run seed, sample number, name of the type).
 
-    Raises `UsageError` naming the type and the sample when none can be made or when one is not finite.
+    Parameters
+    ----------
+    kind
+        The activation type.
+    bases
+        Of any samples, in any order.
+    context
+        That of the run.
+
+    Returns
+    -------
+    Targets
+        Activations shaped (sample, d_model) and source rows shaped (sample,), in the order of `bases`.
+
+    Raises
+    ------
+    UsageError
+        That names the type and the sample, when no target can be made or when one is not finite.
     """
     d_model = context.pool.activation.shape[1]
     activation = context.pool.activation.new_empty((len(bases), d_model))

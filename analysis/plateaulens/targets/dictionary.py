@@ -14,6 +14,7 @@ from torch import Tensor
 from plateaulens.errors import UsageError
 
 RowMap = Callable[[Float[Tensor, "rows inputs"]], Float[Tensor, "rows outputs"]]
+"""From whole rows to whole rows, each treated by itself."""
 
 _ROWS_PER_BATCH = 256
 
@@ -27,11 +28,33 @@ class Autoencoder(Protocol):
         ...
 
     def encode(self, x: Tensor, /) -> Tensor:
-        """Codes of activations."""
+        """Codes of activations.
+
+        Parameters
+        ----------
+        x
+            Shaped (rows, d_model).
+
+        Returns
+        -------
+        Tensor
+            Shaped (rows, latents).
+        """
         ...
 
     def decode(self, feature_acts: Tensor, /) -> Tensor:
-        """Activations that codes stand for."""
+        """Activations that codes stand for.
+
+        Parameters
+        ----------
+        feature_acts
+            Shaped (rows, latents).
+
+        Returns
+        -------
+        Tensor
+            Shaped (rows, d_model).
+        """
         ...
 
 
@@ -42,6 +65,7 @@ class Code:
     latent: Int[NDArray[np.int64], " active"]
     """Latent ids, ascending when they come from `Dictionary.encode`."""
     activation: Float[NDArray[np.float32], " active"]
+    """How strong each of them is, in units of SAE activation."""
 
     def __len__(self) -> int:
         return len(self.latent)
@@ -56,19 +80,37 @@ class Dictionary:
     """A sparse autoencoder: `encoder` maps activations to codes, `reconstructor` codes to activations.
 
     Both take and return whole rows and must treat each row by itself, which excludes the batch-wide threshold that a
-    BatchTopK autoencoder uses in training. Raises `UsageError` when shapes disagree, when a decoder value is not
-    finite, or when a frequency is negative or not finite.
+    BatchTopK autoencoder uses in training.
+
+    Raises
+    ------
+    UsageError
+        When shapes disagree, when a decoder value is not finite, or when a frequency is negative or not finite.
     """
 
     encoder: RowMap
     reconstructor: RowMap
     decoder: Float[Tensor, "latents d_model"]
+    """One direction per latent: what cosines are between, and what codes add up."""
     frequency: Float[Tensor, " latents"]
     """Share of tokens that a latent is active on, on a linear scale; 0 marks a dead latent."""
 
     @classmethod
     def of(cls, sae: Autoencoder, frequency: Float[Tensor, " latents"]) -> Self:
-        """The dictionary of an SAE whose latents fire with these frequencies."""
+        """The dictionary of an SAE.
+
+        Parameters
+        ----------
+        sae
+            Its `encode` and `decode` treat each row by itself.
+        frequency
+            How often each latent fires, shaped (latents,).
+
+        Returns
+        -------
+        Dictionary
+            With the SAE's own decoder.
+        """
         return cls(sae.encode, sae.decode, sae.W_dec.detach(), frequency)
 
     def __post_init__(self) -> None:
@@ -93,6 +135,16 @@ class Dictionary:
 
         One row at a time: a matrix product over a batch may round a row differently with the size of the batch. The
         copy gives every row the same memory alignment, which may matter to the rounding as well.
+
+        Parameters
+        ----------
+        activation
+            Shaped (d_model,).
+
+        Returns
+        -------
+        Code
+            Latents in ascending order.
         """
         values = self.encoder(activation.clone()[None])
         assert values.shape == (1, len(self.decoder)), f"encoder returned shape {tuple(values.shape)}"
@@ -104,7 +156,15 @@ class Dictionary:
     def decode(self, code: Code) -> Float[Tensor, " d_model"]:
         """The activation that a code stands for, one row at a time; an empty code gives the decoder of zeros.
 
-        Each latent may occur once only.
+        Parameters
+        ----------
+        code
+            Latents in any order, each at most once.
+
+        Returns
+        -------
+        Tensor
+            Shaped (d_model,).
         """
         assert len(np.unique(code.latent)) == len(code), "a latent occurs twice in one code"
         dense = torch.zeros((1, len(self.decoder)), dtype=self.decoder.dtype, device=self.decoder.device)
@@ -115,25 +175,71 @@ class Dictionary:
 
     @torch.no_grad()
     def mean_code_norm(self, activations: Float[Tensor, "pool d_model"]) -> float:
-        """Mean Euclidean norm of the codes of `activations`, encoded in batches of a fixed size to be reproducible."""
+        """Mean Euclidean norm of the codes of some activations, encoded in batches of a fixed size to be reproducible.
+
+        Parameters
+        ----------
+        activations
+            Shaped (pool, d_model).
+
+        Returns
+        -------
+        float
+            In units of SAE activation.
+        """
         norms = [self.encoder(batch).double().norm(dim=1) for batch in torch.split(activations, _ROWS_PER_BATCH)]
         return float(torch.cat(norms).mean())
 
     def randomized(self, generator: np.random.Generator) -> Self:
-        """The dictionary with random directions: each decoder row uniform on the sphere of the row's own length."""
+        """The dictionary with random directions: each decoder row uniform on the sphere of the row's own length.
+
+        Parameters
+        ----------
+        generator
+            What the directions are drawn from.
+
+        Returns
+        -------
+        Dictionary
+            See `Dictionary.with_decoder`, also for what it raises.
+        """
         rows = torch.from_numpy(generator.standard_normal(self.decoder.shape)).to(self.decoder)
         lengths: Tensor = self.decoder.norm(dim=1, keepdim=True)
         return self.with_decoder(torch.nn.functional.normalize(rows, dim=1) * lengths)
 
     def shuffled(self, generator: np.random.Generator) -> Self:
-        """The dictionary with its decoder rows dealt out to other latents, uniformly (a latent may keep its own)."""
+        """The dictionary with its decoder rows dealt out to other latents, uniformly (a latent may keep its own).
+
+        Parameters
+        ----------
+        generator
+            What the order is drawn from.
+
+        Returns
+        -------
+        Dictionary
+            See `Dictionary.with_decoder`, also for what it raises.
+        """
         return self.with_decoder(self.decoder[torch.from_numpy(generator.permutation(len(self.decoder)))])
 
     @torch.no_grad()
     def with_decoder(self, decoder: Float[Tensor, "latents d_model"]) -> Self:
         """The same codes of activations and the same frequencies, decoded along other rows: `decode(0) + f W`.
 
-        Raises `UsageError` when the SAE's own decoding is not of that form.
+        Parameters
+        ----------
+        decoder
+            The rows W, shaped (latents, d_model).
+
+        Returns
+        -------
+        Dictionary
+            With this one's encoder.
+
+        Raises
+        ------
+        UsageError
+            When the SAE's own decoding is not of that form.
         """
         codes = torch.eye(2, len(self.decoder)).to(self.decoder)
         origin = self.reconstructor(torch.zeros_like(codes[:1]))[0]
@@ -155,10 +261,21 @@ class Dictionary:
     def cosines(
         self, latent: int, others: Int[NDArray[np.int64], " others"] | None = None
     ) -> Float[NDArray[np.float64], " others"]:
-        """Cosine of `latent`'s decoder row to those of `others` (all latents when None), in float64.
+        """Cosines of one latent's decoder row to those of others.
 
         In float64 because latents are chosen by it: a rounding difference between machines should not change an id.
-        NaN where either row is zero.
+
+        Parameters
+        ----------
+        latent
+            Id of the latent.
+        others
+            Ids of the others, shaped (others,); None for all latents, itself among them.
+
+        Returns
+        -------
+        NDArray
+            Shaped (others,), float64; NaN where either row is zero.
         """
         rows = self._directions if others is None else self._directions[torch.from_numpy(others)]
         result: NDArray[np.float64] = (rows @ self._directions[latent].clone()).cpu().numpy()
@@ -167,10 +284,23 @@ class Dictionary:
     def nearest_in_frequency(
         self, latent: int, count: int, excluded: Bool[NDArray[np.bool_], " latents"] | None = None
     ) -> Int[NDArray[np.int64], " nearest"]:
-        """The `count` latents whose frequency is nearest to that of `latent`, nearest first.
+        """The latents whose frequency is nearest to that of one latent, nearest first.
 
-        Frequencies are compared on the linear scale; ties go to the lowest id; dead latents count like others. `latent`
-        itself and those marked in `excluded` are left out, and the result is shorter when too few remain.
+        Frequencies are compared on the linear scale; ties go to the lowest id; dead latents count like others.
+
+        Parameters
+        ----------
+        latent
+            Id of the latent, which is left out itself.
+        count
+            How many to find, at least 1.
+        excluded
+            Which latents to leave out as well, shaped (latents,); None for no others.
+
+        Returns
+        -------
+        NDArray
+            Ids shaped (count,), or fewer when too few remain.
         """
         distance = np.abs(self._frequencies - self._frequencies[latent])
         distance[latent] = np.inf

@@ -23,7 +23,18 @@ class Gaussian:
 
     @classmethod
     def fit(cls, activations: Float[Tensor, "pool d_model"]) -> Self:
-        """The moments of `activations`; a single activation has covariance 0. Non-finite values are not allowed."""
+        """The moments of some activations.
+
+        Parameters
+        ----------
+        activations
+            Shaped (pool, d_model), all finite.
+
+        Returns
+        -------
+        Gaussian
+            With covariance 0 if there is a single activation.
+        """
         values = activations.detach().double().cpu()
         mean = values.mean(dim=0)
         centred = values - mean
@@ -51,11 +62,33 @@ class Gaussian:
         return math.sqrt(float(self.covariance.trace()) / len(self.mean))
 
     def draw(self, generator: np.random.Generator) -> Float64[Tensor, " d_model"]:
-        """One draw with the activations' mean and covariance: `mean + S^(1/2) z`, z standard normal."""
+        """One draw with the activations' mean and covariance: `mean + S^(1/2) z`, z standard normal.
+
+        Parameters
+        ----------
+        generator
+            What z is drawn from.
+
+        Returns
+        -------
+        Tensor
+            Shaped (d_model,), float64.
+        """
         return self.mean + self.root @ self._noise(generator)
 
     def draw_isotropic(self, generator: np.random.Generator) -> Float64[Tensor, " d_model"]:
-        """One draw with the activations' mean and total variance, spread equally over all directions."""
+        """One draw with the activations' mean and total variance, spread equally over all directions.
+
+        Parameters
+        ----------
+        generator
+            What it is drawn from.
+
+        Returns
+        -------
+        Tensor
+            Shaped (d_model,), float64.
+        """
         return self.mean + self.deviation * self._noise(generator)
 
     def _noise(self, generator: np.random.Generator) -> Float64[Tensor, " d_model"]:

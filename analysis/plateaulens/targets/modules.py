@@ -12,10 +12,19 @@ from plateaulens.errors import UsageError, first_line
 
 
 def load_module(name: str) -> None:
-    """Run a Python file (a path that ends in `.py`) or import a module, so that what it registers is known.
+    """Run a Python file or import a module, so that what it registers is known.
 
-    A file is run at every call, a module once per process, as imports are. Raises `UsageError` when there is no such
-    file or module, or when it is not Python; what its own code raises is passed on.
+    A file is run at every call, a module once per process, as imports are. What their own code raises is passed on.
+
+    Parameters
+    ----------
+    name
+        A path that ends in `.py`, or the name of a module.
+
+    Raises
+    ------
+    UsageError
+        When there is no such file or module, or when it is not Python.
     """
     try:
         if name.endswith(".py"):
@@ -30,9 +39,18 @@ def load_module(name: str) -> None:
 
 
 def source_of(definition: Any) -> dict[str, str]:
-    """The module that defines a class or a function, and the SHA-256 of its source (empty in an interactive session).
+    """The module that defines a class or a function, and the hash of its source.
 
-    A module that was loaded from a file by `load_module` goes by the name of the file, wherever it lies.
+    Parameters
+    ----------
+    definition
+        The class or function.
+
+    Returns
+    -------
+    dict
+        `module`, its name, which is the name of the file for one that `load_module` ran, wherever that lies; and
+        `sha256`, the SHA-256 of its source file in hexadecimal digits, empty in an interactive session.
     """
     try:
         source = Path(inspect.getsourcefile(definition) or "").read_bytes()

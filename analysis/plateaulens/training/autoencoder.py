@@ -37,7 +37,24 @@ SMALLEST_FREQUENCY = 1e-10
 def shuffled(
     activations: Float[Tensor, "sample d_model"], batch_size: int, seed: int
 ) -> Iterator[Float[Tensor, "batch d_model"]]:
-    """Endless batches in float32: every activation once per pass, each pass in a new order."""
+    """Endless batches in float32: every activation once per pass, each pass in a new order.
+
+    What fills no last batch of a pass is left out of that pass.
+
+    Parameters
+    ----------
+    activations
+        Shaped (sample, d_model), at least `batch_size` of them.
+    batch_size
+        Activations in a batch.
+    seed
+        What the orders follow from.
+
+    Yields
+    ------
+    Tensor
+        Shaped (batch, d_model), float32.
+    """
     generator = torch.Generator().manual_seed(seed)
     while True:
         order = torch.randperm(len(activations), generator=generator)
@@ -56,10 +73,29 @@ def train(
 
     Inputs are scaled to a mean norm of sqrt(d_model) while training, and the scale is folded into the weights at the
     end. Matrix products run in bfloat16, parameters stay float32. The decoder rows of the result have unit norm.
-    `tokens` are the tokens that the activations belong to; only the starting point depends on them. `inserted` are
-    activations that are trained on as well, but that nothing starts from.
 
-    Raises `UsageError` when there are fewer activations than latents or than a batch holds.
+    Parameters
+    ----------
+    recipe
+        The autoencoder and how it is trained.
+    activations
+        Shaped (sample, d_model).
+    tokens
+        Ids of the tokens that the activations belong to, shaped (sample,); only the starting point depends on them.
+    inserted
+        Activations that are trained on as well, but that nothing starts from, shaped (inserted, d_model).
+    metadata
+        What the SAE says of itself in SAELens' format: `model_name` and `hook_name`.
+
+    Returns
+    -------
+    SAE
+        For inference, in float32.
+
+    Raises
+    ------
+    UsageError
+        When there are fewer activations than latents or than a batch holds.
     """
     if len(activations) < max(recipe.latents, recipe.batch_size):
         raise UsageError(
@@ -110,6 +146,15 @@ def calibrate(sae: SAE[Any], activations: Float[Tensor, "sample d_model"], activ
 
     In training a batch shares out `k` per activation, and inserted rare tokens take more of them than sampled text
     does; what the running threshold leaves to sampled text is nobody's choice.
+
+    Parameters
+    ----------
+    sae
+        A `batchtopk` autoencoder for inference, changed in place.
+    activations
+        What the average is over, shaped (sample, d_model).
+    active
+        Active latents per activation.
     """
     sae.threshold.zero_()
     positive = torch.cat([sae.encode(part.float()).flatten() for part in torch.split(activations, 1024)])
@@ -187,7 +232,18 @@ def _inference_form(sae: TrainingSAE[Any]) -> SAE[Any]:
 
 
 def save(sae: SAE[Any], frequency: Float[Tensor, " latents"], folder: Path) -> None:
-    """Write weights in half precision, configuration and log10 firing frequency for `SAE.load_from_disk`."""
+    """Write weights in half precision, configuration and log10 firing frequency for `SAE.load_from_disk`.
+
+    Parameters
+    ----------
+    sae
+        For inference; it is in half precision afterwards.
+    frequency
+        Share of activations on which each latent is active, shaped (latents,). `SMALLEST_FREQUENCY` is added before the
+        logarithm.
+    folder
+        Made if there is none.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     sae.cfg.dtype = "float16"
     sae.to(torch.float16).save_model(folder)

@@ -39,7 +39,20 @@ LIMITS: dict[str, tuple[float, float]] = {
 def write_card(
     folder: Path, recipe: TrainRecipe, measured: Sequence[Mapping[str, Any]], software: Mapping[str, str]
 ) -> None:
-    """Write `README.md` beside the weights. The first of `measured` is the one that ships."""
+    """Write `README.md` beside the weights of an autoencoder.
+
+    Parameters
+    ----------
+    folder
+        Where the weights are.
+    recipe
+        What it was made by.
+    measured
+        By autoencoder its `name`, `recipe` and `quality`, as `quality.json` has them; the first one is the one that
+        ships.
+    software
+        Versions, by name.
+    """
     shipped = measured[0]
     text = f"""# SAE for {recipe.model.source.removeprefix("embedded:")} at {recipe.sites.write}
 

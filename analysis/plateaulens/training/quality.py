@@ -27,10 +27,20 @@ _LOSS_BATCH = 32
 def fidelity(sae: SAE[Any], activations: Float[Tensor, "sample d_model"]) -> dict[str, float]:
     """Unexplained variance, sparsity and concentration on a set of activations.
 
-    `fraction_of_variance_unexplained` is the summed squared error over the summed squared distance from the mean.
-    `top_latent_share` is the mean of the strongest latent's part of the summed latent activation, `cosine_to_top` the
-    mean over all other active latents of their decoder's cosine to the strongest one's; both leave out activations
-    without an active latent, and are NaN when there is no other.
+    Parameters
+    ----------
+    sae
+        The autoencoder.
+    activations
+        Shaped (sample, d_model).
+
+    Returns
+    -------
+    dict
+        `fraction_of_variance_unexplained` is the summed squared error over the summed squared distance from the mean,
+        `mean_l0` the mean number of active latents. `top_latent_share` is the mean of the strongest latent's part of
+        the summed latent activation, `cosine_to_top` the mean over all other active latents of their decoder's cosine
+        to the strongest one's; both leave out activations without an active latent, and are NaN when there is no other.
     """
     directions = torch.nn.functional.normalize(sae.W_dec, dim=1)
     error, active, shares, cosines = 0.0, [], [], [torch.empty(0)]
@@ -56,10 +66,26 @@ def fidelity(sae: SAE[Any], activations: Float[Tensor, "sample d_model"]) -> dic
 def loss_recovered(
     subject: Subject, sae: SAE[Any], prompts: Int[Tensor, "prompt position"], following: Int[Tensor, " prompt"]
 ) -> dict[str, float]:
-    """Next-token loss in nats with the last token's activation left alone, reconstructed, and replaced by the mean.
+    """Next-token loss with the last token's activation left alone, reconstructed, and replaced by the mean.
 
-    Only the last position is replaced, at the write site, as in the experiments; `following` are the tokens to
-    predict. `loss_recovered` = (mean - reconstructed) / (mean - clean).
+    Only the last position is replaced, at the write site, as in the experiments.
+
+    Parameters
+    ----------
+    subject
+        The model, written at the site that the SAE belongs to.
+    sae
+        The autoencoder.
+    prompts
+        Token ids, shaped (prompt, position).
+    following
+        The tokens to predict, shaped (prompt,).
+
+    Returns
+    -------
+    dict
+        `loss_clean`, `loss_reconstructed` and `loss_mean_ablated` in nats, and `loss_recovered` = (mean -
+        reconstructed) / (mean - clean).
     """
     forward = choose_forward(subject)
     last = subject.last_activations(prompts)
@@ -88,7 +114,23 @@ def target_norms(
 ) -> dict[str, float]:
     """Mean norm of each synthetic type's targets over that of real ones, and the mean path length over real's.
 
-    The bases are the first `samples` of the pool.
+    Parameters
+    ----------
+    sae
+        The autoencoder.
+    frequency
+        How often each latent fires, shaped (latents,).
+    pool
+        Real activations, shaped (pool, d_model).
+    samples
+        How many bases there are: the first ones of the pool.
+    seed
+        Seed of all draws.
+
+    Returns
+    -------
+    dict
+        `norm_NAME` and `path_NAME` for every type of `SYNTHETIC`, without units; the path is that from the base.
     """
     context = TargetContext(
         Pool(pool, np.arange(len(pool))), TargetConfig(types=("real",)), seed, Dictionary.of(sae, frequency)
@@ -117,8 +159,31 @@ def measure(
 ) -> dict[str, float]:
     """Everything the card states.
 
-    `prompts` have the experiment's own length and one token more, which is to be predicted; `held_out` decides which
-    latents are silent.
+    Parameters
+    ----------
+    subject
+        The model, written at the site that the SAE belongs to.
+    sae
+        The autoencoder.
+    frequency
+        How often each latent fires, shaped (latents,).
+    prompts
+        Token ids shaped (prompt, position), of the experiment's own length and one token more, which is to be
+        predicted.
+    held_out
+        Activations that decide which latents are silent, shaped (token, d_model).
+    loss_prompts
+        How many of the prompts losses are measured on.
+    samples
+        How many bases targets are made for.
+    seed
+        Seed of the targets' draws.
+
+    Returns
+    -------
+    dict
+        What `fidelity`, `loss_recovered` and `target_norms` give, `held_out_tokens`, and `silent_share`: the share of
+        latents that no held-out token makes active.
     """
     pool = subject.last_activations(prompts[:, :-1])
     silent = firing_frequency(sae, held_out) == 0

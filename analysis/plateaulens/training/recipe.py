@@ -99,9 +99,22 @@ class TrainRecipe(PromptRecipe):
 
 
 def read_recipe(path: Path) -> PromptRecipe:
-    """Read and check a recipe: a `TrainRecipe`, or a plain `PromptRecipe` where there are prompts only.
+    """Read and check a recipe.
 
-    Raises `UsageError` that names the file, the key and what is wrong.
+    Parameters
+    ----------
+    path
+        A TOML file.
+
+    Returns
+    -------
+    PromptRecipe
+        A `TrainRecipe`, or a plain `PromptRecipe` where there are prompts only.
+
+    Raises
+    ------
+    UsageError
+        That names the file, the key and what is wrong.
     """
     prompts_only = read_toml("recipe", path, _Sections).keys <= set(PromptRecipe.model_fields)
     return read_toml("recipe", path, PromptRecipe if prompts_only else TrainRecipe)

@@ -48,7 +48,17 @@ class Corpus:
 
 
 def train_recipe(path: Path, out: Path, cache: Path) -> None:
-    """Follow a recipe. Everything finished is kept in `cache` and not done again; results go to `out`."""
+    """Follow a recipe; everything finished is kept and not done again.
+
+    Parameters
+    ----------
+    path
+        The recipe, a TOML file.
+    out
+        Where results go: `prompts/NAME.npz` and `saes/NAME-SITE`.
+    cache
+        Where everything finished is kept, in a folder of the recipe's name.
+    """
     recipe = read_recipe(path)
     if (terms := notice(recipe.model.source)) is not None:
         print(terms, flush=True)
@@ -71,7 +81,20 @@ def train_recipe(path: Path, out: Path, cache: Path) -> None:
 
 
 def digest(*settings: Strict, **more: object) -> str:
-    """Twelve hexadecimal digits that stand for these settings; a later version's new options do not change them."""
+    """What stands for some settings; a later version's new options do not change it.
+
+    Parameters
+    ----------
+    *settings
+        Parts of a recipe. What has its default value does not count.
+    **more
+        Further settings, which JSON can hold.
+
+    Returns
+    -------
+    str
+        Twelve hexadecimal digits.
+    """
     content = json.dumps([*(part.model_dump(mode="json", exclude_defaults=True) for part in settings), more])
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 

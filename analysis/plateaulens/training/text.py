@@ -21,11 +21,24 @@ SPACING = 3
 
 
 def sample_text(load: Callable[[], PreTrainedModel], recipe: TextRecipe, cache: Path) -> NDArray[np.int32]:
-    """The sequences of `recipe` as `(sequence, position)` token ids, continuing what `cache` already holds.
+    """The sequences of a recipe, continuing what is there already.
 
-    `cache` is an `.npy` file; it is replaced whole after every few batches, never appended to. Since each batch
-    depends on the seed and its own number alone, a recipe with more sequences extends the text of one with fewer.
-    The model is loaded only when something is missing.
+    Since each batch depends on the seed and its own number alone, a recipe with more sequences extends the text of one
+    with fewer.
+
+    Parameters
+    ----------
+    load
+        Loads the model; called only when something is missing.
+    recipe
+        How the text is sampled.
+    cache
+        An `.npy` file of sequences; it is replaced whole after every few batches, never appended to.
+
+    Returns
+    -------
+    NDArray
+        Token ids shaped (sequence, position), int32.
     """
     done = np.load(cache) if cache.exists() else np.empty((0, recipe.length), np.int32)
     if len(done) >= recipe.sequences:
@@ -57,9 +70,25 @@ def cover_vocabulary(
 ) -> tuple[Int[Tensor, "inserted position"], Bool[Tensor, "inserted position"]]:
     """Sampled sequences with some tokens replaced, each token of the vocabulary `coverage` times, and where.
 
-    The few replacements that would not fill a last sequence are left out.
     Sampled text hardly ever holds a rare token, and prompts hold one now and then: an autoencoder that never saw it
-    reconstructs it badly. Every third token of a sequence is replaced, so that each keeps a sampled neighbourhood.
+    reconstructs it badly. Every third token of a sequence is replaced, so that each keeps a sampled neighbourhood. The
+    few replacements that would not fill a last sequence are left out.
+
+    Parameters
+    ----------
+    text
+        Sampled token ids, shaped (sequence, position).
+    vocabulary
+        Number of token ids, from 0.
+    coverage
+        How often each of them is put into a sequence.
+    seed
+        What the order of the tokens and the choice of sequences follow from.
+
+    Returns
+    -------
+    tuple of Tensor
+        Token ids and, of the same shape (inserted, position), which of them have been replaced.
     """
     generator = torch.Generator().manual_seed(seed)
     width = text.shape[1]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from plateaulens import names
 from plateaulens.config import ExperimentConfig
-from plateaulens.scan import walk
+from plateaulens.scan.walk import PathMaker, fixed, relative
 from plateaulens.targets.base import TargetContext
 
 
@@ -65,7 +65,7 @@ def find(name: str) -> Experiment:
     return module
 
 
-def path_maker(name: str, settings: ExperimentConfig) -> walk.PathMaker:
+def path_maker(name: str, settings: ExperimentConfig) -> PathMaker:
     """The step rule of the experiment of that name.
 
     Parameters
@@ -85,8 +85,8 @@ def path_maker(name: str, settings: ExperimentConfig) -> walk.PathMaker:
 
     def points(start: Tensor, end: Tensor) -> Tensor:
         if length is None:
-            return walk.relative(start, end, settings.steps)
-        return walk.fixed(start, end, settings.steps, length)
+            return relative(start, end, settings.steps)
+        return fixed(start, end, settings.steps, length)
 
     return points
 

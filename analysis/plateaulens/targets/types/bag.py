@@ -13,7 +13,7 @@ class Bag:
     """Each active latent of A is replaced by a live latent drawn uniformly, no two by the same one.
 
     The paper's bag of features (Giglemiani et al. 2024). A latent may be replaced by itself or by another active one.
-    Without an active latent the target is decode(0). Raises `UsageError` when fewer latents are live than active.
+    Without an active latent the target is decode(0).
     """
 
     name = "bag"
@@ -21,7 +21,10 @@ class Bag:
     needs_sae = True
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The decoded replacement code."""
+        """The decoded replacement code; raises `UsageError` when fewer latents are live than active.
+
+        See `plateaulens.targets.base.ActivationType.target`.
+        """
         live = context.sae.live
         if len(base.code) > len(live):
             raise UsageError(

@@ -22,7 +22,10 @@ class Baseline:
     needs_sae = True
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The decoded replacement code."""
+        """The decoded replacement code; raises `UsageError` when the whole dictionary has been used.
+
+        See `plateaulens.targets.base.ActivationType.target`.
+        """
         replacements = replace_by_frequency(base.code, context.sae, context.config.baseline_pool, generator)
         return Target(context.sae.decode(Code(replacements, base.code.activation)))
 
@@ -34,7 +37,28 @@ def replace_by_frequency(
 
     The pool is the `pool_size` latents nearest in linear firing frequency, itself excluded (dead latents allowed, ties
     to the lowest id), or all others in a smaller dictionary. When every member has been used, the nearest unused latent
-    outside the pool is taken. Raises `UsageError` when the whole dictionary has been used.
+    outside the pool is taken.
+
+    Parameters
+    ----------
+    code
+        The active latents.
+    dictionary
+        What they and their replacements belong to.
+    pool_size
+        Number of latents in a pool.
+    generator
+        What replacements are drawn from.
+
+    Returns
+    -------
+    NDArray
+        Ids shaped (active,), in the order of the code's latents, no two the same.
+
+    Raises
+    ------
+    UsageError
+        When the whole dictionary has been used.
     """
     used = np.zeros(len(dictionary.decoder), dtype=bool)
     replacements = np.empty_like(code.latent)

@@ -20,7 +20,7 @@ class CovarianceMixture:
     needs_sae = False
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The moved base."""
+        """The moved base. See `plateaulens.targets.base.ActivationType.target`."""
         gaussian = context.gaussian
         direction = gaussian.draw(generator) - gaussian.draw(generator)
         return Target(base.activation + direction.to(base.activation))

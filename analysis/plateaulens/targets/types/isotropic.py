@@ -15,6 +15,9 @@ class Isotropic:
     needs_sae = False
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """A Gaussian activation; does not depend on the base."""
+        """A Gaussian activation, which does not depend on the base.
+
+        See `plateaulens.targets.base.ActivationType.target`.
+        """
         del base
         return Target(context.gaussian.draw_isotropic(generator))

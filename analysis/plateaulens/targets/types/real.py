@@ -16,7 +16,7 @@ class Real:
 
     Activations within 1e-3 of the base are drawn again, as in Giglemiani et al. 2024: two prompts may end in the same
     tokens, and a path of no length has no steps. Drawing again never repeats a prompt, so the draw is uniform over the
-    prompts that remain and ends; when none remains the type raises `UsageError`.
+    prompts that remain, and ends.
     """
 
     name = "real"
@@ -24,7 +24,10 @@ class Real:
     needs_sae = False
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """A real activation and the row of its prompt."""
+        """A real activation and the row of its prompt; raises `UsageError` when no prompt remains.
+
+        See `plateaulens.targets.base.ActivationType.target`.
+        """
         pool = context.pool
         for place in generator.permutation(np.flatnonzero(pool.row != base.row)):
             activation = pool.activation[place]

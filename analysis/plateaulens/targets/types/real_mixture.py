@@ -16,8 +16,8 @@ class RealMixture:
     so takes away the original activation as it goes; this direction does not depend on A, and is distributed as the
     difference of two real activations all the same. Here it keeps that difference's length, where the paper scales it.
 
-    Prompts are drawn without replacement, X2 again while it is within 1e-3 of X1; when none remains the type raises
-    `UsageError`. The target is no prompt's activation, so it has no source row.
+    Prompts are drawn without replacement, X2 again while it is within 1e-3 of X1. The target is no prompt's activation,
+    so it has no source row.
     """
 
     name = "real_mixture"
@@ -25,7 +25,10 @@ class RealMixture:
     needs_sae = False
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The moved base."""
+        """The moved base; raises `UsageError` when no prompt remains for X2.
+
+        See `plateaulens.targets.base.ActivationType.target`.
+        """
         pool = context.pool
         places = generator.permutation(np.flatnonzero(pool.row != base.row))
         for place in places[1:]:

@@ -16,7 +16,10 @@ class Reconstruction:
     needs_sae = True
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The reconstructed activation and the row of T's prompt."""
+        """The reconstructed activation and the row of T's prompt.
+
+        See `plateaulens.targets.base.ActivationType.target`.
+        """
         del generator
         real = Real().target(base, context, context.generator(base.sample, Real.name))
         return Target(context.sae.decode(context.sae.encode(real.activation)), real.source_row)

@@ -10,17 +10,17 @@ from plateaulens.targets.registry import register
 
 @register
 class SingleLatent:
-    """One live latent drawn uniformly, at the mean L2 norm of the real activations' codes.
-
-    Raises `UsageError` when the SAE has no live latent.
-    """
+    """One live latent drawn uniformly, at the mean L2 norm of the real activations' codes."""
 
     name = "single_latent"
     definition = "one live latent drawn uniformly, as strong as a real code on average"
     needs_sae = True
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The decoded latent; does not depend on the base."""
+        """The decoded latent, which does not depend on the base; raises `UsageError` when the SAE has no live latent.
+
+        See `plateaulens.targets.base.ActivationType.target`.
+        """
         del base
         live = context.sae.live
         if not live.size:

@@ -25,7 +25,10 @@ class Structured:
     needs_sae = True
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The decoded replacement code."""
+        """The decoded replacement code; raises `UsageError` when no latent but the top one has a direction.
+
+        See `plateaulens.targets.base.ActivationType.target`.
+        """
         del generator
         return Target(context.sae.decode(replace_by_cosine(base.code, context.sae, context.config)))
 
@@ -41,7 +44,26 @@ def replace_by_cosine(code: Code, dictionary: Dictionary, config: TargetConfig) 
        with cos(anchor, j) nearest cos(top, i). The top latent goes to the anchor unless that has been used already.
 
     Ties go to the lowest id everywhere. A latent whose decoder row is zero has no cosine: it is never chosen, and left
-    out when active (it added nothing to A). Raises `UsageError` when no latent but the top one has a direction.
+    out when active (it added nothing to A).
+
+    Parameters
+    ----------
+    code
+        The active latents of A, ascending.
+    dictionary
+        What they and their replacements belong to.
+    config
+        Has the constants `anchor_cosine` and `anchor_pool`.
+
+    Returns
+    -------
+    Code
+        The replacements, each at the activation of the latent that it replaces.
+
+    Raises
+    ------
+    UsageError
+        When no latent but the top one has a direction.
     """
     points = dictionary.pointing[code.latent]
     latents, activations = code.latent[points], code.activation[points]

@@ -16,19 +16,21 @@ from calibration.survival import replicate_survival
 
 
 @dataclass(frozen=True)
-class Family:
-    """A kind of question. `replicate` takes a design, the base prompts, the resamples and the random numbers."""
+class Question:
+    """What is asked of the methods, and on which data."""
 
     replicate: Callable[[Any, int, int, np.random.Generator], Iterable[Outcome]]
+    """One replication: of a design, the number of base prompts, the number of resamples and the random numbers."""
     designs: Mapping[str, Any]
     samples: tuple[int, ...] = SAMPLES
+    """The numbers of base prompts."""
 
 
-FAMILIES = {
-    "intervals": Family(replicate_intervals, INTERVAL_DESIGNS),
-    "shared": Family(replicate_shared, SHARED_DESIGNS, samples=(200, 1000)),
-    "tests": Family(replicate_tests, TEST_DESIGNS),
-    "survival": Family(replicate_survival, SURVIVAL_DESIGNS),
-    "activations": Family(replicate_distinction, ACTIVATION_DESIGNS, samples=(50, 200)),
-    "confounds": Family(replicate_confounds, CONFOUNDING_DESIGNS),
+QUESTIONS = {
+    "intervals": Question(replicate_intervals, INTERVAL_DESIGNS),
+    "shared": Question(replicate_shared, SHARED_DESIGNS, samples=(200, 1000)),
+    "tests": Question(replicate_tests, TEST_DESIGNS),
+    "survival": Question(replicate_survival, SURVIVAL_DESIGNS),
+    "activations": Question(replicate_distinction, ACTIVATION_DESIGNS, samples=(50, 200)),
+    "confounds": Question(replicate_confounds, CONFOUNDING_DESIGNS),
 }

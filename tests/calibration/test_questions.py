@@ -3,26 +3,26 @@
 import numpy as np
 import pytest
 
-from calibration.families import FAMILIES
 from calibration.outcomes import Outcome, Tallies
+from calibration.questions import QUESTIONS
 
 
-def outcomes(family: str, design: str, samples: int = 60, *, replications: int = 1) -> Tallies:
-    chosen, tallies = FAMILIES[family], Tallies()
+def outcomes(question: str, design: str, samples: int = 60, *, replications: int = 1) -> Tallies:
+    chosen, tallies = QUESTIONS[question], Tallies()
     for number in range(replications):
         rng = np.random.default_rng(number)
         tallies.add(chosen.replicate(chosen.designs[design], samples, 99, rng))
     return tallies
 
 
-CELLS = [(name, design) for name, family in FAMILIES.items() for design in family.designs]
+CELLS = [(name, design) for name, question in QUESTIONS.items() for design in question.designs]
 
 
-@pytest.mark.parametrize(("family", "design"), CELLS)
-def test_every_row_has_one_outcome_per_replication(family: str, design: str) -> None:
-    samples = max(60, FAMILIES[family].samples[0])
+@pytest.mark.parametrize(("question", "design"), CELLS)
+def test_every_row_has_one_outcome_per_replication(question: str, design: str) -> None:
+    samples = max(60, QUESTIONS[question].samples[0])
     rng = np.random.default_rng(0)
-    found: list[Outcome] = list(FAMILIES[family].replicate(FAMILIES[family].designs[design], samples, 49, rng))
+    found: list[Outcome] = list(QUESTIONS[question].replicate(QUESTIONS[question].designs[design], samples, 49, rng))
     assert len({outcome.key for outcome in found}) == len(found) > 0
     assert all(np.isfinite(outcome.key.truth) for outcome in found)
 

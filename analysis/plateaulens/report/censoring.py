@@ -1,0 +1,141 @@
+"""Curves whose event never comes: a sentence, a table and captions."""
+
+from collections.abc import Sequence
+from math import isnan
+
+import xarray as xr
+
+from plateaulens import names
+from plateaulens.names import REFERENCE, label, metric_label
+from plateaulens.report.contents import BLOWUP, compared, types_of, values_of
+from plateaulens.report.phrases import confidence_of, level, main_types, prompts, unmeasured
+from plateaulens.report.table import STEP_DIGITS, TYPE, Column, Row, Table, by_metric, estimated, measured
+from plateaulens.report.text import percent
+
+_COLUMNS = {
+    "type": TYPE,
+    "censored_fraction": Column("censored", "percent", 1),
+    "sentinel_mean": Column("sentinel mean", "number", STEP_DIGITS),
+    **estimated("restricted mean", "restricted_mean", STEP_DIGITS),
+    **estimated("difference", "restricted_mean_difference", STEP_DIGITS),
+    "logrank_p": Column("p", "p"),
+    "paired_logrank_p": Column("p, paired", "p"),
+}
+
+
+def censoring_sentence(experiment: xr.Dataset, *, statistic: str = BLOWUP) -> str:
+    """How many curves lack the event: the largest share over types and metrics.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    statistic
+        Whose event it is.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    event = names.statistic(statistic).event
+    shares = [
+        (float(values["censored_fraction"].sel(activation_type=kind)), kind, metric)
+        for metric, values in compared(experiment, values_of(experiment, "metric"), statistic)
+        for kind in types_of(values)
+    ]
+    known = [each for each in shares if not isnan(each[0])]
+    if not known:
+        return unmeasured(statistic)
+    share, kind, metric = max(known, key=lambda each: each[0])
+    if share == 0:
+        return f"No curve is censored: all {event} inside the window."
+    return (
+        f"Curves that do not {event} inside the window are censored: at most {percent(share, 1)} of a type's curves, "
+        f"those of {label(kind)} on {metric_label(metric)}."
+    )
+
+
+def censoring_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
+    """Censored curves as observations (log-rank, restricted mean) beside the authors' sentinel.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metrics
+        The main ones unless given.
+    statistic
+        Whose event it is.
+
+    Returns
+    -------
+    Table
+        A row per type and metric.
+    """
+    authors = experiment["mean"].sel(convention="authors")
+
+    def rows(values: xr.Dataset) -> list[Row]:
+        sentinel = authors.sel(statistic=values["statistic"], metric=values["metric"])
+        return [
+            _row(values.sel(activation_type=name), name, float(sentinel.sel(activation_type=name)))
+            for name in types_of(values)
+        ]
+
+    return by_metric(experiment, metrics, statistic, rows, _COLUMNS)
+
+
+def censoring_table_caption(experiment: xr.Dataset) -> str:
+    """For `censoring_table`.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    return (
+        f"Censoring, max-slope steps, {prompts(experiment)}. *Sentinel mean*: the authors' convention, in which a "
+        f"curve that does not blow up has step 99; *restricted mean*: of the step or the window's end, "
+        f"whichever is first, with its paired difference to real and {level(experiment)} bootstrap intervals; p-values "
+        f"of the log-rank test against real, the pairing ignored (*p*) and respected (*p, paired*), not adjusted."
+    )
+
+
+def survival_curves_caption(experiment: xr.Dataset) -> str:
+    """For `plateaulens.figures.survival_curves`.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    confidence = confidence_of(experiment["survival_band"])
+    return (
+        f"Kaplan-Meier curves of the max-slope step for {main_types(experiment)}, {prompts(experiment)}: the share of "
+        f"curves that have not blown up, with simultaneous {confidence} bands. A curve ends at the share that is "
+        f"censored."
+    )
+
+
+def _row(values: xr.Dataset, name: str, sentinel: float) -> Row:
+    compared_with_real = name != REFERENCE
+    nothing = float("nan")
+    return {
+        "type": name,
+        "censored_fraction": float(values["censored_fraction"]),
+        "sentinel_mean": sentinel,
+        **measured(values, "restricted_mean"),
+        **measured(values, "restricted_mean_difference", known=compared_with_real),
+        "logrank_p": float(values["logrank_p"]) if compared_with_real else nothing,
+        "paired_logrank_p": float(values["paired_logrank_p"]) if compared_with_real else nothing,
+    }

@@ -1,0 +1,221 @@
+"""Do the conclusions hang on constants that nobody has justified? A sentence, a table and captions."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from plateaulens import names
+from plateaulens.names import CLAIMS, label, metric_label
+from plateaulens.report.contents import BLOWUP, main_metrics, synthetic_types, values_of
+from plateaulens.report.phrases import confidence_of
+from plateaulens.report.table import Column, Table
+from plateaulens.report.text import listing
+
+_EXPERIMENT = "sensitivity"
+"""The experiment whose conclusions the sentence counts."""
+_CONSTANTS = {
+    "minimum_slope": ("slope threshold", "by factors of", ""),
+    "plateau_threshold": ("plateau threshold", "by factors of", ""),
+    "nonlinearity_tolerance": ("nonlinearity tolerance", "over", ""),
+    "step_size": ("step size", "over", " stored steps"),
+}
+"""By constant: its name, and what stands before and behind the values that it is moved to."""
+_FIRST, _SECOND = CLAIMS[0]
+_CLAIM_WORDS = {
+    "nearer": f"{_FIRST} nearer than {_SECOND}",
+    "farther": f"{_SECOND} nearer than {_FIRST}",
+    "undecided": f"{_FIRST} or {_SECOND} undecided",
+}
+
+
+class Change(NamedTuple):
+    """A conclusion that comes out otherwise when a constant is moved to `value`.
+
+    The `subject` is a type, or empty for the question which type of the paper's first claim is nearer to real.
+    """
+
+    subject: str
+    moved: str
+    value: float
+
+
+def constants_sentence(constants: xr.Dataset) -> str:
+    """How many conclusions on max-slope steps in relative steps change with each constant.
+
+    Parameters
+    ----------
+    constants
+        The group `constants`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    kept = _cases(constants, experiment=_EXPERIMENT, statistic=BLOWUP)
+    if not kept.sizes["case"]:
+        return "No constant was moved for the max-slope steps of relative steps."
+    metrics = main_metrics(kept)
+    has_claim = bool((kept["nearness"] != "undefined").any())
+    subjects = len(metrics) * (len(synthetic_types(kept)) + has_claim)
+    clauses = []
+    for constant in dict.fromkeys(values_of(kept, "constant")):
+        own = _cases(kept, constant=constant)
+        changed = {(metric, change.subject) for metric in metrics for change in _changes(own, metric)}
+        clauses.append(f"{_moved(own, constant)} changes {len(changed) or 'none'}")
+    return (
+        f"Of {subjects} conclusions on max-slope steps in relative steps (each type's order with real, and whether "
+        f"{_FIRST} or {_SECOND} is nearer, on {listing([metric_label(metric) for metric in metrics])}), "
+        f"moving the {'; moving the '.join(clauses)}."
+    )
+
+
+def constants_table(constants: xr.Dataset) -> Table:
+    """What changes when a constant is moved: a row per constant and metric below its statistic in bold.
+
+    Metrics that agree share a row; those without the statistic have none.
+
+    Parameters
+    ----------
+    constants
+        The group `constants`.
+
+    Returns
+    -------
+    Table
+        The changes in words, beside the constant and the ends of the values that it was moved to.
+    """
+    moved = ("experiment", "statistic", "constant")
+    rows = []
+    for experiment, statistic, constant in dict.fromkeys(
+        zip(*(values_of(constants, key) for key in moved), strict=True)
+    ):
+        own = _cases(constants, experiment=experiment, statistic=statistic, constant=constant)
+        where: dict[str, list[str]] = {}
+        for metric in main_metrics(own):
+            if (own["timing"].sel(metric=metric) != "undefined").any():
+                where.setdefault(_listed(own, metric), []).append(metric_label(metric))
+        rows += [
+            {
+                "about": _about(experiment, statistic),
+                "experiment": experiment,
+                "statistic": statistic,
+                "constant": constant,
+                "lowest": float(own["value"].min()),
+                "highest": float(own["value"].max()),
+                "moved": _range(own, constant),
+                "metrics": ", ".join(metrics),
+                "changes": changes,
+            }
+            for changes, metrics in where.items()
+        ]
+    columns = {"about": Column(), "moved": Column("constant"), "metrics": Column("on"), "changes": Column("changes")}
+    return Table(pd.DataFrame(rows), columns, grouped_by="about")
+
+
+def constants_table_caption(constants: xr.Dataset) -> str:
+    """For `constants_table`.
+
+    Parameters
+    ----------
+    constants
+        The group `constants`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    confidence = confidence_of(constants["mean_difference_interval"])
+    return (
+        f"What changes when a constant is moved: the order of a type with real (earlier, later, undecided), and "
+        f"whether {_FIRST} or {_SECOND} is nearer to it. These are read off single {confidence} intervals, without "
+        f"adjustment."
+    )
+
+
+def constant_sensitivity_caption(constants: xr.Dataset, *, metric: str) -> str:
+    """For `plateaulens.figures.constant_sensitivity`.
+
+    Parameters
+    ----------
+    constants
+        The group `constants`.
+    metric
+        Value of the coordinate `metric`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    confidence = confidence_of(constants["mean_difference_interval"])
+    return (
+        f"Mean paired difference to real on {metric_label(metric)} as each constant is moved, with {confidence} "
+        f"bootstrap intervals (bands); the dashed line is the value in use."
+    )
+
+
+def _cases(constants: xr.Dataset, **wanted: str) -> xr.Dataset:
+    """The cases whose coordinates have these values."""
+    found = [constants[name].to_numpy() == value for name, value in wanted.items()]
+    return constants.isel(case=np.flatnonzero(np.all(found, axis=0)))
+
+
+def _changes(cases: xr.Dataset, metric: str) -> Iterator[Change]:
+    """The conclusions on one metric that are others than with nothing moved, for the cases of one constant."""
+    own = cases.sel(metric=metric)
+    values = own["value"].to_numpy().tolist()
+    for place in sorted(range(len(values)), key=values.__getitem__):
+        case = own.isel(case=place)
+        for name in synthetic_types(case):
+            if case["timing_changed"].sel(activation_type=name):
+                yield Change(label(name), str(case["timing"].sel(activation_type=name).item()), values[place])
+        if case["nearness_changed"]:
+            word = str(case["nearness"].item())
+            yield Change("", _CLAIM_WORDS.get(word, word), values[place])
+
+
+def _listed(cases: xr.Dataset, metric: str) -> str:
+    """The changes on one metric: those to the same word with the same subjects are put together."""
+    subjects: dict[tuple[str, float], list[str]] = {}
+    for change in _changes(cases, metric):
+        subjects.setdefault((change.moved, change.value), []).append(change.subject)
+    values: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (moved, value), types in subjects.items():
+        values.setdefault((moved, tuple(types)), []).append(f"{value:g}")
+    clauses = [
+        f"at {listing(where)} {moved}" + (f": {listing(types)}" if any(types) else "")
+        for (moved, types), where in values.items()
+    ]
+    return "; ".join(clauses) or "none"
+
+
+def _about(experiment: str, statistic: str) -> str:
+    """An experiment and a statistic, as briefly as a table wants them."""
+    short = names.experiment(experiment).short
+    return f"{short}, {names.statistic(statistic).title.removeprefix(f'{short} ')}"
+
+
+def _name(constant: str) -> str:
+    return _CONSTANTS[constant][0] if constant in _CONSTANTS else constant.replace("_", " ").replace(".", ": ")
+
+
+def _moved(cases: xr.Dataset, constant: str) -> str:
+    """The constant, and over which values it is moved."""
+    _, before, behind = _CONSTANTS.get(constant, ("", "over", ""))
+    return f"{_name(constant)} {before} {_ends(cases)}{behind}"
+
+
+def _range(cases: xr.Dataset, constant: str) -> str:
+    """The same, as briefly as a table wants it."""
+    _, before, _ = _CONSTANTS.get(constant, ("", "over", ""))
+    sign = "\u00d7 " if before == "by factors of" else ""
+    return f"{_name(constant)}, {sign}{_ends(cases)}"
+
+
+def _ends(cases: xr.Dataset) -> str:
+    return f"{float(cases['value'].min()):g} to {float(cases['value'].max()):g}"

@@ -1,0 +1,115 @@
+"""Where targets lie and how long the paths to them are: a sentence, a table and captions."""
+
+import pandas as pd
+import xarray as xr
+
+from plateaulens.names import REFERENCE, label
+from plateaulens.report.contents import bounds, compared_types, types_of
+from plateaulens.report.phrases import confidence_of, prompts
+from plateaulens.report.table import TYPE, Column, Row, Table
+from plateaulens.report.text import listing, percent
+
+_QUANTITIES = {
+    "target_norm": ("norm", 1),
+    "path_length": ("path length", 1),
+    "cosine": ("cosine to base", 2),
+    "distance_from_mean": ("to mean base", 1),
+}
+
+
+def path_length_caution(geometry: xr.Dataset) -> str:
+    """A warning for the types whose mean path length clearly differs from real's: the summary's `path_relation`.
+
+    Parameters
+    ----------
+    geometry
+        The group `geometry`.
+
+    Returns
+    -------
+    str
+        Markdown, with the excess of the means.
+    """
+    mean, relation = geometry["path_length_mean"], geometry["path_relation"]
+    real = float(mean.sel(activation_type=REFERENCE))
+    groups: dict[str, list[str]] = {"longer": [], "shorter": []}
+    for name in compared_types(geometry):
+        excess = float(mean.sel(activation_type=name)) / real - 1
+        found = str(relation.sel(activation_type=name).item())
+        if found in groups:
+            groups[found].append(f"{label(name)} (by {percent(abs(excess))})")
+    clauses = [f"{kind} than to real ones for {listing(items)}" for kind, items in groups.items() if items]
+    if not clauses:
+        tolerance = percent(relation.attrs["tolerance"])
+        return f"No type's mean path length is shown to differ from that of real targets by more than {tolerance}."
+    return f"Caution: the mean path to the target is {', and '.join(clauses)}."
+
+
+def geometry_table(geometry: xr.Dataset) -> Table:
+    """Mean norm, path length, cosine to the base and distance from the mean base of every type's targets.
+
+    Parameters
+    ----------
+    geometry
+        The group `geometry`.
+
+    Returns
+    -------
+    Table
+        A row per type.
+    """
+    columns = {"type": TYPE} | {
+        name: Column(title, "estimate", digits) for name, (title, digits) in _QUANTITIES.items()
+    }
+    rows = [_row(geometry.sel(activation_type=name), name) for name in types_of(geometry)]
+    return Table(pd.DataFrame(rows), columns)
+
+
+def geometry_table_caption(geometry: xr.Dataset) -> str:
+    """For `geometry_table`.
+
+    Parameters
+    ----------
+    geometry
+        The group `geometry`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    confidence = confidence_of(geometry["path_length_interval"])
+    return (
+        f"Mean norm of the targets, length of the path, cosine of target and base, and distance of the target from the "
+        f"mean base, {prompts(geometry)}, with {confidence} bootstrap intervals in brackets."
+    )
+
+
+def target_geometry_caption(geometry: xr.Dataset) -> str:
+    """For `plateaulens.figures.target_geometry`.
+
+    Parameters
+    ----------
+    geometry
+        The group `geometry`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    confidence = confidence_of(geometry["path_length_interval"])
+    return (
+        f"Norms of the targets and lengths of the paths to them, {prompts(geometry)}: kernel density estimates, with "
+        f"the mean (tick) and its {confidence} bootstrap interval (bar). The dashed "
+        f"line is the mean of real."
+    )
+
+
+def _row(values: xr.Dataset, name: str) -> Row:
+    row: Row = {"type": name}
+    for quantity in _QUANTITIES:
+        lower, upper = bounds(values[f"{quantity}_interval"]).tolist()
+        mean = float(values[f"{quantity}_mean"])
+        row |= {quantity: mean, f"{quantity}_lower": lower, f"{quantity}_upper": upper}
+    return row

@@ -1,0 +1,212 @@
+"""Which of two types is nearer to real: the paper's claim, and every other pair. Sentences, tables and captions."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import xarray as xr
+
+from plateaulens.names import CLAIMS, MAIN_TYPES, REFERENCE, label, metric_label
+from plateaulens.report.contents import BLOWUP, bounds, compared, synthetic_types, types_of
+from plateaulens.report.phrases import alpha_of, level, prompts, unmeasured
+from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, by_metric, estimated, measured
+from plateaulens.report.text import MISSING, interval, listing, number
+
+_MAIN = [name for name in reversed(MAIN_TYPES) if name != REFERENCE]
+PAIRS = tuple(dict.fromkeys((*CLAIMS, *combinations(_MAIN, 2))))
+"""The pairs of the table of pairs, the paper's first; all others are in the matrix."""
+
+_COLUMNS = {
+    "type": Column("pair", "type", also="other_type"),
+    "ks": Column("KS", "number", KS_DIGITS, also="other_ks"),
+    **estimated("difference", "ks_difference", KS_DIGITS),
+    "ks_difference_p": Column("p", "p"),
+    "ks_difference_p_holm": Column("Holm", "p"),
+    "ks_difference_p_bh": Column("BH", "p"),
+    "nearer": Column("nearer to real", "type"),
+}
+_SIGNS = {"undecided": "?", "undefined": MISSING}
+
+
+def claim_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> str:
+    """`nearness_sentence` of the paper's pairs.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metrics
+        The main ones unless given.
+    statistic
+        Whose distances are compared.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    return " ".join(
+        nearness_sentence(experiment, first, second, metrics=metrics, statistic=statistic) for first, second in CLAIMS
+    )
+
+
+def nearness_sentence(
+    experiment: xr.Dataset,
+    first: str,
+    second: str,
+    *,
+    metrics: Sequence[str] | None = None,
+    statistic: str = BLOWUP,
+) -> str:
+    """Which of two types is nearer to real on each metric, with both distances and the interval of their difference.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    first, second
+        The types.
+    metrics
+        The main ones unless given.
+    statistic
+        Whose distances are compared.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    a, b = label(first), label(second)
+    if not {first, second}.issubset(types_of(experiment)):
+        return f"The run does not have both {a} and {b} targets, so their nearness to real ones is not compared."
+    answers = []
+    for metric, values in compared(experiment, metrics, statistic):
+        pair = values.sel(activation_type=first, other_type=second)
+        answer = {"nearer": a, "farther": b, "undecided": "undecided"}.get(str(pair["nearness"].item()))
+        if answer is None:
+            answers.append(f"not comparable on {metric_label(metric)}, where one of them has no step")
+            continue
+        distances = [number(float(values["ks"].sel(activation_type=name)), KS_DIGITS) for name in (first, second)]
+        ends = interval(bounds(pair["ks_difference_interval"]), KS_DIGITS)
+        difference = number(float(pair["ks_difference"]), KS_DIGITS)
+        key = f", {level(values)} interval" if not answers else ","
+        answers.append(
+            f"{answer} on {metric_label(metric)} (KS {listing(distances)}, difference {difference}{key} {ends})"
+        )
+    return f"Nearer to real, {a} or {b}: {'; '.join(answers)}." if answers else unmeasured(statistic)
+
+
+def pair_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
+    """Which of two types is nearer to real, for the pairs of `PAIRS` that the run has; metrics one below the other.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metrics
+        The main ones unless given.
+    statistic
+        Whose distances are compared.
+
+    Returns
+    -------
+    Table
+        A row per pair and metric.
+    """
+
+    def rows(values: xr.Dataset) -> list[Row]:
+        held = synthetic_types(values)
+        return [_row(values, first, second) for first, second in PAIRS if {first, second}.issubset(held)]
+
+    return by_metric(experiment, metrics, statistic, rows, _COLUMNS)
+
+
+def pair_table_caption(experiment: xr.Dataset) -> str:
+    """For `pair_table`.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    return (
+        f"Which of two types is nearer to real, {prompts(experiment)}: both KS distances, their paired difference with "
+        f"its {level(experiment)} interval, and p-values, raw and adjusted as in the table of verdicts, here over all "
+        f"pairs of types."
+    )
+
+
+def pair_matrix(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
+    """Whether the row's type is nearer to real than the column's, for all types; metrics one below the other.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metrics
+        The main ones unless given.
+    statistic
+        Whose distances are compared.
+
+    Returns
+    -------
+    Table
+        A row per type and metric, and a column per type.
+    """
+    types = synthetic_types(experiment)
+
+    def rows(values: xr.Dataset) -> list[Row]:
+        nearness = values["nearness"].transpose("activation_type", "other_type")
+        return [
+            {"type": first}
+            | {
+                second: None if first == second else str(nearness.sel(activation_type=first, other_type=second).item())
+                for second in types
+            }
+            for first in types
+        ]
+
+    columns = {name: Column(label(name), words=_SIGNS, missing="") for name in types}
+    return by_metric(experiment, metrics, statistic, rows, {"type": TYPE} | columns)
+
+
+def pair_matrix_caption(experiment: xr.Dataset, *, what: str = "max-slope steps") -> str:
+    """For `pair_matrix`.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    what
+        The statistic, in words.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    return (
+        f"Is the row's type nearer to real than the column's, or farther, by KS distance of {what} "
+        f"({prompts(experiment)}; Holm over all pairs, level {alpha_of(experiment)})? A question mark: "
+        f"undecided."
+    )
+
+
+def _row(values: xr.Dataset, first: str, second: str) -> Row:
+    pair = values.sel(activation_type=first, other_type=second)
+    found = str(pair["nearness"].item())
+    p_values = ("ks_difference_p", "ks_difference_p_holm", "ks_difference_p_bh")
+    return {
+        "type": first,
+        "other_type": second,
+        "ks": float(values["ks"].sel(activation_type=first)),
+        "other_ks": float(values["ks"].sel(activation_type=second)),
+        **measured(pair, "ks_difference"),
+        **{name: float(pair[name]) for name in p_values},
+        "nearness": found,
+        "nearer": {"nearer": first, "farther": second}.get(found, found),
+    }

@@ -1,0 +1,41 @@
+"""Tests of plateaulens.report.censoring."""
+
+from collections.abc import Callable
+
+import xarray as xr
+from tests.report.tables import row
+
+from plateaulens.names import label
+from plateaulens.report import censoring
+from plateaulens.report.contents import types_of
+from plateaulens.report.text import MISSING, p_value, percent
+
+Edit = Callable[..., xr.Dataset]
+
+
+def test_censoring_names_the_largest_share(sensitivity: xr.Dataset, edit: Edit) -> None:
+    group = edit(sensitivity, "censored_fraction", 0.0)
+    assert censoring.censoring_sentence(group).startswith("No curve is censored")
+    group = edit(group, "censored_fraction", 0.125, activation_type="bag", metric="kl")
+    assert "12.5\u00a0% of a type's curves, those of bag on KL" in censoring.censoring_sentence(group)
+
+
+def test_a_type_of_which_nothing_is_known_is_not_the_largest(sensitivity: xr.Dataset, edit: Edit) -> None:
+    group = edit(sensitivity, "censored_fraction", 0.0)
+    group = edit(group, "censored_fraction", 0.25, activation_type="random", metric="js")
+    group = edit(group, "censored_fraction", float("nan"), activation_type="real")
+    assert "those of random on JS" in censoring.censoring_sentence(group)
+
+
+def test_censoring_table_has_both_conventions(sensitivity: xr.Dataset) -> None:
+    table = censoring.censoring_table(sensitivity, metrics=("kl",))
+    assert list(table.cells()["type"]) == [label(kind) for kind in types_of(sensitivity)]
+    where = {"statistic": "max_slope", "metric": "kl", "activation_type": "structured"}
+    cells = row(table, "structured")
+    authors = sensitivity["mean"].sel(where | {"convention": "authors"})
+    assert cells["sentinel mean"] == f"{float(authors):.1f}"
+    assert cells["censored"] == percent(
+        float(sensitivity["censored_fraction"].sel(where).sel(convention="corrected")), 1
+    )
+    assert cells["p, paired"] == p_value(float(sensitivity["paired_logrank_p"].sel(where)))
+    assert row(table, "real")["p, paired"] == MISSING

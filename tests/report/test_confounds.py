@@ -1,0 +1,81 @@
+"""Tests of plateaulens.report.confounds: what becomes of a difference at equal geometry is the summary's word."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xarray as xr
+from tests.report.tables import row
+from tests.report.words import fated
+
+from plateaulens.report.confounds import adjusted_sentences, confounds_table
+from plateaulens.report.text import MISSING
+
+Edit = Callable[..., xr.Dataset]
+
+
+def kept(group: xr.Dataset, *types: str) -> xr.Dataset:
+    """The group with a few of its types."""
+    return group.sel(activation_type=list(types))
+
+
+@pytest.fixture
+def bag(summary: xr.DataTree, edit: Edit) -> xr.Dataset:
+    """Bag comes later, as it is and however it is adjusted."""
+    group = kept(summary["confounds"].to_dataset(), "real", "bag")
+    group = edit(group, "adjusted_difference_interval", [1.0, 3.0])
+    return fated(edit(group, "matched_difference_interval", [1.0, 3.0]))
+
+
+class TestSentences:
+    def test_what_stays_is_still_there(self, bag: xr.Dataset) -> None:
+        assert adjusted_sentences(bag) == (
+            "At equal path length (relative steps), on L2 and KL, bag is still later than real by regression and by "
+            "matching."
+        )
+
+    @pytest.mark.parametrize(
+        ("interval", "words"),
+        [
+            ([-1.0, 1.0], "no longer shown to differ by regression, still later than real by matching"),
+            ([-3.0, -1.0], "now earlier than real by regression, still later than real by matching"),
+            ([np.nan, np.nan], "not comparable by regression, still later than real by matching"),
+        ],
+    )
+    def test_what_goes_is_said_to_go(self, bag: xr.Dataset, edit: Edit, interval: list[float], words: str) -> None:
+        group = fated(edit(bag, "adjusted_difference_interval", interval, adjustment="path_length"))
+        assert f"bag is {words}." in adjusted_sentences(group, metrics=("l2",))
+
+    def test_no_difference_at_all(self, bag: xr.Dataset, edit: Edit) -> None:
+        group = edit(bag, "adjusted_difference_interval", [-1.0, 1.0])
+        group = fated(edit(group, "matched_difference_interval", [-1.0, 1.0]))
+        assert "bag is not shown to differ by regression and by matching." in adjusted_sentences(group)
+
+    def test_a_run_without_the_path_or_without_types(self, bag: xr.Dataset) -> None:
+        text = adjusted_sentences(bag.sel(path=["plateau"]))
+        assert text == "The run has no relative steps to compare at equal path length."
+        assert "no type to compare" in adjusted_sentences(kept(bag, "real"))
+
+
+class TestTable:
+    def test_it_says_where_there_is_no_overlap(self, summary: xr.DataTree, edit: Edit) -> None:
+        confounds = edit(summary["confounds"].to_dataset(), "overlap", True)
+        confounds = edit(confounds, "overlap", False, activation_type="bag", adjustment="all", path="sensitivity")
+        table = confounds_table(confounds, metric="l2", paths=("sensitivity", "sensitivity_absolute"))
+        headings = [name for name in table.cells()["type"] if name.startswith("**")]
+        assert headings == ["**relative steps**", "**absolute steps**"]
+        cells = row(table, "bag")
+        assert cells["equal geometry"] == "no overlap"
+        assert cells["as it is"] != "no overlap"
+        values = confounds.sel(path="sensitivity", statistic="max_slope", metric="l2", activation_type="bag")
+        assert cells["prompts"] == str(int(values["matched_prompts"].sel(covariate="path_length")))
+
+    def test_it_has_the_paths_of_experiments_about_the_statistic(self, summary: xr.DataTree) -> None:
+        table = confounds_table(summary["confounds"].to_dataset(), metric="kl")
+        paths = ["sensitivity", "sensitivity_absolute", "sensitivity_absolute_to_target"]
+        assert list(dict.fromkeys(table.frame["path"])) == paths
+
+    def test_without_the_path_or_the_metric_it_is_a_dash(self, summary: xr.DataTree) -> None:
+        confounds = summary["confounds"].to_dataset()
+        assert confounds_table(confounds.sel(path=["plateau"]), metric="l2").markdown() == MISSING
+        assert confounds_table(confounds.sel(metric=["l2"]), metric="kl").markdown() == MISSING

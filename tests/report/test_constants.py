@@ -1,0 +1,65 @@
+"""Tests of plateaulens.report.constants: which conclusions change with a constant is what the summary says."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xarray as xr
+from tests.report.words import changed
+
+from plateaulens.report.constants import constants_sentence, constants_table
+from plateaulens.report.text import MISSING
+
+Edit = Callable[..., xr.Dataset]
+
+
+@pytest.fixture
+def steady(summary: xr.DataTree, edit: Edit) -> xr.Dataset:
+    """Whatever is moved, bag is later and nothing is known of structured and baseline."""
+    group = summary["constants"].to_dataset().sel(activation_type=["real", "bag"])
+    return changed(edit(edit(group, "timing", "later"), "nearness", "undecided"))
+
+
+def case(group: xr.Dataset, constant: str, value: float) -> xr.DataArray:
+    """Which case moves a constant of relative max-slope steps to a value."""
+    chosen = (group["experiment"] == "sensitivity") & (group["statistic"] == "max_slope")
+    return chosen & (group["constant"] == constant) & (group["value"] == value)
+
+
+def test_nothing_changes(steady: xr.Dataset) -> None:
+    text = constants_sentence(steady)
+    assert text.startswith("Of 4 conclusions on max-slope steps in relative steps")
+    assert "moving the slope threshold by factors of 0.01 to 100 changes none" in text
+    table = constants_table(steady).cells()
+    headings = table["constant"].str.startswith("**")
+    assert next(iter(table["constant"][headings])) == "**relative, max slope**"
+    assert "**plateau, length**" in list(table["constant"])
+    assert set(table["changes"][~headings]) == {"none"}
+    assert set(table["on"][~headings]) <= {"L2, KL", "L2"}, "metrics that agree share a row"
+
+
+def test_changes_are_counted_and_named(steady: xr.Dataset) -> None:
+    moved = case(steady, "minimum_slope", 100.0)
+    group = steady.copy(deep=True)
+    at_kl = moved & (group["metric"] == "kl")
+    group["timing"] = group["timing"].where(~(at_kl & (group["activation_type"] == "bag")), "undecided")
+    group["nearness"] = group["nearness"].where(~at_kl, "nearer")
+    group = changed(group)
+    text = constants_sentence(group)
+    assert "moving the slope threshold by factors of 0.01 to 100 changes 2" in text
+    table = constants_table(group).cells()
+    found = table[~table["changes"].isin(["none", ""])]
+    assert list(found["on"]) == ["KL"]
+    assert list(found["changes"]) == ["at 100 undecided: bag; at 100 structured nearer than baseline"]
+
+
+def test_a_run_without_relative_steps(steady: xr.Dataset) -> None:
+    group = steady.isel(case=np.flatnonzero(steady["experiment"].values == "plateau"))
+    assert constants_sentence(group).startswith("No constant was moved")
+    assert constants_table(group.isel(case=[])).markdown() == MISSING
+
+
+def test_the_frame_has_the_ends_of_the_values(summary: xr.DataTree) -> None:
+    frame = constants_table(summary["constants"].to_dataset()).frame
+    one = frame[(frame["experiment"] == "sensitivity") & (frame["constant"] == "minimum_slope")].iloc[0]
+    assert (one["statistic"], one["lowest"], one["highest"]) == ("max_slope", 0.01, 100.0)

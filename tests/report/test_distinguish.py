@@ -1,0 +1,65 @@
+"""Tests of plateaulens.report.distinguish: whether targets are told from real ones is the summary's word."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xarray as xr
+from tests.report.tables import row
+from tests.report.words import told
+
+from plateaulens.report.distinguish import distinguish_sentence, distinguish_table
+from plateaulens.report.text import estimate, p_value, percent
+
+Edit = Callable[..., xr.Dataset]
+
+
+def kept(group: xr.Dataset, *types: str) -> xr.Dataset:
+    """The group with a few of its types."""
+    return group.sel(activation_type=list(types))
+
+
+@pytest.fixture
+def alike(summary: xr.DataTree, edit: Edit) -> xr.Dataset:
+    """Nothing is told from real."""
+    group = kept(summary["distinguish"].to_dataset(), "real", "real_control", "random", "bag")
+    return told(edit(edit(group, "classifier_p", 0.9), "mmd_p", 0.9))
+
+
+def test_nothing_is_told_apart(alike: xr.Dataset) -> None:
+    text = distinguish_sentence(alike)
+    assert text.startswith("Targets are told from real ones by no test for random and bag (n = 24")
+    assert "Real control, the second draw of real targets, is not told from real (smallest p\u00a0=\u00a00.900" in text
+
+
+def test_p_values_are_adjusted_for_types_and_tests(alike: xr.Dataset, edit: Edit) -> None:
+    # Six tests, two types with three tests each: the smallest p-value counts sixfold.
+    for p, is_told in ((0.008, True), (0.009, False)):
+        group = told(edit(alike, "mmd_p", p, activation_type="bag"))
+        assert ("discrepancy, for bag; they" in distinguish_sentence(group)) == is_told
+
+
+def test_a_control_that_is_told_apart_is_a_caution(alike: xr.Dataset, edit: Edit) -> None:
+    group = told(edit(alike, "mmd_p", 0.01, activation_type="real_control"))
+    assert "But real control, the second draw of real targets, is told from real too" in distinguish_sentence(group)
+
+
+def test_a_type_without_whole_targets_is_said_not_to_be_tested(alike: xr.Dataset, edit: Edit) -> None:
+    group = edit(edit(alike, "mmd_p", np.nan, activation_type="bag"), "classifier_p", np.nan, activation_type="bag")
+    text = distinguish_sentence(told(group))
+    assert "by no test for random; they are not known well enough to be tested for bag (n" in text
+
+
+def test_a_run_without_control_or_types(alike: xr.Dataset) -> None:
+    assert "second draw" not in distinguish_sentence(kept(alike, "real", "bag"))
+    assert "no type to compare" in distinguish_sentence(kept(alike, "real"))
+
+
+def test_distinguish_table(summary: xr.DataTree) -> None:
+    group = summary["distinguish"].to_dataset()
+    cells = row(distinguish_table(group), "random")
+    own = group.sel(activation_type="random")
+    linear = own.sel(classifier="linear")
+    assert cells["L: AUC"] == estimate(float(linear["auc"]), linear["auc_interval"].values, 2)
+    assert cells["G: right"] == percent(float(own["accuracy"].sel(classifier="gaussian")))
+    assert cells["MMD: p"] == p_value(float(own["mmd_p"]))

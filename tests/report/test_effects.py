@@ -1,0 +1,164 @@
+"""Tests of plateaulens.report.effects: no sentence may say what the numbers do not, and cells are the summary's."""
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.report.tables import row
+from tests.report.words import judged
+
+from plateaulens.names import label
+from plateaulens.report import effects, plateaus
+from plateaulens.report.contents import compared_types
+from plateaulens.report.text import estimate, interval, number
+
+Edit = Callable[..., xr.Dataset]
+
+SYNTHETIC = ("random", "isotropic", "reconstruction", "bag", "baseline", "structured", "single_latent")
+
+
+def only(group: xr.Dataset, *kept: str) -> xr.Dataset:
+    """The group with a few of its types."""
+    selected = group.sel(activation_type=list(kept))
+    return selected.sel(other_type=list(kept)) if "other_type" in selected.dims else selected
+
+
+def at(group: xr.Dataset, metric: str, kind: str, statistic: str = "max_slope") -> xr.Dataset:
+    return group.sel(convention="corrected", statistic=statistic, metric=metric, activation_type=kind)
+
+
+class TestTiming:
+    def test_a_later_type_is_called_later_with_its_numbers(self, sensitivity: xr.Dataset) -> None:
+        values = at(sensitivity, "kl", "random")
+        text = effects.timing_sentences(only(sensitivity, "real", "random"), metric="kl")
+        assert text.startswith("On KL, random targets blow up later than real ones: mean difference in steps")
+        assert number(float(values["mean_difference"])) in text
+        assert interval(values["mean_difference_interval"].values) in text
+        assert "95\u00a0% interval" in text
+
+    def test_reversed_effects_reverse_the_sentence(self, reversed_summary: xr.DataTree) -> None:
+        group = reversed_summary["sensitivity"].to_dataset()
+        text = effects.timing_sentences(only(group, "real", "random"), metric="kl")
+        assert text.startswith("On KL, random targets blow up earlier than real ones")
+        assert "later" not in text
+        assert "\u2212" in text
+
+    def test_a_direction_that_does_not_survive_holm_is_withheld(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        group = edit(only(sensitivity, "real", "random"), "mean_difference_interval", [0.5, 9.0])
+        group = edit(group, "censored_fraction_interval", 0.0)
+        group = judged(edit(group, "mean_difference_p_holm", 0.06, activation_type="random"))
+        text = effects.timing_sentences(group, metric="l2")
+        assert "is undecided, because the p-value does not hold once adjusted for the number of types" in text
+        assert "later than real ones:" not in text
+        group = judged(edit(group, "mean_difference_p_holm", 0.04, activation_type="random"))
+        assert "later than real ones:" in effects.timing_sentences(group, metric="l2")
+
+    def test_every_type_is_named_once(self, sensitivity: xr.Dataset) -> None:
+        text = effects.timing_sentences(sensitivity, metric="l2")
+        for kind in SYNTHETIC:
+            assert len(re.findall(rf"\b{label(kind)} [\u2212\d]", text)) == 1
+        assert "control" not in text
+
+    @settings(max_examples=50, deadline=None)
+    @given(bounds=st.tuples(st.floats(-50, 50), st.floats(-50, 50)).map(sorted))
+    def test_a_direction_is_claimed_only_when_the_interval_excludes_zero(
+        self, summary: xr.DataTree, bounds: list[float]
+    ) -> None:
+        group = only(summary["sensitivity"].to_dataset(), "real", "structured").sel(metric=["l2"]).copy(deep=True)
+        group["mean_difference_interval"].loc[{"activation_type": "structured"}] = bounds
+        group["censored_fraction_interval"][:] = 0.0
+        group["mean_difference_p_holm"].loc[{"activation_type": "structured"}] = 0.01
+        text = effects.timing_sentences(judged(group), metric="l2")
+        lower, upper = bounds
+        assert ("later than real ones:" in text) == (lower > 0)
+        assert ("earlier than real ones:" in text) == (upper < 0)
+        assert ("undecided" in text) == (lower <= 0 <= upper)
+
+    def test_too_few_pairs_are_said_to_be_the_reason(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        group = judged(edit(only(sensitivity, "real", "random"), "n_pairs", 5))
+        text = effects.timing_sentences(group, metric="l2")
+        assert "is undecided, because fewer than 6 base prompts have both steps" in text
+
+    def test_censored_curves_are_said_to_be_the_reason(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        group = edit(only(sensitivity, "real", "random"), "mean_difference_interval", [-9.0, -3.0])
+        group = edit(group, "censored_fraction_interval", [0.2, 0.4], activation_type="random")
+        group = edit(group, "censored_fraction_interval", [0.0, 0.1], activation_type="real")
+        group = judged(edit(group, "censored_fraction", 0.3, activation_type="random"))
+        text = effects.timing_sentences(group, metric="l2")
+        assert "is undecided, because the differences leave out curves that do not blow up" in text
+        assert "(\u22129.0 to \u22123.0; 30.0\u00a0%)" in text
+        assert "earlier than real ones:" not in text
+
+    def test_without_a_step_there_is_nothing_to_compare(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        group = judged(edit(only(sensitivity, "real", "bag"), "mean_difference_interval", np.nan))
+        text = effects.timing_sentences(group, metric="kl")
+        assert text.startswith("On KL there is nothing to compare for bag")
+
+    def test_plateaus_are_shorter_or_longer(self, summary: xr.DataTree, edit: Edit) -> None:
+        group = only(summary["plateau"].to_dataset(), "real", "reconstruction")
+        group = edit(group, "censored_fraction_interval", 0.0)
+        for ends, claim in (([-5.0, -1.0], "shorter than around"), ([1.0, 5.0], "longer than around")):
+            changed = judged(edit(group, "mean_difference_interval", ends))
+            text = plateaus.timing_sentences(changed, metric="l2")
+            assert text.startswith(f"On L2, plateaus around reconstruction bases are {claim} real ones")
+
+    def test_the_direction_is_the_stored_one(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        group = edit(only(sensitivity, "real", "random"), "direction", "earlier")
+        assert "random targets blow up earlier than real ones" in effects.timing_sentences(group, metric="l2")
+
+    @pytest.mark.parametrize(
+        ("statistic", "claim"),
+        [
+            ("first_nonlinearity", "random targets leave the line later than real ones"),
+            ("auc_ratio", "random targets bend upwards later than real ones"),
+        ],
+    )
+    def test_another_statistic_has_its_own_event(
+        self, sensitivity: xr.Dataset, edit: Edit, statistic: str, claim: str
+    ) -> None:
+        group = edit(only(sensitivity, "real", "random"), "direction", "later")
+        assert claim in effects.timing_sentences(group, metric="l2", statistic=statistic)
+
+    def test_a_run_with_real_alone(self, sensitivity: xr.Dataset) -> None:
+        assert "no type to compare" in effects.timing_sentences(only(sensitivity, "real"), metric="l2")
+
+    def test_there_is_a_paragraph_per_metric(self, sensitivity: xr.Dataset) -> None:
+        both = [effects.timing_sentences(sensitivity, metric=metric) for metric in ("l2", "kl")]
+        assert effects.timing_paragraphs(sensitivity) == "\n\n".join(both)
+
+
+def test_effect_table(sensitivity: xr.Dataset) -> None:
+    table = effects.effect_table(sensitivity, metrics=("kl",))
+    assert list(table.cells()["type"]) == [label(kind) for kind in compared_types(sensitivity)]
+    values = at(sensitivity, "kl", "bag")
+    cells = row(table, "bag")
+    for title, name, digits in (("Wasserstein", "wasserstein", 1), ("Cliff's delta", "cliffs_delta", 2)):
+        assert cells[title] == estimate(float(values[name]), values[f"{name}_interval"].values, digits)
+    for title in ("mean", "median"):
+        name = f"{title}_difference"
+        assert cells[title] == estimate(float(values[name]), values[f"{name}_interval"].values)
+
+
+def test_an_interval_that_means_nothing_is_not_printed(sensitivity: xr.Dataset, edit: Edit) -> None:
+    table = effects.effect_table(
+        edit(sensitivity, "difference_degenerate", True, activation_type="bag"), metrics=("l2",)
+    )
+    values = at(sensitivity, "l2", "bag")
+    assert row(table, "bag")["mean"] == number(float(values["mean_difference"]))
+    assert "[" in row(table, "bag")["median"]
+    assert "[" in row(table, "random")["mean"]
+
+
+def test_a_quantile_beyond_the_window_is_no_number(sensitivity: xr.Dataset, edit: Edit) -> None:
+    table = effects.quantile_table(edit(sensitivity, "quantile_shift", np.inf, activation_type="bag"), metrics=("l2",))
+    assert list(table.cells().columns) == ["type", "0.1", "0.3", "0.5", "0.7", "0.9"]
+    assert set(row(table, "bag").drop("type")) == {"beyond"}
+
+
+def test_the_caption_of_shifts_names_those_that_the_run_has(sensitivity: xr.Dataset) -> None:
+    assert "of random, baseline, bag and structured lie behind" in effects.quantile_shifts_caption(sensitivity)
+    assert "of random and bag lie" in effects.quantile_shifts_caption(only(sensitivity, "real", "random", "bag"))

@@ -1,0 +1,88 @@
+"""Tests of plateaulens.report.nearness: which of two types is nearer to real is the summary's word."""
+
+from collections.abc import Callable
+
+import pytest
+import xarray as xr
+
+from plateaulens.names import label
+from plateaulens.report import nearness
+from plateaulens.report.contents import synthetic_types
+from plateaulens.report.text import MISSING, interval, number
+
+Edit = Callable[..., xr.Dataset]
+
+
+def only(group: xr.Dataset, *kept: str) -> xr.Dataset:
+    """The group with a few of its types."""
+    return group.sel(activation_type=list(kept), other_type=list(kept))
+
+
+class TestSentences:
+    @pytest.mark.parametrize(
+        ("verdict", "answer"),
+        [
+            ("nearer", "structured on L2 (KS"),
+            ("farther", "baseline on L2 (KS"),
+            ("undecided", "undecided on L2 (KS"),
+            ("undefined", "not comparable on L2, where one of them has no step."),
+        ],
+    )
+    def test_the_answer_is_the_stored_one(self, sensitivity: xr.Dataset, edit: Edit, verdict: str, answer: str) -> None:
+        group = edit(sensitivity, "nearness", verdict, activation_type="structured", other_type="baseline")
+        text = nearness.nearness_sentence(group, "structured", "baseline", metrics=("l2",))
+        assert text.startswith(f"Nearer to real, structured or baseline: {answer}")
+
+    def test_distances_and_their_difference_are_given(self, sensitivity: xr.Dataset) -> None:
+        values = sensitivity.sel(convention="corrected", statistic="max_slope", metric="kl")
+        pair = values.sel(activation_type="structured", other_type="bag")
+        text = nearness.nearness_sentence(sensitivity, "structured", "bag")
+        assert f"difference {number(float(pair['ks_difference']), 2)}" in text
+        assert interval(pair["ks_difference_interval"].values, 2) in text
+        assert text.count("95\u00a0% interval") == 1
+
+    def test_the_claim_is_about_both_pairs(self, sensitivity: xr.Dataset) -> None:
+        text = nearness.claim_sentences(sensitivity)
+        assert "structured or baseline:" in text
+        assert "structured or bag:" in text
+
+    def test_it_needs_both_types(self, sensitivity: xr.Dataset) -> None:
+        text = nearness.nearness_sentence(only(sensitivity, "real", "baseline"), "structured", "baseline")
+        assert text.startswith("The run does not have both structured and baseline targets")
+
+
+class TestPairs:
+    def test_they_are_those_of_the_claim_and_of_the_main_types(self) -> None:
+        assert nearness.PAIRS == (
+            ("structured", "baseline"), ("structured", "bag"), ("structured", "random"), ("baseline", "random")
+        )  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("verdict", "answer"), [("nearer", "structured"), ("farther", "baseline"), ("undecided", "undecided")]
+    )
+    def test_the_table_names_the_nearer_type(
+        self, sensitivity: xr.Dataset, edit: Edit, verdict: str, answer: str
+    ) -> None:
+        group = edit(sensitivity, "nearness", verdict, activation_type="structured", other_type="baseline")
+        table = nearness.pair_table(group, metrics=("l2",)).cells()
+        assert table.set_index("pair").loc["structured, baseline", "nearer to real"] == answer
+
+    def test_both_distances_share_a_cell(self, sensitivity: xr.Dataset) -> None:
+        table = nearness.pair_table(sensitivity, metrics=("l2",))
+        ks = sensitivity["ks"].sel(convention="corrected", statistic="max_slope", metric="l2")
+        expected = [f"{float(ks.sel(activation_type=kind)):.2f}" for kind in ("structured", "bag")]
+        assert table.cells().set_index("pair").loc["structured, bag", "KS"] == ", ".join(expected)
+
+    def test_the_table_of_a_run_without_the_pairs_is_a_dash(self, sensitivity: xr.Dataset) -> None:
+        assert nearness.pair_table(only(sensitivity, "real", "random", "isotropic")).markdown() == MISSING
+
+    def test_the_matrix_is_read_from_row_to_column(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        group = edit(sensitivity, "nearness", "undecided")
+        group = edit(group, "nearness", "nearer", activation_type="bag", other_type="random")
+        group = edit(group, "nearness", "undefined", activation_type="random", other_type="isotropic")
+        table = nearness.pair_matrix(group, metrics=("l2",)).cells().set_index("type")
+        assert table.loc["bag", "random"] == "nearer"
+        assert table.loc["random", "bag"] == "?"
+        assert table.loc["random", "isotropic"] == MISSING
+        assert table.loc["bag", "bag"] == ""
+        assert list(table.columns) == [label(kind) for kind in synthetic_types(group)]

@@ -1,0 +1,131 @@
+"""Tests of plateaulens.report.setting: what was measured, in the run's own constants and words."""
+
+import json
+
+import pytest
+import xarray as xr
+
+from plateaulens.config import AnalysisConfig
+from plateaulens.names import label
+from plateaulens.report import setting
+from plateaulens.report.contents import config_of, types_of
+from plateaulens.report.text import MISSING
+
+
+def with_definitions(summary: xr.DataTree, definitions: dict[str, str] | None) -> xr.DataTree:
+    """The summary of a run that says something else of its types, or nothing."""
+    changed = summary.copy()
+    changed.attrs.pop("definitions")
+    if definitions is not None:
+        changed.attrs["definitions"] = json.dumps(definitions)
+    return changed
+
+
+def test_definition_table_defines_every_type(summary: xr.DataTree) -> None:
+    table = setting.definition_table(summary).cells()
+    assert list(table["type"]) == [label(kind) for kind in types_of(summary["geometry"].to_dataset())]
+    assert table["target T"].is_unique
+    assert "registered by the user" not in set(table["target T"])
+
+
+def test_definitions_are_the_run_s_own_words_shown_literally(summary: xr.DataTree) -> None:
+    said = {"real": "another prompt's activation, drawn", "bag": "a | b `c` $d$"}
+    cells = setting.definition_table(with_definitions(summary, said)).cells().set_index("type")["target T"]
+    assert cells["real"] == r"another prompt's activation\, drawn"
+    assert cells["bag"] == r"a \| b \`c\` \$d\$"
+    assert cells["random"] == MISSING
+
+
+def test_types_of_a_run_that_says_nothing_of_them_have_a_dash(summary: xr.DataTree) -> None:
+    assert set(setting.definition_table(with_definitions(summary, None)).cells()["target T"]) == {MISSING}
+
+
+def test_experiment_table_lists_what_the_run_has(summary: xr.DataTree) -> None:
+    table = setting.experiment_table(summary).cells()
+    assert list(table["experiment"]) == ["relative steps", "absolute steps", "plateaus"]
+    assert list(table["step length"]) == ["1/100 of the path", "0.5 activation units", "0.5 activation units"]
+    assert set(table["base prompts"]) == {"24"}
+    one = xr.DataTree.from_dict({"plateau": summary["plateau"].to_dataset()})
+    assert list(setting.experiment_table(one).cells()["experiment"]) == ["plateaus"]
+
+
+def test_example_table_escapes_the_prompts(summary: xr.DataTree) -> None:
+    prompts = summary["prompts"].to_dataset().copy(deep=True)
+    prompts["text"][0] = "a | b `c`\n$d$ {{< e >}}"
+    tree = xr.DataTree.from_dict({"prompts": prompts})
+    table = setting.example_table(tree, summary["sensitivity"].to_dataset()).cells()
+    assert list(table["prompt"]) == ["0", "1", "2"]
+    assert table["text"][0] == r"a \| b \`c\`↵\$d\$ \{\{\< e \>\}\}"
+
+
+class TestProvenance:
+    def cells(self, summary: xr.DataTree, **attributes: object) -> dict[str, str]:
+        changed = summary.copy()
+        changed.attrs |= attributes
+        table = setting.provenance_table(changed).cells()
+        return {item.replace("\\", ""): value.replace("\\", "") for item, value in table.itertuples(index=False)}
+
+    def test_it_says_what_was_measured_where(self, summary: xr.DataTree) -> None:
+        cells = self.cells(summary)
+        assert cells["write site"] == "blocks.1.hook_resid_pre"
+        assert cells["weight processing"] == "none"
+        assert cells["SAE"] == "none"
+        assert cells["commit"] == "synthetic"
+        assert cells["resamples"] == "200"
+
+    def test_identity_is_listed_key_by_key(self, summary: xr.DataTree) -> None:
+        identity = {"model": {"sha256": "ab_c", "revision": None}, "sae": None, "write_site": "x", "device": "cpu"}
+        cells = self.cells(summary, identity=json.dumps(identity))
+        listed = {key: value for key, value in cells.items() if key.startswith("identity")}
+        assert listed == {"identity: model.sha256": "ab_c", "identity: device": "cpu"}
+
+    def test_versions_of_the_analysis_are_listed_where_they_differ(self, summary: xr.DataTree) -> None:
+        cells = self.cells(
+            summary,
+            versions=json.dumps({"numpy": "2.1", "torch": "2.6"}),
+            analysis_versions=json.dumps({"numpy": "2.1", "xarray": "2025.9"}),
+        )
+        assert cells["version: torch"] == "2.6"
+        assert cells["version in the analysis: xarray"] == "2025.9"
+        assert "version in the analysis: numpy" not in cells
+
+    def test_time_taken_is_the_sum_over_sessions(self, summary: xr.DataTree) -> None:
+        sessions = [{"started": "2026-01-01T00:00:00+00:00", "seconds": seconds} for seconds in (3000.0, 2400.0)]
+        provenance = {"created": "2026-01-01T01:30:00+01:00", "sessions": json.dumps(sessions)}
+        cells = self.cells(summary, provenance=json.dumps(provenance))
+        assert cells["created"] == "2026-01-01 00:30 UTC"
+        assert cells["time taken"] == "1.5 hours in 2 sessions"
+
+
+def test_subject_names_model_sites_and_sae(summary: xr.DataTree) -> None:
+    config = config_of(summary)
+    text = setting.subject(config).replace("\\", "")
+    assert "the model synthetic, its weights as published" in text
+    assert "blocks.1.hook_resid_pre" in text
+    assert "there is no SAE" in text
+    folded = config.model_copy(update={"model": config.model.model_copy(update={"processing": "folded"})})
+    assert "LayerNorm folded in" in setting.subject(folded)
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_constants_are_those_of_the_analysis(confidence: float) -> None:
+    settings = AnalysisConfig(resamples=1234, confidence=confidence, plateau_threshold={"l2": 12.5, "kl": 1.0})
+    assert setting.resampling(settings) == f"1,234 resamples, confidence {100 * confidence:.0f}\u00a0%"
+    thresholds = setting.thresholds(settings, ("l2", "kl", "js"))
+    assert thresholds["plateau_threshold"] == "12.5 on L2 and 1 on KL"
+    assert thresholds["minimum_slope"] == "0.02 on L2, 0.02 on KL and 0.0002 on JS"
+
+
+def test_thresholds_are_told_of_the_metrics_of_the_run_alone() -> None:
+    settings = AnalysisConfig(minimum_slope={"l2": 0.02, "kl": 0.3}, plateau_threshold={"kl": 1.0})
+    assert setting.thresholds(settings, ("l2",))["minimum_slope"] == "0.02 on L2"
+    assert setting.thresholds(settings, ("l2",))["plateau_threshold"] == "no value"
+
+
+def test_recipes_of_synthetic_types_are_told_where_the_run_has_them(summary: xr.DataTree) -> None:
+    targets = config_of(summary).targets
+    assert "For a synthetic target the base A is encoded" in setting.synthetic(targets)
+    assert f"one of the {targets.anchor_pool} latents" in setting.synthetic(targets)
+    few = targets.model_copy(update={"types": ("real", "baseline")})
+    assert "strongest" not in setting.synthetic(few)
+    assert setting.synthetic(targets.model_copy(update={"types": ("real",)})) == "This run has no synthetic types."
