@@ -15,6 +15,8 @@ import pytest
 from tests.seeing import missing_programs
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from plateaulens.subject.model import Subject
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -120,6 +122,27 @@ def subject(request: pytest.FixtureRequest) -> "Subject":
 def subject_at() -> "Callable[..., Subject]":
     """The maker of tiny subjects, for tests that choose the sites."""
     return make_subject
+
+
+@pytest.fixture(scope="session")
+def synthetic_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of every experiment and every shipped type, 24 base prompts; random comes later than real; read only."""
+    from plateaulens.testing import generate_run, synthetic_spec
+
+    path = tmp_path_factory.mktemp("synthetic") / "run.zarr"
+    generate_run(path, synthetic_spec(24), seed=1)
+    return path
+
+
+@pytest.fixture(scope="session")
+def synthetic_summary(synthetic_run: Path) -> "xr.DataTree":
+    """Its summary; read only."""
+    from plateaulens.config import AnalysisConfig
+    from plateaulens.store.reading import open_run
+    from plateaulens.summary.analyze import summarize
+
+    with open_run(synthetic_run) as run:
+        return summarize(run, AnalysisConfig(resamples=200))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from tests.tiny import TYPES, write_preset
 
 from plateaulens import resources
-from plateaulens.config import AnalysisConfig, RunConfig
+from plateaulens.config import AnalysisConfig, RunConfig, TargetConfig
 from plateaulens.errors import UsageError
 from plateaulens.presets import override, read_config
 
@@ -115,6 +115,17 @@ class TestMistakes:
 
     def test_a_type_twice(self, tmp_path: Path) -> None:
         assert mistake(tmp_path, targets__types=["real", "bag", "real"]).startswith("targets: types names one type")
+
+    @pytest.mark.parametrize("name", ["", "a|b", "a b", "1st", "-a", "x\n", "größe", "a/b", "<b>", "$x$", "a`"])
+    def test_a_name_that_no_type_may_have(self, name: str, tmp_path: Path) -> None:
+        wanted = "cannot be the name of an activation type: use ASCII letters, digits and _ . + -, a letter first"
+        assert f"{name!r} {wanted}" in mistake(tmp_path, targets__types=["real", name])
+        with pytest.raises(ValidationError, match=wanted.replace(".", r"\.").replace("+", r"\+")):
+            TargetConfig.model_validate({"types": ["real"], "variants": {name: {"type": "bag"}}})
+
+    def test_names_that_types_may_have(self) -> None:
+        kept = TargetConfig(types=("real", "A-1", "b.c+d_e"))
+        assert kept.types[1:] == ("A-1", "b.c+d_e")
 
     def test_a_variant_of_a_type_s_name(self, tmp_path: Path) -> None:
         found = mistake(tmp_path, targets__variants__bag__type="structured")

@@ -44,6 +44,34 @@ FileStem = Annotated[str, Field(pattern=r"^[^/\\]+$")]
 """What files are named after: no path."""
 
 
+def type_name(name: str) -> str:
+    """A name that an activation type may have: it becomes a column of tables, a cell of pages and a label of axes.
+
+    Parameters
+    ----------
+    name
+        Any text.
+
+    Returns
+    -------
+    str
+        The same text.
+
+    Raises
+    ------
+    ValueError
+        When it does not begin with an ASCII letter, or has something else than those, digits and `_.+-` in it.
+    """
+    if not names.NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} cannot be the name of an activation type: use ASCII letters, digits and _ . + -, a letter first"
+        )
+    return name
+
+
+TypeName = Annotated[str, AfterValidator(type_name)]
+
+
 class Strict(BaseModel):
     """A frozen model that refuses unknown keys and non-finite numbers."""
 
@@ -125,9 +153,9 @@ class VariantConfig(Strict):
 class TargetConfig(Strict):
     """The activation types of a run, and the constants of the recipes that have some."""
 
-    types: tuple[str, ...]
+    types: tuple[TypeName, ...]
     """Names in the order of the `activation_type` coordinate; must hold `real`."""
-    variants: dict[FileStem, VariantConfig] = {}
+    variants: dict[TypeName, VariantConfig] = {}
     """Further types, by name, which follow those of `types` in the `activation_type` coordinate."""
     modules: tuple[str, ...] = ()
     """Python files (`my_types.py`) or importable modules that register activation types of one's own."""

@@ -30,6 +30,9 @@ CONVENTIONS = ("corrected", "authors")
 CUT = "_to_target"
 """What the name of an experiment ends with, as a kind of path, whose paths are cut at the targets."""
 
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]*")
+"""What the name of a metric, statistic, experiment or type may be: it stands in tables, Markdown and axes."""
+
 PAPER = "paper"
 """The family of tests for multiplicity that the statistics and metrics of the paper form; see `family`."""
 

@@ -1,7 +1,5 @@
 """Rendering a document: read it, run it once, write each format, and only then touch the output folder."""
 
-import os
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +8,7 @@ from qmdrender.document import read_document
 from qmdrender.errors import RenderError
 from qmdrender.execute import execute
 from qmdrender.formats import write_html, write_pdf
+from qmdrender.publish import publish
 
 _WRITERS = {"html": write_html, "typst": write_pdf}
 FORMATS = tuple(_WRITERS)
@@ -61,14 +60,4 @@ def render(
             folder = Path(scratch) / name
             folder.mkdir()
             made.append(_WRITERS[name](document, parts, folder))
-        out.mkdir(parents=True, exist_ok=True)
-        return [_publish(path, out) for path in made]
-
-
-def _publish(path: Path, out: Path) -> Path:
-    """Put a finished file into `out` under its own name in one step."""
-    target = out / path.name
-    arriving = target.with_name(f".{path.name}.part")
-    shutil.copyfile(path, arriving)
-    os.replace(arriving, target)  # noqa: PTH105 (same, but says that it overwrites)
-    return target
+        return publish(made, out)

@@ -25,6 +25,7 @@ def test_cells_are_distinct_and_chosen_by_question() -> None:
     assert {cell.samples for cell in every} == {50, 200, 1000}
 
 
+@pytest.mark.slow
 def test_neither_processes_nor_other_cells_matter(tmp_path: Path, cell: Cell) -> None:
     other = Cell("confounds", "no difference", 50)
     alone = run(tmp_path / "alone", [cell])

@@ -37,6 +37,24 @@ def finished(tiny_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder / "tiny.zarr"
 
 
+@pytest.fixture(scope="module")
+def small(tiny_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one experiment on two activation types, which is analysed in a moment; read only."""
+    folder = tmp_path_factory.mktemp("small")
+    keys = {"experiments": ["plateau"], "targets__types": ["real", "real_control"]}
+    preset = write_preset(folder / "tiny.toml", tiny_files, **keys)
+    assert main(["collect", "--preset", str(preset), "--out", str(folder / "tiny.zarr")]) == 0
+    return folder / "tiny.zarr"
+
+
+@pytest.fixture(scope="module")
+def summary(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The summary of that run; read only."""
+    path = tmp_path_factory.mktemp("summary") / "summary.zarr"
+    assert main(["analyze", "--run", str(small), "--out", str(path)]) == 0
+    return path
+
+
 @pytest.fixture
 def run(finished: Path, tmp_path: Path) -> Path:
     """A run of one's own, to damage."""
@@ -184,17 +202,15 @@ class TestPaths:
         )
         assert list(elsewhere.iterdir()) == []
 
-    def test_a_run_is_no_summary_and_a_summary_no_run(self, fails: Run, finished: Path, tmp_path: Path) -> None:
+    def test_a_run_is_no_summary_and_a_summary_no_run(
+        self, fails: Run, finished: Path, summary: Path, tmp_path: Path
+    ) -> None:
         assert fails("report", "--summary", finished) == (
             f"{finished} is not a plateaulens summary: its `kind` is 'plateaulens run'"
         )
-        summary = tmp_path / "summary.zarr"
-        assert main(["analyze", "--run", str(finished), "--out", str(summary)]) == 0
         assert "is not a plateaulens run" in fails("analyze", "--run", summary, "--out", tmp_path / "other.zarr")
 
-    def test_an_unknown_format(self, fails: Run, tmp_path: Path, finished: Path) -> None:
-        summary = tmp_path / "summary.zarr"
-        assert main(["analyze", "--run", str(finished), "--out", str(summary)]) == 0
+    def test_an_unknown_format(self, fails: Run, summary: Path) -> None:
         assert "no format 'docx'" in fails("report", "--summary", summary, "--to", "html,docx")
 
     def test_something_else_at_the_run_s_place(self, fails: Run, preset: Path, tmp_path: Path) -> None:
@@ -286,18 +302,18 @@ class TestVerify:
 
 class TestAnalyze:
     def test_the_default_places_follow_the_run_s_name(
-        self, finished: Path, elsewhere: Path, capfd: pytest.CaptureFixture[str]
+        self, small: Path, elsewhere: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        assert main(["analyze", "--run", str(finished)]) == 0
+        assert main(["analyze", "--run", str(small)]) == 0
         assert capfd.readouterr() == ("finished: data/summaries/tiny.zarr\n", "")
         assert open_summary(elsewhere / "data/summaries/tiny.zarr").attrs["name"] == "tiny"
 
     def test_a_preset_s_settings_take_the_place_of_the_run_s(
-        self, finished: Path, tiny_files: Path, tmp_path: Path
+        self, small: Path, tiny_files: Path, tmp_path: Path
     ) -> None:
         preset = write_preset(tmp_path / "other.toml", tiny_files, analysis__resamples=31)
         out = tmp_path / "summary.zarr"
-        assert main(["analyze", "--run", str(finished), "--preset", str(preset), "--out", str(out)]) == 0
+        assert main(["analyze", "--run", str(small), "--preset", str(preset), "--out", str(out)]) == 0
         assert open_summary(out)["plateau"].mean_interval.attrs["resamples"] == 31
 
 

@@ -1,8 +1,11 @@
 """Runs on a real dask cluster of two worker processes: the same bytes, whatever happens to a worker."""
 
+import io
 import json
+import logging
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +16,8 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from distributed import Client, KilledWorker, LocalCluster
-from tests.processes import PATIENCE, start
+from distributed import Client, Future, KilledWorker, LocalCluster
+from tests.processes import PATIENCE, environment, start
 from tests.s3 import BUCKET, s3_server
 from tests.tiny import measured, write_preset
 
@@ -164,6 +167,35 @@ def test_a_worker_killed_in_the_middle_costs_nothing_else(
     assert measured(path) == measured(whole)
     (session,) = json.loads(open_run(path)["provenance"].attrs["sessions"])
     assert session["spans"] == BLOCKS
+
+
+def test_a_scheduler_killed_in_the_middle_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's own log of it is twenty lines; here it would come while a span waits for a worker."""
+    file = tmp_path / "scheduler.json"
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    command += ["--no-dashboard", "--scheduler-file", str(file)]
+    said = io.StringIO()
+    handler = logging.StreamHandler(said)
+    monkeypatch.setattr(logging.getLogger("distributed"), "handlers", [handler])
+    monkeypatch.setattr(Client, "wait_for_workers", lambda *_, **__: None)
+    monkeypatch.setattr(Client, "register_plugin", lambda *_: None)
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: process.poll() is not None or bool(file.exists() and file.read_text().endswith("}")))
+            address = json.loads(file.read_text())["address"]
+            with pytest.raises(UsageError, match=r"^the scheduler was lost: the same command goes on from here$"):
+                lose(process, address)
+        finally:
+            process.kill()
+    assert said.getvalue() == ""
+
+
+def lose(scheduler: "subprocess.Popen[bytes]", address: str) -> None:
+    """Kill a scheduler while a client waits for its answer."""
+    with cluster._connected(address, None) as client:
+        waiting: Future[float | UsageError] = client.submit(float, pure=False, resources=TURN)
+        scheduler.kill()
+        cluster._answer(waiting)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

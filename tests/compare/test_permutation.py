@@ -104,6 +104,7 @@ class TestPaired:
 class TestPooled:
     @settings(deadline=None)
     @given(SMALL, SMALL)
+    @pytest.mark.slow
     def test_exact_with_ties_by_enumeration(self, first: NDArray[np.int_], second: NDArray[np.int_]) -> None:
         everything, observed = np.concatenate([first, second]), ks_distance(first, second)
         hits = []

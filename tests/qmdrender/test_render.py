@@ -187,14 +187,29 @@ def test_the_command_line_reports_a_refusal_on_one_line(write: Write, capsys: py
     )
 
 
-def test_no_warning_reaches_the_user(write: Write, tmp_path: Path) -> None:
-    article = write("```{python}\n1\n```\n")
+def command_line(*arguments: str) -> list[str]:
+    """The command that runs the command line in a process of its own."""
     package = Path(sys.modules["qmdrender"].__file__ or "").parent
     program = f"import sys; sys.path.insert(0, {str(package.parent)!r}); from qmdrender.__main__ import main; main()"
+    return [sys.executable, "-W", "always", "-c", program, *arguments]
+
+
+def test_two_at_once_into_one_folder(write: Write, tmp_path: Path) -> None:
+    article, out = write("```{python}\n1\n```\n"), tmp_path / "out"
+    command = command_line(str(article), "--to", "html", "--out", str(out))
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:
+        said, _ = process.communicate()
+        assert (process.returncode, said) == (0, f"{out / 'article.html'}\n")
+    assert [path.name for path in out.iterdir()] == ["article.html"]
+    assert (out / "article.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
+
+
+def test_no_warning_reaches_the_user(write: Write, tmp_path: Path) -> None:
+    article = write("```{python}\n1\n```\n")
     done = subprocess.run(
-        [sys.executable, "-W", "always", "-c", program, str(article), "--out", str(tmp_path / "out")],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        command_line(str(article), "--out", str(tmp_path / "out")), capture_output=True, text=True, check=True
+    )
     assert done.stderr == ""
     assert done.stdout.splitlines() == [str(tmp_path / "out" / name) for name in ("article.html", "article.pdf")]
 

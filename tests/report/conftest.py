@@ -1,6 +1,7 @@
 """Summaries of small synthetic runs, and ways to change what they show."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,6 @@ import xarray as xr
 from plateaulens.config import AnalysisConfig
 from plateaulens.store.reading import open_run
 from plateaulens.summary.analyze import summarize
-from plateaulens.testing import generate_run, synthetic_spec
 
 SETTINGS = AnalysisConfig(resamples=200)
 
@@ -17,17 +17,14 @@ Edit = Callable[..., xr.Dataset]
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[xr.DataTree]:
-    """Every experiment and every shipped type, 24 base prompts; random comes later than real."""
-    path = tmp_path_factory.mktemp("report") / "run.zarr"
-    generate_run(path, synthetic_spec(24), seed=1)
-    with open_run(path) as tree:
+def run(synthetic_run: Path) -> Iterator[xr.DataTree]:
+    with open_run(synthetic_run) as tree:
         yield tree
 
 
 @pytest.fixture(scope="session")
-def summary(run: xr.DataTree) -> xr.DataTree:
-    return summarize(run, SETTINGS)
+def summary(synthetic_summary: xr.DataTree) -> xr.DataTree:
+    return synthetic_summary
 
 
 @pytest.fixture(scope="session")

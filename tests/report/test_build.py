@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import stat
 import sys
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,43 @@ def test_a_failure_of_quarto_names_its_last_words_and_a_log(summary: Path, tmp_p
     assert str(caught.value) == f"the report cannot be rendered: UsageError: no metric l3 (log: {log})"
     assert "ERROR: something" in log.read_text()
     assert [path.name for path in out.iterdir()] == ["report.log"]
+
+
+def test_a_page_of_quarto_takes_its_place_only_when_whole(
+    summary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The temporary folder may be on another file system, from which nothing can be renamed."""
+    install_quarto(tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "index.html").write_text("earlier")
+    copy = shutil.copyfile
+
+    def copy_half(source: Path, target: Path) -> None:
+        copy(source, target)
+        if target.parent == out:
+            target.write_text(source.read_text()[:4])
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", copy_half)
+        with pytest.raises(KeyboardInterrupt):
+            build(summary, out)
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("index.html", "earlier")]
+    build(summary, out)
+    assert {path.name: path.read_text() for path in out.iterdir()} == dict.fromkeys(
+        ("index.html", "index.pdf"), "by quarto"
+    )
+
+
+def test_two_reports_at_once_into_one_folder(summary: Path, tmp_path: Path) -> None:
+    """Of the built-in renderer, `tests.qmdrender.test_render` says so."""
+    install_quarto(tmp_path)
+    out = tmp_path / "out"
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(build, summary, out, formats=["html"]) for _ in range(2)]
+        assert [future.result() for future in both] == [[out / "index.html"]] * 2
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [("index.html", "by quarto")]
 
 
 def test_a_failing_cell_is_named_and_its_traceback_logged_until_the_next_success(

@@ -106,6 +106,7 @@ def test_the_table_has_the_shared_types_and_no_distance_of_real_to_itself(sensit
     assert low < high
 
 
+@pytest.mark.slow
 def test_the_page_and_the_pdf_hold_the_picture(
     summary: xr.DataTree, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

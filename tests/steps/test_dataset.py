@@ -7,7 +7,7 @@ import xarray as xr
 import plateaulens.steps.dataset as module
 from plateaulens.config import AnalysisConfig
 from plateaulens.steps.dataset import step_dataset, step_length
-from plateaulens.store.reading import open_run, sample_spans
+from plateaulens.store.reading import open_run, sample_ranges
 from plateaulens.testing import generate_run, planted_steps, synthetic_spec
 
 SPEC = synthetic_spec(20, activation_types=("real", "random", "isotropic"))
@@ -60,8 +60,8 @@ def test_their_window_follows_the_path_length(run: xr.DataTree) -> None:
     assert (found.step_value.where(found.censored, 99) == 99).all()
 
 
-def test_spans_change_nothing(run: xr.DataTree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_in_ranges_changes_nothing(run: xr.DataTree, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = run["sensitivity_absolute"].to_dataset()
     whole = step_dataset(experiment, AnalysisConfig())
-    monkeypatch.setattr(module, "sample_spans", lambda samples: sample_spans(samples, size=7))
+    monkeypatch.setattr(module, "sample_ranges", lambda samples: sample_ranges(samples, size=7))
     xr.testing.assert_identical(step_dataset(experiment, AnalysisConfig()), whole)

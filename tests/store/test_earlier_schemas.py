@@ -105,6 +105,7 @@ def test_with_other_metrics_it_is_refused_by_name(run: Path, metrics: tuple[str,
     RunStore.open(run).close()
 
 
+@pytest.mark.slow
 class TestOtherMetrics:
     """A run of fewer or other metrics is a run like any other."""
 

@@ -325,6 +325,21 @@ class TestRepair:
             repair(run)
 
 
+@pytest.mark.parametrize(
+    "name", ["sensitivity/curve", "activations/target", "plateau/completed", "plateau/path_length"]
+)
+def test_analysing_a_flipped_chunk_is_one_line(name: str, run: Path, tmp_path: Path) -> None:
+    chunk = next(path for path in sorted((run / name / "c").rglob("*")) if path.is_file())
+    flip_a_byte(chunk, np.random.default_rng(0))
+    with pytest.raises(UsageError) as raised:
+        analyze(run, tmp_path / "summary.zarr", AnalysisConfig(resamples=20))
+    message = str(raised.value)
+    assert "\n" not in message
+    assert "damaged" in message
+    assert "verify" in message
+    assert not (tmp_path / "summary.zarr").exists()
+
+
 def test_a_chunk_that_is_missing_is_not_read_as_fill_values(run: Path) -> None:
     (run / "sensitivity/top_token/c/0/1/0").unlink()
     with pytest.raises(UsageError) as raised:

@@ -152,6 +152,7 @@ class TestReproducibility:
         assert json.loads(found.attrs["analysis"]) == config["analysis"]
         assert found["plateau"].mean_interval.attrs["resamples"] == config["analysis"]["resamples"]
 
+    @pytest.mark.slow
     def test_twice_gives_the_same_bytes(self, run_path: Path, tmp_path: Path) -> None:
         for name in ("first.zarr", "second.zarr"):
             analyze(run_path, tmp_path / name, SETTINGS)

@@ -85,12 +85,12 @@ class TestChanges:
         found = cut_changes(experiment(curve, np.array([[20.0], [np.nan]])), SETTINGS, "real")
         assert np.isnan(found[:, :, 1]).all()
 
-    def test_spans_change_nothing(self, run: xr.DataTree, monkeypatch: pytest.MonkeyPatch) -> None:
-        from plateaulens.store.reading import sample_spans
+    def test_reading_in_ranges_changes_nothing(self, run: xr.DataTree, monkeypatch: pytest.MonkeyPatch) -> None:
+        from plateaulens.store.reading import sample_ranges
 
         dataset = run["sensitivity_absolute"].to_dataset()
         whole = cut_changes(dataset, SETTINGS, "real")
-        monkeypatch.setattr(module, "sample_spans", lambda samples: sample_spans(samples, size=7))
+        monkeypatch.setattr(module, "sample_ranges", lambda samples: sample_ranges(samples, size=7))
         np.testing.assert_array_equal(cut_changes(dataset, SETTINGS, "real"), whole)
 
 

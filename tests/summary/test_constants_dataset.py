@@ -6,7 +6,7 @@ from tests.distance import ks_distance
 from plateaulens.compare.resampling import Resampling
 from plateaulens.config import AnalysisConfig
 from plateaulens.steps.curves import StepValues
-from plateaulens.store.reading import sample_spans
+from plateaulens.store.reading import sample_ranges
 from plateaulens.summary import constants as module
 from plateaulens.summary.constants import cases, conclusions, constants_dataset
 
@@ -95,9 +95,9 @@ class TestDataset:
         assert found.ks_difference.isnull().all()
         assert (found.nearness == "undefined").all()
 
-    def test_spans_change_nothing(
+    def test_reading_in_ranges_changes_nothing(
         self, experiment: xr.Dataset, resampling: Resampling, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         whole = self.compute(experiment, resampling)
-        monkeypatch.setattr(module, "sample_spans", lambda samples: sample_spans(samples, size=7))
+        monkeypatch.setattr(module, "sample_ranges", lambda samples: sample_ranges(samples, size=7))
         xr.testing.assert_identical(self.compute(experiment, resampling), whole)

@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 
 from plateaulens.compare.resampling import Resampling
-from plateaulens.store.reading import sample_spans
+from plateaulens.store.reading import sample_ranges
 from plateaulens.summary import curves as module
 from plateaulens.summary.curves import curve_dataset
 
@@ -36,7 +36,9 @@ def test_intervals_resample_whole_curves(experiment: xr.Dataset, resampling: Res
     assert found.curve_interval.attrs["confidence"] == 0.9
 
 
-def test_spans_change_nothing(experiment: xr.Dataset, resampling: Resampling, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_in_ranges_changes_nothing(
+    experiment: xr.Dataset, resampling: Resampling, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = curve_dataset(experiment, resampling, confidence=0.9)
-    monkeypatch.setattr(module, "sample_spans", lambda samples: sample_spans(samples, size=7))
+    monkeypatch.setattr(module, "sample_ranges", lambda samples: sample_ranges(samples, size=7))
     xr.testing.assert_allclose(curve_dataset(experiment, resampling, confidence=0.9), whole)

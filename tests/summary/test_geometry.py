@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 
 from plateaulens.compare.resampling import Resampling
-from plateaulens.store.reading import sample_spans
+from plateaulens.store.reading import sample_ranges
 from plateaulens.summary import geometry as module
 from plateaulens.summary.geometry import geometry_dataset, target_geometry
 
@@ -67,7 +67,9 @@ def test_variables_are_described(activations: xr.Dataset, resampling: Resampling
     assert found.target_norm_interval.units == "residual stream"
 
 
-def test_spans_change_nothing(activations: xr.Dataset, resampling: Resampling, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_in_ranges_changes_nothing(
+    activations: xr.Dataset, resampling: Resampling, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = geometry_dataset(activations, resampling, confidence=0.95, reference="real")
-    monkeypatch.setattr(module, "sample_spans", lambda samples: sample_spans(samples, size=7))
+    monkeypatch.setattr(module, "sample_ranges", lambda samples: sample_ranges(samples, size=7))
     xr.testing.assert_identical(geometry_dataset(activations, resampling, confidence=0.95, reference="real"), whole)

@@ -1,14 +1,17 @@
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from plateaulens.config import VariantConfig
 from plateaulens.errors import UsageError
 from plateaulens.targets import registry
-from plateaulens.targets.base import Base, Pool, Target, TargetContext, draw
+from plateaulens.targets.base import Base, Pool, Target, TargetContext, Targets, draw
 from plateaulens.targets.dictionary import Dictionary
 
 SHIPPED = (
@@ -140,9 +143,157 @@ def test_errors_are_one_line(context_of: Callable[..., TargetContext]) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_target_of_another_shape_is_a_bug(context_of: Callable[..., TargetContext]) -> None:
-    with pytest.raises(AssertionError, match=r"'scaled', sample 1: target of shape \(5,\)"):
+def test_a_target_of_another_shape_is_refused(context_of: Callable[..., TargetContext]) -> None:
+    with pytest.raises(UsageError, match=r"'scaled', sample 1: the target is a tensor of shape \(5,\); return a torch"):
         draw(Scaled(), [Base(torch.ones(5), 1, 0)], context_of(torch.eye(3)))
+
+
+class TestRecipes:
+    """What a user's recipe may do wrong: one line that names type, sample and module, and nothing else changed."""
+
+    @staticmethod
+    def drawn(recipe: Callable[..., Any], context: TargetContext, samples: int = 2) -> Targets:
+        bases = context.bases(torch.eye(3)[:samples], range(4, 4 + samples), range(samples))
+        return draw(registry.FunctionType("mine", False, recipe), bases, context)
+
+    def refusal(self, recipe: Callable[..., Any], context: TargetContext) -> str:
+        with pytest.raises(UsageError) as error:
+            self.drawn(recipe, context)
+        message = str(error.value)
+        assert "\n" not in message
+        assert message.startswith("activation type 'mine', sample")
+        assert message.endswith("(recipe in tests.targets.test_base)")
+        return message
+
+    @pytest.mark.parametrize(
+        ("made", "came"),
+        [
+            (None, "None"),
+            ([0.0, 0.0, 0.0], "of type list"),
+            (0.0, "of type float"),
+            ((torch.ones(3), 1), "of type tuple"),
+            (np.ones(3), r"a NumPy array \(torch.from_numpy makes"),
+            (torch.ones(1), r"a tensor of shape \(1,\)"),
+            (torch.ones(()), r"a tensor of shape \(\)"),
+            (torch.ones((1, 3)), r"a tensor of shape \(1, 3\)"),
+            (torch.ones(3, dtype=torch.complex64), "a tensor of torch.complex64"),
+            (torch.ones(3, dtype=torch.int64), "a tensor of torch.int64"),
+            (torch.ones(3, dtype=torch.bool), "a tensor of torch.bool"),
+            (torch.ones(3, device="meta"), "a tensor without plain values .*meta"),
+            (torch.ones(3).to_sparse(), "a tensor without plain values .*sparse"),
+        ],
+    )
+    @pytest.mark.parametrize("wrapped", [False, True])
+    def test_what_is_no_activation(
+        self, made: Any, came: str, wrapped: bool, context_of: Callable[..., TargetContext]
+    ) -> None:
+        found = self.refusal(lambda *_: Target(made, 1) if wrapped else made, context_of(torch.eye(3)))
+        assert re.search(rf"sample 4: the target is {came}.*; return a torch tensor of 3 finite real", found)
+
+    @pytest.mark.parametrize("row", [2**31, -2, 1.0, True, None, "1", np.float64(1), np.int64(2**40)])
+    def test_a_row_that_is_none(self, row: Any, context_of: Callable[..., TargetContext]) -> None:
+        found = self.refusal(lambda *_: Target(torch.ones(3), row), context_of(torch.eye(3)))
+        assert f"sample 4: the target's source_row is {row!r}; give the row of a prompt, an integer from 0" in found
+
+    @pytest.mark.parametrize("row", [-1, 0, np.int64(7), 2**31 - 1])
+    def test_a_row_that_is_one(self, row: Any, context_of: Callable[..., TargetContext]) -> None:
+        assert self.drawn(lambda *_: Target(torch.ones(3), row), context_of(torch.eye(3))).source_row[1] == row
+
+    @pytest.mark.parametrize("value", [1e300, torch.nan])
+    def test_a_value_that_float32_does_not_have(self, value: float, context_of: Callable[..., TargetContext]) -> None:
+        found = self.refusal(lambda *_: torch.full((3,), value, dtype=torch.float64), context_of(torch.eye(3)))
+        assert "sample 4: the target is not finite in float32; check the recipe, and" in found
+
+    @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+    def test_other_precisions_are_converted(self, dtype: torch.dtype, context_of: Callable[..., TargetContext]) -> None:
+        result = self.drawn(lambda *_: torch.full((3,), 0.1, dtype=dtype), context_of(torch.eye(3)))
+        assert torch.equal(result.activation, torch.full((2, 3), 0.1, dtype=dtype).float())
+
+    def test_a_gradient_is_left_behind(self, context_of: Callable[..., TargetContext]) -> None:
+        assert not self.drawn(
+            lambda *_: torch.ones(3).requires_grad_(), context_of(torch.eye(3))
+        ).activation.requires_grad
+
+    @pytest.mark.parametrize(
+        "error", [SystemExit(0), ZeroDivisionError("by\nnothing"), OSError(2, "gone"), GeneratorExit()]
+    )
+    def test_what_it_raises(self, error: BaseException, context_of: Callable[..., TargetContext]) -> None:
+        def recipe(*_: Any) -> None:
+            raise error
+
+        found = self.refusal(recipe, context_of(torch.eye(3)))
+        line = recipe.__code__.co_firstlineno + 1
+        assert f"sample 4: {type(error).__name__}" in found
+        assert f"({__file__}, line {line})" in found
+
+    def test_an_interruption_is_passed_on(self, context_of: Callable[..., TargetContext]) -> None:
+        def recipe(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            self.drawn(recipe, context_of(torch.eye(3)))
+
+    def test_other_arguments(self, context_of: Callable[..., TargetContext]) -> None:
+        assert "TypeError: " in self.refusal(lambda base: base, context_of(torch.eye(3)))
+
+    def test_the_base_is_its_own_copy(
+        self, transparent: Callable[..., Dictionary], context_of: Callable[..., TargetContext]
+    ) -> None:
+        context = context_of(torch.eye(3), transparent([0.1] * 3))
+        bases = context.bases(torch.eye(3), range(3), range(3))
+
+        def recipe(base: Base, *_: Any) -> Tensor:
+            base.code.activation[:] = 9
+            base.activation.numpy()[:] += 1
+            return base.activation
+
+        result = draw(registry.FunctionType("mine", True, recipe), bases, context)
+        assert torch.equal(result.activation, torch.eye(3) + 1)
+        assert torch.equal(torch.stack([base.activation for base in bases]), torch.eye(3))
+        assert [base.code.activation.tolist() for base in bases] == [[1.0]] * 3
+
+    @pytest.mark.parametrize(
+        ("change", "what"),
+        [
+            (lambda context: context.pool.activation.mul_(2), "the real activations"),
+            (lambda context: context.pool.activation.numpy()[:].__imul__(2), "the real activations"),
+            (lambda context: context.gaussian.mean.add_(1), "the mean of the real activations"),
+            (lambda context: context.sae.decoder.add_(1), "the SAE's decoder"),
+        ],
+    )
+    def test_what_all_share_is_not_changed(
+        self,
+        change: Callable[[TargetContext], object],
+        what: str,
+        transparent: Callable[..., Dictionary],
+        context_of: Callable[..., TargetContext],
+    ) -> None:
+        context = context_of(torch.eye(3), transparent([0.1] * 3))
+        assert context.gaussian is not None
+
+        def recipe(base: Base, context: TargetContext, *_: Any) -> Tensor:
+            change(context)
+            return base.activation
+
+        assert f"samples 4 to 5: it changes {what} in place" in self.refusal(recipe, context)
+
+    def test_a_variant_s_error_is_added_to_an_activation_only(
+        self, transparent: Callable[..., Dictionary], context_of: Callable[..., TargetContext]
+    ) -> None:
+        context = context_of(torch.eye(3), transparent([0.1] * 3))
+        kind = registry.FunctionType("mine", False, lambda *_: torch.ones(1))
+        noisy = registry.Variant("noisy", kind, VariantConfig(type="mine", add_error=True))
+        with pytest.raises(UsageError, match=r"type 'noisy', sample 0: the target is a tensor of shape \(1,\)"):
+            draw(noisy, context.bases(torch.eye(3)[:1], [0], [0]), context)
+
+    def test_a_mistake_in_what_ships_keeps_its_traceback(
+        self, monkeypatch: pytest.MonkeyPatch, context_of: Callable[..., TargetContext]
+    ) -> None:
+        (kind,) = registry.create(["random"], has_sae=False)
+        monkeypatch.setattr(type(kind), "target", lambda *_: 1 / 0)
+        context = context_of(torch.eye(3))
+        with pytest.raises(ZeroDivisionError):
+            draw(kind, context.bases(torch.eye(3)[:1], [0], [0]), context)
 
 
 def test_pool_must_not_be_empty() -> None:

@@ -21,6 +21,21 @@ from plateaulens.cli import main
 sys.exit(main(["collect", "--preset", "mine.toml", "--out", "run.zarr"]))
 """
 
+EXIT_AT_IMPORT = """import sys
+sys.exit(0)
+"""
+EXIT_IN_A_RECIPE = """import sys
+from plateaulens.targets.registry import register
+
+@register
+def halved(base, context, rng):
+    return base.activation / 2
+
+@register
+def opposite(base, context, rng):
+    sys.exit(0)
+"""
+
 
 def block(language: str, having: str) -> str:
     """The document's only code block in a language that has this text in it."""
@@ -83,6 +98,26 @@ def test_from_an_installed_package(folder: Path) -> None:
     done = run_code(f"import sys; sys.path.append({str(site)!r})\n{COLLECT}", folder=folder)
     assert done.returncode == 0, done.stderr
     check(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        (EXIT_AT_IMPORT, "targets.modules: my_types.py: SystemExit: 0 ({file}, line 2)"),
+        (
+            EXIT_IN_A_RECIPE,
+            "activation type 'opposite', sample 0: SystemExit: 0 ({file}, line 10) (recipe in my_types.py)",
+        ),
+    ],
+)
+def test_a_file_that_ends_the_program(code: str, line: str, folder: Path) -> None:
+    file = folder / "my_types.py"
+    file.write_text(code)
+    done = run_code(COLLECT, folder=folder)
+    assert done.returncode == 1
+    assert f"plateaulens: error: {line.format(file=file)}" in done.stderr.splitlines()
+    assert "Traceback" not in done.stderr
 
 
 def test_the_document_names_every_type_that_ships() -> None:

@@ -1,3 +1,6 @@
+import re
+import sys
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -138,6 +141,107 @@ def test_a_module_that_is_not_python(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text("def f(:\n")
     with pytest.raises(UsageError, match=r"wrong\.py cannot be loaded"):
         registry.create_all(TargetConfig(types=("real",), modules=(str(tmp_path / "wrong.py"),)), has_sae=True)
+
+
+@pytest.mark.parametrize("module", ["", ".", "..", ".py", "a/b", "\0"])
+def test_what_names_no_module(module: str) -> None:
+    with pytest.raises(UsageError, match=r"targets\.modules: .* cannot be loaded .*; give the path of a \.py file"):
+        registry.create_all(TargetConfig(types=("real",), modules=(module,)), has_sae=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import sys\nsys.exit(0)\n", r"SystemExit: 0 \({file}, line 2\)$"),
+        ("def f():\n    1 / 0\n\nf()\n", r"ZeroDivisionError: division by zero \({file}, line 2\)$"),
+        ("import no_such_module_at_all\n", r"ModuleNotFoundError: No module named 'no_such.*' \({file}, line 1\)$"),
+        ("open('/no/such/file')\n", r"FileNotFoundError: .* \({file}, line 1\)$"),
+        ("from plateaulens.targets.registry import register\nregister(3)\n", r"register takes .* line 2\)$"),
+    ],
+)
+@pytest.mark.parametrize("imported", [False, True])
+def test_what_a_module_s_own_code_raises(
+    code: str, message: str, imported: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "own_module_that_fails.py"
+    file.write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    name = file.stem if imported else str(file)
+    wanted = message.replace("{file}", re.escape(str(file)))
+    with pytest.raises(UsageError, match=rf"^targets\.modules: {re.escape(name)}: {wanted}"):
+        registry.create_all(TargetConfig(types=("real",), modules=(name,)), has_sae=True)
+    assert name not in sys.modules
+
+
+def test_an_interruption_of_a_module_is_passed_on(tmp_path: Path) -> None:
+    (tmp_path / "types.py").write_text("raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        registry.create_all(TargetConfig(types=("real",), modules=(str(tmp_path / "types.py"),)), has_sae=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (3, "register takes a function or a class, not 3 of type int"),
+        ("real", "register takes a function or a class, not 'real' of type str"),
+        (partial(print), "register takes a function or a class, not functools.partial"),
+        (Itself(), "register takes a function or a class, not .*Itself object"),
+        (lambda *_: None, "activation type .*<lambda> of test_registry: '<lambda>' cannot be the name"),
+        (type("NoName", (), {"target": print}), 'NoName of test_registry has no name; give the class one: name = "'),
+        (type("Odd", (Itself,), {"name": 3}), "Odd of test_registry has no name"),
+        (type("Empty", (Itself,), {"name": ""}), "'' cannot be the name .*: use ASCII letters, digits"),
+        (type("Bar", (Itself,), {"name": "a|b"}), r"'a\|b' cannot be the name .*: use ASCII letters, digits"),
+        (type("Lines", (Itself,), {"name": "a\n"}), "cannot be the name .*: use ASCII letters, digits"),
+        (
+            type("Bare", (), {"name": "bare", "needs_sae": False}),
+            "Bare of test_registry makes no target; give the class",
+        ),
+    ],
+)
+def test_what_cannot_be_registered(kind: Any, message: str) -> None:
+    known = registry.names()
+    with pytest.raises(
+        UsageError, match=message.replace("of test_registry", r"of tests\.targets\.test_registry")
+    ) as error:
+        registry.register(kind)
+    assert "\n" not in str(error.value)
+    assert registry.names() == known
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"__init__": lambda _: sys.exit(0)},
+            rf"cannot be built: SystemExit: 0 \({re.escape(__file__)}, line \d+\)$",
+        ),
+        ({"__init__": lambda _, __: None}, "cannot be built: TypeError: .*missing 1 required"),
+        (
+            {"needs_sae": "no"},
+            "says that it is 'odd' and that needs_sae is 'no'; they are to be 'odd', and True or False",
+        ),
+        ({"__init__": lambda self: setattr(self, "name", "even")}, "says that it is 'even'"),
+    ],
+)
+def test_a_class_that_cannot_be_built(changes: dict[str, Any], message: str) -> None:
+    registry.register(type("Odd", (Itself,), {"name": "odd", **changes}))
+    with pytest.raises(UsageError, match=rf"^activation type 'odd' \(in tests\.targets\.test_registry\) {message}"):
+        registry.create(["odd"], has_sae=True)
+
+
+def test_a_definition_that_names_no_constant() -> None:
+    registry.register(type("Odd", (Itself,), {"name": "odd", "definition": "cosine {anchor_cosin}"}))
+    (kind,) = registry.create(["odd"], has_sae=True)
+    with pytest.raises(UsageError, match=r"'odd' .*its definition 'cosine {anchor_cosin}' cannot be filled in"):
+        registry.definition(kind, TargetConfig(types=("real",)))
+
+
+def test_an_entry_point_whose_package_exits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "package_that_exits.py").write_text("raise SystemExit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    offer(monkeypatch, offered="package_that_exits:Type")
+    with pytest.raises(UsageError, match=r"'offered': its entry point .* cannot be imported \(SystemExit: 0\)"):
+        registry.create(["offered"], has_sae=False)
 
 
 def test_an_installed_package_offers_a_type(monkeypatch: pytest.MonkeyPatch) -> None:

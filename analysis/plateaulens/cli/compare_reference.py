@@ -27,10 +27,11 @@ def _run(options: argparse.Namespace) -> int:
     from plateaulens.replication.comparison import Comparison, compare_reference  # noqa: PLC0415
     from plateaulens.store.reading import open_run, open_summary, root_attributes  # noqa: PLC0415
     from plateaulens.store.schema import SUMMARY_KIND  # noqa: PLC0415
+    from plateaulens.store.verify import blaming_damage  # noqa: PLC0415
 
     attributes = root_attributes(options.run)
     is_summary = attributes.get("kind") == SUMMARY_KIND
-    with (open_summary if is_summary else open_run)(options.run) as tree:
+    with (open_summary if is_summary else open_run)(options.run) as tree, blaming_damage(options.run):
         config = RunConfig.model_validate_json(attributes["config"])
         settings = AnalysisConfig.model_validate_json(attributes["analysis"]) if is_summary else config.analysis
         rows = compare_reference(tree, settings)

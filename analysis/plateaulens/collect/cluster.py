@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from dask.system import CPU_COUNT
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
+from distributed.utils import silence_logging_cmgr
 from tqdm.auto import tqdm
 
 from plateaulens.collect.worker import TURN, Assignment, IgnoreInterrupts, TakeTurns, describe, measure, software
@@ -88,7 +89,8 @@ def _connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
         client = Client(scheduler)
     except (OSError, ValueError) as error:
         raise UsageError(f"scheduler {scheduler} cannot be reached ({first_line(error)}): is it running?") from error
-    with client:
+    # Of a lost scheduler the client logs a traceback or two, at which moment ever; `_answer` says it in one line.
+    with silence_logging_cmgr(logging.CRITICAL + 1), client:
         try:
             client.wait_for_workers(1, timeout=60)
         except TimeoutError:

@@ -21,6 +21,7 @@ from plateaulens.figures.style import (
     figure_of,
     handle,
     legend,
+    literal,
     metric_axis,
     panels,
     present,
@@ -228,6 +229,6 @@ def survival_curves(
         panel.set_xlim(first, last)
         panel.set_ylim(0, 1.02)
     words = str(own["statistic_long_name"].item())
-    axes[0].set_ylabel(f"fraction beyond its {words}", fontsize=BASE_SIZE, color=INK)
+    axes[0].set_ylabel(literal(f"fraction beyond its {words}"), fontsize=BASE_SIZE, color=INK)
     legend(on, [handle(style) for style in drawn.values()])
     return figure_of(on)

@@ -19,6 +19,7 @@ from plateaulens.figures.style import (
     figure_of,
     handle,
     legend,
+    literal,
     panels,
     present,
     styles,
@@ -115,7 +116,7 @@ def max_slope_histograms(
             ax.tick_params(labelbottom=False)
             ax.locator_params(axis="y", nbins=3)
             if column == 0:
-                ax.set_ylabel(style.label, rotation=0, ha="right", va="center", fontsize=BASE_SIZE, color=INK)
+                ax.set_ylabel(literal(style.label), rotation=0, ha="right", va="center", fontsize=BASE_SIZE, color=INK)
             if ax is not axes[0, 0]:
                 ax.sharey(axes[0, 0])
         ax = axes[-1, column]

@@ -249,6 +249,27 @@ def figure_of(on: Page | Axes) -> Figure:
     return on.figure.figure
 
 
+def literal(text: str) -> str:
+    r"""Text of any origin as matplotlib shows it literally: a pair of dollar signs would begin mathematics.
+
+    Parameters
+    ----------
+    text
+        For example a run's name.
+
+    Returns
+    -------
+    str
+        For titles, labels, ticks and legends.
+
+    Examples
+    --------
+    >>> print(literal(r"$x_1$"))
+    \$x_1\$
+    """
+    return text.replace("$", r"\$")
+
+
 def dress(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
     """Give axes their titles and labels, and take away what carries no data.
 
@@ -262,9 +283,9 @@ def dress(ax: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(INK)
     ax.tick_params(labelsize=SMALL_SIZE, color=INK, labelcolor=INK)
-    ax.set_title(title, loc="left", fontsize=BASE_SIZE, fontweight="bold", color=INK)
-    ax.set_xlabel(x, fontsize=BASE_SIZE, color=INK)
-    ax.set_ylabel(y, fontsize=BASE_SIZE, color=INK)
+    ax.set_title(literal(title), loc="left", fontsize=BASE_SIZE, fontweight="bold", color=INK)
+    ax.set_xlabel(literal(x), fontsize=BASE_SIZE, color=INK)
+    ax.set_ylabel(literal(y), fontsize=BASE_SIZE, color=INK)
 
 
 def name_rows(ax: Axes, drawn: Mapping[str, TypeStyle]) -> None:
@@ -277,7 +298,7 @@ def name_rows(ax: Axes, drawn: Mapping[str, TypeStyle]) -> None:
     drawn
         The types, in order.
     """
-    ax.set_yticks(range(len(drawn)), [style.label for style in drawn.values()], fontsize=BASE_SIZE, color=INK)
+    ax.set_yticks(range(len(drawn)), [literal(style.label) for style in drawn.values()], fontsize=BASE_SIZE, color=INK)
     ax.set_ylim(len(drawn) - 0.4, -0.6)
 
 
@@ -309,6 +330,8 @@ def legend(on: Page | Axes, handles: Sequence[Line2D], *, where: Side = "outside
     where
         On which side of the panels.
     """
+    for entry in handles:
+        entry.set_label(literal(str(entry.get_label())))
     if isinstance(on, Axes):
         on.legend(
             handles=list(handles),

@@ -1,6 +1,5 @@
 """The layer map: how far each type is from real, by write layer and read layer."""
 
-import re
 from collections.abc import Sequence
 from math import ceil
 
@@ -22,14 +21,14 @@ from plateaulens.figures.style import (
     dress,
     figure_of,
     grid,
+    literal,
     present,
 )
-from plateaulens.names import MAIN_METRICS, METRICS, REFERENCE, label, metric_label
+from plateaulens.names import MAIN_METRICS, METRICS, REFERENCE, label, metric_label, site_label
 
 READ, OUTPUT = (next(name for name in MAIN_METRICS if METRICS[name].place == place) for place in ("read", "output"))
 """The metrics of the columns of read sites, and of the last column: the model's output depends on no read site."""
 
-_SITE = re.compile(r"blocks\.(\d+)\.hook_resid_(pre|post)")
 _ROW_HEIGHT = 0.24
 
 
@@ -71,9 +70,13 @@ def layer_map(
     for place, (ax, name) in enumerate(zip(axes, shown, strict=True)):
         image = _draw(ax, values[name], scale)
         dress(ax, title=label(name))
-        ax.set_xticks(range(columns + 1), [*map(short, layers["read"].values), metric_label(OUTPUT)], rotation=45)
+        ax.set_xticks(
+            range(columns + 1),
+            [*(literal(site_label(str(site))) for site in layers["read"].values), metric_label(OUTPUT)],
+            rotation=45,
+        )
         ax.tick_params(labelbottom=place + COLUMNS >= len(shown))
-        ax.set_yticks(range(rows), [short(site) for site in layers["write"].values])
+        ax.set_yticks(range(rows), [literal(site_label(str(site))) for site in layers["write"].values])
     page.supxlabel("read at, after block", fontsize=BASE_SIZE, color=INK)
     page.supylabel("written at, before block", fontsize=BASE_SIZE, color=INK)
     bar = page.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
@@ -82,34 +85,12 @@ def layer_map(
     return figure_of(page)
 
 
-def short(site: object) -> str:
-    """The number of the block that a site lies before or after.
-
-    Parameters
-    ----------
-    site
-        Name of a hook in the residual stream.
-
-    Returns
-    -------
-    str
-        The block's number; the name of a site that is not one of these.
-
-    Examples
-    --------
-    >>> short("blocks.1.hook_resid_pre"), short("blocks.29.hook_resid_post")
-    ('1', '29')
-    """
-    match = _SITE.fullmatch(str(site))
-    return match[1] if match else str(site)
-
-
 def _distances(layers: xr.Dataset, statistic: str, activation_type: str) -> NDArray[np.float64]:
     """KS distances, (write, read and output)."""
     ks = layers["ks"].sel(convention="corrected", statistic=statistic, activation_type=activation_type)
     by_site = ks.sel(metric=READ).transpose("write", "read").to_numpy()
     # the runs of a write site differ in where L2 was read, and have the same output
-    output = ks.sel(metric=OUTPUT).mean("read").to_numpy()
+    output = ks.sel(metric=OUTPUT).max("read").to_numpy()
     return np.column_stack([by_site, output])
 
 

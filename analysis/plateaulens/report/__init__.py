@@ -1,1 +1,4 @@
-"""The report of a run: what it says (sentences, tables, captions), and how it is rendered."""
+"""The report of a run: what it says, a file for each topic with its sentences, tables and captions, and how it is made.
+
+It words what a summary stores and infers nothing; `tests/report/test_words_only.py` holds it to that.
+"""

@@ -16,6 +16,7 @@ from typing import Literal, NoReturn
 
 from plateaulens import resources
 from plateaulens.errors import UsageError
+from plateaulens.replacing import publish
 from plateaulens.store.location import Location, locate
 
 Format = Literal["html", "pdf"]
@@ -148,8 +149,7 @@ def _render_with_quarto(
         if done.returncode or not (project / f"index.{name}").is_file():
             said = done.stdout.strip().splitlines() or [f"Quarto made no index.{name} and said nothing"]
             _fail(out, said[-1].strip(), done.stdout)
-    out.mkdir(parents=True, exist_ok=True)
-    return [Path(shutil.move(project / f"index.{name}", out / f"index.{name}")) for name in formats]
+    return publish([project / f"index.{name}" for name in formats], out)
 
 
 def _fail(out: Path, reason: str, details: str) -> NoReturn:

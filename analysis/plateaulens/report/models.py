@@ -16,6 +16,7 @@ from plateaulens.report.contents import (
     compared_types,
     config_of,
     group_of,
+    main_metrics,
     types_of,
     values_of,
 )
@@ -230,9 +231,8 @@ def _column(name: str, quantity: str) -> str:
 
 
 def _timing(run: xr.Dataset) -> str:
-    metrics = [metric for metric in MAIN_METRICS if metric in values_of(run, "metric")]
-    shown_metrics = metrics if compared_types(run) else metrics[:1]
-    return " ".join(timing_sentences(run, metric=metric) for metric in shown_metrics)
+    metrics = main_metrics(run) if compared_types(run) else main_metrics(run)[:1]
+    return " ".join(timing_sentences(run, metric=metric) for metric in metrics)
 
 
 def _caption(runs: Runs) -> str:

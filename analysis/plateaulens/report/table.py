@@ -167,8 +167,9 @@ def measured(values: xr.Dataset, quantity: str, name: str = "", *, known: bool =
     return row | ({f"{name}_degenerate": bool(values[_FLAGS[quantity]])} if quantity in _FLAGS else {})
 
 
-def estimated(title: str, quantity: str, digits: int = 1, *, name: str = "", instead: tuple[str, str] | None = None
-              ) -> dict[str, Column]:  # fmt: skip
+def estimated(
+    title: str, quantity: str, digits: int = 1, *, name: str = "", instead: tuple[str, str] | None = None
+) -> dict[str, Column]:
     """How the columns of `measured` are written.
 
     Parameters

@@ -11,7 +11,7 @@ from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError
 from plateaulens.steps import authors, corrected
 from plateaulens.steps.curves import StepValues, Thresholds, as_curves, undefined
-from plateaulens.store.reading import sample_spans
+from plateaulens.store.reading import sample_ranges
 
 DIMS = ("convention", "statistic", "metric", "activation_type", "sample")
 """Dimensions of the step statistics of an experiment."""
@@ -45,9 +45,9 @@ def step_dataset(experiment: xr.Dataset, settings: AnalysisConfig) -> xr.Dataset
     types, samples, metrics = (experiment[name].size for name in ("activation_type", "sample", "metric"))
     shape = (len(names.CONVENTIONS), len(settings.statistics), metrics, types, samples)
     value, censored = np.empty(shape), np.empty(shape, dtype=np.bool_)
-    for span in sample_spans(samples):
-        part = experiment[["curve", "path_length"]].isel(sample=span).load()
-        value[..., span], censored[..., span] = step_statistics(
+    for rows in sample_ranges(samples):
+        part = experiment[["curve", "path_length"]].isel(sample=rows).load()
+        value[..., rows], censored[..., rows] = step_statistics(
             part["curve"].transpose("metric", "activation_type", "sample", "step").to_numpy(),
             part["path_length"].transpose("activation_type", "sample").to_numpy(),
             [str(metric) for metric in experiment["metric"].to_numpy()],

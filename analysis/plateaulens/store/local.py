@@ -7,12 +7,13 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from zarr.storage import LocalStore
 
 from plateaulens.errors import UsageError
+from plateaulens.replacing import discard, exchange, leftovers
 from plateaulens.store.lock import WriterLock
 
 _LEFTOVER = re.compile(r"\.[0-9a-f]{32}\.partial$")
@@ -65,13 +66,14 @@ class LocalPlace:
         return isinstance(other, LocalPlace) and other.path.resolve() in self.path.resolve().parents
 
     def exists(self) -> bool:
-        """Whether anything is there.
+        """Whether anything is there. What a replacement moved aside that was then killed is moved back first.
 
         Returns
         -------
         bool
             True for any file or folder, a store or not.
         """
+        self._heal()
         return self.path.exists()
 
     def has(self, file: str) -> bool:
@@ -156,7 +158,8 @@ class LocalPlace:
         return WriterLock(self.path)
 
     def tidy(self) -> None:
-        """Remove what killed writers left half-written."""
+        """Remove what killed writers left half-written, as a writer that has the lock."""
+        shutil.rmtree(self._partial, ignore_errors=True)
         for file in self.path.rglob("*.partial"):
             if _LEFTOVER.search(file.name):
                 file.unlink()
@@ -178,10 +181,9 @@ class LocalPlace:
         """
         if self.path.exists():
             raise UsageError(f"{self} exists: choose another name, or remove it first")
-        building = self.path.with_name(self.name + ".partial")
-        shutil.rmtree(building, ignore_errors=True)
-        yield LocalStore(building)
-        building.rename(self.path)
+        shutil.rmtree(self._partial, ignore_errors=True)
+        yield LocalStore(self._partial)
+        self._partial.rename(self.path)
 
     @contextmanager
     def replace(self) -> Iterator[LocalStore]:
@@ -190,19 +192,52 @@ class LocalPlace:
         Yields
         ------
         LocalStore
-            A folder beside the store's place, of this process alone. It is renamed into place when the `with` statement
-            ends; when that fails it is removed, and what was there stays.
+            A folder beside the store's place, of this process alone. It takes the place in one step when the `with`
+            statement ends; when that fails it is removed, and what was there stays. However the process dies, the place
+            holds the old store or the new one, whole. Only where the system cannot exchange two folders at once, there
+            is a moment without either; `exists` and the next `replace` end it, which brings the old one back.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        building, old = (self.path.with_name(f".{self.name}.{os.getpid()}.{role}") for role in ("new", "old"))
+        self._clean()
         try:
-            yield LocalStore(building)
-            if self.path.exists():
-                # A directory cannot be renamed onto another: the old one steps aside for a moment.
-                self.path.rename(old)
-            building.rename(self.path)
+            yield LocalStore(self._beside("new"))
+            self._put_in_place(self._beside("new"))
         finally:
-            if old.exists() and not self.path.exists():
-                old.rename(self.path)
-            shutil.rmtree(building, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
+            self._clean()
+
+    def _put_in_place(self, building: Path) -> None:
+        """Rename a store into its place; what was there has `building`'s name then."""
+        if not self.path.exists():
+            building.rename(self.path)
+        elif not exchange(building, self.path):
+            # A directory cannot be renamed onto another: the old one steps aside for a moment.
+            old = self.path.rename(self._beside("old"))
+            building.rename(self.path)
+            old.rename(building)
+
+    def _clean(self) -> None:
+        """Remove what dead processes, and this one, left beside the store's place; or move it back there."""
+        self._heal()
+        for left in leftovers(self.path, "new"):
+            discard(left)
+        if self.path.exists():
+            for left in leftovers(self.path, "old"):
+                # what is called old may be moved back, so that nothing may be that has begun to be removed
+                with suppress(OSError):
+                    discard(left.rename(self._beside("new")))
+
+    def _heal(self) -> None:
+        """Where nothing is in the store's place, move back what a dead process had moved aside."""
+        if not self.path.exists():
+            with suppress(OSError):  # another process was faster, or nobody may write here
+                for old in leftovers(self.path, "old"):
+                    old.rename(self.path)
+
+    def _beside(self, role: str) -> Path:
+        """Where this process keeps what is to come into the store's place (`new`), or was there (`old`)."""
+        return self.path.with_name(f".{self.name}.{os.getpid()}.{role}")
+
+    @property
+    def _partial(self) -> Path:
+        """Where a store is created."""
+        return self.path.with_name(self.name + ".partial")

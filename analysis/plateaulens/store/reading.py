@@ -7,15 +7,17 @@ they are asked for, without dask.
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import xarray as xr
 import zarr
 
 from plateaulens.errors import UsageError
+from plateaulens.names import NAME
 from plateaulens.store import integrity
 from plateaulens.store.location import Location, locate
 from plateaulens.store.schema import COMPLETED, RUN_KIND, SCHEMA_VERSION, SUMMARY_KIND, SWEEP_SUMMARY_KIND, RunSpec
 
-SAMPLES_PER_SPAN = 512
+SAMPLES_PER_RANGE = 512
 """With nine activation types, three metrics and 101 steps, so many samples' curves are 11 MB in double precision."""
 
 
@@ -165,7 +167,7 @@ def experiment_names(run: xr.DataTree) -> tuple[str, ...]:
         raise UsageError(f"the run's attribute layout is damaged ({error}): see `plateaulens verify`") from None
 
 
-def sample_spans(samples: int, size: int = SAMPLES_PER_SPAN) -> Iterator[slice]:
+def sample_ranges(samples: int, size: int = SAMPLES_PER_RANGE) -> Iterator[slice]:
     """Consecutive ranges of base prompts that together cover all of them.
 
     Parameters
@@ -182,7 +184,7 @@ def sample_spans(samples: int, size: int = SAMPLES_PER_SPAN) -> Iterator[slice]:
 
     Examples
     --------
-    >>> list(sample_spans(5, size=2))
+    >>> list(sample_ranges(5, size=2))
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
     return (slice(start, min(start + size, samples)) for start in range(0, samples, size))
@@ -197,6 +199,7 @@ def _open(path: Location, kind: str, remedy: str) -> xr.DataTree:
         store: Any = place.open(read_only=True)  # xarray's annotations leave zarr's stores out
         tree = xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
         missing = sorted(_promised(tree, kind) - place.files())
+        odd = sorted(name for name in _names(tree) if not NAME.fullmatch(name))
     except UsageError:
         raise
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -204,7 +207,22 @@ def _open(path: Location, kind: str, remedy: str) -> xr.DataTree:
     if missing:
         again = "run `plateaulens verify --repair`, then `collect`" if kind == RUN_KIND else "analyse the run again"
         raise UsageError(f"{path} lacks {len(missing)} of its files, {missing[0]} among them: {again}")
+    if odd:
+        raise UsageError(f"{path} has the name {odd[0]!r}, which is none: a name is letters, digits and _ . + -")
     return tree
+
+
+_NAMED = ("activation_type", "other_type", "metric", "statistic", "convention", "experiment", "path", "adjustment")
+
+
+def _names(tree: xr.DataTree) -> set[str]:
+    """The names of groups, and of what they have along their axes: pages print them as they are, whoever made them."""
+    found = set(map(str, tree.children))
+    for group in tree.children.values():
+        for name in _NAMED:
+            if name in group.coords:
+                found.update(map(str, np.ravel(group.coords[name].to_numpy())))
+    return found
 
 
 def _promised(tree: xr.DataTree, kind: str) -> set[str]:

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -77,6 +78,40 @@ def verify(path: Location) -> list[str]:
         When there is no zarr store at `path`.
     """
     return [problem.text for problem in _problems(_place(path))]
+
+
+@contextmanager
+def blaming_damage(path: Location) -> Iterator[None]:
+    """Say that a store is damaged, where that is why something fails which reads it.
+
+    Parameters
+    ----------
+    path
+        Where the store is that is read.
+
+    Yields
+    ------
+    None
+        While it is read.
+
+    Raises
+    ------
+    UsageError
+        When reading fails and `verify` finds something, in one line; any other failure is passed on as it is.
+    """
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        problems = verify(path)
+        if not problems:
+            raise
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise UsageError(
+            f"{path} is damaged: {problems[0]}{more}: of a run, `plateaulens verify --repair` drops what is damaged, "
+            "and `collect` measures it again"
+        ) from error
 
 
 def repair(path: Location) -> list[str]:

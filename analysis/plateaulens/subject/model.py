@@ -248,6 +248,7 @@ def load_subject(model: ModelConfig, sites: SiteConfig) -> Subject:
             tokenizer=weights.tokenizer,
             device=model.device,
             dtype=torch.float32,
+            trust_remote_code=False,
         )
         if model.processing == "folded":
             bridge.enable_compatibility_mode(disable_warnings=True)

@@ -31,6 +31,8 @@ from plateaulens.subject.embedded import EMBEDDED, locate, sha256_of
 OPTION = "--model PATH (a directory or a .gguf file)"
 """What takes a model that is on this machine."""
 _CONFIG = "config.json"
+_OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""For all that transformers loads: nothing is fetched, and code that comes with a model is not run, nor asked about."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def read_config(place: Path | hub.Repository) -> Any:
         return None
     folder = place if isinstance(place, Path) else place.fetch([_CONFIG])
     with loading(str(folder)):
-        return AutoConfig.from_pretrained(str(folder), local_files_only=True)
+        return AutoConfig.from_pretrained(str(folder), **_OPTIONS)
 
 
 def load_weights(config: ModelConfig) -> Weights:
@@ -154,7 +156,7 @@ def _needed(files: Sequence[str]) -> list[str]:
 
 
 def _from_gguf(source: str, path: Path, architecture: str) -> Weights:
-    options: dict[str, Any] = {"gguf_file": path.name, "local_files_only": True}
+    options: dict[str, Any] = {"gguf_file": path.name, **_OPTIONS}
     with loading(source):
         model = _model(source, path.parent, options)
         # the weights are plain float32 from here on; a stale quantization entry makes other tools refuse them
@@ -164,10 +166,9 @@ def _from_gguf(source: str, path: Path, architecture: str) -> Weights:
 
 
 def _from_directory(source: str, folder: Path, identity: dict[str, str]) -> Weights:
-    options: dict[str, Any] = {"local_files_only": True}
     with loading(source):
-        model = _model(source, folder, options)
-        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        model = _model(source, folder, _OPTIONS)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **_OPTIONS)
     return Weights(model, tokenizer, identity, source)
 
 
@@ -201,7 +202,7 @@ def loading(source: str) -> Iterator[None]:
     Raises
     ------
     UsageError
-        When loading fails.
+        When loading fails, or would run code that comes with the model.
     """
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     gguf = vars(modeling_gguf_pytorch_utils)
@@ -214,6 +215,11 @@ def loading(source: str) -> Iterator[None]:
     except UsageError:
         raise
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        if "trust_remote_code" in str(error):  # as transformers refuses what it has no class of its own for
+            raise UsageError(
+                f"model {source!r} comes with code of its own, and models with code of their own are not run: "
+                "use one of an architecture that the installed transformers knows"
+            ) from error
         raise UsageError(
             f"model {source!r} could not be loaded ({first_line(error)}): give a hub id that can be reached, a "
             "directory that holds the model, or a .gguf file"

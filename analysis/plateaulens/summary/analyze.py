@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from plateaulens import names
 from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling, shared_targets
 from plateaulens.config import AnalysisConfig
-from plateaulens.errors import UsageError
+from plateaulens.errors import UsageError, explain, first_line
 from plateaulens.names import CUT, REFERENCE
 from plateaulens.steps.dataset import step_dataset
 from plateaulens.store.integrity import write_files
@@ -27,6 +28,7 @@ from plateaulens.store.location import Location, locate
 from plateaulens.store.reading import check_kind, experiment_names, open_run
 from plateaulens.store.schema import SCHEMA_VERSION, SUMMARY_KIND
 from plateaulens.store.template import COMPRESSORS
+from plateaulens.store.verify import blaming_damage
 from plateaulens.summary.attributes import attrs
 from plateaulens.summary.comparison import compare_dataset
 from plateaulens.summary.confounds import Changes, compared, confounds_dataset, cut_changes, stored_changes
@@ -73,13 +75,21 @@ def analyze(run_path: Location, out_path: Location, settings: AnalysisConfig | N
         raise UsageError(f"{place} lies inside the run, which is only read: choose another place for the summary")
     if place.exists():
         check_kind(place, SUMMARY_KIND)
-    with open_run(run_path) as run:
-        settings = settings or AnalysisConfig.model_validate(json.loads(run.attrs["config"])["analysis"])
-        summary = summarize(run, settings)
+    with open_run(run_path) as run, blaming_damage(run_path):
+        summary = summarize(run, settings or _settings_of(run))
     with place.replace() as store:
         summary.to_zarr(store, mode="w-", consolidated=False, zarr_format=3, encoding=encoding(summary))
         write_files(store)
     return summary
+
+
+def _settings_of(run: xr.DataTree) -> AnalysisConfig:
+    """How a run itself wants to be analysed."""
+    try:
+        return AnalysisConfig.model_validate(json.loads(str(run.attrs["config"]))["analysis"])
+    except (ValueError, KeyError, TypeError) as error:
+        reason = explain(error) if isinstance(error, ValidationError) else first_line(error)
+        raise UsageError(f"the run's analysis section is of another version, or damaged ({reason})") from None
 
 
 def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:

@@ -14,7 +14,7 @@ from plateaulens.config import AnalysisConfig
 from plateaulens.steps import authors, corrected
 from plateaulens.steps.curves import StepValues
 from plateaulens.steps.dataset import step_length, thresholds
-from plateaulens.store.reading import sample_spans
+from plateaulens.store.reading import sample_ranges
 from plateaulens.summary.attributes import attrs, bounds, interval_attrs, texts
 from plateaulens.summary.verdicts import fate, word_array
 
@@ -195,7 +195,7 @@ def cut_changes(experiment: xr.Dataset, settings: AnalysisConfig, reference: str
 
     This is the paper's truncation (points before floor(path length / step length); see
     `plateaulens.steps.authors.search_window`) with one window for both paths: where the windows differ, the type with
-    the shorter paths has the earlier steps whatever its curves do. Curves are read in spans of base prompts.
+    the shorter paths has the earlier steps whatever its curves do. Curves are read in ranges of base prompts.
 
     Parameters
     ----------
@@ -214,12 +214,12 @@ def cut_changes(experiment: xr.Dataset, settings: AnalysisConfig, reference: str
     """
     types, samples, metrics = (experiment[name].size for name in ("activation_type", "sample", "metric"))
     changes = np.empty((len(compared(settings.statistics)), metrics, types, samples))
-    for span in sample_spans(samples):
-        changes[..., span] = _cut_span(experiment.isel(sample=span), settings, _place(experiment, reference))
+    for rows in sample_ranges(samples):
+        changes[..., rows] = _cut_rows(experiment.isel(sample=rows), settings, _place(experiment, reference))
     return changes
 
 
-def _cut_span(experiment: xr.Dataset, settings: AnalysisConfig, other: int) -> NDArray[np.float64]:
+def _cut_rows(experiment: xr.Dataset, settings: AnalysisConfig, other: int) -> NDArray[np.float64]:
     """`cut_changes` of some base prompts; `other` is the number of the reference."""
     part = experiment[["curve", "path_length"]].load()
     curve = part["curve"].transpose("metric", "activation_type", "sample", "step").to_numpy()

@@ -27,7 +27,7 @@ from plateaulens.config import AnalysisConfig
 from plateaulens.steps import corrected
 from plateaulens.steps.curves import StepValues
 from plateaulens.steps.dataset import thresholds
-from plateaulens.store.reading import sample_spans
+from plateaulens.store.reading import sample_ranges
 from plateaulens.summary.attributes import attrs, bounds, interval_attrs, strings, texts
 from plateaulens.summary.verdicts import nearness, timing
 
@@ -161,7 +161,7 @@ def constants_dataset(
     Parameters
     ----------
     experiments
-        Groups of a run, by the experiment's name; their curves are read in spans of base prompts.
+        Groups of a run, by the experiment's name; their curves are read in ranges of base prompts.
     chosen
         The cases, each of one of these experiments.
     resamplings
@@ -249,16 +249,16 @@ def constants_dataset(
 def _steps(
     experiment: xr.Dataset, chosen: Sequence[Case], types: Sequence[str], metrics: Sequence[str]
 ) -> list[StepValues]:
-    """The steps (metric, activation_type, sample) in each case, from curves that are read in spans of base prompts."""
+    """The steps (metric, activation_type, sample) in each case, from curves that are read in ranges of base prompts."""
     shape = (len(metrics), len(types), experiment.sizes["sample"])
     found = [StepValues(np.empty(shape), np.empty(shape, dtype=np.bool_)) for _ in chosen]
-    for span in sample_spans(shape[-1]):
-        curve = experiment["curve"].isel(sample=span).load()
+    for rows in sample_ranges(shape[-1]):
+        curve = experiment["curve"].isel(sample=rows).load()
         curve = curve.transpose("metric", "activation_type", "sample", "step")
         for case, steps in zip(chosen, found, strict=True):
-            rows = curve.sel(activation_type=[case.substitutes.get(name, name) for name in types]).to_numpy()
+            own = curve.sel(activation_type=[case.substitutes.get(name, name) for name in types]).to_numpy()
             for m, metric in enumerate(metrics):
-                steps.value[m, :, span], steps.censored[m, :, span] = events(rows[m], metric, case)
+                steps.value[m, :, rows], steps.censored[m, :, rows] = events(own[m], metric, case)
     return found
 
 

@@ -5,14 +5,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
-from plateaulens.store.reading import sample_spans
+from plateaulens.store.reading import sample_ranges
 from plateaulens.summary.attributes import attrs, interval_attrs
 
 
 def curve_dataset(experiment: xr.Dataset, resampling: Resampling, confidence: float) -> xr.Dataset:
     """Mean curves over base prompts, and the intervals around them.
 
-    The curves are read in spans of base prompts.
+    The curves are read in ranges of base prompts.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ def curve_dataset(experiment: xr.Dataset, resampling: Resampling, confidence: fl
     types, steps, metrics = (experiment.sizes[dim] for dim in dims)
     total: NDArray[np.float64] = np.zeros((resampling.units, types, steps, metrics))
     count: NDArray[np.float64] = np.zeros((resampling.units, types, 1, metrics))
-    for span in sample_spans(experiment["sample"].size):
-        part = experiment["curve"].isel(sample=span).transpose("sample", "activation_type", "step", "metric")
+    for rows in sample_ranges(experiment["sample"].size):
+        part = experiment["curve"].isel(sample=rows).transpose("sample", "activation_type", "step", "metric")
         curve = part.to_numpy()
         complete = np.isfinite(curve).all(axis=2, keepdims=True)
-        resampling.add(np.where(complete, curve, 0.0), total, first=span.start)
-        resampling.add(complete, count, first=span.start)
+        resampling.add(np.where(complete, curve, 0.0), total, first=rows.start)
+        resampling.add(complete, count, first=rows.start)
     mean = ratio(resampling.weigh(total), resampling.weigh(count))
     name, units = "mean curve", experiment["curve"].attrs["units"]
     return xr.Dataset(

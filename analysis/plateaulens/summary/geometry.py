@@ -5,7 +5,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
-from plateaulens.store.reading import sample_spans
+from plateaulens.store.reading import sample_ranges
 from plateaulens.summary.attributes import attrs, bounds, interval_attrs
 from plateaulens.summary.verdicts import length_relation, word_array
 
@@ -61,7 +61,7 @@ def geometry_dataset(
 ) -> xr.Dataset:
     """The geometry of a run's targets, its means over base prompts and their intervals.
 
-    The mean base is that of the run's own complete samples, and the resamples keep it. Targets are read in spans of
+    The mean base is that of the run's own complete samples, and the resamples keep it. Targets are read in ranges of
     base prompts.
 
     Parameters
@@ -89,9 +89,9 @@ def geometry_dataset(
     complete = np.isfinite(base).all(axis=1)
     mean_base = ratio(base.sum(axis=0, dtype=np.float64, where=complete[:, np.newaxis]), complete.sum(keepdims=True))
     parts = []
-    for span in sample_spans(len(base)):
-        target = activations["target"].isel(sample=span).transpose("activation_type", "sample", "d_model").to_numpy()
-        parts.append(target_geometry(base[span], target, mean_base))
+    for rows in sample_ranges(len(base)):
+        target = activations["target"].isel(sample=rows).transpose("activation_type", "sample", "d_model").to_numpy()
+        parts.append(target_geometry(base[rows], target, mean_base))
     variables: dict[str, xr.Variable] = {
         "base_norm": xr.Variable(
             "sample", np.linalg.norm(base, axis=1), attrs("length of the base", "residual stream")

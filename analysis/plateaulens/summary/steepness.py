@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from plateaulens.compare.intervals import studentised_interval
 from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
-from plateaulens.store.reading import sample_spans
+from plateaulens.store.reading import sample_ranges
 from plateaulens.summary.attributes import Attributes, attrs, interval_attrs
 from plateaulens.summary.verdicts import steepness_relation, word_array
 
@@ -55,7 +55,7 @@ def steepness_dataset(
     Parameters
     ----------
     experiment
-        An experiment's group of a run, whose curves are read in spans of base prompts.
+        An experiment's group of a run, whose curves are read in ranges of base prompts.
     resampling
         Resamples of its base prompts.
     confidence
@@ -73,8 +73,8 @@ def steepness_dataset(
         - `steepness_relation(metric, activation_type)`: the word on each ratio, by its interval.
     """
     parts = []
-    for span in sample_spans(experiment.sizes["sample"]):
-        curve = experiment["curve"].isel(sample=span).transpose(*DIMS, "step").to_numpy()
+    for rows in sample_ranges(experiment.sizes["sample"]):
+        curve = experiment["curve"].isel(sample=rows).transpose(*DIMS, "step").to_numpy()
         parts.append(steepness(curve))
     value = np.concatenate(parts, axis=-1)
     logarithm = np.log(value)

@@ -96,8 +96,10 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
     axes = {axis: list(dict.fromkeys(getattr(entry, axis) for entry in manifest.cells)) for axis in AXES}
     groups: dict[str, xr.Dataset] = {}
     software: dict[str, dict[str, Any]] = {}
+    definitions: dict[str, str] = {}
     for entry in done:
         with open_run(folder / entry.run) as run:
+            definitions |= json.loads(str(run.attrs.get("definitions", "{}")))
             software[entry.name] = {key: run.attrs[key] for key in ("identity", "versions", "commit")}
             for name, found in _comparisons(run, manifest, settings):
                 if name not in groups:
@@ -110,6 +112,7 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
         "name": manifest.config.name,
         "config": manifest.config.model_dump_json(),
         "analysis": settings.model_dump_json(),
+        "definitions": json.dumps(definitions),
         "cells": json.dumps([{**entry.model_dump(), **software.get(entry.name, {})} for entry in manifest.cells]),
     }
     return tree

@@ -8,9 +8,10 @@ product spans two. (BLAS may still round differently on another machine or with 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,10 +20,13 @@ from plateaulens.config import TargetConfig, VariantConfig
 from plateaulens.errors import UsageError
 from plateaulens.targets.dictionary import Code, Dictionary
 from plateaulens.targets.gaussian import Gaussian
+from plateaulens.targets.modules import file_of, module_of, told
 from plateaulens.targets.randomness import generator
 
 SYNTHETIC = -1
 """Source row of a target that is not the activation of any prompt."""
+_LAST_ROW = int(np.iinfo(np.int32).max)
+"""The highest row that can be stored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +72,18 @@ class Base:
     encoded: Code | None = None
     """The SAE code of A, when the run has an SAE."""
 
+    def copy(self) -> "Base":
+        """The same base in memory of its own, for code that may change it in place.
+
+        Returns
+        -------
+        Base
+            Equal in every value.
+        """
+        code = self.encoded
+        copied = None if code is None else Code(code.latent.copy(), code.activation.copy())
+        return replace(self, activation=self.activation.clone(), encoded=copied)
+
     @property
     def code(self) -> Code:
         """A's SAE code.
@@ -87,6 +103,58 @@ class Target(NamedTuple):
 
     activation: Float[Tensor, " d_model"]
     source_row: int = SYNTHETIC
+
+    @classmethod
+    def of(cls, made: Any, d_model: int) -> "Target":
+        """What a recipe returned, when it can be stored.
+
+        Parameters
+        ----------
+        made
+            A target or its activation; anything, as it may be a user's.
+        d_model
+            How many values an activation has.
+
+        Returns
+        -------
+        Target
+            With a row that is an int.
+
+        Raises
+        ------
+        UsageError
+            That says what came and what is wanted.
+        """
+        row: Any = SYNTHETIC
+        activation = made
+        if isinstance(made, Target):
+            activation, row = made
+        if came := _unfit(activation, d_model):
+            raise UsageError(
+                f"the target is {came}; return a torch tensor of {d_model} finite real floating-point numbers, shaped "
+                f"({d_model},), or a Target of one"
+            )
+        if isinstance(row, bool) or not isinstance(row, int | np.integer) or not SYNTHETIC <= row <= _LAST_ROW:
+            raise UsageError(
+                f"the target's source_row is {row!r}; give the row of a prompt, an integer from 0 to {_LAST_ROW}, or "
+                "leave it out"
+            )
+        return cls(activation, int(row))
+
+
+def _unfit(activation: Any, d_model: int) -> str:
+    """What is wrong with a target's activation, empty for nothing."""
+    if isinstance(activation, np.ndarray):
+        return "a NumPy array (torch.from_numpy makes a tensor of it)"
+    if not isinstance(activation, Tensor):
+        return "None" if activation is None else f"of type {type(activation).__name__}"
+    if activation.shape != (d_model,):
+        return f"a tensor of shape {tuple(activation.shape)}"
+    if not activation.is_floating_point():
+        return f"a tensor of {activation.dtype}"
+    if activation.layout != torch.strided or activation.is_meta:
+        return f"a tensor without plain values (layout {activation.layout}, device {activation.device})"
+    return ""
 
 
 class Targets(NamedTuple):
@@ -276,20 +344,90 @@ def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) ->
     Raises
     ------
     UsageError
-        That names the type and the sample, when no target can be made or when one is not finite.
+        That names the type and the sample, when no target can be made or when one is not finite, and for whatever else
+        a user's recipe returns or raises, `SystemExit` among it. A recipe is given a copy of the base, which it may
+        change; when it changes what all targets share, this names the type.
     """
     d_model = context.pool.activation.shape[1]
     activation = context.pool.activation.new_empty((len(bases), d_model))
     source_row = np.empty(len(bases), np.int32)
+    before = None if ships(kind) else _fingerprint(context)
+    recipe = "" if ships(kind) else f" (recipe in {module_of(made_by(kind))})"
     for place, base in enumerate(bases):
         where = f"activation type {kind.name!r}, sample {base.sample}"
         try:
-            target = kind.target(base, context, context.generator(base.sample, kind.name))
+            made = kind.target(base if ships(kind) else base.copy(), context, context.generator(base.sample, kind.name))
+            target = Target.of(made, d_model)
+        except KeyboardInterrupt:
+            raise
         except UsageError as error:
-            raise UsageError(f"{where}: {error}") from None
-        assert target.activation.shape == (d_model,), f"{where}: target of shape {tuple(target.activation.shape)}"
-        activation[place] = target.activation
+            raise UsageError(f"{where}: {error}{recipe}") from None
+        except BaseException as error:
+            if ships(kind):  # a mistake in PlateauLens, which its traceback finds
+                raise
+            raise UsageError(f"{where}: {told(error, file_of(made_by(kind)))}{recipe}") from error
+        activation[place] = target.activation.detach()
         source_row[place] = target.source_row
         if not activation[place].isfinite().all():
-            raise UsageError(f"{where}: the target is not finite; check the weights of the model and of the SAE")
+            raise UsageError(
+                f"{where}: the target is not finite in {str(activation.dtype).removeprefix('torch.')}; check "
+                f"{'' if ships(kind) else 'the recipe, and '}the weights of the model and of the SAE{recipe}"
+            )
+    if before is not None and (changed := _changed(before, _fingerprint(context))):
+        raise UsageError(
+            f"activation type {kind.name!r}, samples {bases[0].sample} to {bases[-1].sample}: it changes {changed} in "
+            f"place, which other targets are made of; let it work on a copy, .clone(){recipe}"
+        )
     return Targets(activation, source_row)
+
+
+def made_by(kind: ActivationType) -> Any:
+    """The class or function that a type's targets are made by.
+
+    Parameters
+    ----------
+    kind
+        The type. One that stands for other code has it as its attribute `made_by`.
+
+    Returns
+    -------
+    type or Callable
+        Of a variant, that of the type that it varies.
+    """
+    return getattr(kind, "made_by", type(kind))
+
+
+def ships(kind: ActivationType) -> bool:
+    """Whether a type's code comes with PlateauLens.
+
+    Parameters
+    ----------
+    kind
+        The type.
+
+    Returns
+    -------
+    bool
+        False for a user's, and for that of another installed package.
+    """
+    return str(made_by(kind).__module__).startswith("plateaulens.")
+
+
+def _fingerprint(context: TargetContext) -> dict[str, int]:
+    """A sum over the bits of what all targets share: in-place operations by way of NumPy leave no other trace."""
+    shared = {"the real activations": context.pool.activation}
+    if "gaussian" in vars(context.pool):  # computed when first asked for
+        shared["the mean of the real activations"] = context.gaussian.mean
+        shared["the covariance of the real activations"] = context.gaussian.covariance
+    if context.dictionary is not None:
+        shared["the SAE's decoder"] = context.dictionary.decoder
+        shared["the SAE's firing frequencies"] = context.dictionary.frequency
+    whole = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+    return {
+        what: int(values.detach().contiguous().view(whole[values.element_size()]).sum())
+        for what, values in shared.items()
+    }
+
+
+def _changed(before: dict[str, int], after: dict[str, int]) -> str:
+    return next((what for what, bits in before.items() if after[what] != bits), "")

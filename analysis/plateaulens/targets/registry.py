@@ -15,11 +15,11 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from plateaulens.config import TargetConfig, VariantConfig
+from plateaulens.config import TargetConfig, VariantConfig, type_name
 from plateaulens.errors import UsageError
 from plateaulens.names import CONTROL, REFERENCE, label
-from plateaulens.targets.base import ActivationType, Base, Target, TargetContext
-from plateaulens.targets.modules import load_module, source_of
+from plateaulens.targets.base import ActivationType, Base, Target, TargetContext, made_by, ships
+from plateaulens.targets.modules import file_of, load_module, module_of, source_of, told
 
 ENTRY_POINT_GROUP = "plateaulens.activation_types"
 """The group of entry points under which installed packages offer types."""
@@ -60,11 +60,11 @@ def register(kind: Any = None, *, needs_sae: bool = False) -> Any:
     Raises
     ------
     UsageError
-        When another one has the name.
+        When it is neither, when it has no name or one that no type may have, and when another one has the name.
     """
     if kind is None:
         return partial(register, needs_sae=needs_sae)
-    name: str = kind.__name__ if inspect.isfunction(kind) else kind.name
+    name = _name(kind)
     maker: Maker = partial(FunctionType, name, needs_sae, kind) if inspect.isfunction(kind) else kind
     if not kind.__module__.startswith(f"{SHIPPED}."):
         _load_shipped()  # so that their names are taken
@@ -123,7 +123,7 @@ def create(wanted: Sequence[str], *, has_sae: bool) -> tuple[ActivationType, ...
         For a name that is not known, for an entry point that cannot be used, and for types that need an SAE when there
         is none.
     """
-    return _checked([_find(name)() for name in wanted], has_sae=has_sae)
+    return _checked([_make(name) for name in wanted], has_sae=has_sae)
 
 
 def create_all(targets: TargetConfig, *, has_sae: bool) -> tuple[ActivationType, ...]:
@@ -149,7 +149,7 @@ def create_all(targets: TargetConfig, *, has_sae: bool) -> tuple[ActivationType,
     for module in targets.modules:
         load_module(module)
     types = create(targets.types, has_sae=has_sae)
-    variants = [Variant(name, _find(each.type)(), each) for name, each in targets.variants.items()]
+    variants = [Variant(name, _make(each.type), each) for name, each in targets.variants.items()]
     return types + _checked(variants, has_sae=has_sae)
 
 
@@ -167,9 +167,7 @@ def identity(kinds: Sequence[ActivationType]) -> dict[str, dict[str, str]]:
         By the name of each type that does not ship, its module and the SHA-256 of its source, as
         `plateaulens.targets.modules.source_of` gives them. A variant has those of the type that it varies.
     """
-    recipes = {kind.name: kind.kind if isinstance(kind, Variant) else kind for kind in kinds}
-    defined = {name: kind.recipe if isinstance(kind, FunctionType) else type(kind) for name, kind in recipes.items()}
-    return {name: source_of(each) for name, each in defined.items() if not each.__module__.startswith(f"{SHIPPED}.")}
+    return {kind.name: source_of(made_by(kind)) for kind in kinds if not ships(kind)}
 
 
 def definition(kind: ActivationType, config: TargetConfig) -> str:
@@ -189,14 +187,25 @@ def definition(kind: ActivationType, config: TargetConfig) -> str:
     -------
     str
         Of a variant, the type and what is changed of it; "registered by the user" for a type that says nothing.
+
+    Raises
+    ------
+    UsageError
+        When the attribute names something that is no constant.
     """
     if isinstance(kind, Variant):
         return kind.definition
     own = getattr(kind, "definition", None)
-    if own is not None:
+    if own is None:
+        described = inspect.getdoc(made_by(kind)) or ""
+        return (described.strip().splitlines() or ["registered by the user"])[0]
+    try:
         return str(own).format(**config.model_dump())
-    described = inspect.getdoc(kind.recipe if isinstance(kind, FunctionType) else type(kind))
-    return described.splitlines()[0].strip() if described else "registered by the user"
+    except (LookupError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"activation type {kind.name!r} (in {module_of(made_by(kind))}): its definition {str(own)!r} cannot be "
+            f"filled in ({type(error).__name__}: {error}); write {{name}} for a constant of [targets], {{{{ for a brace"
+        ) from None
 
 
 @dataclass(eq=False)
@@ -211,6 +220,11 @@ class FunctionType:
     needs_sae: bool
     recipe: Callable[..., Any]
     """Called with base, context and generator."""
+
+    @property
+    def made_by(self) -> Callable[..., Any]:
+        """The function. See `plateaulens.targets.base.made_by`."""
+        return self.recipe
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
         """What the function returns. See `plateaulens.targets.base.ActivationType.target`."""
@@ -240,6 +254,11 @@ class Variant:
         self.needs_sae = kind.needs_sae or settings.add_error or settings.dictionary != "trained"
 
     @property
+    def made_by(self) -> Any:
+        """What makes the targets of the type that is varied. See `plateaulens.targets.base.made_by`."""
+        return made_by(self.kind)
+
+    @property
     def definition(self) -> str:
         """What is changed, and of which type."""
         settings = self.settings
@@ -252,9 +271,10 @@ class Variant:
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
         """The type's target in the changed context. See `plateaulens.targets.base.ActivationType.target`."""
-        target = self.kind.target(base, context.varied(self.settings), generator)
+        made = self.kind.target(base, context.varied(self.settings), generator)
         if not self.settings.add_error:
-            return target
+            return made
+        target = Target.of(made, len(base.activation))
         error = base.activation - context.sae.decode(base.code)
         return target._replace(activation=target.activation + error)
 
@@ -267,6 +287,45 @@ def _checked(kinds: Sequence[ActivationType], *, has_sae: bool) -> tuple[Activat
             f"add an [sae] section to the preset, or take them out of targets.types"
         )
     return tuple(kinds)
+
+
+def _name(kind: Any) -> str:
+    """The name that a function or class is registered by."""
+    if not (inspect.isfunction(kind) or inspect.isclass(kind)):
+        raise UsageError(f"register takes a function or a class, not {kind!r} of type {type(kind).__name__}")
+    name = kind.__name__ if inspect.isfunction(kind) else getattr(kind, "name", None)
+    where = f"activation type {kind.__qualname__} of {module_of(kind)}"
+    if not isinstance(name, str):
+        raise UsageError(f'{where} has no name; give the class one: name = "..."')
+    if inspect.isclass(kind) and not callable(getattr(kind, "target", None)):
+        raise UsageError(f"{where} makes no target; give the class a method target(self, base, context, generator)")
+    try:
+        return type_name(name)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from None
+
+
+def _make(name: str) -> ActivationType:
+    """The type of a name; whatever a user's class raises when it is built is one line."""
+    maker = _find(name)
+    defined = maker.args[-1] if isinstance(maker, partial) else maker
+    where = f"activation type {name!r} (in {module_of(defined)})"
+    try:
+        kind = maker()
+        # a class may only set them when it is built
+        named, needs_sae = kind.name, kind.needs_sae
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if str(defined.__module__).startswith(f"{SHIPPED}."):
+            raise
+        raise UsageError(f"{where} cannot be built: {told(error, file_of(defined))}") from error
+    if named != name or not isinstance(needs_sae, bool):
+        raise UsageError(
+            f"{where} says that it is {named!r} and that needs_sae is {needs_sae!r}; they are to be {name!r}, and True "
+            "or False"
+        )
+    return kind
 
 
 def _find(name: str) -> Maker:
@@ -299,11 +358,13 @@ def _plugins() -> dict[str, EntryPoint]:
 def _load(point: EntryPoint) -> Maker:
     try:
         offered: Any = point.load()
-    except (ImportError, AttributeError) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise UsageError(
-            f"activation type {point.name!r}: its entry point {point.value} cannot be imported ({error}); "
+            f"activation type {point.name!r}: its entry point {point.value} cannot be imported ({told(error, '')}); "
             f"reinstall or remove the package that offers it"
-        ) from None
+        ) from error
     if point.name in _types:  # registered while it was imported
         return _types[point.name]
     if isinstance(offered, type) and getattr(offered, "name", None) == point.name:

@@ -1,0 +1,134 @@
+"""Whoever renders somebody else's summary is safe: texts of the store are shown literally, and names are names."""
+
+import json
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pypandoc
+import pytest
+import xarray as xr
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+from tests.report.pages import shown_by
+
+from plateaulens import resources
+from plateaulens.errors import UsageError
+from plateaulens.names import NAME
+from plateaulens.store.reading import open_run, open_summary
+
+INDEX = resources.root() / "report" / "index.qmd"
+PAYLOAD = (
+    "<script>alert(1)</script><img src=x onerror=alert(1)> *em* `code` $x_1$ $\\frac$ [a](javascript:alert(1)) "
+    "{{< include /etc/passwd >}} `{python} 1+1` #eval(1) ::: {.x} | a | @cite <!-- c --> \\alpha"
+)
+CONFIG = (("model", "source"), ("sae", "source"), ("prompts", "source"), ("sites", "write"), ("sites", "read"))
+
+
+class Elements(HTMLParser):
+    """What a page is made of, and what its links lead to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in {"colgroup", "col"}:  # pandoc's, for long cells
+            self.found.append(tag)
+        self.found += [f"{name}={value}" for name, value in attrs if name.startswith("on") or "script" in str(value)]
+        self.found += [f"class={value}" for name, value in attrs if name == "class"]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def write(tree: xr.DataTree, path: Path) -> Path:
+    tree.to_zarr(path, mode="w-", consolidated=False, zarr_format=3)
+    return path
+
+
+def poisoned(summary: xr.DataTree, payload: str) -> xr.DataTree:
+    """A summary with the payload in every text of it that is not a name."""
+    groups = {name: node.to_dataset().copy(deep=True) for name, node in summary.children.items()}
+    for group in groups.values():
+        for name in ("metric_units", "statistic_long_name", "metric_definition", "definition"):
+            if name in group.coords:
+                values = np.full(group[name].shape, payload, dtype=object).astype(np.dtypes.StringDType())
+                group[name] = (group[name].dims, values)
+    groups["prompts"]["text"][:] = payload
+    tree = xr.DataTree.from_dict(groups)
+    config = json.loads(summary.attrs["config"])
+    config["sae"] = {"source": ""}
+    for section, key in CONFIG:
+        config[section][key] = payload
+    types = [str(kind) for kind in summary["geometry"].activation_type.values]
+    tree.attrs = summary.attrs | {
+        "name": payload,
+        "config": json.dumps(config | {"name": payload.replace("/", "").replace("\\", "")}),
+        "commit": payload,
+        "identity": json.dumps({"model": payload, payload: payload}),
+        "versions": json.dumps({payload: payload}),
+        "definitions": json.dumps(dict.fromkeys(types, payload)),
+    }
+    return tree
+
+
+def page_of(summary: Path) -> tuple[str, list[Figure]]:
+    shown = shown_by(INDEX, summary)
+    texts = [item.data if isinstance(item, Markdown) else item for item in shown]
+    page = "\n\n".join(text for text in texts if isinstance(text, str))
+    return page, [item for item in shown if isinstance(item, Figure)]
+
+
+@pytest.mark.slow
+def test_texts_of_a_summary_are_shown_literally(summary: xr.DataTree, tmp_path: Path) -> None:
+    """The poisoned page has the elements of the plain one, and no other."""
+    pages, figures = zip(
+        *(page_of(write(poisoned(summary, text), tmp_path / f"{i}.zarr")) for i, text in enumerate(("plain", PAYLOAD))),
+        strict=True,
+    )
+    plain, hostile = (Elements(pypandoc.convert_text(page, "html", format="markdown")) for page in pages)
+    assert hostile.found == plain.found
+    assert "<script>alert(1)</script>" in hostile.text
+    assert "$x_1$" in hostile.text
+    for figure in figures[1]:
+        figure.draw_without_rendering()
+
+
+def test_names_that_are_markup_are_not_opened(
+    summary: xr.DataTree, run: xr.DataTree, tmp_path: Path, renamed: Callable[[xr.DataTree, str], xr.DataTree]
+) -> None:
+    for number, name in enumerate(["<script>x</script>", "$x_1$"]):
+        for what, tree, open_store in (("run", run, open_run), ("summary", summary, open_summary)):
+            path = write(renamed(tree, name), tmp_path / f"{what}-{number}.zarr")
+            with pytest.raises(UsageError) as raised:
+                open_store(path)
+            assert f"has the name {name!r}, which is none" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["<b>", "*b*", "$x_1$", "a b", "", "_hidden", "#eval", "-", "a|b", "a\\nb", "1.", "\u00e4"]
+)
+def test_what_is_no_name(name: str) -> None:
+    assert not NAME.fullmatch(name)
+
+
+@pytest.fixture
+def renamed() -> Callable[[xr.DataTree, str], xr.DataTree]:
+    """The store with one of its types under another name."""
+
+    def rename(tree: xr.DataTree, name: str) -> xr.DataTree:
+        groups: dict[str, Any] = {key: node.to_dataset() for key, node in tree.children.items()}
+        group = groups["sensitivity"]
+        types = [name, *map(str, group["activation_type"].values[1:])]
+        groups["sensitivity"] = group.assign_coords(activation_type=np.array(types, dtype=np.dtypes.StringDType()))
+        groups.pop("integrity", None)
+        changed = xr.DataTree.from_dict(groups)
+        changed.attrs = tree.attrs
+        return changed
+
+    return rename

@@ -1,0 +1,119 @@
+"""Models that come with code of their own: it is never run, nor asked about."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import tiny_model, tiny_tokenizer
+from tests.processes import PATIENCE, environment
+from tests.tiny import write_preset
+
+from plateaulens.config import ModelConfig
+from plateaulens.errors import UsageError
+from plateaulens.subject.weights import load_weights, read_config
+
+REFUSAL = "comes with code of its own, and models with code of their own are not run: use one of an architecture"
+CODE = """
+from pathlib import Path
+
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+(Path(__file__).parent / "RAN").touch()
+Path({marker!r}).touch()
+
+
+class OwnConfig(LlamaConfig):
+    model_type = "own"
+
+
+class OwnModel(LlamaForCausalLM):
+    config_class = OwnConfig
+
+
+class OwnTokenizer(PreTrainedTokenizerFast):
+    pass
+"""
+
+
+def change(file: Path, **changes: Any) -> None:
+    """Other values for keys of a JSON file."""
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Path:
+    """What the model's code leaves behind if it is run."""
+    return tmp_path / "RAN"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, marker: Path) -> Path:
+    """A model that transformers knows, beside code that nothing points at yet."""
+    path = tmp_path / "own_model"
+    tiny_model("llama").save_pretrained(path)
+    tiny_tokenizer().save_pretrained(path)
+    (path / "own.py").write_text(CODE.format(marker=str(marker)))
+    return path
+
+
+def with_own_configuration(folder: Path) -> None:
+    classes = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    change(folder / "config.json", model_type="own", auto_map=classes)
+
+
+def with_own_model(folder: Path) -> None:
+    """Of a configuration that transformers knows and has no language model for."""
+    known = {"model_type": "clip_text_model", "architectures": ["OwnModel"], "max_position_embeddings": 64}
+    auto_map = {"AutoModelForCausalLM": "own.OwnModel"}
+    (folder / "config.json").write_text(json.dumps({**known, "auto_map": auto_map}))
+
+
+def with_own_tokenizer(folder: Path) -> None:
+    auto_map = {"AutoTokenizer": [None, "own.OwnTokenizer"]}
+    change(folder / "tokenizer_config.json", tokenizer_class="OwnTokenizer", auto_map=auto_map)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prepare", [with_own_configuration, with_own_model, with_own_tokenizer])
+def test_code_of_a_model_is_not_run_whatever_stdin_says(
+    prepare: Any, folder: Path, marker: Path, tiny_files: Path, tmp_path: Path
+) -> None:
+    prepare(folder)
+    write_preset(tmp_path / "mine.toml", tiny_files, model__source=str(folder))
+    done = subprocess.run(
+        [sys.executable, "-m", "plateaulens.cli", "collect", "--preset", "mine.toml", "--out", "run.zarr"],
+        cwd=tmp_path,
+        env=environment(HF_HOME=str(tmp_path / "hub")),
+        input="y\ny\ny\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert str(folder) in line
+    assert REFUSAL in line
+    assert "[y/N]" not in done.stdout
+    assert not marker.exists()
+    assert not list(tmp_path.rglob("RAN"))
+
+
+def test_the_refusal_is_raised_wherever_something_is_loaded(folder: Path, marker: Path) -> None:
+    with_own_configuration(folder)
+    for load in (lambda: read_config(folder), lambda: load_weights(ModelConfig(source=str(folder)))):
+        with pytest.raises(UsageError, match=REFUSAL):
+            load()
+    assert not marker.exists()
+
+
+def test_a_class_of_transformers_goes_before_a_folder_s_code(folder: Path, marker: Path) -> None:
+    """Many repositories keep the code from before transformers knew their architecture."""
+    classes = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    change(folder / "config.json", auto_map=classes)
+    weights = load_weights(ModelConfig(source=str(folder)))
+    assert type(weights.model).__module__.startswith("transformers.models.llama")
+    assert not marker.exists()
