@@ -74,7 +74,7 @@ def leftovers(path: Path, *roles: str) -> Iterator[Path]:
     ----------
     path
         What they wrote.
-    roles
+    *roles
         What their files' or folders' names end with.
 
     Yields

@@ -17,6 +17,7 @@ from unittest.mock import Mock
 
 import pytest
 from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed.comm.core import CommClosedError
 from tests.processes import PATIENCE, environment, start
 from tests.s3 import BUCKET, s3_server
 from tests.tiny import measured, write_preset
@@ -188,6 +189,20 @@ def test_a_scheduler_killed_in_the_middle_is_one_line(tmp_path: Path, monkeypatc
         finally:
             process.kill()
     assert said.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen", "message"),
+    [
+        (CommClosedError("in <TCP (closed) ...>"), UsageError, "the scheduler was lost: the same command goes on"),
+        (OSError(28, "No space left on device"), OSError, "No space left"),
+    ],
+)
+def test_a_connection_lost_while_an_answer_comes(
+    scheduler: str, raised: OSError, seen: type[Exception], message: str
+) -> None:
+    with pytest.raises(seen, match=message), cluster._connected(scheduler, None):
+        raise raised
 
 
 def lose(scheduler: "subprocess.Popen[bytes]", address: str) -> None:

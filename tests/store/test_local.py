@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import plateaulens
+from plateaulens import replacing
 from plateaulens.store import local
 from plateaulens.store.local import LocalPlace
 from plateaulens.store.location import locate
@@ -60,8 +61,8 @@ def replace_and_die(path: Path, content: str, step: int, *, can_exchange: bool) 
         die_at("os.rename")
         return exchange(one, other)
 
-    exchange: Callable[[Path, Path], bool] = local.exchange if can_exchange else lambda *_: False
-    local.exchange = announced
+    exchange: Callable[[Path, Path], bool] = replacing.exchange if can_exchange else lambda *_: False
+    pytest.MonkeyPatch().setattr(local, "exchange", announced)
     sys.addaudithook(die_at)
     build(LocalPlace(path), content)
 
@@ -190,10 +191,10 @@ def test_a_writer_removes_what_a_killed_one_was_creating(run: Path) -> None:
 def test_a_system_that_cannot_exchange_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     one.write_text("1")
-    assert not local.exchange(one, other)
+    assert not replacing.exchange(one, other)
     other.write_text("2")
-    assert local.exchange(one, other) is sys.platform.startswith("linux")
+    assert replacing.exchange(one, other) is sys.platform.startswith("linux")
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     before = one.read_text()
-    assert not local.exchange(one, other)
+    assert not replacing.exchange(one, other)
     assert one.read_text() == before

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from dask.system import CPU_COUNT
 from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
+from distributed.comm.core import CommClosedError
 from distributed.utils import silence_logging_cmgr
 from tqdm.auto import tqdm
 
@@ -25,6 +26,8 @@ ATTEMPTS_AGAIN = 2
 
 SPANS_PER_WORKER = 2
 """One under way and one at hand. More would only wait: how many spans a run has must not matter to the scheduler."""
+
+LOST = "the scheduler was lost: the same command goes on from here"
 
 T = TypeVar("T")
 
@@ -96,7 +99,12 @@ def _connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
         except TimeoutError:
             raise UsageError(f"scheduler {scheduler} has no workers: start `dask worker {scheduler}`") from None
         client.register_plugin(TakeTurns())
-        yield client
+        try:
+            yield client
+        except OSError as error:
+            if isinstance(error, CommClosedError) or client.status != "running":
+                raise UsageError(LOST) from error
+            raise
 
 
 def _measure(client: Client, assignment: Assignment, store: RunStore, groups: Iterable[str]) -> None:
@@ -140,7 +148,7 @@ def _answer(future: "Future[T | UsageError]") -> T:
             "their end in the workers' logs; often it is memory"
         ) from error
     except CancelledError as error:
-        raise UsageError("the scheduler was lost: the same command goes on from here") from error
+        raise UsageError(LOST) from error
     if isinstance(result, UsageError):
         raise result
     return result

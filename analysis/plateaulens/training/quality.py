@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from plateaulens.config import TargetConfig
+from plateaulens.names import REFERENCE
 from plateaulens.scan.direct import choose_forward
 from plateaulens.scan.walk import one_per_core
 from plateaulens.subject.model import Subject
@@ -133,16 +134,18 @@ def target_norms(
         `norm_NAME` and `path_NAME` for every type of `SYNTHETIC`, without units; the path is that from the base.
     """
     context = TargetContext(
-        Pool(pool, np.arange(len(pool))), TargetConfig(types=("real",)), seed, Dictionary.of(sae, frequency)
+        Pool(pool, np.arange(len(pool))), TargetConfig(types=(REFERENCE,)), seed, Dictionary.of(sae, frequency)
     )
     first = range(min(samples, len(pool)))
     bases = context.bases(pool[:samples], first, first)
-    targets = {kind.name: draw(kind, bases, context).activation for kind in create(("real", *SYNTHETIC), has_sae=True)}
+    targets = {
+        kind.name: draw(kind, bases, context).activation for kind in create((REFERENCE, *SYNTHETIC), has_sae=True)
+    }
     norm = {name: float(value.norm(dim=1).mean()) for name, value in targets.items()}
     path = {name: float((value - pool[:samples]).norm(dim=1).mean()) for name, value in targets.items()}
     return {
-        **{f"norm_{name}": norm[name] / norm["real"] for name in SYNTHETIC},
-        **{f"path_{name}": path[name] / path["real"] for name in SYNTHETIC},
+        **{f"norm_{name}": norm[name] / norm[REFERENCE] for name in SYNTHETIC},
+        **{f"path_{name}": path[name] / path[REFERENCE] for name in SYNTHETIC},
     }
 
 
