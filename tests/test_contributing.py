@@ -72,13 +72,14 @@ def insert(text: str, place: str, code: str) -> str:
         at = text.index(f"\n{before[1]}")
         return f"{text[:at]}\n\n{code}\n{text[at:]}"
     # an entry of a table: a dict of its own, or one over a tuple of concepts
+    code = f"{code.rstrip().removesuffix(',')},"
     begin = re.search(rf"^{place}\b.*?= \{{\n", text, re.MULTILINE)
     assert begin is not None, f"there is no {place}"
     end = text.index("\n}\n", begin.end())
     if text[begin.end() : end].rstrip().endswith(")") and "for " in text[begin.end() : begin.end() + 200]:
         end = text.rindex("\n    )", begin.end(), end)
-        return f"{text[:end]}\n{indented(code, 8).rstrip()}{text[end:]}"
-    return f"{text[:end]}\n{indented(code, 4).rstrip()}{text[end:]}"
+        return f"{text[:end]}\n{indented(code, 8)}{text[end:]}"
+    return f"{text[:end]}\n{indented(code, 4)}{text[end:]}"
 
 
 @pytest.fixture(scope="module")
