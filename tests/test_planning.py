@@ -58,6 +58,7 @@ class TestDistance:
         widths = [ks_width(codes, n, 0.95, np.random.default_rng(0)) for n in (200, 800, 3200)]
         np.testing.assert_allclose(np.array(widths[:-1]) / widths[1:], 2, rtol=0.1)
 
+    @pytest.mark.slow
     def test_a_plan_holds_in_new_samples(self) -> None:
         """From a large pilot, the power that is planned for is what fresh runs of that size have."""
         rng = np.random.default_rng(3)

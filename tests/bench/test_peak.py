@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import pytest
 from tests.processes import run_code
 
 from bench.peak import peak_bytes
 
 
+@pytest.mark.slow
 def test_it_is_the_most_and_not_what_is_held_now() -> None:
     before = peak_bytes()
     held = bytearray(b"x" * 300_000_000)

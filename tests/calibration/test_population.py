@@ -121,6 +121,7 @@ def test_quantiles_beyond_the_window_have_no_shift() -> None:
 
 @settings(max_examples=15)
 @given(kinds, kinds)
+@pytest.mark.slow
 def test_joint_distributions_have_the_two_margins(reference: PlantedType, kind: PlantedType) -> None:
     joint = Population((reference, kind)).joint(kind)
     np.testing.assert_allclose(joint.sum(axis=1), reference.probability, atol=1e-4)

@@ -19,6 +19,7 @@ CELLS = [(name, design) for name, question in QUESTIONS.items() for design in qu
 
 
 @pytest.mark.parametrize(("question", "design"), CELLS)
+@pytest.mark.slow
 def test_every_row_has_one_outcome_per_replication(question: str, design: str) -> None:
     samples = max(60, QUESTIONS[question].samples[0])
     rng = np.random.default_rng(0)
@@ -54,6 +55,7 @@ def test_a_method_that_fails_is_seen_to_fail() -> None:
     assert share["regression, HC3"] > 0.7
 
 
+@pytest.mark.slow
 def test_power_grows_with_the_number_of_prompts() -> None:
     few, many = (outcomes("survival", "censored", samples, replications=10).rows for samples in (30, 300))
     power = [sum(tally.hits for key, tally in rows.items() if key.kind == "power") for rows in (few, many)]

@@ -14,18 +14,25 @@ from plateaulens.summary.analyze import analyze
 from plateaulens.testing import generate_run, synthetic_spec
 
 
-@pytest.fixture
-def summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The summary of a run whose preset wants to be set beside `other`, in the folder that commands run in."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run, its summary, and one of a run whose preset wants to be set beside `other`; read only."""
+    folder = tmp_path_factory.mktemp("beside")
     spec = synthetic_spec(8, activation_types=("real", "random"), experiments=("sensitivity",))
-    generate_run(tmp_path / "run.zarr", spec)
-    tree = analyze(tmp_path / "run.zarr", tmp_path / "plain.zarr", AnalysisConfig(resamples=20))
+    generate_run(folder / "run.zarr", spec)
+    tree = analyze(folder / "run.zarr", folder / "plain.zarr", AnalysisConfig(resamples=20))
     config = json.loads(tree.attrs["config"]) | {"report": {"beside": "other"}}
     wanting = xr.DataTree.from_dict({name: node.to_dataset() for name, node in tree.children.items()})
     wanting.attrs = tree.attrs | {"config": json.dumps(config)}
-    wanting.to_zarr(tmp_path / "wanting.zarr", consolidated=False, zarr_format=3)
-    return tmp_path / "wanting.zarr"
+    wanting.to_zarr(folder / "wanting.zarr", consolidated=False, zarr_format=3)
+    return folder
+
+
+@pytest.fixture
+def summary(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The summary that wants to be set beside another, in the folder that commands run in."""
+    monkeypatch.chdir(folder)
+    return folder / "wanting.zarr"
 
 
 @pytest.fixture

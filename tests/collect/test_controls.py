@@ -114,6 +114,7 @@ def patched(run_context: Any, tokens: torch.Tensor, values: torch.Tensor) -> tor
     return kept["read"]
 
 
+@pytest.mark.slow
 def test_the_summary_has_the_walk_as_an_experiment(path: Path, tmp_path: Path) -> None:
     summary = analyze(path, tmp_path / "summary.zarr")
     group = summary["sensitivity_reconstructed"].to_dataset()

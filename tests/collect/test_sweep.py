@@ -114,6 +114,7 @@ class TestCells:
             cells(configure(**changes))
 
 
+@pytest.mark.slow
 class TestCollecting:
     def test_one_store_per_cell_and_a_manifest(self, folder: Path, configure: Configure) -> None:
         manifest = read_manifest(folder)

@@ -59,6 +59,7 @@ class TestSwaps:
 class TestPaired:
     @settings(deadline=None)
     @given(PAIRS)
+    @pytest.mark.slow
     def test_few_pairs_are_enumerated(self, codes: NDArray[np.int_]) -> None:
         """Every way to swap within pairs, the distance of each: p and null by definition."""
         samples = codes.shape[1]

@@ -46,6 +46,7 @@ def test_a_run_without_an_sae_is_drawn_all_the_same(name: str, summary: xr.DataT
     check_readable(DRAW[name](few))
 
 
+@pytest.mark.slow
 def test_drawing_leaves_no_state_in_pyplot(summary: xr.DataTree) -> None:
     for draw in DRAW.values():
         draw(summary)

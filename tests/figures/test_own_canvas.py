@@ -103,6 +103,7 @@ def test_the_figure_of_an_ax_in_a_subfigure_is_the_outermost(name: str, summary:
 
 
 @pytest.mark.parametrize("name", PAGES)
+@pytest.mark.slow
 def test_panels_are_drawn_in_a_subfigure(name: str, summary: xr.DataTree) -> None:
     page = Figure(figsize=(16, 8), layout="constrained")
     left, right = halves(page)

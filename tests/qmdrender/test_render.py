@@ -124,6 +124,7 @@ def test_a_reader_finds_the_text_of_the_pdf(made: list[Path]) -> None:
         assert piece in text
 
 
+@pytest.mark.slow
 def test_rendering_again_makes_the_same_bytes(
     article: Path, made: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +195,7 @@ def command_line(*arguments: str) -> list[str]:
     return [sys.executable, "-W", "always", "-c", program, *arguments]
 
 
+@pytest.mark.slow
 def test_two_at_once_into_one_folder(write: Write, tmp_path: Path) -> None:
     article, out = write("```{python}\n1\n```\n"), tmp_path / "out"
     command = command_line(str(article), "--to", "html", "--out", str(out))
@@ -205,6 +207,7 @@ def test_two_at_once_into_one_folder(write: Write, tmp_path: Path) -> None:
     assert (out / "article.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
 
 
+@pytest.mark.slow
 def test_no_warning_reaches_the_user(write: Write, tmp_path: Path) -> None:
     article = write("```{python}\n1\n```\n")
     done = subprocess.run(

@@ -165,6 +165,7 @@ def test_what_is_no_step(runs: list[xr.DataTree], refer: Refer) -> None:
     assert len(table) == 6
 
 
+@pytest.mark.slow
 def test_a_summary_tells_the_same_but_for_curves(runs: list[xr.DataTree]) -> None:
     """With the reference that ships."""
     whole = compare_reference(runs[0], SETTINGS)
@@ -208,6 +209,7 @@ class TestReplication:
         return RunConfig.model_validate({**stored, **changes})
 
 
+@pytest.mark.slow
 def test_the_command(paths: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare-reference", str(paths[0]), "--out", str(tmp_path / "made" / "table.csv")]) == 0
     said = capsys.readouterr().out

@@ -204,6 +204,7 @@ def test_two_reports_at_once_into_one_folder(summary: Path, tmp_path: Path) -> N
     assert [(path.name, path.read_text()) for path in out.iterdir()] == [("index.html", "by quarto")]
 
 
+@pytest.mark.slow
 def test_a_failing_cell_is_named_and_its_traceback_logged_until_the_next_success(
     summary: Path, tmp_path: Path, project: Path
 ) -> None:

@@ -99,6 +99,7 @@ def test_texts_of_a_summary_are_shown_literally(summary: xr.DataTree, tmp_path: 
         figure.draw_without_rendering()
 
 
+@pytest.mark.slow
 def test_names_that_are_markup_are_not_opened(
     summary: xr.DataTree, run: xr.DataTree, tmp_path: Path, renamed: Callable[[xr.DataTree, str], xr.DataTree]
 ) -> None:

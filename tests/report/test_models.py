@@ -52,6 +52,7 @@ def test_a_summary_without_relative_steps_is_said_to_lack_them(summary: xr.DataT
     assert "do not both hold relative steps" in text
 
 
+@pytest.mark.slow
 def test_a_summary_of_an_earlier_version_is_refused_in_one_line(summary: xr.DataTree, tmp_path: Path) -> None:
     old = summary.copy()
     old.attrs["schema_version"] = 1
@@ -59,6 +60,7 @@ def test_a_summary_of_an_earlier_version_is_refused_in_one_line(summary: xr.Data
         models.section(summary, str(stored(old, tmp_path / "old.zarr", "old")))
 
 
+@pytest.mark.slow
 def test_a_metric_that_one_of_the_two_lacks_is_not_compared(
     summary: xr.DataTree, reversed_summary: xr.DataTree, tmp_path: Path
 ) -> None:
@@ -70,6 +72,7 @@ def test_a_metric_that_one_of_the_two_lacks_is_not_compared(
     assert "On KL, curves towards real targets" not in text
 
 
+@pytest.mark.slow
 def test_both_runs_are_described_each_by_its_own_numbers(
     summary: xr.DataTree, reversed_summary: xr.DataTree, other: Path, tmp_path: Path
 ) -> None:

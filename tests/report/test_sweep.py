@@ -64,6 +64,7 @@ def shown(path: Path) -> list[Any]:
     return shown_by(PAGE, path)
 
 
+@pytest.mark.slow
 def test_the_page_shows_one_map_and_its_tables(shown: list[Any]) -> None:
     assert sum(isinstance(item, Figure) for item in shown) == 1
     text = "\n".join(str(item.data) if isinstance(item, Markdown) else str(item) for item in shown)
@@ -123,6 +124,7 @@ def test_types_have_the_words_of_the_run_or_a_dash(summary: xr.DataTree) -> None
     assert list(sweep.definition_table(tree).cells()["target T"]) == [MISSING, MISSING, "Gaussian", MISSING]
 
 
+@pytest.mark.slow
 def test_several_maps_are_named(folder: Path) -> None:
     """Two seeds are two maps; SAEs of one write site each share one."""
     from plateaulens.store.manifest import read_manifest

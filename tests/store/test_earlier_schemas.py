@@ -83,6 +83,7 @@ def test_it_is_continued_as_what_it_is(run: Path, tmp_path: Path) -> None:
         assert old[name].to_dataset().identical(new[name].to_dataset()), name
 
 
+@pytest.mark.slow
 def test_it_is_analysed(run: Path, tmp_path: Path) -> None:
     summary = analyze(run, tmp_path / "summary.zarr", AnalysisConfig(resamples=20))
     assert summary.attrs["schema_version"] == SCHEMA_VERSION

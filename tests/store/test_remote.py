@@ -49,6 +49,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("operation", range(1, 50, 7))
+@pytest.mark.slow
 def test_a_creation_that_was_killed_is_no_store_and_is_made_anew(
     memory: Any,
     spec: RunSpec,

@@ -85,6 +85,7 @@ def test_attributes_are_complete(tmp_path: Path, spec: RunSpec, attrs: Attribute
 
 @given(order=st.permutations([(group, i) for group in ("activations", "sensitivity", "plateau") for i in range(3)]))
 @settings(max_examples=5, deadline=None)
+@pytest.mark.slow
 def test_spans_in_any_order_give_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory,
     spec: RunSpec,

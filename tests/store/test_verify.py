@@ -51,11 +51,13 @@ def assert_flips_are_found(store: Path, seed: int) -> None:
     assert verify(store) == []
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_of_any_chunk_is_found(run: Path) -> None:
     assert verify(run) == []
     assert_flips_are_found(run, seed=0)
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_of_any_chunk_of_a_summary_is_found(tmp_path: Path) -> None:
     path = tmp_path / "summary.zarr"
     zarr.create_group(path, attributes={"kind": "plateaulens summary", "schema_version": 1})
@@ -274,6 +276,7 @@ class TestDigests:
             file.write_bytes(content)
         assert len(chunks[::40]) > 5
 
+    @pytest.mark.slow
     def test_a_changed_summary(self, run: Path, tmp_path: Path) -> None:
         path = tmp_path / "summary.zarr"
         analyze(run, path, AnalysisConfig(resamples=20))

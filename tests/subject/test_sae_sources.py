@@ -127,6 +127,7 @@ class TestFrequencies:
 
 
 class TestReleases:
+    @pytest.mark.slow
     def test_a_repository_with_folders_in_saelens_format(self, cache: Path, activations: Tensor) -> None:
         write_sae(cached(cache, "someone/saes", "first/one"))
         loaded = load("someone/saes:first/one")

@@ -147,6 +147,7 @@ class TestNumbers:
 
 
 class TestReproducibility:
+    @pytest.mark.slow
     def test_the_run_decides_unless_settings_are_given(self, small_path: Path, tmp_path: Path) -> None:
         config = json.loads(open_run(small_path).attrs["config"])
         found = analyze(small_path, tmp_path / "own.zarr")
@@ -163,6 +164,7 @@ class TestReproducibility:
         alone = summarize_experiment(open_run(run_path)["plateau"].to_dataset(), "plateau", SETTINGS)
         xr.testing.assert_identical(alone, summary["plateau"].to_dataset())
 
+    @pytest.mark.slow
     def test_the_run_is_not_touched(self, small_path: Path, tmp_path: Path) -> None:
         before = contents(small_path)
         analyze(small_path, tmp_path / "summary.zarr", SETTINGS)
@@ -191,6 +193,7 @@ class TestSharedTargets:
                 summarize(tree, self.LINKED)
 
 
+@pytest.mark.slow
 class TestIncompleteRuns:
     def test_what_is_not_there_is_left_out(self, partial_path: Path, tmp_path: Path) -> None:
         found = analyze(partial_path, tmp_path / "summary.zarr", SETTINGS)["sensitivity"].to_dataset()
@@ -222,6 +225,7 @@ class TestIncompleteRuns:
 
 
 class TestPlaces:
+    @pytest.mark.slow
     def test_a_summary_is_replaced_and_nothing_is_left_beside_it(self, small_path: Path, tmp_path: Path) -> None:
         place = tmp_path / "deep" / "summary.zarr"
         for seed in (0, 1):
@@ -229,6 +233,7 @@ class TestPlaces:
         assert json.loads(open_summary(place).attrs["analysis"])["seed"] == 1
         assert [path.name for path in place.parent.iterdir()] == ["summary.zarr"]
 
+    @pytest.mark.slow
     def test_a_failure_while_writing_leaves_the_old_summary(
         self, small_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -246,6 +251,7 @@ class TestPlaces:
         assert contents(place) == before
         assert [path.name for path in tmp_path.iterdir()] == ["summary.zarr"]
 
+    @pytest.mark.slow
     def test_a_failure_while_exchanging_brings_the_old_one_back(
         self, small_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -288,6 +294,7 @@ class TestPlaces:
 class TestStatistics:
     """The analysis names the step statistics, and may leave out what none of its experiments is judged by."""
 
+    @pytest.mark.slow
     def test_at_equal_geometry_the_paper_s_are_compared_that_it_has(self, tmp_path: Path) -> None:
         spec = RunSpec((ExperimentSpec("sensitivity", TYPES, 20, 101, None),), 20, 10, 16, 8)
         generate_run(tmp_path / "run.zarr", spec)
@@ -303,6 +310,7 @@ class TestStatistics:
             summarize(open_run(run_path), settings)
 
 
+@pytest.mark.slow
 def test_large_summaries_are_chunked_along_samples(
     small_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +320,7 @@ def test_large_summaries_are_chunked_along_samples(
     assert array.chunks == (2, 4, 3, 4, 6)
 
 
+@pytest.mark.slow
 def test_damage_to_a_summary_would_show(small_path: Path, tmp_path: Path) -> None:
     place = tmp_path / "summary.zarr"
     analyze(small_path, place, SETTINGS)

@@ -28,6 +28,7 @@ def summary(run: xr.DataTree) -> xr.DataTree:
         return summarize(run, SETTINGS)
 
 
+@pytest.mark.slow
 def test_the_paths_of_the_confounds(summary: xr.DataTree) -> None:
     expected = ["sensitivity", "sensitivity_absolute", "sensitivity_absolute_to_target", "plateau"]
     assert summary["confounds"].to_dataset()["path"].values.tolist() == expected

@@ -15,6 +15,8 @@ from plateaulens.presets import read_config
 from plateaulens.subject.sae import load_sae
 from plateaulens.training.run import train_recipe
 
+pytestmark = pytest.mark.slow
+
 RECIPE = f"""
 held_out = 16
 coverage = 1

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 import torch
 
 from plateaulens.targets.base import Base, TargetContext, draw
@@ -9,6 +10,7 @@ from plateaulens.targets.types.isotropic import Isotropic
 DRAWS = 20_000
 
 
+@pytest.mark.slow
 def test_mean_and_total_variance_of_the_pool_in_equal_parts(context_of: Callable[..., TargetContext]) -> None:
     """Every moment within five of its standard errors at 20,000 draws."""
     rng = np.random.default_rng(0)
