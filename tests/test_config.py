@@ -1,16 +1,20 @@
 """Presets: what they hold, and how their mistakes are named."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from tests.tiny import TYPES, write_preset
 
 from plateaulens import resources
-from plateaulens.config import AnalysisConfig, RunConfig, TargetConfig
+from plateaulens.config import AnalysisConfig, ExperimentConfig, RunConfig, SweepConfig, TargetConfig, Within
 from plateaulens.errors import UsageError
 from plateaulens.presets import override, read_config
+from plateaulens.store.manifest import Manifest
+from plateaulens.store.schema import ExperimentSpec, RunSpec
+from plateaulens.training.recipe import TrainRecipe
 
 PRESETS = sorted((resources.root() / "data" / "presets").glob("*.toml"))
 
@@ -50,7 +54,7 @@ class TestReading:
         plateau = config.experiment("plateau")
         assert (plateau.samples, plateau.steps, plateau.step_length) == (5, 7, 1.5)
         assert config.engine.samples_per_chunk == 2
-        assert config.analysis == AnalysisConfig(resamples=20)
+        assert config.analysis == AnalysisConfig(resamples=150)
 
     def test_a_preset_may_name_itself(self, tmp_path: Path) -> None:
         assert read_config(write_preset(tmp_path / "file.toml", tmp_path, name="other")).name == "other"
@@ -89,7 +93,7 @@ class TestMistakes:
     @pytest.mark.parametrize("experiment", ["sensitivity", "sensitivity_absolute", "plateau"])
     def test_no_samples(self, experiment: str, samples: int, tmp_path: Path) -> None:
         found = mistake(tmp_path, **{f"{experiment}__samples": samples})
-        assert found == f"{experiment}.samples: Input should be greater than 0 (got {samples})"
+        assert found == f"{experiment}.samples: Input should be from 1 to 1,000,000 (got {samples})"
 
     @pytest.mark.parametrize("experiment", ["sensitivity_absolute", "plateau"])
     def test_a_missing_step_length(self, experiment: str, tmp_path: Path) -> None:
@@ -103,7 +107,7 @@ class TestMistakes:
     def test_a_number_that_is_not_finite(self, value: float, tmp_path: Path) -> None:
         path = write_preset(tmp_path / "wrong.toml", tmp_path, plateau__step_length=None)
         path.write_text(path.read_text() + f"plateau.step_length = {value}\n")
-        with pytest.raises(UsageError, match=r"plateau.step_length: Input should be (a finite number|greater than 0)"):
+        with pytest.raises(UsageError, match=r"plateau.step_length: Input should be (a finite number|from 1e-06)"):
             read_config(path)
 
     @pytest.mark.parametrize("steps", [2, 0, -1, 10.5])
@@ -170,8 +174,8 @@ class TestMistakes:
         )
 
     def test_a_negative_seed(self, tmp_path: Path) -> None:
-        assert mistake(tmp_path, seed=-1) == "seed: Input should be greater than or equal to 0 (got -1)"
-        assert mistake(tmp_path, analysis__seed=-1).startswith("analysis.seed: Input should be greater than or equal")
+        assert mistake(tmp_path, seed=-1) == f"seed: Input should be from 0 to {2**63 - 1:,} (got -1)"
+        assert mistake(tmp_path, analysis__seed=-1).startswith("analysis.seed: Input should be from 0 to 9,2")
 
     @pytest.mark.parametrize("name", ["", "runs/mine", "..\\mine"])
     def test_a_name_that_is_no_file_name(self, name: str, tmp_path: Path) -> None:
@@ -208,6 +212,117 @@ class TestMistakes:
             read_config(tmp_path / "none.toml")
 
 
+def numbers(model: type[BaseModel], *, above: str = "") -> Iterator[tuple[str, type, Any]]:
+    """Every number that a configuration holds, however deep: where it is, its type, and what it declares."""
+    for name, field in model.model_fields.items():
+        yield from _numbers(f"{above}{name}", field.annotation, list(field.metadata))
+
+
+def _numbers(place: str, kind: Any, metadata: list[Any]) -> Iterator[tuple[str, type, Any]]:
+    if get_origin(kind) is Annotated:
+        inner, *more = get_args(kind)
+        yield from _numbers(place, inner, [*metadata, *more])
+    elif kind in (int, float):
+        yield place, kind, next((one for one in metadata if isinstance(one, Within)), None)
+    elif isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield from numbers(kind, above=f"{place}.")
+    else:
+        for inner in get_args(kind):
+            yield from _numbers(place, inner, metadata)
+
+
+ROOTS = (RunConfig, ExperimentConfig, TrainRecipe, Manifest)
+DECLARED = [(root, *found) for root in ROOTS for found in numbers(root, above=f"{root.__name__}.")]
+
+
+class TestNumbers:
+    """Every number has a range, which is found out of when it is read: not by memory that runs out, nor by a curve."""
+
+    def test_there_are_many(self) -> None:
+        assert len(DECLARED) > 60
+        assert "RunConfig.analysis.plateau_threshold" in [place for _, place, *_ in DECLARED]
+        assert "RunConfig.sweep.seed" in [place for _, place, *_ in DECLARED]
+
+    @pytest.mark.parametrize(("place", "kind", "within"), [found for _, *found in DECLARED], ids=str)
+    def test_each_declares_a_range(self, place: str, kind: type, within: Within | None) -> None:
+        assert within is not None, f"{place} has no range"
+        declared: Any = Annotated[kind, within]
+        accept = TypeAdapter(declared).validate_python
+        step = 1 if kind is int else 1e-9 + abs(within.low) * 1e-9
+        assert accept(within.low) == within.low
+        assert accept(within.high) == within.high
+        beyond = within.high + (1 if kind is int else max(1e-9, within.high * 1e-9))
+        for wrong in (within.low - step, beyond):
+            with pytest.raises(ValidationError, match="Input should be from"):
+                accept(wrong)
+
+    def test_what_a_store_says_of_its_extent_has_ranges_too(self) -> None:
+        for holder in (ExperimentSpec, RunSpec):
+            for name, kind in get_type_hints(holder, include_extras=True).items():
+                for place, _, within in _numbers(name, kind, []):
+                    assert within is not None, f"{holder.__name__}.{place} has no range"
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"sensitivity__steps": 10**12}, "sensitivity.steps: Input should be from 3 to 10,000 (got 1000000000000)"),
+            (
+                {"plateau__step_length": 1e308},
+                "plateau.step_length: Input should be from 1e-06 to 1,000,000 (got 1e+308)",
+            ),
+            (
+                {"engine__prompts_per_batch": 10**30},
+                "engine.prompts_per_batch: Input should be from 1 to 10,000 (got 1000000000000000000",
+            ),
+            ({"seed": 2**63}, "seed: Input should be from 0 to 9,223,372,036,854,775,807 (got 9223372036854775808)"),
+            ({"analysis__resamples": 100_001}, "analysis.resamples: Input should be from 1 to 100,000 (got 100001)"),
+            ({"targets__anchor_cosine": 1.5}, "targets.anchor_cosine: Input should be from -1 to 1 (got 1.5)"),
+        ],
+    )
+    def test_a_number_out_of_range(self, changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+        assert mistake(tmp_path, **changes).startswith(message)
+
+    @pytest.mark.parametrize("digits", ["1" + "0" * 4999, "0x1" + "0" * 4999])
+    def test_a_seed_of_5000_digits(self, digits: str, tmp_path: Path) -> None:
+        path = write_preset(tmp_path / "wrong.toml", tmp_path, seed=None)
+        path.write_text(f"seed = {digits}\n" + path.read_text())
+        with pytest.raises(UsageError, match=r"wrong.toml(: seed: | is not valid TOML: Exceeds the limit)") as raised:
+            read_config(path)
+        assert len(str(raised.value)) < 400
+
+    def test_a_chunk_that_no_memory_holds(self, tmp_path: Path) -> None:
+        changes = {"sensitivity__samples": 10_000, "sensitivity__steps": 10_000, "engine__samples_per_chunk": 10_000}
+        found = mistake(tmp_path, **changes)
+        assert found.startswith("configuration: sensitivity: a chunk would hold 2,700,000,000 numbers (samples x types")
+        assert "lower engine.samples_per_chunk or sensitivity.steps" in found
+
+    def test_more_curves_than_a_disk_holds(self, tmp_path: Path) -> None:
+        found = mistake(tmp_path, sensitivity__samples=1_000_000, sensitivity__steps=10_000)
+        assert found.startswith(
+            "configuration: sensitivity: 270,000,000,000 numbers (samples x types x steps x metrics)"
+        )
+
+    def test_a_sweep_of_more_runs_than_anybody_waits_for(self) -> None:
+        many = tuple(map(str, range(101)))
+        with pytest.raises(ValidationError, match="1,030,301 runs, and a sweep may have 10,000"):
+            SweepConfig(model=many, write=many, read=many)
+
+
+class TestTexts:
+    @pytest.mark.parametrize("opening", ["x = " + "[" * 30_000, "x = " + "{a=" * 30_000, "[" + "a." * 30_000 + "a]"])
+    def test_toml_that_is_nested_without_end(self, opening: str, tmp_path: Path) -> None:
+        (tmp_path / "deep.toml").write_text(opening)
+        with pytest.raises(UsageError, match=r"deep.toml") as raised:
+            read_config(tmp_path / "deep.toml")
+        assert len(str(raised.value)) < 600
+
+    @pytest.mark.parametrize("name", ["a\0b", "a\nb", "\x1b[1m", ".", "..", "x" * 201])
+    def test_a_name_that_no_file_may_have(self, name: str, tmp_path: Path) -> None:
+        found = mistake(tmp_path, name=name)
+        assert found.startswith("name: ")
+        assert found.isprintable()
+
+
 class TestOverride:
     def test_nothing_changes_nothing(self, preset: Path) -> None:
         config = read_config(preset)
@@ -228,8 +343,8 @@ class TestOverride:
     @pytest.mark.parametrize(
         ("option", "message"),
         [
-            ({"samples": 0}, r"samples: Input should be greater than 0 \(got 0\), and 2 more"),
-            ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
+            ({"samples": 0}, r"samples: Input should be from 1 to 1,000,000 \(got 0\), and 2 more"),
+            ({"seed": -1}, "seed: Input should be from 0 to 9,223,372,036,854,775,807"),
             ({"experiments": ["nonsense"]}, "experiments.0: there is no experiment .* 'nonsense'"),
             ({"experiments": [""]}, "experiments.0: there is no experiment"),
             ({"experiments": ["plateau", "plateau"]}, "none twice"),

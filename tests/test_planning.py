@@ -5,8 +5,17 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from plateaulens.compare.distances import distance_interval, distribution_functions
+from plateaulens.compare.power import pair_codes
 from plateaulens.compare.resampling import Resampling
-from plateaulens.planning import MAXIMUM_PROMPTS, ks_power, ks_width, least_prompts, mean_power, mean_width, pair_codes
+from plateaulens.planning import (
+    MAXIMUM_PROMPTS,
+    ks_equivalence_power,
+    ks_power,
+    ks_width,
+    least_prompts,
+    mean_power,
+    mean_width,
+)
 
 
 def pilot(rng: np.random.Generator, samples: int, shift: int) -> np.ndarray:
@@ -58,28 +67,37 @@ class TestDistance:
         widths = [ks_width(codes, n, 0.95, np.random.default_rng(0)) for n in (200, 800, 3200)]
         np.testing.assert_allclose(np.array(widths[:-1]) / widths[1:], 2, rtol=0.1)
 
-    @pytest.mark.slow
-    def test_a_plan_holds_in_new_samples(self) -> None:
-        """From a large pilot, the power that is planned for is what fresh runs of that size have."""
-        rng = np.random.default_rng(3)
-        codes = pilot(rng, 4000, 5)
-        needed = least_prompts(lambda n: ks_power(codes, n, 0.95, np.random.default_rng(0)) >= 0.8)
-        assert needed is not None
-        found, trials = 0, 80
-        for _ in range(trials):
-            fresh = pilot(rng, needed, 5)
-            histograms = Resampling.draw(rng, samples=needed, resamples=200).histograms(fresh, 120)
-            functions = distribution_functions(histograms)
-            found += distance_interval(functions[:, 0] - functions[:, 1], 0.95)[0] > 0
-        assert 0.66 <= found / trials <= 0.94
-
     def test_equal_distributions_are_found_different_no_more_often_than_the_level_allows(self) -> None:
         codes = np.tile(np.arange(50)[:, np.newaxis], (1, 2))
-        assert ks_power(codes, 100, 0.95, np.random.default_rng(0)) == 0
+        assert power(codes, 0.0, 100) == 0
         assert ks_width(codes, 100, 0.95, np.random.default_rng(0)) == 0
-        exchangeable = np.concatenate([pilot(np.random.default_rng(1), 200, 0)] * 2)
-        exchangeable[200:] = exchangeable[:200, ::-1]
-        assert ks_power(exchangeable, 100, 0.95, np.random.default_rng(0)) == pytest.approx(0.05, abs=0.01)
+        assert power(pilot(np.random.default_rng(1), 200, 0), 0.0, 100) == pytest.approx(0.05, abs=0.012)
+        assert power(pilot(np.random.default_rng(1), 200, 9), 0.0, 100) == pytest.approx(0.05, abs=0.012)
+
+    def test_an_effect_is_the_stated_one_whatever_the_pilot_has(self) -> None:
+        powers = [power(pilot(np.random.default_rng(2), 300, shift), 0.15, 120) for shift in (2, 4, 8)]
+        assert np.ptp(powers) < 0.12
+        assert min(powers) > 0.4
+        assert power(pilot(np.random.default_rng(2), 300, 4), 0.9, 120) == 0
+
+    def test_more_types_and_fewer_swaps_take_power_away(self) -> None:
+        codes = pilot(np.random.default_rng(2), 300, 4)
+        assert power(codes, 0.15, 120) > power(codes, 0.15, 120, level=0.05 / 7) > 0
+        assert power(codes, 0.15, 120, level=0.05 / 7, resamples=138) == 0
+        assert power(codes, 0.15, 120, level=0.05 / 7, resamples=139) > 0
+
+    def test_equivalence_takes_more_with_a_tighter_margin(self) -> None:
+        codes = pilot(np.random.default_rng(2), 300, 4)
+        found = [
+            ks_equivalence_power(codes, 250, np.random.default_rng(0), margin=margin, level=0.05)
+            for margin in (0.1, 0.15, 0.2)
+        ]
+        assert found[0] < found[1] < found[2]
+        assert ks_equivalence_power(codes, 40, np.random.default_rng(0), margin=0.1, level=0.05) == 0
+
+
+def power(codes: np.ndarray, effect: float, prompts: int, *, level: float = 0.05, resamples: int = 1999) -> float:
+    return ks_power(codes, effect, prompts, np.random.default_rng(0), level=level, resamples=resamples)
 
 
 class TestLeastPrompts:
@@ -87,14 +105,14 @@ class TestLeastPrompts:
     def test_finds_where_it_turns(self, turn: int) -> None:
         assert least_prompts(lambda n: n >= turn) == turn
 
+    @given(st.integers(10, MAXIMUM_PROMPTS))
+    def test_finds_about_where_it_turns(self, turn: int) -> None:
+        found = least_prompts(lambda n: n >= turn, 0.01)
+        assert found is not None
+        assert turn <= found <= 1.0102 * turn + 1
+
     def test_never(self) -> None:
         assert least_prompts(lambda _: False) is None
 
     def test_at_least_ten(self) -> None:
         assert least_prompts(lambda _: True) == 10
-
-
-def test_codes_put_censored_steps_last_and_leave_undefined_ones_out() -> None:
-    pair = np.array([[3.0, np.nan, np.nan, 7.0], [9.0, 5.0, 5.0, np.nan]])
-    censored = np.array([[False, True, False, False], [False, False, False, True]])
-    np.testing.assert_array_equal(pair_codes(pair, censored), [[0, 3], [4, 1], [2, 4]])

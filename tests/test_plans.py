@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -5,10 +7,13 @@ from tests.distance import ks_distance
 
 from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError
-from plateaulens.planning import Plan, mean_power, mean_width, plans
-from plateaulens.steps.dataset import step_dataset
+from plateaulens.planning import Goal, Plan, Quantity, mean_power, mean_width, plans
 from plateaulens.store.reading import open_run
+from plateaulens.summary.analyze import summarize_experiment
+from plateaulens.summary.power import levels_of
 from plateaulens.testing import generate_run, synthetic_spec
+
+SETTINGS = AnalysisConfig(resamples=200, statistics=("max_slope", "plateau_length"))
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +23,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> xr.DataTree:
     return open_run(path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def experiment(run: xr.DataTree) -> xr.Dataset:
-    return step_dataset(run["sensitivity"].to_dataset(), AnalysisConfig())
+    return summarize_experiment(run["sensitivity"].to_dataset(), "sensitivity", SETTINGS)
 
 
-def plan(experiment: xr.Dataset, **goal: object) -> dict[str, Plan]:
-    options: dict[str, object] = {"statistic": "max_slope", "metric": "l2", "quantity": "mean_difference"}
-    found = plans(experiment, confidence=0.95, seed=0, **(options | goal))  # type: ignore[arg-type]
+def plan(experiment: xr.Dataset, quantity: Quantity = "mean_difference", **options: Any) -> dict[str, Plan]:
+    which = {"statistic": "max_slope", "metric": "l2"} | {k: v for k, v in options.items() if k not in Goal._fields}
+    goal = Goal(**{key: value for key, value in options.items() if key in Goal._fields})
+    found = plans(experiment, goal, quantity=quantity, settings=SETTINGS, margin=0.15, **which)
     return {each.activation_type: each for each in found}
 
 
@@ -49,7 +55,7 @@ def test_the_least_number_for_a_power(experiment: xr.Dataset) -> None:
     change = (value.sel(activation_type="random") - value.sel(activation_type="real")).dropna("sample")
     prompts = plan(experiment, power=0.9, effect=-1.5)["random"].prompts
     assert prompts is not None
-    powers = [mean_power(1.5, float(change.std(ddof=1)), n, 0.95) for n in (prompts - 1, prompts)]
+    powers = [mean_power(1.5, float(change.std(ddof=1)), n, 1 - 0.05 / 2) for n in (prompts - 1, prompts)]
     assert powers[0] < 0.9 <= powers[1]
 
 
@@ -63,7 +69,28 @@ def test_the_distance(experiment: xr.Dataset) -> None:
     assert found.prompts is not None
     assert found.prompts > 20
     assert plan(experiment, quantity="ks", width=0.2) == plan(experiment, quantity="ks", width=0.2)
-    assert plan(experiment, quantity="ks", power=0.9)["isotropic"].prompts is not None
+
+
+@pytest.mark.slow
+def test_the_power_of_a_distance(experiment: xr.Dataset) -> None:
+    found = plan(experiment, quantity="ks", power=0.8)
+    assert found["random"].effect is not None
+    assert 0 < found["random"].effect < found["random"].estimate
+    stated = plan(experiment, quantity="ks", power=0.8, effect=0.15)
+    for name, each in stated.items():
+        assert each.effect == 0.15
+        assert each.prompts is not None
+        assert found[name].prompts is not None
+        assert each.prompts > (found[name].prompts or 0)
+        assert each.equivalent == found[name].equivalent
+    assert plan(experiment, quantity="ks", power=0.8, effect=0.99)["random"].prompts is None  # its pairs cannot
+
+
+def test_levels_are_those_of_holm_s_first_step(experiment: xr.Dataset) -> None:
+    cell = experiment.sel(convention="corrected", statistic="max_slope", metric="l2")
+    assert levels_of(cell, 0.05) == {"real": 0.025, "random": 0.025, "isotropic": 0.025}
+    controlled = cell.assign_coords(is_control=("activation_type", [False, True, False]))
+    assert levels_of(controlled, 0.05) == {"real": 0.05, "random": 0.05, "isotropic": 0.05}
 
 
 def test_a_pilot_without_values(experiment: xr.Dataset) -> None:
@@ -79,5 +106,5 @@ def test_what_the_user_can_mend(experiment: xr.Dataset) -> None:
         plan(experiment, statistic="slope", width=1.0)
     with pytest.raises(UsageError, match="no metric 'l1'"):
         plan(experiment, metric="l1", width=1.0)
-    with pytest.raises(UsageError, match="--effect is a mean difference"):
-        plan(experiment, quantity="ks", power=0.9, effect=1.0)
+    with pytest.raises(UsageError, match=r"--effect 1\.5 is no KS distance"):
+        plan(experiment, quantity="ks", power=0.9, effect=1.5)

@@ -1,5 +1,6 @@
 """Files that ship are found beside the code in a clone, and inside the package in an installed wheel."""
 
+import hashlib
 import tomllib
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from plateaulens import resources
 from plateaulens.errors import UsageError
 
 CLONE = Path(plateaulens.__file__).parents[2]
+NOTHING = hashlib.sha256(b"").hexdigest()
+WEIGHTS = hashlib.sha256(b"weights").hexdigest()
 
 
 @pytest.fixture
@@ -21,6 +24,8 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (data / folder).mkdir(parents=True)
     (data / "presets" / "small.toml").touch()
     (data / "prompts" / "small.npz").touch()
+    (data / "saes" / "small-site" / "weights").write_bytes(b"weights")
+    (data / "SHA256SUMS").write_text(f"# a comment\n{NOTHING}  prompts/small.npz\n{WEIGHTS}  saes/small-site/weights\n")
     monkeypatch.setattr(resources, "_PACKAGE", package)
     return package / "_resources"
 
@@ -53,6 +58,44 @@ class TestInAWheel:
     )
     def test_names_are_found(self, kind: str, name: str, place: str, wheel: Path) -> None:
         assert resources.find(kind, name) == wheel / "data" / place
+
+    @pytest.mark.parametrize("content", [b"other", None])
+    @pytest.mark.parametrize(
+        ("kind", "name", "file"),
+        [("prompts", "small", "prompts/small.npz"), ("saes", "small-site", "saes/small-site/weights")],
+    )
+    def test_what_has_changed_is_refused(
+        self, kind: str, name: str, file: str, content: bytes | None, wheel: Path
+    ) -> None:
+        path = wheel / "data" / file
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        elif kind == "prompts":
+            with pytest.raises(UsageError, match="no prompt 'small'"):
+                resources.find(kind, name)
+            return
+        with pytest.raises(UsageError) as raised:
+            resources.find(kind, name)
+        found = "none" if content is None else hashlib.sha256(content).hexdigest()
+        assert f"{path} is not the one that ships (its SHA-256 is {found}, expected " in str(raised.value)
+        assert "or give the path of what you made yourself" in str(raised.value)
+
+    def test_a_path_is_the_user_s_own(self, wheel: Path) -> None:
+        path = wheel / "data" / "prompts" / "small.npz"
+        path.write_bytes(b"other")
+        assert resources.find("prompts", str(path)) == path
+
+    def test_what_else_lies_there_is_not_what_changed(self, wheel: Path) -> None:
+        (wheel / "data" / "saes" / "small-site" / "weights").write_bytes(b"other")
+        (wheel / "data" / "prompts" / "mine.npz").write_bytes(b"mine")
+        assert resources.find("prompts", "small").name == "small.npz"
+        assert resources.find("prompts", "mine").name == "mine.npz"
+
+    def test_without_the_digests_nothing_is_trusted(self, wheel: Path) -> None:
+        (wheel / "data" / "SHA256SUMS").unlink()
+        with pytest.raises(UsageError, match=r"SHA256SUMS is missing: install PlateauLens again"):
+            resources.find("prompts", "small")
 
     @pytest.mark.usefixtures("wheel")
     def test_what_there_is_is_listed(self) -> None:

@@ -96,7 +96,7 @@ def write_preset(path: Path, files: Path, **changes: Any) -> Path:
         "plateau__steps": 7,
         "plateau__step_length": 1.5,
         "engine__samples_per_chunk": 2,
-        "analysis__resamples": 20,
+        "analysis__resamples": 150,
         **changes,
     }
     return write_toml(path, keys)

@@ -7,6 +7,7 @@ from plateaulens.compare.distributions import Comparison, compare_types
 from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling, shared_targets
 from plateaulens.config import AnalysisConfig
+from plateaulens.names import EQUIVALENCE_MARGIN
 
 
 def compare(data: Draw, settings: AnalysisConfig, rng: np.random.Generator) -> Comparison:
@@ -37,6 +38,7 @@ def compare(data: Draw, settings: AnalysisConfig, rng: np.random.Generator) -> C
         swaps,
         reference=0,
         last_step=LAST_STEP,
+        margin=EQUIVALENCE_MARGIN,
         settings=settings,
         rng=rng,
     )

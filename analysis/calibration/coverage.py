@@ -2,16 +2,29 @@
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import combinations
 
 import numpy as np
 
 from calibration import truth
 from calibration.comparison import compare
-from calibration.outcomes import Outcome, covers
+from calibration.outcomes import Outcome, covers, rejects
 from calibration.population import Population
+from calibration.survival import replicate_bands, replicate_survival
 from plateaulens.compare.distributions import BY_METHOD, DECILES, INTERVAL_METHODS
+from plateaulens.compare.resampling import shared_targets
 from plateaulens.config import AnalysisConfig
 from plateaulens.summary.comparison import ESTIMATES
+
+_OF_TYPE = {"mean": "degenerate", "censored_fraction": ""}
+_OF_DIFFERENCE = {
+    **dict.fromkeys(
+        ("mean_difference", "median_difference", "cliffs_delta", "paired_delta", "wasserstein"), "difference_degenerate"
+    ),
+    "ks": "",
+}
+_SURVIVAL = {"restricted_mean": "degenerate", "restricted_mean_difference": "difference_degenerate"}
+"""Which intervals a mark takes from the page, by the mark's name."""
 
 
 @cache
@@ -73,7 +86,7 @@ def replicate_intervals(
     for place, kind in enumerate(population.types):
         for quantity, described in ESTIMATES.items():
             value = truths.get((quantity, kind.name))
-            if value is None:
+            if value is None or described.method is None:
                 continue
             if quantity in BY_METHOD:
                 for number, method in enumerate(INTERVAL_METHODS):
@@ -86,10 +99,54 @@ def replicate_intervals(
     yield from _ks_differences(population, found["ks_difference_interval"])
 
 
+def replicate_corners(
+    population: Population, samples: int, resamples: int, rng: np.random.Generator
+) -> Iterator[Outcome]:
+    """Every interval that a page would print, and the order of types that are equally near, on one draw.
+
+    Parameters
+    ----------
+    population
+        One of `calibration.designs.CORNER_DESIGNS`.
+    samples
+        The number of base prompts.
+    resamples
+        The number of resamples, or of swaps.
+    rng
+        Every random number.
+
+    Yields
+    ------
+    Outcome
+        Whether an interval holds what it is an interval for, or a test rejected. Nothing of intervals that are marked
+        as ones not to rely on.
+    """
+    data, truths = population.draw(rng, samples), planted(population)
+    found = compare(data, AnalysisConfig(resamples=resamples), rng)
+    for place, kind in enumerate(population.types):
+        for quantity, flag in (*_OF_TYPE.items(), *_OF_DIFFERENCE.items()):
+            value = truths.get((quantity, kind.name), np.nan)
+            if np.isfinite(value) and not (flag and found[flag][place]):
+                method = str(ESTIMATES[quantity].method)
+                yield covers(quantity, method, kind.name, value, found[f"{quantity}_interval"][place])
+    yield from _ks_differences(population, found["ks_difference_interval"])
+    for first, second in combinations(range(1, len(population.types)), 2):
+        kinds = population.types[first], population.types[second]
+        near = [truth.ks(kind, population.reference) for kind in kinds]
+        if np.isfinite(found["ks_difference_p"][first, second]) and abs(near[0] - near[1]) < 1e-6:
+            name, rejected = " / ".join(kind.name for kind in kinds), found["ks_difference_p"][first, second] <= 0.05
+            yield rejects("KS difference", "two limits", name, 0.0, rejected, null=True)
+    for outcome in replicate_survival(population, samples, resamples, rng):
+        place = [kind.name for kind in population.types].index(outcome.key.activation_type)
+        mark = _SURVIVAL.get(outcome.key.quantity, "")
+        if outcome.key.kind == "coverage" and not (mark and found[mark][place]):
+            yield outcome
+
+
 def replicate_shared(
     population: Population, samples: int, resamples: int, rng: np.random.Generator
 ) -> Iterator[Outcome]:
-    """Studentised intervals where base prompts share targets, resampling single prompts and linked groups of them.
+    """Intervals where base prompts share targets, resampling single prompts and linked groups of them.
 
     Parameters
     ----------
@@ -111,10 +168,15 @@ def replicate_shared(
     for unit, together in (("prompts", False), ("linked groups", True)):
         found = compare(data, AnalysisConfig(resamples=resamples, resample_targets=together), rng)
         for place, kind in enumerate(population.types):
-            for quantity in BY_METHOD:
+            for quantity in (*BY_METHOD, "censored_fraction", "cliffs_delta", "ks"):
                 if (quantity, kind.name) in truths:
                     value, interval = truths[quantity, kind.name], found[f"{quantity}_interval"][place]
-                    yield covers(quantity, f"studentised, {unit} resampled", kind.name, value, interval)
+                    method = f"{ESTIMATES[quantity].method}, {unit} resampled"
+                    yield covers(quantity, method, kind.name, value, interval)
+        clusters = shared_targets(data.target) if together else None
+        for outcome in replicate_bands(population, data, resamples, rng, clusters):
+            key = outcome.key
+            yield outcome._replace(key=key._replace(method=f"{key.method}, {unit} resampled"))
 
 
 def _quantile_shifts(population: Population, interval: np.ndarray) -> Iterator[Outcome]:
@@ -128,6 +190,8 @@ def _quantile_shifts(population: Population, interval: np.ndarray) -> Iterator[O
 
 
 def _ks_differences(population: Population, interval: np.ndarray) -> Iterator[Outcome]:
+    if np.isnan(interval).all():
+        return
     method = str(ESTIMATES["ks_difference"].method)
     distance = [truth.ks(kind, population.reference) for kind in population.types]
     for first in range(1, len(distance)):

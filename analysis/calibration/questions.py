@@ -8,8 +8,16 @@ import numpy as np
 
 from calibration.activations import ACTIVATION_DESIGNS, replicate_distinction
 from calibration.confounds import CONFOUNDING_DESIGNS, replicate_confounds
-from calibration.coverage import replicate_intervals, replicate_shared
-from calibration.designs import INTERVAL_DESIGNS, SAMPLES, SHARED_DESIGNS, SURVIVAL_DESIGNS, TEST_DESIGNS
+from calibration.coverage import replicate_corners, replicate_intervals, replicate_shared
+from calibration.designs import (
+    CORNER_DESIGNS,
+    CORNER_SAMPLES,
+    INTERVAL_DESIGNS,
+    SAMPLES,
+    SHARED_DESIGNS,
+    SURVIVAL_DESIGNS,
+    TEST_DESIGNS,
+)
 from calibration.outcomes import Outcome
 from calibration.rejections import replicate_tests
 from calibration.survival import replicate_survival
@@ -28,6 +36,7 @@ class Question:
 
 QUESTIONS = {
     "intervals": Question(replicate_intervals, INTERVAL_DESIGNS),
+    "corners": Question(replicate_corners, CORNER_DESIGNS, samples=CORNER_SAMPLES),
     "shared": Question(replicate_shared, SHARED_DESIGNS, samples=(200, 1000)),
     "tests": Question(replicate_tests, TEST_DESIGNS),
     "survival": Question(replicate_survival, SURVIVAL_DESIGNS),

@@ -114,7 +114,7 @@ def _equal_distances(population: Population, found: Comparison) -> Iterator[Outc
         distances = [truth.ks(population.types[place], population.reference) for place in (first, second)]
         difference = round(distances[0] - distances[1], 6)
         rejected = found["ks_difference_p"][first, second] <= ALPHA
-        yield rejects("KS difference", "bootstrap", " / ".join(pair), difference, rejected, null=difference == 0)
+        yield rejects("KS difference", "two limits", " / ".join(pair), difference, rejected, null=difference == 0)
 
 
 def _equivalence(population: Population, found: Comparison, settings: AnalysisConfig) -> Iterator[Outcome]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from calibration import truth
 from calibration.outcomes import Key, Outcome, covers, rejects
@@ -36,15 +37,67 @@ def replicate_survival(
     Outcome
         Whether a band or an interval holds the truth, or a test rejected.
     """
-    data, reference = population.draw(rng, samples), population.reference
-    found = survival_dataset(
+    found = _survival(population, population.draw(rng, samples), resamples, rng, None)
+    yield from _bands(population, found)
+    for kind in population.types[1:]:
+        own, distance = found.sel(activation_type=kind.name), truth.ks(kind, population.reference)
+        for method, variable in (("swaps within prompts", "paired_logrank_p"), ("textbook", "logrank_p")):
+            rejected = float(own[variable]) <= ALPHA
+            yield rejects("log-rank", method, kind.name, distance, rejected, null=distance == 0)
+
+
+def replicate_bands(
+    population: Population,
+    data: Draw,
+    resamples: int,
+    rng: np.random.Generator,
+    clusters: NDArray[np.int_] | None = None,
+) -> Iterator[Outcome]:
+    """Survival bands and restricted means on given data.
+
+    Parameters
+    ----------
+    population
+        Planted types.
+    data
+        A draw from it.
+    resamples
+        The number of resamples.
+    rng
+        Every random number.
+    clusters
+        The cluster of each base prompt, numbered from 0, (samples,); None when each is by itself.
+
+    Yields
+    ------
+    Outcome
+        Whether a band or an interval holds the truth.
+    """
+    yield from _bands(population, _survival(population, data, resamples, rng, clusters))
+
+
+def _survival(
+    population: Population,
+    data: Draw,
+    resamples: int,
+    rng: np.random.Generator,
+    clusters: NDArray[np.int_] | None,
+) -> xr.Dataset:
+    """What a summary has of survival, over (activation_type, ...)."""
+    samples = data.value.shape[1]
+    return survival_dataset(
         _steps(population, data),
         LAST_STEP,
-        Resampling.draw(rng, samples=samples, resamples=resamples),
-        Swaps.draw(rng, samples=samples, swaps=resamples),
-        reference=reference.name,
+        Resampling.draw(rng, samples=samples, resamples=resamples, clusters=clusters),
+        Swaps.draw(rng, samples=samples, swaps=resamples, clusters=clusters),
+        reference=population.reference.name,
         confidence=AnalysisConfig().confidence,
     ).isel(statistic=0, metric=0)
+
+
+def _bands(population: Population, found: xr.Dataset) -> Iterator[Outcome]:
+    """Whether bands and intervals hold the truth."""
+    reference = population.reference
     for kind in population.types:
         own = found.sel(activation_type=kind.name)
         band, survival = own["survival_band"].to_numpy(), 1 - kind.cumulative
@@ -53,15 +106,11 @@ def replicate_survival(
         width, mean = float((band[:, 1] - band[:, 0]).mean()), truth.restricted_mean(kind)
         # of a curve, the truth in one number is the area below it
         yield Outcome(Key("coverage", "survival", "Hall-Wellner band", kind.name, mean), bool(inside), width)
-        yield covers("restricted_mean", "percentile", kind.name, mean, own["restricted_mean_interval"])
+        yield covers("restricted_mean", "studentised", kind.name, mean, own["restricted_mean_interval"])
         if kind is not reference:
             difference = mean - truth.restricted_mean(reference)
             interval = own["restricted_mean_difference_interval"]
-            yield covers("restricted_mean_difference", "percentile", kind.name, difference, interval)
-            distance = truth.ks(kind, reference)
-            for method, variable in (("swaps within prompts", "paired_logrank_p"), ("textbook", "logrank_p")):
-                rejected = float(own[variable]) <= ALPHA
-                yield rejects("log-rank", method, kind.name, distance, rejected, null=distance == 0)
+            yield covers("restricted_mean_difference", "studentised", kind.name, difference, interval)
 
 
 def _steps(population: Population, data: Draw) -> xr.Dataset:

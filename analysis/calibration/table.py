@@ -109,9 +109,10 @@ def render(frame: pd.DataFrame) -> str:
             error=100 * np.sqrt(0.05 * 0.95 / frame["replications"].max()),
         )
     ]
-    for kind, (title, rows, cell) in _TABLES.items():
-        chosen = frame[frame["kind"] == kind]
-        parts += [f"**{title}**", _by_samples(_effects(chosen), rows, cell)]
+    for title, (kind, corners, rows, cell) in _TABLES.items():
+        chosen = frame[(frame["kind"] == kind) & ((frame["question"] == "corners") == corners)]
+        if len(chosen):
+            parts += [f"**{title}**", _by_samples(_effects(chosen), rows, cell)]
     return "\n\n".join(parts)
 
 
@@ -189,9 +190,19 @@ def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[order].reset_index(drop=True)
 
 
-_TABLES: dict[str, tuple[str, list[str], Callable[["pd.Series[float]"], str]]] = {
-    "coverage": ("Coverage of nominal 95 % intervals", ["quantity", "method"], _range),
-    "error": ("Rejections at 5 % where there is nothing to find", ["quantity", "method"], _range),
-    "power": ("Rejections at 5 % where there is something to find", ["quantity", "method", "effect"], _mean),
+_TABLES: dict[str, tuple[str, bool, list[str], Callable[["pd.Series[float]"], str]]] = {
+    "Coverage of nominal 95 % intervals": ("coverage", False, ["quantity", "method"], _range),
+    "Coverage of nominal 95 % intervals in the corners, where they are printed": (
+        *("coverage", True),
+        ["quantity", "method"],
+        _range,
+    ),
+    "Rejections at 5 % where there is nothing to find": ("error", False, ["quantity", "method"], _range),
+    "Orders of equally near types, in the corners": ("error", True, ["design", "activation_type"], _range),
+    "Rejections at 5 % where there is something to find": (
+        *("power", False),
+        ["quantity", "method", "effect"],
+        _mean,
+    ),
 }
-"""For each kind of row the title of its table, what its lines stand for, and its entries."""
+"""By its title, the kind of a table's rows, whether they are those of the corners, its lines, and its entries."""

@@ -5,10 +5,10 @@ when it is first asked for.
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from plateaulens.errors import UsageError
     from plateaulens.store.reading import open_run, open_summary, open_sweep_summary
     from plateaulens.store.verify import verify
@@ -25,16 +25,23 @@ _HOMES = {
     "verify": "plateaulens.store.verify",
 }
 
-try:
-    __version__ = version("plateaulens")
-except PackageNotFoundError:  # a source tree on the path is enough to run it
-    __version__ = "unknown"
-
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def _version() -> str:
+    # what it takes is imported here, so that the command line has little to import before it can say why it ends
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+    try:
+        return version("plateaulens")
+    except PackageNotFoundError:  # a source tree on the path is enough to run it
+        return "unknown"
 
 
 def __dir__() -> list[str]:

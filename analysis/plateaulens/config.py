@@ -4,7 +4,9 @@ Everything that can change a number is here. Unknown keys are refused, so that a
 default.
 """
 
+import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -12,18 +14,81 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
+    GetCoreSchemaHandler,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema, core_schema
 
 from plateaulens import names
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+@dataclass(frozen=True)
+class Within:
+    """The range of a number, both ends included. Every number of a configuration declares one.
+
+    Beyond it nobody has meant the number: it would be found out late, by memory that runs out or by a curve that is not
+    finite.
+    """
+
+    low: float
+    high: float
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def check(self, number: float) -> float:
+        """Refuse a number outside the range.
+
+        Parameters
+        ----------
+        number
+            Any finite number.
+
+        Returns
+        -------
+        float
+            The same number.
+
+        Raises
+        ------
+        ValueError
+            That names both ends.
+        """
+        if not self.low <= number <= self.high:
+            raise ValueError(f"Input should be from {_spelled(self.low)} to {_spelled(self.high)}")
+        return number
+
+
+def _spelled(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
+
+
+Seed = Annotated[int, Within(0, 2**63 - 1)]
+Count = Annotated[int, Within(1, 10_000_000)]
+"""Of things that are read from a file, or chosen from those of one."""
+Samples = Annotated[int, Within(1, 1_000_000)]
+"""Base prompts."""
+Length = Annotated[int, Within(1, 100_000)]
+"""Tokens of a prompt."""
+Steps = Annotated[int, Within(3, 10_000)]
+"""Points on a path."""
+Chunk = Annotated[int, Within(1, 10_000)]
+"""Base prompts that are worked on or stored together."""
+Scale = Annotated[float, Within(1e-6, 1_000_000)]
+"""A length, a threshold or a weight: its square is still a number in float32."""
+Fraction = Annotated[float, Within(1e-6, 1 - 1e-6)]
 """Between 0 and 1, neither included."""
+Slope = Annotated[float, Within(0, 1_000_000)]
+Cosine = Annotated[float, Within(-1, 1)]
+
+LARGEST_CHUNK = 2**28
+"""Numbers of a chunk of curves, which are in memory at once: 1 GiB."""
+LARGEST_GROUP = 2**35
+"""Numbers of all curves of an experiment: 128 GiB."""
+MOST_CELLS = 10_000
+"""Runs of a sweep."""
 
 
 def _known(what: str, known: Iterable[str]) -> AfterValidator:
@@ -37,11 +102,17 @@ def _known(what: str, known: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _no_folder(name: str) -> str:
+    if name in {".", ".."}:
+        raise ValueError("the name of a folder")
+    return name
+
+
 MetricName = Annotated[str, _known("metric", names.METRICS)]
 StatisticName = Annotated[str, _known("step statistic", names.STATISTICS)]
 ExperimentName = Annotated[str, _known("experiment", names.EXPERIMENTS)]
-FileStem = Annotated[str, Field(pattern=r"^[^/\\]+$")]
-"""What files are named after: no path."""
+FileStem = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f\x7f]+$", max_length=200), AfterValidator(_no_folder)]
+"""What files are named after: no path, and nothing that a file system or a terminal would stumble over."""
 
 
 def type_name(name: str) -> str:
@@ -121,9 +192,9 @@ class PromptConfig(Strict):
     parquet file, a directory with some, or a hub id."""
     revision: str | None = None
     """Hub revision of a data set; None is the hub's default branch."""
-    sequences: PositiveInt | None = None
+    sequences: Count | None = None
     """Sequences to take from the beginning; None takes all of an `.npz`, and the first 8,192 of a data set."""
-    length: PositiveInt = 10
+    length: Length = 10
     """Tokens per prompt; longer sequences are cut after this many, shorter ones of a data set left out."""
 
 
@@ -135,10 +206,10 @@ class VariantConfig(Strict):
 
     type: str
     """The activation type whose recipe is followed."""
-    anchor_cosine: float | None = None
+    anchor_cosine: Cosine | None = None
     """In place of that of `[targets]`, like the two that follow."""
-    anchor_pool: PositiveInt | None = None
-    baseline_pool: PositiveInt | None = None
+    anchor_pool: Count | None = None
+    baseline_pool: Count | None = None
     dictionary: Literal["trained", "random", "shuffled"] = "trained"
     """Which decoder directions the recipe sees: the SAE's, random ones, or the SAE's dealt out to other latents."""
     add_error: bool = False
@@ -159,11 +230,11 @@ class TargetConfig(Strict):
     """Further types, by name, which follow those of `types` in the `activation_type` coordinate."""
     modules: tuple[str, ...] = ()
     """Python files (`my_types.py`) or importable modules that register activation types of one's own."""
-    anchor_cosine: float = 0.42
+    anchor_cosine: Cosine = 0.42
     """`structured`: cosine to the top latent that the replacement top latent should have."""
-    anchor_pool: PositiveInt = 100
+    anchor_pool: Count = 100
     """`structured`: how many latents nearest in firing frequency the replacement top latent is chosen from."""
-    baseline_pool: PositiveInt = 10
+    baseline_pool: Count = 10
     """`baseline`: how many latents nearest in firing frequency a replacement is drawn from."""
 
     @model_validator(mode="after")
@@ -185,54 +256,58 @@ class TargetConfig(Strict):
 class ExperimentConfig(Strict):
     """How one experiment walks from a base activation towards a target."""
 
-    samples: PositiveInt
+    samples: Samples
     """Base prompts."""
-    steps: Annotated[int, Field(ge=3)] = 101
+    steps: Steps = 101
     """Points on the path, the start included."""
-    step_length: PositiveFloat | None = None
+    step_length: Scale | None = None
     """Distance between two points in units of the activation; None divides the whole path into `steps` points."""
 
 
 class EngineConfig(Strict):
     """How the work is cut. Sizes change rounding errors at most, but they are part of a run's identity all the same."""
 
-    prompts_per_batch: PositiveInt | Literal["auto"] = 1
+    prompts_per_batch: Chunk | Literal["auto"] = 1
     """Base prompts that go through the model at once (on a CPU: on each core), each with its paths to all targets.
     `auto` is as many as fit into what is free of a GPU's memory, and 1 on a CPU."""
     precision: Literal["float32", "bf16"] = "float32"
     """What the linear layers of the blocks multiply in; residual stream, unembedding and metrics are float32 always.
     `bf16` is faster and moves the results: docs/performance.md says by how much."""
-    samples_per_chunk: PositiveInt = 96
+    samples_per_chunk: Chunk = 96
     """Base prompts per stored chunk: what one writer owns, and the most that a killed run has to do again."""
 
 
 class AnalysisConfig(Strict):
     """Constants of the step statistics and of the resampling; may differ between two analyses of one run."""
 
-    resamples: PositiveInt = 2000
+    resamples: Annotated[int, Within(1, 100_000)] = 2000
     """Bootstrap resamples, and random swaps of the permutation tests."""
     confidence: Fraction = 0.95
     """Of every interval; tests are at level 1 - confidence."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Of everything random in an analysis."""
     resample_targets: bool = False
     """Whether base prompts that share a real target are resampled together, rather than each for itself."""
-    equivalence_margin: Fraction = 0.15
-    """The KS distance below which a type counts as indistinguishable from real: nearer than any synthetic type of the
-    authors' came in relative steps (0.17 to 0.29), farther than their reconstructions of real activations (0.11)."""
-    equivalence_steps: PositiveFloat = 3.0
+    equivalence_margin: Annotated[dict[ExperimentName, Fraction], Field(validate_default=True)] = {}
+    """Per experiment, the KS distance below which a type counts as equivalent to real; one number is that of all, and
+    the experiment's own (`plateaulens.names.EXPERIMENTS`, each with its reason) stands where none is given."""
+    guard_looks: bool = False
+    """Whether the level is spent with the base prompts that are there, so that looks at a growing run share it."""
+    equivalence_steps: Scale = 3.0
     """The mean difference, in steps, below which a type counts as simultaneous with real: less than the 4 steps by
     which the authors' structured type comes later in relative steps."""
     statistics: tuple[StatisticName, ...] = names.DEFAULT_STATISTICS
     """The step statistics that are computed of every curve."""
-    minimum_slope: Annotated[dict[MetricName, float], Field(validate_default=True)] = {}
+    minimum_slope: Annotated[
+        dict[MetricName, Annotated[float, Within(0, 1_000_000)]], Field(validate_default=True)
+    ] = {}
     """Per metric, the rise per step below which a curve counts as never having blown up; the metric's own threshold
     (`plateaulens.names.METRICS`) where none is given."""
     nonlinearity_tolerance: Fraction = 0.2
     """Relative departure from the line through steps 0 and 9 that counts as nonlinear."""
-    plateau_threshold: dict[MetricName, PositiveFloat] = {"l2": 20.0}
+    plateau_threshold: dict[MetricName, Scale] = {"l2": 20.0}
     """Per metric, the value at which a plateau has ended; metrics without one have no plateau length."""
-    examples: PositiveInt = 3
+    examples: Annotated[int, Within(1, 1000)] = 3
     """Prompts whose single curves the report draws."""
 
     @field_validator("statistics")
@@ -240,10 +315,35 @@ class AnalysisConfig(Strict):
     def _check_statistics(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         return _each_once("statistics", given)
 
+    @field_validator("equivalence_margin", mode="before")
+    @classmethod
+    def _for_all(cls, given: Any) -> Any:
+        return given if isinstance(given, dict) else dict.fromkeys(names.EXPERIMENTS, given)
+
+    @field_validator("equivalence_margin", mode="after")
+    @classmethod
+    def _fill_in_margins(cls, given: dict[str, float]) -> dict[str, float]:
+        return {name: each.equivalence_margin for name, each in names.EXPERIMENTS.items()} | given
+
     @field_validator("minimum_slope", mode="after")
     @classmethod
     def _fill_in(cls, given: dict[str, float]) -> dict[str, float]:
         return {name: metric.minimum_slope for name, metric in names.METRICS.items()} | given
+
+    def margin(self, experiment: str) -> float:
+        """The margin of equivalence of an experiment.
+
+        Parameters
+        ----------
+        experiment
+            Its name.
+
+        Returns
+        -------
+        float
+            A KS distance; of an experiment that only a store knows, what `plateaulens.names.experiment` has for it.
+        """
+        return self.equivalence_margin.get(experiment, names.experiment(experiment).equivalence_margin)
 
 
 class ReportConfig(Strict):
@@ -267,7 +367,7 @@ class SweepConfig(Strict):
     """Write sites."""
     read: tuple[str, ...] = ()
     """Read sites; one that is not behind a write site is left out for that one."""
-    seed: tuple[NonNegativeInt, ...] = ()
+    seed: tuple[Seed, ...] = ()
     """Seeds of runs."""
 
     @model_validator(mode="after")
@@ -276,6 +376,10 @@ class SweepConfig(Strict):
             raise ValueError("names nothing to vary: give write, read, sae, model or seed a list")
         if self.sae and self.write and len(self.sae) != len(self.write):
             raise ValueError(f"sae and write are pairs, but there are {len(self.sae)} and {len(self.write)} of them")
+        placements = max(len(self.sae), len(self.write), 1)
+        cells = placements * math.prod(max(len(axis), 1) for axis in (self.model, self.read, self.seed))
+        if cells > MOST_CELLS:
+            raise ValueError(f"{cells:,} runs, and a sweep may have {MOST_CELLS:,}; name fewer values")
         return self
 
 
@@ -290,7 +394,7 @@ class RunConfig(Strict):
 
     name: FileStem
     """What the run's files are called after."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Of every random choice that is measured: prompts, targets and their draws."""
     experiments: tuple[ExperimentName, ...] = names.DEFAULT_EXPERIMENTS
     """Those that are run, of the ones that have a section."""
@@ -337,6 +441,23 @@ class RunConfig(Strict):
                 raise ValueError(f"{name}.step_length: relative steps have no length; leave it out")
             if names.EXPERIMENTS[name].steps == "fixed" and section.step_length is None:
                 raise ValueError(f"{name}.step_length is missing")
+        return self
+
+    @model_validator(mode="after")
+    def _check_extent(self) -> Self:
+        for name, section in self.sections.items():
+            each = len(self.targets.names) * section.steps * len(self.metrics)
+            chunk = min(section.samples, self.engine.samples_per_chunk) * each
+            if chunk > LARGEST_CHUNK:
+                raise ValueError(
+                    f"{name}: a chunk would hold {chunk:,} numbers (samples x types x steps x metrics), at most "
+                    f"{LARGEST_CHUNK:,} may be; lower engine.samples_per_chunk or {name}.steps"
+                )
+            if (every := section.samples * each) > LARGEST_GROUP:
+                raise ValueError(
+                    f"{name}: {every:,} numbers (samples x types x steps x metrics) would be measured, at most "
+                    f"{LARGEST_GROUP:,} may be; lower {name}.samples or {name}.steps"
+                )
         return self
 
     @property

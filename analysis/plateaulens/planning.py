@@ -3,9 +3,12 @@
 The pilot is a summary, and `plans` what `plateaulens plan` prints of it. For the mean paired difference width and power
 have formulas, which take the pilot's standard deviation for the true one. The Kolmogorov-Smirnov distance has none
 under ties and pairing: there, samples of the size in question are drawn from the pilot's base prompts with replacement,
-and what the analysis would make of them is counted. Either way a pilot of few prompts knows its own spread only
-roughly: the standard deviation of n pairs is off by about 1 / sqrt(2 n) of itself, and the number of prompts by twice
-that.
+and what the analysis would make of them is counted (`plateaulens.compare.power`). The power is that of the tests behind
+the verdicts, after Holm's adjustment for the summary's types.
+
+A pilot of few prompts knows its own spread only roughly: the standard deviation of n pairs is off by about
+1 / sqrt(2 n) of itself, and the number of prompts by twice that. It knows its effect no better: a distance is freed of
+the noise that is in it, on average, and still off by as much as it was. An effect that is stated is no guess.
 """
 
 from collections.abc import Callable
@@ -17,20 +20,46 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from plateaulens.compare.distances import distances, distribution_functions
+from plateaulens.compare.distances import distances
+from plateaulens.compare.power import (
+    DRAWS,
+    EQUAL_DRAWS,
+    Pairs,
+    Population,
+    draw,
+    pair_codes,
+    power_different,
+    power_equivalent,
+    shrunk_distance,
+    with_distance,
+)
 from plateaulens.compare.resampling import quantile
+from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError
 from plateaulens.names import REFERENCE
+from plateaulens.summary.power import levels_of
 
 MINIMUM_PROMPTS = 10
 """No plan has fewer."""
 MAXIMUM_PROMPTS = 1_000_000
 """Beyond this the answer is that no number of prompts will do."""
-DRAWS = 1000
-"""Samples that are drawn from the pilot for each number of prompts that is tried."""
+PRECISION = 0.01
+"""How exactly, relatively, a number of prompts is found that is simulated: by more than this it would be noise."""
 
 Quantity = Literal["mean_difference", "ks"]
 """What the next run is to estimate or to test: a type's mean paired difference to real, or its distance to real."""
+
+
+class Goal(NamedTuple):
+    """What the next run is to reach: either of the first two."""
+
+    width: float | None = None
+    """How wide an interval may be, in steps or as a distance."""
+    power: float | None = None
+    """How often the next run should find the effect."""
+    effect: float | None = None
+    """The true effect to be found, a mean difference in steps or a distance; each type's own in the pilot unless given,
+    a distance freed of the pilot's noise."""
 
 
 class Plan(NamedTuple):
@@ -43,21 +72,25 @@ class Plan(NamedTuple):
     """The mean difference in steps, or the distance; NaN without a pair."""
     width: float
     """That of the pilot's own interval, in the same units; NaN with fewer than two pairs."""
+    effect: float | None
+    """The true effect that the power is for; None where the goal is a width, or there are fewer than two pairs."""
     prompts: int | None
-    """How many the next run needs; None when a million are not enough, or there are fewer than two pairs to go by."""
+    """How many the next run needs; None when a million are not enough, the pilot's pairs cannot be as far apart as the
+    effect has it, or there are fewer than two pairs to go by."""
+    equivalent: int | None
+    """How many it takes to find a type `equivalent` with that power that has real's distribution, and this type's ties
+    and pairing; None where that is not asked, or as with `prompts`."""
 
 
 def plans(
     experiment: xr.Dataset,
+    goal: Goal,
     *,
     statistic: str,
     metric: str,
     quantity: Quantity,
-    confidence: float,
-    seed: int,
-    width: float | None = None,
-    power: float | None = None,
-    effect: float | None = None,
+    settings: AnalysisConfig,
+    margin: float,
 ) -> list[Plan]:
     """For every type but real, the base prompts that give intervals of some width, or tests of some power.
 
@@ -67,89 +100,108 @@ def plans(
     ----------
     experiment
         A group of a summary, whose corrected steps are the pilot.
+    goal
+        What is to be reached.
     statistic, metric
         Which steps.
     quantity
         What is to be estimated or tested.
-    confidence
-        Of the intervals; tests are at level 1 - confidence.
-    seed
-        Where the random numbers of simulated samples come from, with the name of each type.
-    width
-        How wide an interval may be, in steps or as a distance; None when a power is wanted.
-    power
-        How often the next run should find the effect; of no meaning with a width.
-    effect
-        The mean difference in steps to be found, by default each type's own in the pilot; the distance is always the
-        pilot's own.
+    settings
+        The confidence of intervals and level of tests, the number of random swaps, and the seed of simulated samples.
+    margin
+        The distance within which a type counts as equivalent.
 
     Returns
     -------
     list of Plan
-        In the order of the summary's types.
+        In the order of the summary's types. Tests are adjusted for those that are not draws of real targets, these for
+        themselves.
 
     Raises
     ------
     UsageError
-        For a statistic or metric that the summary does not have, and for an effect with the quantity `ks`.
+        For a statistic or metric that the summary does not have, and for a distance to be found that is none.
     """
     for name, wanted in (("statistic", statistic), ("metric", metric)):
         known = [str(each) for each in experiment[name].to_numpy()]
         if wanted not in known:
             raise UsageError(f"the summary has no {name} {wanted!r}: choose one of {', '.join(known)}")
-    if quantity == "ks" and effect is not None:
-        raise UsageError("--effect is a mean difference: with --quantity ks the effect is the pilot's own distance")
+    if quantity == "ks" and goal.effect is not None and not 0 < goal.effect < 1:
+        raise UsageError(f"--effect {goal.effect:g} is no KS distance: give a number between 0 and 1")
     cell = experiment.sel(convention="corrected", statistic=statistic, metric=metric)
     types = [str(name) for name in cell["activation_type"].to_numpy()]
     value, censored = (
         cell[name].transpose("activation_type", "sample").to_numpy() for name in ("step_value", "censored")
     )
+    levels = levels_of(cell, 1 - settings.confidence)
     found = []
     for t, name in enumerate(types):
         if name == REFERENCE:
             continue
         both = [t, types.index(REFERENCE)]
+        tests = _Tests(levels[name], margin, settings.confidence, settings.resamples)
         pilot: _Pilot
         if quantity == "ks":
-            pilot = _KsPilot(pair_codes(value[both], censored[both]), confidence, [seed, *name.encode()])
+            codes = pair_codes(value[both], censored[both])
+            pilot = _KsPilot(codes, goal.effect, tests, [settings.seed, *name.encode()])
         else:
             change = value[t] - value[both[1]]
-            pilot = _MeanPilot(change[np.isfinite(change)], confidence, effect)
-        found.append(_plan(name, pilot, width, power))
+            pilot = _MeanPilot(change[np.isfinite(change)], goal.effect, tests)
+        found.append(_plan(name, pilot, goal))
     return found
+
+
+class _Tests(NamedTuple):
+    """How the next run will be analysed."""
+
+    level: float
+    """What the raw p-value of the type may not exceed."""
+    margin: float
+    confidence: float
+    resamples: int
 
 
 class _MeanPilot:
     """The paired differences of one type, and what they say of other numbers of pairs."""
 
-    def __init__(self, change: NDArray[np.float64], confidence: float, effect: float | None) -> None:
+    equivalence = None
+
+    def __init__(self, change: NDArray[np.float64], effect: float | None, tests: "_Tests") -> None:
         self.pairs = len(change)
         self.estimate = float(change.mean()) if self.pairs else float("nan")
+        self.effect = self.estimate if effect is None else effect
         self._sd = float(change.std(ddof=1)) if self.pairs > 1 else float("nan")
-        self._effect = self.estimate if effect is None else effect
-        self._confidence = confidence
+        self._tests = tests
 
     def width(self, prompts: int) -> float:
-        return mean_width(self._sd, prompts, self._confidence)
+        return mean_width(self._sd, prompts, self._tests.confidence)
 
     def power(self, prompts: int) -> float:
-        return mean_power(self._effect, self._sd, prompts, self._confidence)
+        return mean_power(self.effect, self._sd, prompts, 1 - self._tests.level)
 
 
 class _KsPilot:
     """The pairs of one type as codes, and what samples from them say of other numbers of pairs."""
 
-    def __init__(self, codes: NDArray[np.int_], confidence: float, seed: list[int]) -> None:
+    def __init__(self, codes: NDArray[np.int_], effect: float | None, tests: "_Tests", seed: list[int]) -> None:
         self.pairs = len(codes)
-        own, real = (np.bincount(column, minlength=codes.max(initial=0) + 1) for column in codes.T)
-        self.estimate = float(np.abs(np.cumsum(own - real)).max() / self.pairs) if self.pairs else float("nan")
-        self._codes, self._confidence, self._seed = codes, confidence, seed
+        self._codes, self._tests, self._seed = codes, tests, seed
+        pairs = Pairs.of(codes) if self.pairs else None
+        self.estimate = float("nan") if pairs is None else pairs.distance
+        self.effect = float("nan") if pairs is None else shrunk_distance(pairs, self._rng())
+        if effect is not None:
+            self.effect = effect
 
     def width(self, prompts: int) -> float:
-        return ks_width(self._codes, prompts, self._confidence, self._rng())
+        return ks_width(self._codes, prompts, self._tests.confidence, self._rng())
 
     def power(self, prompts: int) -> float:
-        return ks_power(self._codes, prompts, self._confidence, self._rng())
+        level, resamples = self._tests.level, self._tests.resamples
+        return ks_power(self._codes, self.effect, prompts, self._rng(), level=level, resamples=resamples)
+
+    def equivalence(self, prompts: int) -> float:
+        level, margin = self._tests.level, self._tests.margin
+        return ks_equivalence_power(self._codes, prompts, self._rng(), margin=margin, level=level)
 
     def _rng(self) -> np.random.Generator:
         # The same random numbers for every size, so that the bisection compares sizes and not luck.
@@ -159,20 +211,25 @@ class _KsPilot:
 _Pilot = _MeanPilot | _KsPilot
 
 
-def _plan(name: str, pilot: _Pilot, width: float | None, power: float | None) -> Plan:
+def _plan(name: str, pilot: _Pilot, goal: Goal) -> Plan:
     if pilot.pairs < 2:
-        return Plan(name, pilot.pairs, pilot.estimate, float("nan"), None)
+        return Plan(name, pilot.pairs, pilot.estimate, float("nan"), None, None, None)
+    own = pilot.width(pilot.pairs)
+    if (width := goal.width) is not None:
+        prompts = least_prompts(lambda n: pilot.width(n) <= width, PRECISION * isinstance(pilot, _KsPilot))
+        return Plan(name, pilot.pairs, pilot.estimate, own, None, prompts, None)
+    wanted, equivalence = goal.power, pilot.equivalence
+    assert wanted is not None
+    if equivalence is None:
+        prompts = least_prompts(lambda n: pilot.power(n) >= wanted)
+        return Plan(name, pilot.pairs, pilot.estimate, own, pilot.effect, prompts, None)
+    # Nothing to be found is found in as many samples as the level allows, however many prompts they have.
+    prompts = least_prompts(lambda n: pilot.power(n) >= wanted, PRECISION) if pilot.effect else None
+    equivalent = least_prompts(lambda n: equivalence(n) >= wanted, PRECISION)
+    return Plan(name, pilot.pairs, pilot.estimate, own, pilot.effect, prompts, equivalent)
 
-    def enough(prompts: int) -> bool:
-        if width is not None:
-            return pilot.width(prompts) <= width
-        assert power is not None
-        return pilot.power(prompts) >= power
 
-    return Plan(name, pilot.pairs, pilot.estimate, pilot.width(pilot.pairs), least_prompts(enough))
-
-
-def least_prompts(enough: Callable[[int], bool]) -> int | None:
+def least_prompts(enough: Callable[[int], bool], precision: float = 0.0) -> int | None:
     """The least number of base prompts that is enough, by bisection.
 
     Parameters
@@ -180,6 +237,8 @@ def least_prompts(enough: Callable[[int], bool]) -> int | None:
     enough
         Whether a number of base prompts is enough; it is taken to stay true once it is. The answer has the noise of one
         that is simulated.
+    precision
+        By how much of itself the answer may be too large.
 
     Returns
     -------
@@ -196,7 +255,7 @@ def least_prompts(enough: Callable[[int], bool]) -> int | None:
         if high >= MAXIMUM_PROMPTS:
             return None
         low, high = high, min(2 * high, MAXIMUM_PROMPTS)
-    while high - low > 1:
+    while high - low > max(1.0, precision * high):
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
@@ -251,32 +310,6 @@ def mean_power(effect: float, sd: float, prompts: int, confidence: float) -> flo
     return float(TTestPower().power(abs(effect) / sd, prompts, 1 - confidence))
 
 
-def pair_codes(pair: NDArray[np.float64], censored: NDArray[np.bool_]) -> NDArray[np.int_]:
-    """The steps of two types as places among increasing values.
-
-    Parameters
-    ----------
-    pair
-        (2, sample), steps of the two types; NaN where undefined.
-    censored
-        (2, sample), which of them lie beyond the window.
-
-    Returns
-    -------
-    ndarray of int
-        (pair, 2), of the base prompts where both steps are defined; censored steps stand behind all others.
-
-    Examples
-    --------
-    >>> pair_codes(np.array([[3.0, np.nan, 5.0], [4.0, 1.0, np.nan]]), np.array([[False] * 3, [False, False, True]]))
-    array([[0, 1],
-           [2, 3]])
-    """
-    placed = np.where(censored, np.inf, pair)
-    placed = placed[:, ~np.isnan(placed).any(axis=0)]
-    return np.searchsorted(np.unique(placed), placed).T
-
-
 def ks_width(codes: NDArray[np.int_], prompts: int, confidence: float, rng: np.random.Generator) -> float:
     """The width that the interval of the Kolmogorov-Smirnov distance would have.
 
@@ -286,7 +319,7 @@ def ks_width(codes: NDArray[np.int_], prompts: int, confidence: float, rng: np.r
     Parameters
     ----------
     codes
-        (pair, 2), the pilot's pairs as `pair_codes` gives them, the type's and the reference's.
+        (pair, 2), the pilot's pairs as `plateaulens.compare.power.pair_codes` gives them, the type's and real's.
     prompts
         Base prompts that the interval would be made from.
     confidence
@@ -299,47 +332,70 @@ def ks_width(codes: NDArray[np.int_], prompts: int, confidence: float, rng: np.r
     float
         In the units of the distance; may exceed 1.
     """
-    pilot, draws = _differences(codes, prompts, rng)
-    return float(2 * quantile(distances(draws - pilot), confidence))
+    pairs = Pairs.of(codes)
+    drawn = draw(Population(pairs.rows, pairs.size, pairs.share), prompts, rng, DRAWS).difference
+    return float(2 * quantile(distances(drawn - pairs.difference), confidence))
 
 
-def ks_power(codes: NDArray[np.int_], prompts: int, confidence: float, rng: np.random.Generator) -> float:
-    """How often the interval of the Kolmogorov-Smirnov distance would lie above 0.
+def ks_power(
+    codes: NDArray[np.int_], effect: float, prompts: int, rng: np.random.Generator, *, level: float, resamples: int
+) -> float:
+    """How often equal distributions would be rejected if the true distance were `effect`.
 
-    The effect is the pilot's own distance, which is too large by the pilot's own noise: with fewer than some hundred
-    pairs the power is overstated.
+    This is the verdict `different`, or, where the distance is within the margin and shown to be, the word behind
+    `equivalent`; see `plateaulens.compare.power`.
 
     Parameters
     ----------
     codes
-        (pair, 2), the pilot's pairs as `pair_codes` gives them, the type's and the reference's.
+        (pair, 2), the pilot's pairs as `plateaulens.compare.power.pair_codes` gives them, the type's and real's.
+    effect
+        The true distance.
     prompts
-        Base prompts, like those of the pilot, that the interval would be made from.
-    confidence
-        Of the interval.
+        Base prompts, like those of the pilot, that the test would be made with.
     rng
         Where random numbers come from.
+    level
+        What a raw p-value may not exceed: alpha divided by the number of types, Holm's first step.
+    resamples
+        The random swaps of the analysis.
 
     Returns
     -------
     float
-        The share of samples of that size whose distance exceeds the half of `ks_width`.
+        The power; 0 where the pilot's pairs cannot be that far apart.
     """
-    pilot, draws = _differences(codes, prompts, rng)
-    return float((distances(draws) > quantile(distances(draws - pilot), confidence)).mean())
+    pairs = Pairs.of(codes)
+    found, equal = with_distance(pairs, effect), with_distance(pairs, 0.0)
+    if found is None or equal is None:
+        return 0.0
+    null = draw(equal, prompts, rng, EQUAL_DRAWS)
+    return power_different(draw(found, prompts, rng, DRAWS), null, level=level, resamples=resamples)
 
 
-def _differences(
-    codes: NDArray[np.int_], prompts: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """F - G of the pilot, and of samples of `prompts` pairs drawn from it with replacement, (draws, bins)."""
-    bins = int(codes.max(initial=0)) + 1
-    # Drawing pairs is drawing how often each different pair comes up.
-    pairs, times = np.unique(codes, axis=0, return_counts=True)
-    counts = np.vstack([times, rng.multinomial(prompts, times / times.sum(), size=DRAWS)])
-    histograms = np.zeros((len(counts), 2, bins))
-    for member in (0, 1):
-        np.add.at(histograms[:, member].T, pairs[:, member], counts.T)
-    functions = distribution_functions(histograms)
-    differences = functions[:, 0] - functions[:, 1]
-    return differences[0], differences[1:]
+def ks_equivalence_power(
+    codes: NDArray[np.int_], prompts: int, rng: np.random.Generator, *, margin: float, level: float
+) -> float:
+    """How often the verdict would be `equivalent` if type and real had the same distribution.
+
+    Parameters
+    ----------
+    codes
+        (pair, 2), the pilot's pairs as `plateaulens.compare.power.pair_codes` gives them, the type's and real's.
+    prompts
+        Base prompts, like those of the pilot, that the test would be made with.
+    rng
+        Where random numbers come from.
+    margin
+        The margin of equivalence.
+    level
+        What a raw p-value may not exceed: alpha divided by the number of types, Holm's first step.
+
+    Returns
+    -------
+    float
+        The power.
+    """
+    equal = with_distance(Pairs.of(codes), 0.0)
+    assert equal is not None  # 0 is a distance that any pairs can have
+    return power_equivalent(draw(equal, prompts, rng, DRAWS), margin=margin, level=level)

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from plateaulens.config import RunConfig, Strict
-from plateaulens.errors import UsageError, explain
+from plateaulens.errors import UsageError, explain, reading, reason
 
 ModelT = TypeVar("ModelT", bound=Strict)
 
@@ -56,14 +56,14 @@ def read_toml(what: str, path: Path, model: type[ModelT]) -> ModelT:
     UsageError
         Names the file, the key and what is wrong.
     """
-    try:
-        return model.model_validate({"name": path.stem, **tomllib.loads(path.read_text(encoding="utf-8"))})
-    except OSError as error:
-        raise UsageError(f"{what} {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{what} {path} is not valid TOML: {error}") from None
-    except ValidationError as error:
-        raise UsageError(f"{what} {path}: {explain(error)}") from None
+    with reading(f"{what} {path} is not valid TOML"):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{what} {path} cannot be read: {reason(error)}") from None
+        given = tomllib.loads(text)
+    with reading(f"{what} {path}"):
+        return model.model_validate({"name": path.stem, **given})
 
 
 def override(

@@ -8,10 +8,16 @@ import ctypes
 import os
 import re
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -105,6 +111,56 @@ def discard(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
+
+
+@contextmanager
+def scratch(name: str) -> Iterator[Path]:
+    """A temporary folder for the time of a `with` statement; those of dead processes are removed on the way.
+
+    Each is held by a lock of the kernel, which ends with its process, so that a folder of a living one, on whatever
+    machine or in whatever container that shares the place, stays. Where there are no such locks, nothing is removed
+    but one's own.
+
+    Parameters
+    ----------
+    name
+        What the names of such folders begin with.
+
+    Yields
+    ------
+    Path
+        An empty folder in the system's place for temporary files.
+    """
+    made = Path(tempfile.mkdtemp(prefix=f".{name}"))
+    held = _hold(made)
+    # as long as it is not held it must not bear the name by which the dead's are found
+    own = made.rename(made.with_name(made.name[1:]))
+    try:
+        for other in own.parent.glob(f"{name}*"):
+            if (free := _hold(other)) is not None:
+                discard(other)
+                os.close(free)
+        yield own
+    finally:
+        discard(own)
+        if held is not None:
+            os.close(held)
+
+
+def _hold(folder: Path) -> int | None:
+    """Lock a folder; None where another process has it, where it is not ours, and on systems without such locks."""
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def publish(files: Sequence[Path], out: Path) -> list[Path]:

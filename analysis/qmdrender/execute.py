@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from qmdrender import kernel
 from qmdrender.document import Cell, Document, Inline, Part
@@ -36,7 +37,7 @@ class Executed:
     outputs: tuple[kernel.Output, ...]
 
 
-def execute(document: Document, parameters: Mapping[str, object]) -> list[str | Executed]:
+def execute(document: Document, parameters: Mapping[str, object], scratch: Path | None = None) -> list[str | Executed]:
     """Run a document's cells and expressions, once.
 
     Parameters
@@ -45,6 +46,8 @@ def execute(document: Document, parameters: Mapping[str, object]) -> list[str | 
         The document as read.
     parameters
         Values by name, in place of the defaults that the cell tagged `parameters` assigns.
+    scratch
+        Where temporary files are kept meanwhile; None leaves that to the system.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def execute(document: Document, parameters: Mapping[str, object]) -> list[str | 
             jobs.append((index, Job(part.name, file, part.source_line, part.source, may_fail)))
             if part is target:
                 jobs.append((None, _injection(part, file, parameters)))
-    made = kernel.run([job for _, job in jobs], document.working_folder) if len(jobs) > 1 else [[]]
+    made = kernel.run([job for _, job in jobs], document.working_folder, scratch) if len(jobs) > 1 else [[]]
     outputs = dict(zip((index for index, _ in jobs), made, strict=True))
     return [_result(document, part, outputs.get(index, [])) for index, part in enumerate(document.parts)]
 

@@ -38,7 +38,7 @@ class Job:
     may_fail: bool = False
 
 
-def run(jobs: Sequence[Job], folder: Path) -> list[list[Output]]:
+def run(jobs: Sequence[Job], folder: Path, scratch: Path | None = None) -> list[list[Output]]:
     """Run jobs in order, in one kernel.
 
     Parameters
@@ -47,6 +47,8 @@ def run(jobs: Sequence[Job], folder: Path) -> list[list[Output]]:
         What to run.
     folder
         The kernel's working folder.
+    scratch
+        Where temporary files are kept meanwhile; None leaves that to the system.
 
     Returns
     -------
@@ -59,7 +61,7 @@ def run(jobs: Sequence[Job], folder: Path) -> list[list[Output]]:
         Names the first job that fails, its line and the exception; the traceback is in `details`.
     """
     notebook = _notebook(jobs)
-    with tempfile.TemporaryDirectory(prefix="qmdrender-") as scratch, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory(prefix="qmdrender-", dir=scratch) as place, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the Jupyter packages are not the reader's concern
         client = NotebookClient(
             notebook, timeout=None, record_timing=False, coalesce_streams=True, kernel_name=NATIVE_KERNEL_NAME
@@ -68,16 +70,14 @@ def run(jobs: Sequence[Job], folder: Path) -> list[list[Output]]:
         # Without folders to search, the native kernel's specification is made on the spot from `sys.executable`,
         # whatever kernels are registered on the machine under its name.
         manager.kernel_spec_manager = KernelSpecManager(kernel_dirs=[])
-        manager.connection_file = str(Path(scratch) / "kernel.json")
-        log = Path(scratch) / "kernel.log"
+        manager.connection_file = str(Path(place) / "kernel.json")
+        log = Path(place) / "kernel.log"
         doing = "the Python kernel did not start"
         try:
             with (
                 log.open("wb") as stderr,
                 # And not `client.execute`, which takes Ctrl-C for itself and then fails over it.
-                client.setup_kernel(
-                    cwd=str(folder), env=_environment(scratch), stdout=subprocess.DEVNULL, stderr=stderr
-                ),
+                client.setup_kernel(cwd=str(folder), env=_environment(place), stdout=subprocess.DEVNULL, stderr=stderr),
             ):
                 for index, (job, cell) in enumerate(zip(jobs, notebook.cells, strict=True)):
                     doing = f"{_place(job)}: Python died in it"
@@ -128,6 +128,7 @@ def _environment(scratch: str) -> dict[str, str]:
     settled = {
         "IPYTHONDIR": scratch,  # no start-up files of a user's profile
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "TMPDIR": scratch,  # it goes when the caller does, or is removed after it
     }
     return {"PYTHONHASHSEED": "0", **os.environ, **settled}
 

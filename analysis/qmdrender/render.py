@@ -21,6 +21,7 @@ def render(
     *,
     formats: Sequence[str] = FORMATS,
     parameters: Mapping[str, object] | None = None,
+    scratch: Path | None = None,
 ) -> list[Path]:
     """Render a `.qmd` file.
 
@@ -37,6 +38,8 @@ def render(
         Some of `FORMATS`.
     parameters
         Values by name, in place of the defaults in the cell tagged `parameters`.
+    scratch
+        Where temporary files are kept meanwhile; None leaves that to the system.
 
     Returns
     -------
@@ -53,11 +56,11 @@ def render(
         if name not in _WRITERS:
             raise RenderError(f"no format {name!r}; there are {', '.join(FORMATS)}")
     document = read_document(source)
-    parts = execute(document, parameters or {})
-    with tempfile.TemporaryDirectory(prefix="qmdrender-") as scratch:
+    parts = execute(document, parameters or {}, scratch)
+    with tempfile.TemporaryDirectory(prefix="qmdrender-", dir=scratch) as place:
         made = []
         for name in formats:
-            folder = Path(scratch) / name
+            folder = Path(place) / name
             folder.mkdir()
             made.append(_WRITERS[name](document, parts, folder))
         return publish(made, out)

@@ -8,6 +8,7 @@ from tests.distance import ks_distance
 from calibration import truth
 from calibration.designs import (
     AT_MARGIN,
+    CORNER_DESIGNS,
     INTERVAL_DESIGNS,
     MARGIN,
     SAME,
@@ -15,7 +16,7 @@ from calibration.designs import (
     SURVIVAL_DESIGNS,
     TEST_DESIGNS,
 )
-from calibration.population import LAST_STEP, Draw, PlantedType, Population
+from calibration.population import LAST_STEP, Draw, PlantedType, Population, Shape
 
 MANY = 200_000
 
@@ -25,7 +26,7 @@ kinds = st.builds(
     centre=st.floats(5, 95),
     sd=st.floats(1, 30),
     never=st.floats(0, 0.5),
-    skewed=st.booleans(),
+    shape=st.sampled_from(["normal", "gamma", "lognormal", "two peaks"]),
     likeness=st.floats(0, 0.99),
 )
 
@@ -35,7 +36,7 @@ def population() -> Population:
     return Population(
         (
             PlantedType("real", 50, 12),
-            PlantedType("other", 60, 15, never=0.2, skewed=True, likeness=0.8),
+            PlantedType("other", 60, 15, never=0.2, shape="gamma", likeness=0.8),
             PlantedType("few values", 4, 1.5, likeness=0.3),
         )
     )
@@ -56,11 +57,41 @@ def test_a_distribution_is_one(kind: PlantedType) -> None:
 
 
 def test_a_skewed_type_has_the_mean_and_the_deviation_that_it_names() -> None:
-    kind = PlantedType("real", 30, 6, skewed=True)
+    kind = PlantedType("real", 30, 6, shape="gamma")
     assert truth.mean(kind) == pytest.approx(30, abs=0.01)
     assert truth.sd(kind) == pytest.approx(np.sqrt(36 + 1 / 12), abs=0.01)  # rounding adds the variance of a step
     steps = np.arange(LAST_STEP + 1) - 30.0
     assert (kind.probability[:-1] @ steps**3) / 6**3 == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("shape", ["lognormal", "two peaks"])
+def test_other_shapes_have_the_mean_and_the_deviation_that_they_name(shape: Shape) -> None:
+    kind = PlantedType("real", 30, 6, shape=shape)
+    assert truth.mean(kind) == pytest.approx(30, abs=0.02)
+    assert truth.sd(kind) == pytest.approx(np.sqrt(36 + 1 / 12), abs=0.05)
+
+
+def test_two_peaks_have_a_valley_between_them() -> None:
+    share = PlantedType("real", 50, 20, shape="two peaks").probability
+    assert share[50] < 0.25 * share[32]
+    assert share[32] == pytest.approx(share[68], rel=1e-6)
+
+
+@pytest.mark.parametrize("design", CORNER_DESIGNS.values(), ids=CORNER_DESIGNS)
+def test_corners_have_the_distributions_and_the_pairing_that_they_name(design: Population) -> None:
+    data = design.draw(np.random.default_rng(0), 50_000)
+    placed = np.where(data.censored, np.inf, data.value)
+    for kind, own in zip(design.types[1:], placed[1:], strict=True):
+        assert truth.ks(kind, design.reference) == pytest.approx(ks_distance(own, placed[0]), abs=0.012)
+        differ, exact = float((own != placed[0]).mean()), design.joint(kind)
+        assert 1 - np.trace(exact) == pytest.approx(differ, abs=0.01)
+
+
+def test_equally_near_types_of_the_corners_are() -> None:
+    for design, first, second in (("copies", "0 % changed", "same"), ("opposite sides", "later", "earlier")):
+        own = CORNER_DESIGNS[design]
+        near = {kind.name: truth.ks(kind, own.reference) for kind in own.types}
+        assert near[first] == pytest.approx(near[second], abs=1e-6)
 
 
 def test_steps_are_whole_and_censored_ones_have_no_value(data: Draw) -> None:

@@ -47,12 +47,20 @@ def test_a_method_that_fails_is_seen_to_fail() -> None:
     share = {key.method: tally.share for key, tally in rows.items() if key[1:2] + key[3:4] == ("ks", "same")}
     assert share["percentile"] == 0
     assert share["uniform band"] >= 0.6
-    share = {
-        key.method: tally.share
-        for key, tally in outcomes("confounds", "no difference", 300, replications=20).rows.items()
-    }
+    rows = outcomes("confounds", "no difference", 300, replications=20).rows
+    share = {key.method: tally.share for key, tally in rows.items() if key[:2] == ("coverage", "adjusted difference")}
     assert share["none"] < 0.3
-    assert share["regression, HC3"] > 0.7
+    assert share["regression, CR3"] > 0.7
+    claimed = {key.method: tally.share for key, tally in rows.items() if key.kind == "power"}
+    assert claimed["regression, CR3"] == 1
+    rows = outcomes("confounds", "irrelevant covariate", 300, replications=20).rows
+    assert {key.method: tally.share < 0.3 for key, tally in rows.items() if key.kind == "error"} == {
+        "regression, CR3": True,
+        "matched": True,
+    }
+    rows = outcomes("confounds", "linked prompts", 300, replications=20).rows
+    share = {key.method: tally.share for key, tally in rows.items() if key[:2] == ("coverage", "adjusted difference")}
+    assert share["regression, HC3"] <= share["regression, CR3"]
 
 
 @pytest.mark.slow
@@ -60,3 +68,30 @@ def test_power_grows_with_the_number_of_prompts() -> None:
     few, many = (outcomes("survival", "censored", samples, replications=10).rows for samples in (30, 300))
     power = [sum(tally.hits for key, tally in rows.items() if key.kind == "power") for rows in (few, many)]
     assert power[1] > power[0]
+
+
+@pytest.mark.slow
+def test_where_targets_are_shared_groups_cover_and_single_prompts_do_not() -> None:
+    """Of 60 intervals that cover 93 % of the time, 50 or fewer do with probability 2 %; at 80 % 54 or more with 3 %."""
+    rows = outcomes("shared", "three prompts a target", 200, replications=60).rows
+    for quantity in ("mean", "censored_fraction", "survival", "restricted_mean"):
+        prompts, groups = (
+            next(
+                tally.hits
+                for key, tally in rows.items()
+                if (key.quantity, key.activation_type) == (quantity, "real")
+                and key.method.endswith(f"{unit} resampled")
+            )
+            for unit in ("prompts", "linked groups")
+        )
+        assert groups > 50, quantity
+        assert prompts < min(groups, 54), quantity
+
+
+def test_corners_look_only_at_what_a_page_prints() -> None:
+    """At five prompts the mean's interval is withheld and the band of the distance is not; an order takes forty."""
+    few = {key.quantity for key in outcomes("corners", "copies", 5).rows}
+    assert "ks" in few
+    assert not few & {"mean", "mean_difference", "paired_delta", "restricted_mean", "ks_difference", "KS difference"}
+    enough = {key.quantity for key in outcomes("corners", "copies", 40).rows}
+    assert enough >= {"mean", "mean_difference", "paired_delta", "restricted_mean", "ks_difference", "KS difference"}

@@ -74,7 +74,7 @@ class TestCommand:
         effort = ["--replications", "4", "--resamples", "9", "--processes", "1"]
         assert main(["--only", "confounds", *effort]) == 0
         page = (tmp_path / "docs" / "statistics.md").read_text(encoding="utf-8")
-        assert "| adjusted difference | regression, HC3 |" in page
+        assert "| adjusted difference  | regression, CR3 |" in page
         assert not list((tmp_path / "data" / "cache" / "calibration").iterdir())
 
     @pytest.mark.parametrize(

@@ -21,8 +21,10 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("options", "goal"),
     [
         (["--width", "2"], "for a 95 % interval of width 2"),
-        (["--power", "0.8"], "for power 0.8 against the pilot's own effect at level 0.05"),
+        (["--power", "0.8"], "for power 0.8 against the pilot's own effect at level 0.05, adjusted for the types"),
         (["--power", "0.8", "--effect", "3"], "for power 0.8 against an effect of 3 at level 0.05"),
+        (["--quantity", "ks", "--power", "0.8"], "against the pilot's own effect, a distance less its noise, at level"),
+        (["--quantity", "ks", "--power", "0.8", "--effect", "0.2"], "for power 0.8 against an effect of 0.2 at level"),
         (["--quantity", "ks", "--width", "0.2"], "KS distance to real"),
     ],
 )
@@ -30,7 +32,7 @@ def test_a_table(summary: Path, capsys: pytest.CaptureFixture[str], options: lis
     assert main(["plan", "--summary", str(summary), *options]) == 0
     heading, heads, _, row = capsys.readouterr().out.splitlines()
     assert goal in heading
-    assert heads.split()[-1] == "prompts"
+    assert heads.split()[-1] == ("equivalent" if {"ks", "--power"} <= set(options) else "prompts")
     assert row.split()[0] == "random"
     assert int(row.split()[-1].replace(",", "")) >= 10
 
@@ -42,6 +44,7 @@ def test_a_table(summary: Path, capsys: pytest.CaptureFixture[str], options: lis
         (["--power", "1"], "is no power"),
         (["--width", "1", "--effect", "2"], "--effect goes with --power"),
         (["--power", "0.8", "--effect", "0"], "and is not 0"),
+        (["--quantity", "ks", "--power", "0.8", "--effect", "3"], "--effect 3 is no KS distance"),
         (["--width", "1", "--experiment", "plateau"], "has no experiment 'plateau'"),
         (["--width", "1", "--experiment", "geometry"], "has no experiment 'geometry'"),
         (["--width", "1", "--metric", "l1"], "no metric 'l1'"),

@@ -170,6 +170,21 @@ def test_a_worker_killed_in_the_middle_costs_nothing_else(
     assert session["spans"] == BLOCKS
 
 
+def test_workers_of_a_killed_client_are_let_go(
+    scheduler: str, client: Client, preset: Path, config: RunConfig, whole: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.zarr"
+    command = ("collect", "--preset", str(preset), "--out", str(path), "--scheduler", scheduler)
+    with start(*command, folder=tmp_path) as process:
+        wait_until(lambda: process.poll() is not None or any(path.glob("activations/completed/c/*")))
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    wait_until(lambda: not any(client.processing().values()))
+    collect_on_cluster(config, path, scheduler=scheduler)
+    assert measured(path) == measured(whole)
+    assert [file.name for file in tmp_path.iterdir()] == ["run.zarr"]
+
+
 def test_a_scheduler_killed_in_the_middle_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client's own log of it is twenty lines; here it would come while a span waits for a worker."""
     file = tmp_path / "scheduler.json"

@@ -64,7 +64,7 @@ def run_context(configure: Callable[..., RunConfig]) -> RunContext:
 
 class TestAWholeRun:
     def test_extents(self, run: xr.DataTree) -> None:
-        assert set(run.children) == {"prompts", "activations", "provenance", "integrity", *EXPERIMENTS}
+        assert set(run.children) == {"prompts", "activations", "provenance", *EXPERIMENTS}
         assert run["prompts"].token.shape == (6, 6)
         assert run["activations"].base.shape == (6, D_MODEL)
         assert run["activations"].target.shape == (9, 6, D_MODEL)
@@ -228,7 +228,7 @@ class TestReproducibility:
     ) -> None:
         collect(configure(experiments=["plateau"]), tmp_path / "alone.zarr")
         alone = open_run(tmp_path / "alone.zarr").load()
-        assert set(alone.children) == {"prompts", "activations", "provenance", "integrity", "plateau"}
+        assert set(alone.children) == {"prompts", "activations", "provenance", "plateau"}
         xr.testing.assert_identical(alone["plateau"].to_dataset(), run["plateau"].to_dataset())
 
     def test_without_an_sae(self, configure: Callable[..., RunConfig], run: xr.DataTree, tmp_path: Path) -> None:

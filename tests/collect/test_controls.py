@@ -1,6 +1,7 @@
 """Controls of the SAE in whole runs on a tiny model: variants of the synthetic types, and walks from SAE(A)."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import xarray as xr
 from tests.tiny import write_preset
 
 from plateaulens.collect.collect import collect
-from plateaulens.collect.context import open_context
-from plateaulens.config import RunConfig
+from plateaulens.collect.context import attributes, open_context, prompt_values, specification
+from plateaulens.config import AnalysisConfig, RunConfig
+from plateaulens.errors import UsageError
 from plateaulens.presets import override, read_config
-from plateaulens.store.reading import open_run
+from plateaulens.store.reading import open_run, source_rows
+from plateaulens.store.run import open_or_create
+from plateaulens.store.verify import verify
 from plateaulens.summary.analyze import analyze
 
 TYPES = ["real", "real_mixture", "covariance_mixture", "structured"]
@@ -61,6 +65,39 @@ def test_variants_are_types_like_any_other(run: xr.DataTree) -> None:
         like = target.sel(activation_type=VARIANTS[name]["type"])
         assert not np.allclose(target.sel(activation_type=name), like)
     assert (run["activations"].source_row.sel(activation_type="real_redraw") >= 0).all()
+
+
+def test_a_mixture_says_which_prompts_it_is_made_of(config: RunConfig, path: Path, run: xr.DataTree) -> None:
+    activations = run["activations"].to_dataset()
+    pool = open_context(config).target_context.pool.activation.numpy()
+    assert activations.mixed_row.dims == ("activation_type", "sample", "mixed")
+    own = activations.sel(activation_type="real_mixture")
+    plus, minus = own.mixed_row.values.T
+    np.testing.assert_allclose(own.target, activations.base + (pool[plus] - pool[minus]), rtol=1e-5, atol=1e-5)
+    assert (own.source_row == -1).all()
+    assert (activations.mixed_row.drop_sel(activation_type="real_mixture") == -1).all()
+    rows = source_rows(activations)
+    assert rows.shape == (3, 9, 6)
+    np.testing.assert_array_equal(rows[1:, TYPES.index("real_mixture")], [plus, minus])
+    assert verify(path) == []
+
+
+def test_a_run_that_does_not_say_so_goes_on_as_it_is(config: RunConfig, run: xr.DataTree, tmp_path: Path) -> None:
+    """A run from before `mixed_row`: its layout has no `mixed`."""
+    context = open_context(config)
+    spec = replace(specification(context), mixed=0)
+    before = tmp_path / "before.zarr"
+    with open_or_create(before, spec, attributes(context), prompt_values(context)):
+        pass
+    assert "mixed_row" not in open_run(before)["activations"]
+    collect(config, before)
+    assert verify(before) == []
+    expected = run["activations"].to_dataset().drop_vars("mixed_row")
+    xr.testing.assert_equal(open_run(before)["activations"].to_dataset().load(), expected)
+    linked = AnalysisConfig(resamples=100, resample_targets=True)
+    with pytest.raises(UsageError, match="does not say which prompts real_mixture is made of") as raised:
+        analyze(before, tmp_path / "summary.zarr", linked)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_variant_changes_nothing_of_the_others(

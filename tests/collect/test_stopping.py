@@ -1,6 +1,8 @@
 """`plateaulens collect` as a real process that is killed or interrupted at random moments, and goes on from there."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +15,8 @@ from tests.tiny import measured, write_preset
 
 from plateaulens.collect.collect import collect
 from plateaulens.presets import read_config
+from plateaulens.store.reading import open_run
+from plateaulens.store.run import RunStore
 from plateaulens.store.verify import verify
 
 pytestmark = pytest.mark.slow
@@ -70,6 +74,48 @@ def test_killed_twice(preset: Path, whole: dict[str, bytes], tmp_path: Path) -> 
     assert out.splitlines()[-1] == f"finished: {path}"
     assert measured(path) == whole
     assert verify(path) == []
+
+
+def test_a_clock_that_jumps(
+    preset: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By up to a year, back and forth, whenever somebody asks what time it is."""
+    path, clock, rng = tmp_path / "run.zarr", time.time, np.random.default_rng(0)
+    monkeypatch.setattr(time, "time", lambda: clock() + rng.uniform(-366, 366) * 86400)
+    noted = RunStore.record_session
+
+    def stop(store: RunStore, seconds: float, spans: int = 1) -> None:
+        noted(store, seconds, spans)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunStore, "record_session", stop)
+        with pytest.raises(KeyboardInterrupt):
+            collect(read_config(preset), path)
+    collect(read_config(preset), path)
+    assert measured(path) == whole
+    sessions = json.loads(open_run(path)["provenance"].attrs["sessions"])
+    assert [session["seconds"] >= 0 for session in sessions] == [True, True]
+
+
+@pytest.mark.parametrize("group", ["activations", "sensitivity", "provenance", ""])
+def test_a_group_removed_meanwhile(group: str, preset: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    with start("collect", "--preset", str(preset), "--out", str(path), folder=tmp_path) as process:
+        deadline = time.monotonic() + PATIENCE
+        while finished_blocks(path) < 5:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        process.send_signal(signal.SIGSTOP)  # so that it writes nothing into what is being removed
+        shutil.rmtree(path / group)
+        process.send_signal(signal.SIGCONT)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "finished" not in out
+    (line,) = err.splitlines()
+    assert line.startswith(f"plateaulens: error: {path}")
+    assert group in line
 
 
 def test_interrupted(preset: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,17 @@ class TestTests:
         real = np.random.default_rng(0).normal(size=(20, 3))
         assert (tell_apart(real, real).classifier_p == 1).all()
 
+    def test_exchangeable_targets_seldom_exceed_what_swaps_give(self) -> None:
+        """The area lies above the 95 % quantile of its swaps exactly when the p-value is about 5 % or less."""
+        for shift in (0.0, 0.5, 2.0):
+            rng = np.random.default_rng(4)
+            real, other = rng.normal(size=(2, 60, 4))
+            found = tell_apart(real, other + shift)
+            beyond = found.auc > found.auc_null_upper
+            np.testing.assert_array_equal(beyond[found.classifier_p <= 0.03], True)
+            np.testing.assert_array_equal(beyond[found.classifier_p >= 0.07], False)
+            assert (found.auc_null_upper > 0.5).all()
+
     def test_constant_activations_that_differ(self) -> None:
         found = tell_apart(np.zeros((20, 3)), np.ones((20, 3)))
         np.testing.assert_array_equal(found.auc, 1)

@@ -10,6 +10,7 @@ from plateaulens.compare.distances import distribution_functions
 from plateaulens.compare.effects import (
     cliffs_delta,
     paired_delta,
+    prediction_interval,
     quantile_shift,
     quantiles,
     step_widths,
@@ -101,3 +102,27 @@ class TestPairedDifferences:
         median = weighted_median(histograms, support)
         np.testing.assert_array_equal(median, [np.inf, -np.inf, np.nan, 1.5, np.inf, np.nan])
         np.testing.assert_allclose(paired_delta(histograms, support), [2 / 3, -2 / 3, 0, 0.5, 1, np.nan])
+
+
+class TestPrediction:
+    def test_the_order_statistics(self) -> None:
+        """Of 99 values at 90 %: 2 r / 100 <= 0.1, so the 5th and the 95th."""
+        np.testing.assert_array_equal(prediction_interval(np.ones(99), np.arange(1.0, 100.0), 0.9), [5, 95])
+
+    def test_a_censored_bound_is_infinite(self) -> None:
+        low, high = prediction_interval(np.array([30.0, 10.0, 20.0]), np.array([3.0, 7.0, np.inf]), 0.9)
+        assert (low, high) == (3, np.inf)
+
+    def test_without_observations_there_is_none(self) -> None:
+        assert np.isnan(prediction_interval(np.zeros(2), np.array([3.0, 7.0]), 0.9)).all()
+
+    @given(st.integers(20, 60), st.sampled_from([0.8, 0.9]))
+    def test_each_value_is_predicted_by_the_others_as_often_as_promised(self, n: int, confidence: float) -> None:
+        """Exchangeable values: leave each one out of n + 1 in turn, and at least that share lies within."""
+        values = np.random.default_rng(n).integers(0, 30, n + 1).astype(np.float64)
+        held = 0
+        for place, value in enumerate(values):
+            support, counts = np.unique(np.delete(values, place), return_counts=True)
+            low, high = prediction_interval(counts.astype(np.float64), support, confidence)
+            held += low <= value <= high
+        assert held >= confidence * (n + 1) - 1e-9

@@ -9,10 +9,13 @@ from scipy import stats
 from plateaulens.compare.intervals import (
     bca_interval,
     degenerate,
+    effective_number,
     order_interval,
     order_quantile,
+    rare_reach,
+    simultaneous_interval,
     studentised_interval,
-    studentised_log_interval,
+    widened,
     wilson_interval,
 )
 from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
@@ -102,21 +105,6 @@ class TestStudentised:
         np.testing.assert_array_equal(interval, [-7, 7])
 
 
-class TestStudentisedLogarithm:
-    def test_is_the_studentised_interval_taken_back(self) -> None:
-        estimates, errors = np.array([10.0, 8.0, 9.0, 11.0, 14.0]), np.array([1.0, 0.7, 1.2, 1.1, 1.6])
-        logarithms = studentised_interval(np.log(estimates), errors / estimates, 0.8, fallback=np.zeros(2))
-        found = studentised_log_interval(estimates, errors, 0.8, fallback=np.zeros(2))
-        np.testing.assert_allclose(found, np.exp(logarithms))
-
-    def test_nothing_to_take_the_logarithm_of(self) -> None:
-        fallback = np.array([0.0, 3.0])
-        point = studentised_log_interval(np.array([0.0, 0.0, 1.0]), np.zeros(3), 0.8, fallback=fallback)
-        np.testing.assert_array_equal(point, fallback)
-        draws = studentised_log_interval(np.array([1.0, 0.0, 1.0, 2.0]), np.full(4, 0.5), 0.8, fallback=fallback)
-        np.testing.assert_array_equal(draws, fallback)
-
-
 class TestOrder:
     def test_bounds_are_draws_and_may_be_infinite(self) -> None:
         estimates = np.array([5.0, 1.0, 2.0, np.nan, np.inf, 9.0])
@@ -148,6 +136,66 @@ class TestWilson:
         assert np.isnan(nothing).all()
 
 
+class TestRare:
+    def test_none_of_n_may_be_as_many_as_wilson_has_it(self) -> None:
+        z = stats.norm.ppf(0.975)
+        assert rare_reach(np.array(0), np.array(40), 0.95) == pytest.approx(z**2 / (40 + z**2))
+
+    def test_reaches_to_the_farther_end(self) -> None:
+        (low, high) = wilson_interval(np.array(3), np.array(100), 0.95)
+        assert rare_reach(np.array(3), np.array(100), 0.95) == pytest.approx(max(0.03 - low, high - 0.03))
+
+    def test_enough_is_left_to_the_bootstrap(self) -> None:
+        np.testing.assert_array_equal(rare_reach(np.array([10, 99]), np.array([100, 100]), 0.95), 0)
+
+    def test_without_pairs_there_is_no_share(self) -> None:
+        assert rare_reach(np.array(0), np.array(0), 0.95) == 0
+
+    def test_an_interval_is_only_ever_widened(self) -> None:
+        point, interval = np.array([1.0, 1.0, np.nan]), np.array([[0.0, 1.0], [0.0, 3.0], [np.nan, np.nan]])
+        found = widened(point, interval, np.array([0.5, 0.0, 0.5]))
+        np.testing.assert_array_equal(found, [[0.0, 1.5], [0.0, 3.0], [np.nan, np.nan]])
+
+
+class TestSimultaneous:
+    def test_one_estimate_has_the_quantile_of_its_own_error(self) -> None:
+        draws = np.random.default_rng(0).normal(3, 2, (4000, 1))
+        interval = simultaneous_interval(np.concatenate([[[3.0]], draws]), 0.95)[0]
+        np.testing.assert_allclose(interval, 3 + np.array([-1, 1]) * np.quantile(np.abs(draws - 3), 0.95))
+
+    def test_independent_ones_are_those_of_sidak_and_equal_ones_of_one(self) -> None:
+        rng = np.random.default_rng(0)
+        for draws, expected in (
+            (rng.normal(0, [1, 5, 9], (40_000, 3)), stats.norm.ppf((1 + 0.95 ** (1 / 3)) / 2)),
+            (rng.normal(size=(40_000, 1)) * [1, 5, 9], stats.norm.ppf(0.975)),
+        ):
+            interval = simultaneous_interval(np.concatenate([np.zeros((1, 3)), draws]), 0.95)
+            np.testing.assert_allclose(interval[:, 1], expected * np.array([1, 5, 9]), rtol=0.02)
+
+    def test_what_is_not_there_takes_no_part(self) -> None:
+        draws = np.array([[1.0, np.nan, 2.0], [0.0, np.nan, 2.0], [2.0, np.nan, 2.0]])
+        interval = simultaneous_interval(draws, 0.9)
+        assert np.isnan(interval[1]).all()
+        np.testing.assert_array_equal(interval[2], [2, 2])
+        assert interval[0, 0] < 1 < interval[0, 1]
+
+
+class TestEffectiveNumber:
+    def test_groups_of_copies_are_worth_their_number(self) -> None:
+        """100 prompts in 25 groups of four equal ones: the variance of a share is four times as large."""
+        rng = np.random.default_rng(0)
+        draws = rng.binomial(25, 0.4, 20_000) / 25
+        found = effective_number(np.array(0.4), draws, np.array(100), 25)
+        assert found == pytest.approx(25, rel=0.05)
+
+    def test_independent_prompts_keep_theirs(self) -> None:
+        draws = np.random.default_rng(0).binomial(100, 0.4, 20_000) / 100
+        assert effective_number(np.array(0.4), draws, np.array(100), 100) == pytest.approx(100, rel=0.05)
+
+    def test_where_resamples_do_not_vary_the_groups_are_what_is_left(self) -> None:
+        np.testing.assert_array_equal(effective_number(np.zeros(2), np.zeros((9, 2)), np.array([100, 8]), 25), [25, 8])
+
+
 class TestDegenerate:
     def test_constant_draws_give_the_point(self) -> None:
         estimates, errors = np.full(9, 4.0), np.zeros(9)
@@ -162,5 +210,5 @@ class TestDegenerate:
         assert np.isnan(order_interval(nothing, 0.95)).all()
 
     def test_the_flag(self) -> None:
-        found = degenerate(np.array([300, 300, 5, 0]), np.array([1.0, 0.0, 1.0, np.nan]))
+        found = degenerate(np.array([20, 300, 19, 0]), np.array([1.0, 0.0, 1.0, np.nan]))
         assert found.tolist() == [False, True, True, True]

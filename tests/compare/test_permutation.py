@@ -69,11 +69,13 @@ class TestPaired:
             first, second = np.where(swapped, codes[::-1], codes)
             drawn.append(ks_distance(first, second))
         swaps = Swaps.draw(np.random.default_rng(0), samples=samples, swaps=2**7)
-        p, null = ks_swap_test(codes, BINS, swaps, reference=0)
-        assert p[1] == pytest.approx(np.mean(np.array(drawn) >= observed - 1e-9))
-        assert null[1] == pytest.approx(np.mean(drawn))
-        assert np.isnan(p[0])
-        assert np.isnan(null[0])
+        found = ks_swap_test(codes, BINS, swaps, reference=0, confidence=0.95)
+        assert found.p[1] == pytest.approx(np.mean(np.array(drawn) >= observed - 1e-9))
+        assert found.mean[1] == pytest.approx(np.mean(drawn))
+        # The least distance that at least 95 % of the reassignments do not exceed.
+        assert np.mean(np.array(drawn) <= found.upper[1] + 1e-9) >= 0.95
+        assert np.mean(np.array(drawn) < found.upper[1] - 1e-9) < 0.95
+        assert np.isnan([found.p[0], found.mean[0], found.upper[0]]).all()
 
     @settings(deadline=None, max_examples=20)
     @given(arrays.arrays(np.float64, st.integers(2, 8), elements=st.integers(-5, 5).map(float)))
@@ -90,16 +92,16 @@ class TestPaired:
     def test_undefined_observations_take_no_part(self) -> None:
         codes = np.array([[0, 1, 2, 3, -1, 4], [4, 4, 4, 4, 0, -1]])
         swaps = Swaps.draw(np.random.default_rng(0), samples=6, swaps=2**6)
-        p, null = ks_swap_test(codes, BINS, swaps, reference=0)
+        found = ks_swap_test(codes, BINS, swaps, reference=0, confidence=0.95)
         fewer = Swaps.draw(np.random.default_rng(0), samples=4, swaps=2**4)
-        expected, expected_null = ks_swap_test(codes[:, :4], BINS, fewer, reference=0)
-        assert (p[1], null[1]) == (expected[1], expected_null[1])
+        expected = ks_swap_test(codes[:, :4], BINS, fewer, reference=0, confidence=0.95)
+        assert [own[1] for own in found] == [own[1] for own in expected]
 
     def test_a_type_without_pairs_has_no_test(self) -> None:
         codes = np.array([[0, 1], [-1, -1]])
-        p, null = ks_swap_test(codes, BINS, Swaps.draw(np.random.default_rng(0), samples=2, swaps=9), reference=0)
-        assert np.isnan(p[1])
-        assert np.isnan(null[1])
+        swaps = Swaps.draw(np.random.default_rng(0), samples=2, swaps=9)
+        found = ks_swap_test(codes, BINS, swaps, reference=0, confidence=0.95)
+        assert np.isnan([found.p[1], found.mean[1], found.upper[1]]).all()
 
 
 class TestPooled:
@@ -150,6 +152,21 @@ def test_sizes_under_ties_and_pairing() -> None:
         common = rng.integers(0, BINS, 30)
         codes = np.where(rng.random((2, 30)) < 0.5, common, rng.integers(0, BINS, (2, 30)))
         swaps = Swaps.draw(rng, samples=30, swaps=99)
-        rejected += [ks_swap_test(codes, BINS, swaps, reference=0)[0][1] <= 0.05, pooled(*codes) <= 0.05]
+        paired = ks_swap_test(codes, BINS, swaps, reference=0, confidence=0.95).p[1]
+        rejected += [paired <= 0.05, pooled(*codes) <= 0.05]
     assert 0.01 * trials <= rejected[0] <= 0.09 * trials
     assert rejected[1] <= rejected[0]
+
+
+@pytest.mark.slow
+def test_the_quantile_of_swaps_is_one_of_distances() -> None:
+    """95 % of the distances of exchangeable types are at most as large, and hardly any of types 3.5 steps apart."""
+    rng = np.random.default_rng(0)
+    inside = np.zeros(2)
+    for _ in range(300):
+        real, other = np.round(rng.normal(50, 12, (2, 300))).astype(np.int_)
+        codes = np.clip(np.stack([real, other, other + 4]), 0, 109)
+        found = ks_swap_test(codes, 110, Swaps.draw(rng, samples=300, swaps=99), reference=0, confidence=0.95)
+        inside += [ks_distance(real, kind) <= found.upper[place] + 1e-9 for place, kind in enumerate(codes[1:], 1)]
+    assert 0.91 * 300 <= inside[0] <= 0.985 * 300
+    assert inside[1] <= 0.15 * 300

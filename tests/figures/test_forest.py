@@ -5,10 +5,10 @@ import xarray as xr
 from tests.figures.checks import data
 
 from plateaulens import figures, names
-from plateaulens.names import CONTROL
 
 
-def test_forest_shows_every_type_but_real_and_the_noise_floor(summary: xr.DataTree) -> None:
+def test_forest_shows_every_type_but_real_and_what_chance_gives(summary: xr.DataTree) -> None:
+    """In grey the quantile of the swap distribution of each type, and a dashed line at the margin."""
     sensitivity = summary["sensitivity"].to_dataset()
     figure = figures.ks_forest(sensitivity)
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["L2", "KL", "JS"]
@@ -17,17 +17,29 @@ def test_forest_shows_every_type_but_real_and_the_noise_floor(summary: xr.DataTr
     for ax, metric in zip(figure.axes, ("l2", "kl", "js"), strict=True):
         values = sensitivity.sel(convention="corrected", statistic="max_slope", metric=metric, activation_type=types)
         dots = [line for line in ax.get_lines() if line.get_marker() == "o"]
-        bars = [line for line in ax.get_lines() if line.get_marker() == "None"]
+        margin, *bars = sorted(
+            (line for line in ax.get_lines() if line.get_marker() == "None"),
+            key=lambda line: line.get_linestyle() == "-",
+        )
         np.testing.assert_allclose([data(dot)[0][0] for dot in dots], values["ks"])
         np.testing.assert_allclose([data(bar)[0] for bar in bars], values["ks_interval"].sel(bound=["lower", "upper"]))
-        (floor,) = ax.patches
-        np.testing.assert_allclose(
-            floor.get_extents().transformed(ax.transData.inverted()).intervalx,
-            values["ks_interval"].sel(activation_type=CONTROL),
-            atol=1e-9,
-        )
+        assert set(data(margin)[0]) == {0.15}
+        boxes = [patch.get_extents().transformed(ax.transData.inverted()) for patch in ax.patches]
+        np.testing.assert_allclose([box.x1 for box in boxes], values["ks_null_upper"])
+        assert [round((box.y0 + box.y1) / 2, 6) for box in boxes] == list(range(len(types)))
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["95 % of distances by chance", "margin of equivalence, 0.15"]
 
 
-def test_forest_without_a_control_has_no_noise_floor(summary: xr.DataTree) -> None:
-    sensitivity = summary["sensitivity"].to_dataset().sel(activation_type=["real", "random", "structured"])
-    assert not any(ax.patches for ax in figures.ks_forest(sensitivity).axes)
+def test_chance_is_drawn_without_a_control_too_and_the_margin_is_the_experiment_s(summary: xr.DataTree) -> None:
+    absolute = summary["sensitivity_absolute"].to_dataset().sel(activation_type=["real", "random", "structured"])
+    figure = figures.ks_forest(absolute)
+    assert all(len(ax.patches) == 2 for ax in figure.axes)
+    assert "margin of equivalence, 0.075" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_a_type_without_a_distance_has_nothing_grey(summary: xr.DataTree) -> None:
+    sensitivity = summary["sensitivity"].to_dataset().copy(deep=True)
+    sensitivity["ks_null_upper"].loc[{"activation_type": "bag", "metric": "l2"}] = np.nan
+    place = [str(name) for name in sensitivity["activation_type"].values if name != "real"].index("bag")
+    assert figures.ks_forest(sensitivity).axes[0].patches[place].get_extents().width == 0

@@ -12,6 +12,7 @@ from tests.distance import ks_distance
 
 from plateaulens.cli import main
 from plateaulens.config import AnalysisConfig, RunConfig
+from plateaulens.names import STATISTICS
 from plateaulens.replication import comparison as replication
 from plateaulens.replication import reference
 from plateaulens.replication.comparison import ASSUMED_SAMPLES, Comparison, is_replication
@@ -62,11 +63,18 @@ def compare_reference(tree: xr.DataTree, settings: AnalysisConfig) -> pd.DataFra
     return pd.DataFrame(replication.compare_reference(tree, settings), columns=list(Comparison._fields))
 
 
+def on_their_grid(run: xr.DataTree, name: str) -> xr.DataArray:
+    """Steps of the authors' convention: 101 points are parts of 1/100, theirs of 1/99; sentinels are theirs already."""
+    steps = step_dataset(run[name].to_dataset(), SETTINGS).sel(convention="authors")
+    sentinel = xr.DataArray([99, 100, np.nan, 100], coords={"statistic": steps["statistic"]}, dims="statistic")
+    return (steps["step_value"] * 0.99).where(~steps["censored"], sentinel)
+
+
 def printed(run: xr.DataTree) -> list[dict[str, Any]]:
     """What somebody would have printed of a run."""
     rows = []
     for name in ("sensitivity", "plateau"):
-        value = step_dataset(run[name].to_dataset(), SETTINGS)["step_value"].sel(convention="authors")
+        value = on_their_grid(run, name)
         for statistic in ("max_slope", "first_nonlinearity"):
             for metric in ("l2", "kl"):
                 chosen = value.sel(statistic=statistic, metric=metric)
@@ -117,8 +125,8 @@ def test_fewer_base_prompts_of_theirs_leave_more_room(runs: list[xr.DataTree], r
 
 
 def test_reading_errors_and_dropped_values(runs: list[xr.DataTree], refer: Refer) -> None:
-    value = step_dataset(runs[0]["plateau"].to_dataset(), SETTINGS)["step_value"]
-    own = value.sel(convention="authors", statistic="plateau_length", metric="l2", activation_type="real").to_numpy()
+    value = on_their_grid(runs[0], "plateau")
+    own = value.sel(statistic="plateau_length", metric="l2", activation_type="real").to_numpy()
     limit = float(np.median(own))
     row = {"experiment": "plateau", "statistic": "plateau_length", "metric": "l2", "activation_type": "real"}
     off = {**row, "mean": own.mean() + 3, "n": 100000}
@@ -130,8 +138,7 @@ def test_reading_errors_and_dropped_values(runs: list[xr.DataTree], refer: Refer
 
 
 def test_two_types_beside_each_other(runs: list[xr.DataTree], refer: Refer) -> None:
-    value = step_dataset(runs[0]["sensitivity"].to_dataset(), SETTINGS)["step_value"]
-    chosen = value.sel(convention="authors", statistic="max_slope", metric="kl")
+    chosen = on_their_grid(runs[0], "sensitivity").sel(statistic="max_slope", metric="kl")
     expected = ks_distance(*(chosen.sel(activation_type=kind).to_numpy() for kind in ("structured", "random")))
     row = {"experiment": "sensitivity", "statistic": "max_slope", "metric": "kl"}
     refer([{**row, "activation_type": "structured vs random", "ks": 0.3}])
@@ -217,5 +224,8 @@ def test_the_command(paths: list[Path], tmp_path: Path, capsys: pytest.CaptureFi
     table = pd.read_csv(tmp_path / "made" / "table.csv")
     assert f"{table['inside'].sum()} of {len(table)} numbers lie inside the 95% sampling interval" in said
     assert "sensitivity max_slope l2" in said
+    assert "the run's are multiplied by sensitivity 0.99, sensitivity_absolute 0.99, plateau 0.99." in said
+    assert set(table.loc[table["statistic"] == "max_slope", "scale"]) == {0.99}
+    assert set(table.loc[~table["statistic"].isin(list(STATISTICS)), "scale"]) == {1.0}
     assert "1000* / 120" in said
     assert main(["compare-reference", str(tmp_path / "nowhere.zarr")]) == 1

@@ -30,7 +30,8 @@ def test_numbers_of_both_stand_side_by_side(summary: xr.DataTree) -> None:
         .to_dataset()
         .sel(convention="authors", statistic="max_slope", metric="l2", activation_type="random")
     )
-    assert second["here"] == f"{float(own['mean']):.1f} ({float(own['sd']):.1f})"
+    steps = (own["step_value"] * 0.99).where(~own["censored"], 99)
+    assert second["here"] == f"{float(steps.mean()):.1f} ({float(steps.std()):.1f})"
     assert second["here, KS"] == estimate(float(own["ks"]), own["ks_interval"].values, 2)
     corrected = summary["sensitivity"]["ks"].sel(
         convention="corrected", statistic="max_slope", metric="l2", activation_type="random"

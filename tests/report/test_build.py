@@ -3,17 +3,24 @@
 import json
 import os
 import shutil
+import signal
 import stat
+import subprocess
 import sys
 import sysconfig
+import tempfile
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.processes import PATIENCE, environment
 
 from plateaulens import resources
 from plateaulens.errors import UsageError
+from plateaulens.replacing import is_alive
 from plateaulens.report import build as module
 from plateaulens.report.build import build
 
@@ -202,6 +209,52 @@ def test_two_reports_at_once_into_one_folder(summary: Path, tmp_path: Path) -> N
         both = [pool.submit(build, summary, out, formats=["html"]) for _ in range(2)]
         assert [future.result() for future in both] == [[out / "index.html"]] * 2
     assert [(path.name, path.read_text()) for path in out.iterdir()] == [("index.html", "by quarto")]
+
+
+ENDLESS = """
+import sys, tempfile, time
+from pathlib import Path
+
+from plateaulens import resources
+from plateaulens.report.build import build
+
+resources.root = lambda: Path(sys.argv[1])
+build(sys.argv[2], Path(sys.argv[3]), formats=["html"], renderer="builtin")
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_report_leaves_the_page_that_was_there_and_the_next_one_nothing_else(
+    summary: Path, tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meanwhile, out = tmp_path / "meanwhile", tmp_path / "out"
+    meanwhile.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(meanwhile))
+    (page,) = build(summary, out, formats=["html"], renderer="builtin")
+    whole = page.read_bytes()
+    assert list(meanwhile.iterdir()) == []
+    cell = f"import os, pathlib, time\npathlib.Path({str(tmp_path / 'kernel')!r}).write_text(str(os.getpid()))\n"
+    (project / "index.qmd").write_text(INDEX + "\n```{python}\n" + cell + "time.sleep(600)\n```\n")
+    command = [sys.executable, "-c", ENDLESS, str(project.parent), str(summary), str(out)]
+    with subprocess.Popen(command, env=environment(TMPDIR=str(meanwhile))) as process:
+        wait_for(lambda: (tmp_path / "kernel").exists() or process.poll() is not None)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    wait_for(lambda: not is_alive(int((tmp_path / "kernel").read_text())))  # the kernel follows it
+    assert [file.read_bytes() for file in out.iterdir()] == [whole]
+    assert len(list(meanwhile.iterdir())) == 1
+
+    (project / "index.qmd").write_text(INDEX)
+    build(summary, out, formats=["html"], renderer="builtin")
+    assert [file.read_bytes() for file in out.iterdir()] == [whole]
+    assert list(meanwhile.iterdir()) == []
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.slow

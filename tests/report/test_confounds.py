@@ -9,7 +9,7 @@ from tests.report.tables import row
 from tests.report.words import fated
 
 from plateaulens.report.confounds import adjusted_sentences, confounds_table
-from plateaulens.report.text import MISSING
+from plateaulens.report.text import MISSING, estimate
 
 Edit = Callable[..., xr.Dataset]
 
@@ -21,17 +21,26 @@ def kept(group: xr.Dataset, *types: str) -> xr.Dataset:
 
 @pytest.fixture
 def bag(summary: xr.DataTree, edit: Edit) -> xr.Dataset:
-    """Bag comes later, as it is and however it is adjusted."""
+    """Bag comes later, as it is and however it is adjusted, and nothing is shown to change."""
     group = kept(summary["confounds"].to_dataset(), "real", "bag")
-    group = edit(group, "adjusted_difference_interval", [1.0, 3.0])
+    group = edit(edit(group, "adjusted_difference", 2.0), "adjusted_difference_interval", [1.0, 3.0])
+    for name in ("adjusted", "matched"):
+        group = edit(edit(group, f"{name}_change", 0.0), f"{name}_change_interval", [-1.0, 1.0])
     return fated(edit(group, "matched_difference_interval", [1.0, 3.0]))
+
+
+def moved(edit: Edit, group: xr.Dataset, change: float, ends: list[float], name: str = "adjusted") -> xr.Dataset:
+    """The group in which regression, or matching, at equal path length changes the difference by so much."""
+    where = {"adjusted": "adjustment", "matched": "covariate"}[name]
+    group = edit(group, f"{name}_change", change, **{where: "path_length"})
+    return edit(group, f"{name}_change_interval", ends, **{where: "path_length"})
 
 
 class TestSentences:
     def test_what_stays_is_still_there(self, bag: xr.Dataset) -> None:
         assert adjusted_sentences(bag) == (
             "At equal path length (relative steps), on L2 and KL, bag is still later than real by regression and by "
-            "matching."
+            "matching. On L2 and KL, regression shows no change of any difference."
         )
 
     @pytest.mark.parametrize(
@@ -43,8 +52,35 @@ class TestSentences:
         ],
     )
     def test_what_goes_is_said_to_go(self, bag: xr.Dataset, edit: Edit, interval: list[float], words: str) -> None:
-        group = fated(edit(bag, "adjusted_difference_interval", interval, adjustment="path_length"))
+        group = edit(bag, "adjusted_difference_interval", interval, adjustment="path_length")
+        group = fated(moved(edit, group, 2.0, [1.0, 3.0]))
         assert f"bag is {words}." in adjusted_sentences(group, metrics=("l2",))
+
+    def test_what_is_no_longer_shown_need_not_have_changed(self, bag: xr.Dataset, edit: Edit) -> None:
+        """An irrelevant covariate widens the interval, until it holds 0: that is no finding."""
+        group = edit(bag, "adjusted_difference_interval", [-0.5, 3.5], adjustment="path_length")
+        group = fated(edit(group, "matched_difference_interval", [-0.5, 3.5], covariate="path_length"))
+        text = adjusted_sentences(group)
+        assert "bag is undecided by regression and by matching." in text
+        assert "no longer" not in text
+        assert text.endswith("regression shows no change of any difference.")
+
+    @pytest.mark.parametrize(
+        ("difference", "change", "interval", "words"),
+        [
+            (2.0, 1.5, [1.0, 2.0], "shrinks for bag (by 1.5 [1.0, 2.0] steps)"),
+            (-2.0, -1.5, [-2.0, -1.0], "shrinks for bag (by 1.5 [1.0, 2.0] steps)"),
+            (2.0, -1.5, [-2.0, -1.0], "grows for bag (by 1.5 [1.0, 2.0] steps)"),
+            (2.0, 6.0, [5.0, 7.0], "turns round for bag (by 6.0 [5.0, 7.0] steps)"),
+        ],
+    )
+    def test_a_change_is_claimed_with_its_size(
+        self, bag: xr.Dataset, edit: Edit, difference: float, change: float, interval: list[float], words: str
+    ) -> None:
+        group = moved(edit, edit(bag, "adjusted_difference", difference), change, interval)
+        text = adjusted_sentences(fated(group))
+        assert text.endswith(f" On L2 and KL, the difference {words}.")
+        assert "explain" not in text
 
     def test_no_difference_at_all(self, bag: xr.Dataset, edit: Edit) -> None:
         group = edit(bag, "adjusted_difference_interval", [-1.0, 1.0])
@@ -68,6 +104,14 @@ class TestTable:
         assert cells["equal geometry"] == "no overlap"
         assert cells["as it is"] != "no overlap"
         values = confounds.sel(path="sensitivity", statistic="max_slope", metric="l2", activation_type="bag")
+        lower, upper = values["adjusted_change_interval"].sel(adjustment="path_length").values
+        assert cells["change, regression"] == estimate(
+            float(values["adjusted_change"].sel(adjustment="path_length")), [lower, upper]
+        )
+        lower, upper = values["matched_change_interval"].sel(covariate="path_length").values
+        assert cells["change, matching"] == estimate(
+            float(values["matched_change"].sel(covariate="path_length")), [lower, upper]
+        )
         assert cells["prompts"] == str(int(values["matched_prompts"].sel(covariate="path_length")))
 
     def test_it_has_the_paths_of_experiments_about_the_statistic(self, summary: xr.DataTree) -> None:

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from tests.report.words import changed
 
-from plateaulens.report.constants import constants_sentence, constants_table
+from plateaulens.report.constants import constants_sentence, constants_table, constants_table_caption
 from plateaulens.report.text import MISSING
 
 Edit = Callable[..., xr.Dataset]
@@ -15,9 +15,9 @@ Edit = Callable[..., xr.Dataset]
 
 @pytest.fixture
 def steady(summary: xr.DataTree, edit: Edit) -> xr.Dataset:
-    """Whatever is moved, bag is later and nothing is known of structured and baseline."""
-    group = summary["constants"].to_dataset().sel(activation_type=["real", "bag"])
-    return changed(edit(edit(group, "timing", "later"), "nearness", "undecided"))
+    """Whatever is moved, bag and structured are later, and which of structured and baseline is nearer is open."""
+    group = summary["constants"].to_dataset().sel(activation_type=["real", "bag", "structured"])
+    return changed(edit(edit(group, "conclusion", "later"), "nearness", "undecided"))
 
 
 def case(group: xr.Dataset, constant: str, value: float) -> xr.DataArray:
@@ -28,7 +28,7 @@ def case(group: xr.Dataset, constant: str, value: float) -> xr.DataArray:
 
 def test_nothing_changes(steady: xr.Dataset) -> None:
     text = constants_sentence(steady)
-    assert text.startswith("Of 4 conclusions on max-slope steps in relative steps")
+    assert text.startswith("Of 6 conclusions on max-slope steps in relative steps")
     assert "moving the slope threshold by factors of 0.01 to 100 changes none" in text
     table = constants_table(steady).cells()
     headings = table["constant"].str.startswith("**")
@@ -42,8 +42,9 @@ def test_changes_are_counted_and_named(steady: xr.Dataset) -> None:
     moved = case(steady, "minimum_slope", 100.0)
     group = steady.copy(deep=True)
     at_kl = moved & (group["metric"] == "kl")
-    group["timing"] = group["timing"].where(~(at_kl & (group["activation_type"] == "bag")), "undecided")
-    group["nearness"] = group["nearness"].where(~at_kl, "nearer")
+    group["conclusion"] = group["conclusion"].where(~(at_kl & (group["activation_type"] == "bag")), "undecided")
+    claim = (group["activation_type"] == "structured") & (group["other_type"] == "baseline")
+    group["nearness"] = group["nearness"].where(~(at_kl & claim), "nearer")
     group = changed(group)
     text = constants_sentence(group)
     assert "moving the slope threshold by factors of 0.01 to 100 changes 2" in text
@@ -51,6 +52,24 @@ def test_changes_are_counted_and_named(steady: xr.Dataset) -> None:
     found = table[~table["changes"].isin(["none", ""])]
     assert list(found["on"]) == ["KL"]
     assert list(found["changes"]) == ["at 100 undecided: bag; at 100 structured nearer than baseline"]
+
+
+def test_other_pairs_are_not_counted(steady: xr.Dataset) -> None:
+    group = steady.copy(deep=True)
+    other = (group["activation_type"] == "bag") & (group["other_type"] == "baseline")
+    group["nearness"] = group["nearness"].where(~(case(group, "minimum_slope", 100.0) & other), "nearer")
+    assert "by factors of 0.01 to 100 changes none" in constants_sentence(changed(group))
+
+
+def test_without_the_claim_s_types_only_types_are_counted(steady: xr.Dataset) -> None:
+    text = constants_sentence(steady.sel(activation_type=["real", "bag"]))
+    assert text.startswith("Of 2 conclusions on max-slope steps in relative steps")
+
+
+def test_the_caption_says_that_they_are_adjusted(steady: xr.Dataset) -> None:
+    text = constants_table_caption(steady)
+    assert "the conclusions of the other sections" in text
+    assert "level of 0.05 that is adjusted by Holm's method" in text
 
 
 def test_a_run_without_relative_steps(steady: xr.Dataset) -> None:

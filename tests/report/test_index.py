@@ -159,7 +159,7 @@ class TestOtherRuns:
     def test_a_run_whose_plateaus_have_no_threshold_on_l2(
         self, run: xr.DataTree, tmp_path: Path, thresholds: dict[str, float], figures: int
     ) -> None:
-        settings = AnalysisConfig(resamples=50, plateau_threshold=thresholds)
+        settings = AnalysisConfig(resamples=200, plateau_threshold=thresholds)
         shown = shown_by(INDEX, write(summarize(run, settings), tmp_path / "summary.zarr"))
         assert sum(isinstance(item, Figure) for item in shown) == figures
         assert ("The analysis has no plateau threshold" in words(shown)) == (not thresholds)

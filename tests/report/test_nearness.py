@@ -33,7 +33,16 @@ class TestSentences:
         text = nearness.nearness_sentence(group, "structured", "baseline", metrics=("l2",))
         assert text.startswith(f"Nearer to real, structured or baseline: {answer}")
 
-    def test_distances_and_their_difference_are_given(self, sensitivity: xr.Dataset) -> None:
+    def test_too_few_base_prompts_decide_nothing(self, sensitivity: xr.Dataset) -> None:
+        """There are 24; even distances that could not lie farther apart would stay undecided."""
+        pair = sensitivity["nearness"].sel(convention="corrected", statistic="max_slope")
+        assert set(pair.sel(activation_type="structured", other_type=["baseline", "bag"]).values.flat) == {"undecided"}
+        text = nearness.nearness_sentence(sensitivity, "structured", "bag", metrics=("l2",))
+        assert text.startswith("Nearer to real, structured or bag: undecided on L2 (KS 0.")
+        assert text.endswith("; too few base prompts for a test).")
+
+    def test_distances_and_their_difference_are_given(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        sensitivity = edit(edit(sensitivity, "ks_difference_p", 0.2), "ks_difference_interval", [-0.1, 0.3])
         values = sensitivity.sel(convention="corrected", statistic="max_slope", metric="kl")
         pair = values.sel(activation_type="structured", other_type="bag")
         text = nearness.nearness_sentence(sensitivity, "structured", "bag")

@@ -129,3 +129,12 @@ def test_recipes_of_synthetic_types_are_told_where_the_run_has_them(summary: xr.
     few = targets.model_copy(update={"types": ("real", "baseline")})
     assert "strongest" not in setting.synthetic(few)
     assert setting.synthetic(targets.model_copy(update={"types": ("real",)})) == "This run has no synthetic types."
+
+
+def test_margins_are_told_with_their_reasons(summary: xr.DataTree) -> None:
+    text = setting.margins(summary)
+    assert text.startswith("0.15 for relative steps, between the authors' reconstructions (0.11) and nearest synthetic")
+    assert "; 0.075 for absolute steps, in proportion to the authors' structured type" in text
+    groups = {name: node.to_dataset() for name, node in summary.children.items()}
+    groups["plateau"] = groups["plateau"].assign(verdict=groups["plateau"]["verdict"].assign_attrs(margin=0.3))
+    assert setting.margins(xr.DataTree.from_dict(groups)).endswith("; 0.3 for plateaus, set by the analysis")

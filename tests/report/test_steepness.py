@@ -23,6 +23,23 @@ def test_the_words_follow_the_intervals_of_the_ratios(sensitivity: xr.Dataset) -
     assert "bag" in unknown
 
 
+def test_curves_that_do_not_blow_up_are_counted_and_claim_nothing(sensitivity: xr.Dataset) -> None:
+    few = sensitivity.sel(activation_type=["real", "random", "bag"]).copy(deep=True)
+    few["steepness_n"].loc[{"metric": "l2"}] = [24, 0, 20]
+    few["steepness_n_pairs"].loc[{"metric": "l2"}] = [24, 0, 20]
+    few["steepness_ratio_interval"].loc[{"metric": "l2", "activation_type": "random"}] = np.nan
+    text = steepness_sentences(related(few), metrics=("l2",))
+    assert "those towards random blow up in no base prompt in which real's do" in text
+    assert text.endswith("Curves that do not blow up have none: of 24 each, 24 towards random and 4 towards bag.")
+    assert steepness_table(few).frame.set_index("type").loc["bag", "steepness_n_l2"] == 20
+    few["steepness_n"].loc[{"metric": "l2", "activation_type": "real"}] = 0
+    assert steepness_sentences(few, metrics=("l2",)) == (
+        "On L2, no curve towards real targets blows up, so there is no steepness to compare with."
+    )
+    few["steepness_n"].loc[{"metric": "l2"}] = 24
+    assert "have none" not in steepness_sentences(few, metrics=("l2",))
+
+
 def test_without_another_type_there_is_nothing_to_say(sensitivity: xr.Dataset) -> None:
     assert "no type to compare" in steepness_sentences(sensitivity.sel(activation_type=["real"]))
 

@@ -1,6 +1,7 @@
 """The page of a sweep, over runs without a model: every cell runs, and it says what the summary says."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from plateaulens.report import sweep
 from plateaulens.report.text import MISSING
 from plateaulens.store.manifest import Entry, Manifest
 from plateaulens.store.reading import open_run
+from plateaulens.summary.analyze import summarize_experiment
 from plateaulens.summary.sweep import analyze_sweep, summarize_sweep
 from plateaulens.testing import generate_run, synthetic_spec
 
@@ -99,6 +101,7 @@ def test_tables(summary: xr.DataTree) -> None:
     table = sweep.summary_table(summary).cells()
     assert list(table["type"]) == ["real control", "random", "isotropic"]
     assert all(cell.endswith(" of 5") for cell in table["differs on L2"])
+    assert all(cell.endswith(" of 5") for cell in table["equivalent on L2"])
     ((_, layers),) = sweep.maps(summary["sensitivity"].to_dataset())
     output = sweep.output_table(layers).cells()
     assert list(output["write"]) == ["1", "4", "8"]
@@ -111,7 +114,8 @@ def test_frames_hold_the_summary_s_numbers(summary: xr.DataTree) -> None:
     group = summary["sensitivity"].to_dataset().sel(where)
     frame = sweep.summary_table(summary).frame.set_index("type")
     assert frame.loc["random", "ks_l2_most"] == float(group["ks"].sel(metric="l2").max())
-    assert frame.loc["random", "differs_kl"] == int(group["differs"].sel(metric="kl").sum())
+    assert frame.loc["random", "differs_kl"] == int(group["exceeds_chance"].sel(metric="kl").sum())
+    assert frame.loc["random", "equivalent_kl"] == np.count_nonzero(group["verdict"].sel(metric="kl") == "equivalent")
     ((_, layers),) = sweep.maps(summary["sensitivity"].to_dataset())
     output = sweep.output_table(layers).frame
     assert output["random"].dtype == output["random_lower"].dtype == np.float64
@@ -152,3 +156,60 @@ def test_without_a_second_draw_of_real(summary: xr.DataTree) -> None:
     plain.attrs = summary.attrs
     assert "noise floor is not known" in sweep.noise_sentence(plain)
     assert "lie 0." in sweep.noise_sentence(summary)
+
+
+def in_cells(summary: xr.DataTree, name: str, values: Sequence[float | str], **where: str) -> xr.DataTree:
+    """The sweep's summary with these values in its five runs, on both metrics that it shows."""
+    group = summary["sensitivity"].to_dataset().copy(deep=True)
+    runs = group["complete"].squeeze(["model", "sae", "seed"], drop=True).transpose("write", "read").to_numpy()
+    cells = [(write, read) for write, read in np.ndindex(runs.shape) if runs[write, read]]
+    for value, (write, read) in zip(values, cells, strict=True):
+        place = {"write": WRITES[write], "read": READS[read], "statistic": "max_slope", "convention": "corrected"}
+        group[name].loc[{**place, **where}] = value
+    tree = xr.DataTree.from_dict({"sensitivity": group})
+    tree.attrs = summary.attrs
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("alarms", "said"),
+    [
+        ([0, 0, 0, 0, 0], "Of 10 tests, one for each run and metric, none reject"),
+        ([1, 0, 0, 0, 0], "Of 10 tests, one for each run and metric, 2 reject"),
+    ],
+)
+def test_two_draws_that_are_told_apart_are_counted_as_chance(
+    summary: xr.DataTree, alarms: list[float], said: str
+) -> None:
+    tree = in_cells(summary, "exceeds_chance", alarms, activation_type="real_control")
+    text = sweep.noise_sentence(tree)
+    assert said in text
+    assert "0.5 false alarms are expected" in text
+    assert "mean nothing" not in text
+
+
+def test_a_type_differs_where_the_run_s_own_verdict_says_so(summary: xr.DataTree, folder: Path) -> None:
+    """An interval of the distance that excludes 0 is another rule, and decides nothing."""
+    tree = in_cells(summary, "exceeds_chance", [1, 0, 1, 0, 0], activation_type="random", metric="l2")
+    tree["sensitivity"]["ks_interval"].loc[{"bound": "lower"}] = 0.2
+    frame = sweep.summary_table(tree).frame.set_index("type")
+    assert frame.loc["random", "differs_l2"] == 2
+    group = summary["sensitivity"].to_dataset()
+    with open_run(folder / "cell-3.zarr") as run:
+        own = summarize_experiment(run["sensitivity"].to_dataset(), "sensitivity", SETTINGS)
+    cell = group.sel(model="syn_thetic", sae="none", seed=0, write=WRITES[1], read=READS[1])
+    for name in ("verdict", "conclusion", "nearness"):
+        assert (cell[name].to_numpy() == own[name].to_numpy()).all()
+    tested = own["verdict"] != "undefined"
+    assert (cell["exceeds_chance"].to_numpy() == own["exceeds_chance"].to_numpy())[tested.to_numpy()].all()
+    assert np.isnan(cell["exceeds_chance"].to_numpy()[~tested.to_numpy()]).all()
+    empty = group.sel(model="syn_thetic", sae="none", seed=0, write=WRITES[2], read=READS[0])
+    assert set(empty["verdict"].to_numpy().ravel().tolist()) == {""}
+
+
+def test_which_of_two_types_is_nearer_is_the_verdict_on_the_pair(summary: xr.DataTree) -> None:
+    pair = {"activation_type": "random", "other_type": "isotropic", "metric": "l2"}
+    words = ["nearer", "nearer", "farther", "undecided", "undefined"]
+    (found,) = sweep.nearness_table(in_cells(summary, "nearness", words, **pair)).frame.to_dict("records")
+    assert (found["type"], found["other_type"]) == ("random", "isotropic")
+    assert [found[f"{name}_l2"] for name in ("nearer", "farther", "runs")] == [2, 1, 4]

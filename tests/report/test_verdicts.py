@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from tests.report.tables import row
-from tests.report.words import judged
+from tests.report.words import judged, pointing
 
 from plateaulens.names import label
 from plateaulens.report import verdicts
@@ -35,17 +35,41 @@ def four(sensitivity: xr.Dataset, edit: Edit) -> xr.Dataset:
     }.items():
         group = edit(group, "verdict", verdict, activation_type=kind)
     group = edit(group, "censored_fraction_interval", 0.0)
+    group = edit(group, "ks_p_holm", 0.5, activation_type="random")
     group = edit(group, "mean_difference_interval", [2.0, 4.0], activation_type="bag")
-    return judged(edit(group, "mean_difference_p_holm", 0.01, activation_type="bag"))
+    return judged(pointing(edit(group, "mean_difference_p_holm", 0.01, activation_type="bag"), 1, "bag"))
 
 
 class TestVerdicts:
     def test_every_verdict_has_its_words(self, four: xr.Dataset) -> None:
         text = verdicts.verdict_sentences(four, metrics=("l2",))
         assert text == (
-            "On L2, random is indistinguishable from real within a KS distance of 0.15; bag is different from real and "
-            "later; baseline is undecided; structured is without a step to compare."
+            "On L2, random is within KS 0.15 of real; bag is different from real and later; baseline is undecided; "
+            "structured is without a step to compare."
         )
+
+    @pytest.mark.parametrize(
+        ("conclusion", "words"),
+        [
+            ("equivalent", "bag is within KS 0.15 of real;"),
+            ("equivalent, later", "bag is within KS 0.15 of real and detectably later;"),
+            ("equivalent, earlier", "bag is within KS 0.15 of real and detectably earlier;"),
+            ("equivalent, mixed", "bag is within KS 0.15 of real and detectably different, in no single direction;"),
+            ("equivalent, different", "bag is within KS 0.15 of real and detectably different;"),
+            ("mixed", "bag is different from real, in no single direction;"),
+        ],
+    )
+    def test_equivalence_and_a_difference_stand_side_by_side(
+        self, four: xr.Dataset, edit: Edit, conclusion: str, words: str
+    ) -> None:
+        group = edit(four, "conclusion", conclusion, activation_type="bag")
+        text = verdicts.verdict_sentences(edit(group, "conclusion", "undecided", activation_type="random"))
+        assert words in text
+        assert "indistinguishable" not in text
+
+    def test_the_margin_is_that_of_the_experiment(self, summary: xr.DataTree, edit: Edit) -> None:
+        absolute = edit(summary["sensitivity_absolute"].to_dataset(), "conclusion", "equivalent", activation_type="bag")
+        assert "within KS 0.075 of real" in verdicts.verdict_sentences(absolute)
 
     @pytest.mark.parametrize(
         ("interval", "p", "words"),
@@ -60,6 +84,7 @@ class TestVerdicts:
         self, four: xr.Dataset, edit: Edit, interval: list[float], p: float, words: str
     ) -> None:
         group = edit(four, "mean_difference_interval", interval, activation_type="bag")
+        group = pointing(group, -1, "bag")
         group = judged(edit(group, "mean_difference_p_holm", p, activation_type="bag"))
         assert words in verdicts.verdict_sentences(group, metrics=("l2",))
 
@@ -68,10 +93,10 @@ class TestVerdicts:
         assert "bag is different from real and earlier" in verdicts.verdict_sentences(group, metrics=("l2",))
 
     def test_metrics_that_agree_share_a_sentence(self, four: xr.Dataset, edit: Edit) -> None:
-        assert verdicts.verdict_sentences(four).startswith("On L2 and KL, random is indistinguishable")
+        assert verdicts.verdict_sentences(four).startswith("On L2 and KL, random is within KS")
         apart = judged(edit(four, "verdict", "undecided", activation_type="random", metric="kl"))
         text = verdicts.verdict_sentences(apart)
-        assert "On L2, random is indistinguishable" in text
+        assert "On L2, random is within KS" in text
         assert "On KL, bag is different from real and later; random and baseline are undecided" in text
 
     def test_plateaus_are_shorter_or_longer(self, summary: xr.DataTree, edit: Edit) -> None:
@@ -79,7 +104,7 @@ class TestVerdicts:
         group = edit(group, "verdict", "different", activation_type="bag")
         group = edit(group, "censored_fraction_interval", 0.0)
         group = edit(group, "mean_difference_p_holm", 0.01)
-        group = judged(edit(group, "mean_difference_interval", [-4.0, -2.0]))
+        group = judged(pointing(edit(group, "mean_difference_interval", [-4.0, -2.0]), -1))
         text = verdicts.verdict_sentences(group, metrics=("l2",), statistic=STATISTIC)
         assert text == "On L2, bag is different from real and shorter."
 
@@ -96,24 +121,43 @@ class TestControl:
     def test_the_noise_floor_has_its_numbers(self, sensitivity: xr.Dataset, edit: Edit) -> None:
         group = edit(sensitivity, "ks", 0.125, activation_type="real_control")
         group = edit(group, "ks_null", 0.0625, activation_type="real_control")
+        group = edit(group, "ks_null_upper", 0.109, activation_type="real_control")
         group = edit(group, "ks_p", 0.25, activation_type="real_control")
         group = edit(group, "ks_p_holm", 0.25, activation_type="real_control")
         group = judged(edit(group, "verdict", "undecided", activation_type="real_control"))
         text = verdicts.control_sentence(group, metrics=("l2",))
         assert text == (
-            "The KS distance of two independent draws of real targets is 0.12 on L2 (by chance 0.06 on average; "
-            "p\u00a0=\u00a00.250)."
+            "The KS distance of two independent draws of real targets is 0.12 (p\u00a0=\u00a00.250) on L2, where "
+            "chance gives 0.06 on average and at most 0.11 in 95\u00a0% of cases."
         )
-        assert verdicts.control_excess(group) == []
+        assert verdicts.false_alarms(group, metrics=("l2",)) == []
 
-    def test_a_control_beyond_chance_is_a_caution(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+    def test_a_control_beyond_chance_is_a_false_alarm(self, sensitivity: xr.Dataset, edit: Edit) -> None:
         group = sensitivity
         for name in ("ks_p", "ks_p_holm"):
             group = edit(group, name, 0.5, activation_type="real_control")
             group = edit(group, name, 0.0001, activation_type="real_control", metric="kl")
         text = verdicts.control_sentence(judged(group))
-        assert "more than chance gives on KL, so a type at such a distance" in text
+        assert "Equal distributions are rejected on KL. Draws of real targets are exchangeable by construction" in text
+        assert "so this is a false alarm, which is expected in one of 20 such tests" in text
+        assert "more than chance" not in text
         assert "p\u00a0<\u00a00.001" in text
+
+    def test_several_draws_are_told_of_together(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        """A variant without a change is its type drawn again: no synthetic type, one noise floor with the others."""
+        group = sensitivity.assign_coords(
+            is_control=("activation_type", sensitivity.activation_type.isin(["real_control", "bag"]).values)
+        )
+        for name in ("ks_p", "ks_p_holm"):
+            group = edit(group, name, 0.5, activation_type="real_control")
+            group = edit(group, name, 0.001, activation_type="bag", metric="l2")
+        group = judged(edit(edit(group, "verdict", "undecided"), "ks", 0.1, activation_type="bag"))
+        text = verdicts.control_sentence(group, metrics=("l2",))
+        assert "of 2 further draws and the first one of real targets is" in text
+        assert "and 0.10 (p\u00a0=\u00a00.001) on L2" in text
+        assert verdicts.false_alarms(group, metrics=("l2",)) == ["on L2"]
+        assert "bag" not in verdicts.verdict_sentences(group)
+        assert row(verdicts.verdict_table(group, metrics=("l2",)), "bag")["verdict"] == "false alarm"
 
     def test_a_control_without_a_step(self, sensitivity: xr.Dataset, edit: Edit) -> None:
         group = edit(sensitivity, "verdict", "undefined", activation_type="real_control")
@@ -125,12 +169,64 @@ class TestControl:
     def test_a_run_without_control_says_so(self, sensitivity: xr.Dataset) -> None:
         group = only(sensitivity, "real", "random")
         assert "was not measured" in verdicts.control_sentence(group)
-        assert verdicts.control_excess(group) == []
+        assert verdicts.false_alarms(group) == []
 
-    def test_the_caption_of_a_run_without_control_has_no_band(self, sensitivity: xr.Dataset) -> None:
-        assert "grey band" in verdicts.ks_forest_caption(sensitivity)
-        few = sensitivity.sel(activation_type=["real", "random"])
-        assert "grey band" not in verdicts.ks_forest_caption(few)
+    def test_the_caption_says_what_is_grey_and_what_is_dashed(self, sensitivity: xr.Dataset) -> None:
+        text = verdicts.ks_forest_caption(sensitivity)
+        assert "95\u00a0% of the distances of exchangeable types lie in it" in text
+        assert "the margin of equivalence, 0.15" in text
+        assert "chance alone produces" not in text
+
+
+class TestFalseAlarms:
+    """Columns of the overview, and the false alarms among them."""
+
+    @pytest.mark.parametrize(
+        ("kl", "absolute", "said"),
+        [
+            (0.5, 0.5, "apart in none of the 5 columns of @tbl-overview; 0.25 false alarms are expected."),
+            (0.01, 0.5, "apart in 1 (relative on KL) of the 5 columns of @tbl-overview; 0.25 false alarms are"),
+            (0.01, 0.01, "apart in 3 (relative on KL, absolute on L2, absolute on KL) of the 5 columns"),
+        ],
+    )
+    def test_they_are_counted(self, summary: xr.DataTree, edit: Edit, kl: float, absolute: float, said: str) -> None:
+        groups = {name: node.to_dataset() for name, node in summary.children.items()}
+        for name, p in (("sensitivity", 0.5), ("sensitivity_absolute", absolute), ("plateau", 0.5)):
+            groups[name] = edit(groups[name], "ks_p_holm", p, activation_type="real_control")
+        groups["sensitivity"] = edit(
+            groups["sensitivity"], "ks_p_holm", kl, activation_type="real_control", metric="kl"
+        )
+        for name in ("sensitivity", "sensitivity_absolute", "plateau"):
+            groups[name] = judged(groups[name])
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs = summary.attrs
+        assert said in verdicts.false_alarm_sentence(tree)
+        assert ("false alarm" in set(verdicts.overview_table(tree).frame.iloc[0])) == (kl < 0.05)
+
+    def test_without_a_second_draw_there_is_nothing_to_say(self, summary: xr.DataTree) -> None:
+        tree = xr.DataTree.from_dict({"sensitivity": only(summary["sensitivity"].to_dataset(), "real", "random")})
+        tree.attrs = summary.attrs
+        assert verdicts.false_alarm_sentence(tree) == ""
+
+
+class TestMargins:
+    def test_nothing_is_said_where_the_margins_are_those_recorded(self, summary: xr.DataTree) -> None:
+        assert verdicts.margin_sentences(summary) == ""
+
+    @pytest.mark.parametrize(("recorded", "said"), [({"margin_recorded": 0.2}, ", 0.2."), ({}, " (none was).")])
+    def test_another_one_is_told(self, summary: xr.DataTree, recorded: dict[str, float], said: str) -> None:
+        groups = {name: node.to_dataset() for name, node in summary.children.items()}
+        verdict = groups["plateau"]["verdict"]
+        kept = {key: value for key, value in verdict.attrs.items() if key != "margin_recorded"}
+        changed = verdict.copy()
+        changed.attrs = kept | {"margin_as_recorded": False} | recorded
+        groups["plateau"] = groups["plateau"].assign(verdict=changed)
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs = summary.attrs
+        assert verdicts.margin_sentences(tree) == (
+            "For plateaus the margin of equivalence, 0.15, is not the one that was written down before "
+            f"collecting{said}"
+        )
 
 
 class TestOverview:
@@ -140,7 +236,8 @@ class TestOverview:
             "type", "relative, L2", "relative, KL", "absolute, L2", "absolute, KL", "plateau, L2"
         ]  # fmt: skip
         assert list(table["type"]) == [label(kind) for kind in compared_types(summary["sensitivity"].to_dataset())]
-        words = {"equivalent", "different", "earlier", "later", "shorter", "longer", "undecided", "undefined"}
+        how = {"different", "earlier", "later", "shorter", "longer", "mixed"}
+        words = how | {f"equivalent, {each}" for each in how} | {"equivalent", "undecided", "undefined", "false alarm"}
         assert set(table.drop(columns="type").to_numpy().flat) <= words
 
     def test_without_a_threshold_or_with_another_it_has_no_wrong_plateau(self, summary: xr.DataTree) -> None:

@@ -3,32 +3,34 @@
 import numpy as np
 import xarray as xr
 
-from plateaulens import names
 from plateaulens.config import AnalysisConfig
 from plateaulens.names import REFERENCE
 from plateaulens.summary import comparison, distinguish
+from plateaulens.summary.confounds import _words
 from plateaulens.summary.geometry import PATH_TOLERANCE
-from plateaulens.summary.verdicts import conclusion, fate, length_relation, steepness_relation, word_array
+from plateaulens.summary.verdicts import length_relation, steepness_relation, word_array
 
 
 def judged(experiment: xr.Dataset) -> xr.Dataset:
     """With the `direction`, the `conclusion` and `exceeds_chance` of its numbers; `verdict` and `nearness` stay."""
     found = comparison.verdicts(experiment, REFERENCE, AnalysisConfig())
-    known = [names.statistic(str(name)) for name in experiment["statistic"].to_numpy()]
-    before = xr.DataArray([each.before for each in known], dims="statistic")
-    after = xr.DataArray([each.after for each in known], dims="statistic")
-    concluded = word_array(conclusion, experiment["verdict"], found["direction"], before, after)
-    return experiment.assign(
-        direction=found["direction"],
-        exceeds_chance=found["exceeds_chance"],
-        conclusion=concluded.transpose(*experiment["conclusion"].dims),
-    )
+    changed = experiment.assign(direction=found["direction"], exceeds_chance=found["exceeds_chance"])
+    return changed.assign(conclusion=comparison.conclusions(changed))
+
+
+def pointing(experiment: xr.Dataset, side: int, *kinds: str) -> xr.Dataset:
+    """With everything that has to agree with a mean difference later (1) or earlier (-1), of some types or of all."""
+    copy = experiment.copy(deep=True)
+    where = {"activation_type": list(kinds)} if kinds else {}
+    for name in ("median_difference", "paired_delta", "paired_delta_interval", "restricted_mean_difference"):
+        copy[name].loc[where] = side
+    return copy
 
 
 def related(group: xr.Dataset) -> xr.Dataset:
     """With the `path_relation` of a group `geometry`, or the `steepness_relation` of an experiment."""
     if "path_relation" not in group:
-        relation = word_array(steepness_relation, group["steepness_ratio_interval"])
+        relation = word_array(steepness_relation, group["steepness_ratio_interval"], group["steepness_n_pairs"])
         return group.assign(steepness_relation=relation.assign_attrs(group["steepness_relation"].attrs))
     ends = group["path_length_interval"]
     relation = word_array(
@@ -40,15 +42,10 @@ def related(group: xr.Dataset) -> xr.Dataset:
 
 
 def fated(confounds: xr.Dataset) -> xr.Dataset:
-    """With the fates of its intervals."""
-    raw = confounds["adjusted_difference_interval"].sel(adjustment="none", drop=True)
+    """With the fates and movements of its intervals."""
+    raw = confounds.sel(adjustment="none", drop=True)
     return confounds.assign(
-        {
-            f"{name}_fate": word_array(fate, raw, confounds[f"{name}_difference_interval"]).transpose(
-                *confounds[f"{name}_difference"].dims
-            )
-            for name in ("adjusted", "matched")
-        }
+        {key: word for name in ("adjusted", "matched") for key, word in _words(name, confounds, raw).items()}
     )
 
 
@@ -65,6 +62,6 @@ def changed(constants: xr.Dataset) -> xr.Dataset:
     return constants.assign(
         {
             f"{name}_changed": (constants[name].dims, constants[name].values != constants[name].values[default])
-            for name in ("timing", "nearness")
+            for name in ("conclusion", "nearness")
         }
     )

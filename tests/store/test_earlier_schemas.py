@@ -85,7 +85,7 @@ def test_it_is_continued_as_what_it_is(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_it_is_analysed(run: Path, tmp_path: Path) -> None:
-    summary = analyze(run, tmp_path / "summary.zarr", AnalysisConfig(resamples=20))
+    summary = analyze(run, tmp_path / "summary.zarr", AnalysisConfig(resamples=150))
     assert summary.attrs["schema_version"] == SCHEMA_VERSION
     assert np.isfinite(summary["sensitivity"]["ks"].sel(convention="corrected", statistic="max_slope")).all()
 
@@ -121,7 +121,7 @@ class TestOtherMetrics:
         generate_run(path, spec, 1)
         assert verify(path) == []
         assert open_run(path)["plateau"].metric.values.tolist() == list(metrics)
-        settings = AnalysisConfig(resamples=20, statistics=("max_slope", "plateau_length", "half_height"))
+        settings = AnalysisConfig(resamples=150, statistics=("max_slope", "plateau_length", "half_height"))
         summary = analyze(path, tmp_path / "summary.zarr", settings)
         group = summary["sensitivity"]
         assert group["ks"].metric.values.tolist() == list(metrics)

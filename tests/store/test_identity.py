@@ -63,3 +63,11 @@ def test_a_missing_key_is_not_a_null_one() -> None:
 def test_a_damaged_attribute_is_a_value_error(damaged: dict[str, str | int]) -> None:
     with pytest.raises(ValueError, match=r"missing|Expecting"):
         resume_differences(damaged, attributes())
+
+
+@pytest.mark.parametrize("text", ["null", "[1]", "3", "[" * 30_000, '{"a":' * 30_000, '"x"'])
+@pytest.mark.parametrize("key", ["config", "identity"])
+def test_json_that_is_no_object(key: str, text: str) -> None:
+    sound = {"config": "{}", "identity": "{}"}
+    with pytest.raises(ValueError, match=r"where there should be a JSON object|nested too deeply"):
+        resume_differences(sound | {key: text}, sound)

@@ -4,10 +4,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from plateaulens.errors import UsageError
-from plateaulens.store.lock import WriterLock
+from plateaulens.store.lock import ObjectLock, WriterLock
 
 HOLDER = """
 import fcntl, os, sys, time
@@ -47,7 +48,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     WriterLock(tmp_path / "run.zarr").release()
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\x00\x80 no process", b"12\n34", bytes(range(256)) * 1000])
+@pytest.mark.parametrize("content", [b"", b"\xff\x00\x80 no process", b"12\n34", bytes(range(256)) * 1000, b"1" * 5000])
 def test_a_lock_file_that_names_no_process_still_locks(tmp_path: Path, content: bytes) -> None:
     lock = WriterLock(tmp_path / "run.zarr")
     (tmp_path / "run.zarr.lock").write_bytes(content)
@@ -95,3 +96,21 @@ def test_a_file_removed_by_its_last_holder_is_not_mistaken_for_the_lock(
     with pytest.raises(UsageError):
         WriterLock(tmp_path / "run.zarr")
     second.release()
+
+
+class TestLocksOfObjects:
+    """Of a store at a URL; see tests/store/test_remote.py for what writers do with theirs."""
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"\xff\x00", b"null", b"[" * 30_000, b'{"stamp": 2e9}', b'{"stamp": 1e400, "id": 3}']
+    )
+    def test_what_is_no_lock(self, content: bytes) -> None:
+        fs = fsspec.filesystem("memory")
+        fs.pipe_file("/odd/a.lock", content)
+        with pytest.raises(UsageError, match="is no lock of PlateauLens: remove it if nobody writes there"):
+            ObjectLock("memory://odd/a", fs, "/odd/a.lock")
+        fs.rm_file("/odd/a.lock")
+        lock = ObjectLock("memory://odd/a", fs, "/odd/a.lock")
+        fs.pipe_file("/odd/a.lock", content)
+        lock.release()
+        assert fs.cat_file("/odd/a.lock") == content, "what is not one's own is left alone"

@@ -1,3 +1,5 @@
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +10,9 @@ import zarr
 
 from plateaulens.errors import UsageError
 from plateaulens.store.reading import open_run, open_summary
+from plateaulens.store.run import RunStore
 from plateaulens.store.schema import SCHEMA_VERSION, RunSpec
-from plateaulens.testing import synthetic_values
+from plateaulens.testing import synthetic_attributes, synthetic_prompts, synthetic_values
 
 NOTEBOOK = """
 import sys
@@ -96,3 +99,123 @@ def test_damaged_metadata_is_a_usage_error(run: Path) -> None:
     (run / "sensitivity/curve/zarr.json").write_bytes(b"{")
     with pytest.raises(UsageError, match=r"is damaged .* see `plateaulens verify`"):
         open_run(run)
+
+
+CHUNKED: tuple[tuple[str, str, object], ...] = (
+    ("sensitivity/curve", "chunk_grid", {"name": "regular", "configuration": {"chunk_shape": [2, 1, 11, 3]}}),
+    ("sensitivity/curve", "fill_value", 0.0),
+    ("plateau/completed", "fill_value", True),
+    ("plateau/top_token", "data_type", "float32"),
+    ("activations/base", "codecs", [{"name": "bytes", "configuration": {"endian": "big"}}]),
+    ("activations/target", "shape", [2, 4, 6]),
+    ("prompts/token", "dimension_names", ["position", "sample"]),
+    ("provenance/..", "attributes", {}),
+)
+"""Edits of `zarr.json` by hand, under each of which zarr would read other values, or none, without a word."""
+
+
+@pytest.mark.parametrize(("node", "key", "value"), CHUNKED)
+def test_an_edited_layout_is_found_on_opening(node: str, key: str, value: object, run: Path) -> None:
+    file = run / node / "zarr.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    for opened in (open_run, RunStore.open):
+        with pytest.raises(UsageError) as caught:
+            opened(run)
+        assert len(str(caught.value).splitlines()) == 1
+        assert ("is not a plateaulens run" if key == "attributes" else f"({node}/zarr.json is not what was") in str(
+            caught.value
+        )
+    assert not run.with_name("run.zarr.lock").exists()
+
+
+def test_a_missing_zarr_json_is_found_on_opening(run: Path) -> None:
+    (run / "plateau/curve/zarr.json").unlink()
+    with pytest.raises(UsageError, match=r"is damaged \(plateau/curve/zarr\.json is missing\): put it back"):
+        open_run(run)
+
+
+class TestChunks:
+    """What is loaded is what was written, or one line that names the chunk and what to do."""
+
+    @pytest.mark.parametrize(
+        "name", ["sensitivity/curve/c/0/1/0/0", "activations/target/c/0/1/0", "plateau/top_token/c/0/2/0"]
+    )
+    def test_a_flipped_byte(self, name: str, run: Path) -> None:
+        content = bytearray((run / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (run / name).write_bytes(content)
+        tree = open_run(run)
+        group, variable, *_ = name.split("/")
+        assert tree[group][variable].isel(sample=0).notnull().all(), "other chunks are read"
+        remedy = f"run `plateaulens verify {run} --repair`, then `plateaulens collect`"
+        with pytest.raises(UsageError, match=re.escape(f"{run}: {name} is damaged or changed: {remedy}")):
+            tree[group][variable].load()
+
+    def test_one_that_is_gone_after_opening(self, run: Path) -> None:
+        tree = open_run(run)
+        (run / "sensitivity/curve/c/0/0/0/0").unlink()
+        with pytest.raises(UsageError, match=r"sensitivity/curve/c/0/0/0/0 is missing: run `plateaulens verify"):
+            tree["sensitivity"].curve.mean().load()
+
+    def test_one_in_the_place_of_another(self, run: Path) -> None:
+        """Each has a checksum that is right."""
+        one, other = run / "plateau/curve/c/0/0/0/0", run / "plateau/curve/c/0/1/0/0"
+        other.write_bytes(one.read_bytes())
+        with pytest.raises(UsageError, match="plateau/curve/c/0/1/0/0 is damaged or changed"):
+            open_run(run)["plateau"].load()
+
+    def test_a_prompt(self, run: Path) -> None:
+        (run / "prompts/text/c/0").write_bytes((run / "prompts/text/c/1").read_bytes())
+        with pytest.raises(
+            UsageError, match="prompts/text/c/0 is damaged or changed: see `plateaulens verify`; it cannot"
+        ):
+            open_run(run)["prompts"].load()
+
+    @pytest.mark.parametrize("name", ["zarr.json", "sensitivity/zarr.json", "sensitivity/curve/zarr.json"])
+    def test_metadata(self, name: str, run: Path) -> None:
+        metadata = json.loads((run / name).read_text())
+        (run / name).write_text(json.dumps(metadata, indent=4) + " ")
+        with pytest.raises(UsageError, match=f"damaged .{name} is not what was written there"):
+            open_run(run)
+
+    def test_a_damaged_digest_is_no_reason_not_to_read(self, run: Path, finished: Path) -> None:
+        for file in (run / "integrity/sensitivity/c").rglob("*"):
+            if file.is_file():
+                file.write_bytes(b"damaged")
+        found = open_run(run)["sensitivity"].to_dataset()
+        assert found.load().identical(open_run(finished)["sensitivity"].to_dataset().load())
+
+    def test_a_growing_run(self, tmp_path: Path, spec: RunSpec, seed: int) -> None:
+        """What is written after the opening is read as it is then."""
+        path = tmp_path / "run.zarr"
+        attributes, prompts = synthetic_attributes(spec, seed), synthetic_prompts(spec, seed)
+        with RunStore.create(path, spec, attributes, prompts) as store:
+            tree = open_run(path)
+            assert tree["sensitivity"].curve.isel(sample=0).isnull().all()
+            values = synthetic_values(spec, "sensitivity", slice(0, 2), seed)
+            store.write("sensitivity", slice(0, 2), values)
+            assert (tree["sensitivity"].curve.isel(sample=slice(0, 2)).values == values["curve"]).all()
+
+    def test_what_collect_goes_on_from(self, run: Path) -> None:
+        one, other = run / "activations/base/c/0/0", run / "activations/base/c/1/0"
+        other.write_bytes(one.read_bytes())
+        with (
+            RunStore.open(run) as store,
+            pytest.raises(UsageError, match="activations/base/c/1/0 is damaged or changed"),
+        ):
+            store.read("activations", slice(2, 4))
+
+
+@pytest.mark.parametrize("version", [0, -1, True, 1.5, "2", 10**30, None])
+def test_what_is_no_schema_version(version: object, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"has schema version .*, but only up to"):
+        open_run(make(tmp_path / "a.zarr", kind="plateaulens run", schema_version=version))
+
+
+@pytest.mark.parametrize("layout", ["[" * 30_000, "null", '{"samples": 1e400}', {"a": 1}, None])
+def test_what_is_no_layout(layout: object, tmp_path: Path) -> None:
+    path = make(tmp_path / "a.zarr", kind="plateaulens run", schema_version=1, layout=layout)
+    with pytest.raises(
+        UsageError, match=r"a.zarr is damaged \(not a run specification: .*\): see `plateaulens verify`"
+    ):
+        open_run(path)

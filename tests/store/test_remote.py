@@ -3,6 +3,8 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import fsspec
 import numpy as np
 import pytest
 import xarray as xr
+from fsspec import AbstractFileSystem
 
 from plateaulens.errors import UsageError
 from plateaulens.store.location import locate
@@ -130,14 +133,47 @@ class TestLock:
     def test_a_dead_writer_is_forgotten(self, memory: Any) -> None:
         dead = {"host": "gone", "process": 1, "id": "dead", "stamp": time.time() - 700}
         memory.pipe_file("/a.lock", json.dumps(dead).encode())
+        memory.store["/a.lock"].modified -= timedelta(seconds=700)
         lock = ObjectLock("the run", memory, "/a.lock")
         assert json.loads(memory.cat_file("/a.lock"))["id"] != "dead"
         lock.release()
+
+    @pytest.mark.parametrize("jump", [-366 * 86400, 366 * 86400])
+    def test_only_the_server_s_clock_counts(self, jump: float, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A living writer whose own clock is a year behind, or ahead, and then a dead one of either kind."""
+        clock = time.time
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", lambda: clock() + jump)
+            lock = ObjectLock("the run", memory, "/a.lock")
+        with pytest.raises(UsageError, match="last heard of 0 s ago"):
+            ObjectLock("the run", memory, "/a.lock")
+        assert list(memory.find("/")) == ["/a.lock"]
+        memory.store["/a.lock"].modified -= timedelta(seconds=700)
+        with ExitStack() as stack:
+            stack.callback(ObjectLock("the run", memory, "/a.lock").release)
+            with pytest.raises(UsageError, match="the run was taken over by another writer"):
+                lock.check()
+        lock.release()
+
+    def test_where_the_driver_does_not_say_when_an_object_was_written(
+        self, memory: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(type(memory), "modified", AbstractFileSystem.modified)
+        lock = ObjectLock("the run", memory, "/a.lock")
+        with pytest.raises(UsageError, match="last heard of 0 s ago"):
+            ObjectLock("the run", memory, "/a.lock")
+        dead = json.loads(memory.cat_file("/a.lock")) | {"stamp": time.time() - 700}
+        memory.pipe_file("/a.lock", json.dumps(dead).encode())
+        ObjectLock("the run", memory, "/a.lock").release()
+        lock.release()
+        assert memory.find("/") == []
 
     def test_a_writer_that_slept_too_long_finds_out(self, memory: Any) -> None:
         sleeper = ObjectLock("the run", memory, "/a.lock", beat=0.02)
         other = {"host": "other", "process": 1, "id": "other", "stamp": time.time()}
         memory.pipe_file("/a.lock", json.dumps(other).encode())
+        with pytest.raises(UsageError, match="the run was taken over by another writer"):
+            sleeper.check()  # before it next stamps it
         sleeper._stamper.join(60)
         with pytest.raises(UsageError, match="the run was taken over by another writer"):
             sleeper.check()

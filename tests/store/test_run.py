@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plateaulens.errors import UsageError
+from plateaulens.store import integrity
 from plateaulens.store.identity import Attributes
 from plateaulens.store.reading import open_run
 from plateaulens.store.run import RunStore, open_or_create
@@ -247,9 +249,51 @@ def test_a_damaged_block_can_be_measured_again(
     with RunStore.open(run) as store:
         with pytest.raises(UsageError, match="sensitivity is damaged"):
             store.pending("sensitivity")
-        with pytest.raises(UsageError, match="sensitivity is damaged"):
+        with pytest.raises(
+            UsageError, match="sensitivity/curve/c/0/2/0/0 is damaged or changed: run `plateaulens verify"
+        ):
             store.read("sensitivity", slice(4, 5))
         (run / "sensitivity/completed/c/0/2").unlink()
         assert store.pending("sensitivity") == (slice(4, 5),)
         store.write("sensitivity", slice(4, 5), synthetic_values(spec, "sensitivity", slice(4, 5), seed))
     assert measured(run) == measured(finished)
+
+
+def fill(store: RunStore, seed: int) -> None:
+    for name in ("activations", "sensitivity", "plateau"):
+        for span in store.spans(name):
+            store.write(name, span, synthetic_values(store.spec, name, span, seed))
+            store.record_session(1.0)
+    store.seal()
+
+
+@pytest.mark.parametrize("group", ["activations", "sensitivity", "provenance", "integrity", ""])
+def test_a_group_removed_while_the_run_is_written(
+    group: str, tmp_path: Path, spec: RunSpec, seed: int, attrs: Attributes, prompts: Values
+) -> None:
+    """Whatever is written next is one line that says what is gone."""
+    path = tmp_path / "run.zarr"
+    with RunStore.create(path, spec, attrs, prompts) as store:
+        shutil.rmtree(path / group)
+        with pytest.raises(UsageError) as caught:
+            fill(store, seed)
+        assert len(str(caught.value).splitlines()) == 1
+        assert f"{group or 'activations'}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "gone", ["sensitivity/curve/c/0/1/0/0", "prompts/text/c/0", "integrity/plateau/c/1/0/0", "plateau/step/zarr.json"]
+)
+def test_a_file_removed_while_the_run_is_written(
+    gone: str, tmp_path: Path, spec: RunSpec, seed: int, attrs: Attributes, prompts: Values
+) -> None:
+    """It is not written again, so that nothing fails before the run is complete: it is not sealed with a hole."""
+    path = tmp_path / "run.zarr"
+    with RunStore.create(path, spec, attrs, prompts) as store:
+        for name in ("activations", "sensitivity", "plateau"):
+            for span in store.pending(name):
+                store.write(name, span, synthetic_values(spec, name, span, seed))
+        (path / gone).unlink()
+        with pytest.raises(UsageError, match=f"lacks 1 of its files, {gone} among them, which were removed while"):
+            store.seal()
+        assert integrity.SEAL not in zarr.open_group(path, path="provenance", mode="r").attrs

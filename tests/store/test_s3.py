@@ -1,9 +1,13 @@
 """Runs and summaries on a real S3-compatible server: the same tree as on a disk, object by object."""
 
+import multiprocessing
+import time
 from collections.abc import Callable, Iterator
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
+from tests.processes import PATIENCE
 from tests.s3 import BUCKET, close_clients, s3_server
 
 from plateaulens.errors import UsageError
@@ -11,8 +15,9 @@ from plateaulens.store.location import locate
 from plateaulens.store.reading import open_run
 from plateaulens.store.run import RunStore, open_or_create
 from plateaulens.store.schema import RunSpec
+from plateaulens.store.spans import SpanStore, Values
 from plateaulens.store.verify import verify
-from plateaulens.testing import generate_run, synthetic_attributes, synthetic_prompts
+from plateaulens.testing import generate_run, synthetic_attributes, synthetic_prompts, synthetic_values
 
 pytest.importorskip("s3fs")
 pytestmark = pytest.mark.slow
@@ -54,6 +59,88 @@ def test_one_writer_at_a_time(bucket: str, spec: RunSpec, seed: int) -> None:
     with open_or_create(url, spec, attributes, prompts), pytest.raises(UsageError, match="is being written by process"):
         RunStore.open(url)
     RunStore.open(url).close()
+
+
+def write(url: str, spec: RunSpec, seed: int, pause: float = 0.0, ready: Event | None = None) -> None:
+    """In a process of its own: a run, slowly; `ready` is set when the first span is there."""
+    put = SpanStore.write
+
+    def put_slowly(store: SpanStore, group: str, samples: slice, values: Values) -> None:
+        put(store, group, samples, values)
+        if ready is not None:
+            ready.set()
+        time.sleep(pause)
+
+    SpanStore.write = put_slowly  # type: ignore[method-assign,assignment]
+    generate_run(url, spec, seed)
+
+
+def test_killed_in_the_middle_of_a_measurement(
+    bucket: str, spec: RunSpec, seed: int, finished: Path, measured: Callable[[Path], Files]
+) -> None:
+    import fsspec
+
+    url = f"{bucket}/killed.zarr"
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=write, args=(url, spec, seed, 600.0, ready))
+    process.start()
+    assert ready.wait(PATIENCE)
+    process.kill()
+    process.join()
+    with pytest.raises(UsageError, match=f"is being written by process {process.pid} on "):
+        generate_run(url, spec, seed)
+    fs, root = fsspec.url_to_fs(url, use_listings_cache=False)
+    fs.rm_file(f"{root}.lock")
+    generate_run(url, spec, seed)
+    assert objects(url) == measured(finished)
+    assert verify(url) == []
+
+
+def test_two_live_writers(
+    bucket: str, spec: RunSpec, seed: int, finished: Path, measured: Callable[[Path], Files]
+) -> None:
+    """The second one is refused, or comes after the first; or is told that it has been taken for dead."""
+    import fsspec
+
+    url = f"{bucket}/two.zarr"
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=write, args=(url, spec, seed, 0.05, ready))
+    process.start()
+    assert ready.wait(PATIENCE)
+    with pytest.raises(UsageError, match=f"is being written by process {process.pid} on "):
+        generate_run(url, spec, seed)
+    process.join(PATIENCE)
+    assert process.exitcode == 0
+    assert objects(url) == measured(finished)
+
+    asleep = f"{bucket}/asleep.zarr"
+    fs, root = fsspec.url_to_fs(asleep, use_listings_cache=False)
+    with open_or_create(asleep, spec, synthetic_attributes(spec, seed), synthetic_prompts(spec, seed)) as store:
+        fs.rm_file(f"{root}.lock")  # as ten minutes of sleep would do
+        generate_run(asleep, spec, seed)
+        with pytest.raises(UsageError, match="was taken over by another writer: this one stops"):
+            store.write("sensitivity", slice(0, 2), synthetic_values(spec, "sensitivity", slice(0, 2), seed))
+    assert objects(asleep) == measured(finished)
+    assert not fs.exists(f"{root}.lock")
+
+
+def test_an_edited_layout_is_found_on_opening(bucket: str, spec: RunSpec, seed: int) -> None:
+    import fsspec
+
+    url = f"{bucket}/edited.zarr"
+    generate_run(url, spec, seed)
+    fs, root = fsspec.url_to_fs(url)
+    file = f"{root}/sensitivity/curve/zarr.json"
+    whole = fs.cat_file(file)
+    fs.pipe_file(file, whole.replace(b"NaN", b"0.0"))
+    for opened in (open_run, RunStore.open):
+        with pytest.raises(UsageError, match=r"\(sensitivity/curve/zarr.json is not what was written there\)"):
+            opened(url)
+    fs.rm_file(file)
+    with pytest.raises(UsageError, match=r"\(sensitivity/curve/zarr.json is missing\)"):
+        open_run(url)
 
 
 def test_damage_is_found(bucket: str, spec: RunSpec, seed: int) -> None:

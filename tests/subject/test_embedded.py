@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from plateaulens.errors import UsageError
-from plateaulens.subject.embedded import CACHE, EMBEDDED, SMOLLM2, EmbeddedModel, locate, notice, sha256_of
+from plateaulens.resources import sha256_of
+from plateaulens.subject.embedded import CACHE, EMBEDDED, SMOLLM2, EmbeddedModel, locate, notice
 
 CONTENT = b"weights" * 1000
 

@@ -1,5 +1,6 @@
 """A GGUF file of one's own as the model."""
 
+import struct
 from pathlib import Path
 
 import gguf
@@ -9,9 +10,10 @@ import torch
 from tests.conftest import VOCABULARY, tiny_model
 
 from plateaulens.config import ModelConfig, SiteConfig
+from plateaulens.errors import UsageError
+from plateaulens.resources import sha256_of
 from plateaulens.scan.direct import choose_forward
 from plateaulens.scan.packing import check_packing
-from plateaulens.subject.embedded import sha256_of
 from plateaulens.subject.model import load_subject
 
 POSITIONS = 1024
@@ -72,3 +74,30 @@ def test_the_model_in_the_file_is_the_model_that_runs(path: Path) -> None:
         torch.testing.assert_close(subject.bridge(tokens), original(tokens).logits, rtol=1e-4, atol=1e-4)
     assert subject.identity == {"file": "tiny.gguf", "sha256": sha256_of(path)}
     check_packing(subject, choose_forward(subject), tokens)
+
+
+@pytest.mark.parametrize(("place", "what"), [(8, "tensors"), (16, "fields")])
+def test_counts_that_no_file_of_this_size_holds(place: int, what: str, path: Path, tmp_path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[place : place + 8] = struct.pack("<Q", 2**60)
+    (tmp_path / "much.gguf").write_bytes(content)
+    with pytest.raises(UsageError, match=rf"1,152,921,504,606,846,976 {what} .*do not fit into a file of"):
+        load_subject(ModelConfig(source=str(tmp_path / "much.gguf")), SITES)
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"GGML" + bytes(40), b"GGUF" + bytes(40), bytes(range(256))])
+def test_what_is_no_gguf_file(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "any.gguf").write_bytes(content)
+    with pytest.raises(UsageError, match="could not be loaded") as raised:
+        load_subject(ModelConfig(source=str(tmp_path / "any.gguf")), SITES)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_block_count_of_a_million(path: Path, tmp_path: Path) -> None:
+    """Each would be built, whatever the file holds."""
+    content = path.read_bytes()
+    key = b"gpt2.block_count" + struct.pack("<I", gguf.GGUFValueType.UINT32)
+    assert content.count(key + struct.pack("<I", 3)) == 1
+    (tmp_path / "deep.gguf").write_bytes(content.replace(key + struct.pack("<I", 3), key + struct.pack("<I", 10**6)))
+    with pytest.raises(UsageError, match="num_hidden_layers = 1000000, wanted a whole number from 1 to 1,000"):
+        load_subject(ModelConfig(source=str(tmp_path / "deep.gguf")), SITES)

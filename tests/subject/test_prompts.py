@@ -1,6 +1,8 @@
 """Prompt files: read, cut, checked against the model, and written the same way every time."""
 
 import hashlib
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,37 @@ class TestMistakes:
         with pytest.raises(UsageError, match="has no array 'tokens'"):
             load(tmp_path / "prompts.npz")
 
-    @pytest.mark.parametrize("tokens", [TOKENS.astype(float), TOKENS[0], TOKENS[None], TOKENS > 3])
+    @pytest.mark.parametrize("shape", [(10**12, 10), (2**62, 4), (3, 5), (3, 3), (-1, 4)])
+    def test_a_header_that_claims_another_size(self, shape: tuple[int, int], tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "prompts.npz", "w") as archive:
+            header = f"{{'descr': '<i4', 'fortran_order': False, 'shape': {shape}}}".encode()
+            start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+            archive.writestr("tokens.npy", start + TOKENS.tobytes())
+        with pytest.raises(UsageError, match=r"has no array 'tokens' \(an array of shape .* does not fit into a file"):
+            load(tmp_path / "prompts.npz")
+
+    def test_an_encrypted_archive(self, tmp_path: Path) -> None:
+        path = saved(tmp_path, TOKENS)
+        content = bytearray(path.read_bytes())
+        content[6] |= 1  # the flag, beside the file and in the directory
+        content[content.index(b"PK\x01\x02") + 8] |= 1
+        path.write_bytes(content)
+        with pytest.raises(
+            UsageError, match=r"has no array 'tokens' \(File 'tokens.npy' is encrypted, password requir"
+        ):
+            load(path)
+
+    def test_an_unknown_compression(self, tmp_path: Path) -> None:
+        path = saved(tmp_path, TOKENS)
+        content = bytearray(path.read_bytes())
+        content[8] = content[content.index(b"PK\x01\x02") + 10] = 99
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=r"has no array 'tokens' \(That compression method is not supported\)"):
+            load(path)
+
+    @pytest.mark.parametrize(
+        "tokens", [TOKENS.astype(float), TOKENS[0], TOKENS[None], TOKENS > 3, TOKENS.astype("m8[s]")]
+    )
     def test_another_kind_of_array(self, tokens: NDArray[Any], tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"'tokens' is .*, wanted integers \(sequence, position\)"):
             load(saved(tmp_path, tokens))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tests.tiny import D_MODEL, LATENTS, WRITE, make_sae, write_sae
 from torch import Tensor
 
@@ -150,6 +150,34 @@ class TestMistakes:
         config = json.loads((folder / "cfg.json").read_text())
         (folder / "cfg.json").write_text(json.dumps(config | {"d_sae": 64}))
         with pytest.raises(UsageError, match="cannot be read"):
+            load(folder)
+
+    @pytest.mark.parametrize("changes", [{"metadata": None}, {"d_sae": "x"}, {"d_in": 10**12}, {"d_sae": 0}])
+    def test_a_configuration_of_another_kind(self, changes: dict[str, Any], folder: Path) -> None:
+        file = folder / "cfg.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+        with pytest.raises(UsageError, match=r"SAE .*sae cannot be read \(.*\): fetch or train it again") as raised:
+            load(folder)
+        assert len(str(raised.value).splitlines()) == 1
+
+    @pytest.mark.parametrize("content", [b"null", b"[]", b"\xff", b"[" * 30_000])
+    def test_no_configuration(self, content: bytes, folder: Path) -> None:
+        (folder / "cfg.json").write_bytes(content)
+        with pytest.raises(UsageError, match=r"cannot be read \(.*\): fetch or train it again"):
+            load(folder)
+
+    def test_weights_that_are_no_numbers(self, folder: Path) -> None:
+        weights = load_file(folder / "sae_weights.safetensors")
+        weights["b_enc"][5] = float("inf")
+        save_file(weights, folder / "sae_weights.safetensors")
+        with pytest.raises(UsageError, match="has weights that are no finite numbers"):
+            load(folder)
+
+    def test_more_active_latents_than_there_are(self, folder: Path) -> None:
+        """The `k` of a TopK is looked at only where something is encoded."""
+        file = folder / "cfg.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"architecture": "topk", "k": 10**6}))
+        with pytest.raises(UsageError, match=r"cannot be read \(.*k.*\): fetch or train it again"):
             load(folder)
 
     def test_an_unknown_architecture(self, folder: Path) -> None:

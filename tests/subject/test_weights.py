@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from tests.conftest import tiny_model, tiny_tokenizer
 from tests.processes import PATIENCE, environment
 from tests.tiny import write_preset
@@ -117,3 +119,69 @@ def test_a_class_of_transformers_goes_before_a_folder_s_code(folder: Path, marke
     weights = load_weights(ModelConfig(source=str(folder)))
     assert type(weights.model).__module__.startswith("transformers.models.llama")
     assert not marker.exists()
+
+
+class Payload:
+    """What runs when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.marker,)
+
+
+def test_pickled_code_among_the_weights_is_not_run(folder: Path, marker: Path) -> None:
+    (weights,) = folder.glob("*.safetensors")
+    weights.unlink()
+    torch.save({"lm_head.weight": Payload(marker)}, folder / "pytorch_model.bin")
+    with pytest.raises(UsageError):
+        load_weights(ModelConfig(source=str(folder)))
+    assert not marker.exists()
+    torch.load(folder / "pytorch_model.bin", weights_only=False)  # as whoever trusts it would
+    assert marker.exists()
+
+
+class TestConfigurations:
+    """What config.json says that no model is like: one line, before memory is asked for."""
+
+    @pytest.mark.parametrize("content", [b"null", b"[]", b"3", b"{", b"{}", b"\xff", b"[" * 30_000, b'{"a":' * 30_000])
+    def test_no_configuration(self, content: bytes, folder: Path) -> None:
+        (folder / "config.json").write_bytes(content)
+        for read in (lambda: read_config(folder), lambda: load_weights(ModelConfig(source=str(folder)))):
+            with pytest.raises(UsageError, match="could not be loaded") as raised:
+                read()
+            assert len(str(raised.value).splitlines()) == 1
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            *({"num_attention_heads": 0}, {"vocab_size": "x"}, {"hidden_size": -1}, {"num_hidden_layers": 10**9}),
+            *({"vocab_size": 10**12}, {"max_position_embeddings": None, "num_hidden_layers": 2.5}, {"hidden_size": []}),
+            *({"intermediate_size": 10**7}, {"vocab_size": 10**7}, {"hidden_size": 10**6}, {"head_dim": 10**12}),
+        ],
+        ids=str,
+    )
+    def test_numbers_of_no_model(self, changes: dict[str, Any], folder: Path) -> None:
+        change(folder / "config.json", **changes)
+        with pytest.raises(UsageError) as raised:
+            load_weights(ModelConfig(source=str(folder)))
+        assert len(str(raised.value).splitlines()) == 1
+
+    def test_more_weights_than_the_files_hold(self, folder: Path) -> None:
+        """transformers would make random numbers of what does not fit, gigabytes of them, and fail after that."""
+        change(folder / "config.json", intermediate_size=10**7)
+        with pytest.raises(
+            UsageError, match=r"its configuration wants 2,880,\d+,\d+ weights, and its files have \d+,\d+ b"
+        ):
+            load_weights(ModelConfig(source=str(folder)))
+
+    def test_weights_that_are_no_numbers(self, folder: Path) -> None:
+        file = folder / "model.safetensors"
+        weights = load_file(file)
+        weights["model.layers.1.mlp.up_proj.weight"][3, 5] = float("nan")
+        save_file(weights, file, metadata={"format": "pt"})
+        with pytest.raises(
+            UsageError, match=r"weights that are no finite numbers \(model.layers.1.mlp.up_proj.weight\)"
+        ):
+            load_weights(ModelConfig(source=str(folder)))

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 import zarr
 
+from plateaulens.compare.resampling import linked_prompts
 from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError
 from plateaulens.store import local
@@ -16,8 +17,8 @@ from plateaulens.store.run import RunStore
 from plateaulens.store.schema import ExperimentSpec, RunSpec
 from plateaulens.store.verify import verify
 from plateaulens.summary import analyze as analysis
-from plateaulens.summary.analyze import analyze, summarize, summarize_experiment
-from plateaulens.summary.comparison import VARIABLES
+from plateaulens.summary.analyze import _linked, analyze, summarize, summarize_experiment
+from plateaulens.summary.comparison import VARIABLES, with_recorded_margin
 from plateaulens.testing import generate_run, synthetic_attributes, synthetic_prompts, synthetic_spec, synthetic_values
 
 TYPES = ("real", "real_control", "random", "isotropic")
@@ -69,7 +70,7 @@ class TestSchema:
     def test_groups(self, summary: xr.DataTree) -> None:
         experiments = {"sensitivity", "sensitivity_absolute", "plateau"}
         questions = {"confounds", "distinguish", "constants"}
-        assert set(summary.children) == {"prompts", "geometry", "integrity"} | experiments | questions
+        assert set(summary.children) == {"prompts", "geometry"} | experiments | questions
 
     def test_dimensions_of_an_experiment(self, summary: xr.DataTree) -> None:
         leading = ("convention", "statistic", "metric")
@@ -146,6 +147,37 @@ class TestNumbers:
             assert (inside | point.isnull()).all(), name
 
 
+@pytest.fixture(scope="module")
+def seven(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
+    """An experiment with seven types beside real and its control."""
+    path = tmp_path_factory.mktemp("seven") / "run.zarr"
+    generate_run(path, synthetic_spec(16, experiments=("plateau",), steps=51))
+    return open_run(path)["plateau"].to_dataset().load()
+
+
+class TestTooFewResamples:
+    """No random swaps can give a p-value below 1 / (1 + resamples), which Holm multiplies by the number of types."""
+
+    @pytest.mark.parametrize(("confidence", "least"), [(0.95, 139), (0.75, 27), (0.99, 699)])
+    def test_the_least_number_is_named(self, seven: xr.Dataset, confidence: float, least: int) -> None:
+        for resamples in (20, least - 1):
+            few = AnalysisConfig(resamples=resamples, confidence=confidence)
+            with pytest.raises(UsageError, match=f"{resamples} are too few for 7 types .* take {least} or more"):
+                summarize_experiment(seven, "plateau", few)
+
+    def test_it_is_enough(self, seven: xr.Dataset) -> None:
+        """The type that is farthest away is found different with the least number."""
+        found = summarize_experiment(seven, "plateau", AnalysisConfig(resamples=139, statistics=("plateau_length",)))
+        cell = found.sel(convention="corrected", statistic="plateau_length", metric="l2")
+        assert float(cell.ks_p_holm.min()) == pytest.approx(0.05)
+        assert (cell.verdict == "different").any()
+
+    def test_controls_are_counted_apart(self, seven: xr.Dataset) -> None:
+        controls = ("real_control", "bag", "baseline", "structured")
+        with pytest.raises(UsageError, match=r"too few for 4 types at level 0\.05"):
+            summarize_experiment(seven, "plateau", AnalysisConfig(resamples=50), controls=controls)
+
+
 class TestReproducibility:
     @pytest.mark.slow
     def test_the_run_decides_unless_settings_are_given(self, small_path: Path, tmp_path: Path) -> None:
@@ -161,8 +193,10 @@ class TestReproducibility:
         assert contents(tmp_path / "first.zarr") == contents(tmp_path / "second.zarr")
 
     def test_an_experiment_s_numbers_do_not_depend_on_the_others(self, run_path: Path, summary: xr.DataTree) -> None:
-        alone = summarize_experiment(open_run(run_path)["plateau"].to_dataset(), "plateau", SETTINGS)
-        xr.testing.assert_identical(alone, summary["plateau"].to_dataset())
+        run = open_run(run_path)
+        alone = summarize_experiment(run["plateau"].to_dataset(), "plateau", SETTINGS)
+        recorded = json.loads(run.attrs["config"])["analysis"]
+        xr.testing.assert_identical(with_recorded_margin(alone, recorded, "plateau"), summary["plateau"].to_dataset())
 
     @pytest.mark.slow
     def test_the_run_is_not_touched(self, small_path: Path, tmp_path: Path) -> None:
@@ -183,6 +217,38 @@ class TestSharedTargets:
         xr.testing.assert_equal(alone["mean"], together["mean"])
         assert not alone["ks_interval"].equals(together["ks_interval"])
         assert not alone["ks_p"].equals(together["ks_p"])
+
+    def test_the_parts_of_a_mixture_are_targets_too(self) -> None:
+        own, parts = np.stack([np.arange(20), np.full(20, -1)]), np.full((2, 20, 2), -1)
+        parts[1] = 100 + np.arange(40).reshape(20, 2)
+        activations = xr.Dataset(
+            {
+                "source_row": (("activation_type", "sample"), own),
+                "mixed_row": (("activation_type", "sample", "mixed"), parts),
+            },
+            coords={"activation_type": ["real", "real_mixture"]},
+        )
+        rows = _linked(activations, self.LINKED, {})
+        assert rows is not None
+        assert linked_prompts(rows).max() == 19
+        activations["mixed_row"][1, 7, 1] = 102  # of sample 1
+        activations["mixed_row"][1, 9, 0] = 3  # the real target of sample 3
+        rows = _linked(activations, self.LINKED, {})
+        assert rows is not None
+        groups = linked_prompts(rows)
+        assert (groups[1], groups[3]) == (groups[7], groups[9])
+        assert groups.max() == 17
+
+    @pytest.mark.parametrize(
+        ("types", "variants"),
+        [(["real", "real_mixture"], {}), (["real", "again"], {"again": {"type": "real_mixture"}})],
+    )
+    def test_a_mixture_of_unknown_parts_is_refused(self, types: list[str], variants: dict[str, object]) -> None:
+        shape = (("activation_type", "sample"), np.zeros((2, 5), dtype=np.int32))
+        activations = xr.Dataset({"source_row": shape}, coords={"activation_type": types})
+        with pytest.raises(UsageError, match=f"which prompts {types[1]} is made of.*leave real_mixture out"):
+            _linked(activations, self.LINKED, {"variants": variants})
+        assert _linked(activations, SETTINGS, {"variants": variants}) is None
 
     def test_it_is_off_unless_asked_for(self, run_path: Path, summary: xr.DataTree) -> None:
         with open_run(run_path) as run:

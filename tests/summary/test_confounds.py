@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from plateaulens.compare.confounds import matched
 from plateaulens.compare.resampling import Resampling
 from plateaulens.config import AnalysisConfig
 from plateaulens.steps.dataset import step_dataset
+from plateaulens.summary import analyze
 from plateaulens.summary import confounds as module
 from plateaulens.summary.confounds import (
     ADJUSTMENTS,
@@ -15,6 +17,7 @@ from plateaulens.summary.confounds import (
     stored_changes,
 )
 from plateaulens.summary.geometry import geometry_dataset
+from plateaulens.summary.verdicts import fate, movement
 
 SETTINGS = AnalysisConfig()
 
@@ -94,13 +97,16 @@ class TestChanges:
         np.testing.assert_array_equal(cut_changes(dataset, SETTINGS, "real"), whole)
 
 
+def changes_of(group: xr.Dataset) -> Changes:
+    """Those of an experiment's stored curves, every base prompt by itself."""
+    stored = stored_changes(step_dataset(group, SETTINGS), 100, "real")
+    return Changes(stored, group["path_length"].to_numpy(), np.arange(group.sizes["sample"]))
+
+
 class TestDataset:
     @pytest.fixture
-    def found(self, run: xr.DataTree, geometry: xr.Dataset, resampling: Resampling) -> xr.Dataset:
-        paths = {
-            name: Changes(stored_changes(step_dataset(run[name].to_dataset(), SETTINGS), 100, "real"), resampling)
-            for name in ("sensitivity", "plateau")
-        }
+    def found(self, run: xr.DataTree, geometry: xr.Dataset) -> xr.Dataset:
+        paths = {name: changes_of(run[name].to_dataset()) for name in ("sensitivity", "plateau")}
         metrics = run["sensitivity"].to_dataset()["metric"]
         return confounds_dataset(paths, geometry, metrics, reference="real", confidence=0.95)
 
@@ -120,18 +126,18 @@ class TestDataset:
         cell = found.sel(activation_type="real", statistic="max_slope")
         assert (cell.adjusted_difference == 0).all()
         assert (cell.matched_difference == 0).all()
+        assert (cell.adjusted_change == 0).all()
+        assert (cell.matched_change == 0).all()
         assert cell.overlap.all()
 
-    def test_targets_twice_as_long_have_no_overlap(
-        self, run: xr.DataTree, geometry: xr.Dataset, resampling: Resampling
-    ) -> None:
+    def test_targets_twice_as_long_have_no_overlap(self, run: xr.DataTree, geometry: xr.Dataset) -> None:
         moved = geometry.copy(deep=True)
         moved["target_norm"][1] = moved["target_norm"][0] * 2
-        changes = stored_changes(step_dataset(run["sensitivity"].to_dataset(), SETTINGS), 100, "real")
+        changes = changes_of(run["sensitivity"].to_dataset())
         metrics = run["sensitivity"].to_dataset()["metric"]
-        found = confounds_dataset(
-            {"sensitivity": Changes(changes, resampling)}, moved, metrics, reference="real", confidence=0.95
-        ).sel(activation_type="random", path="sensitivity")
+        found = confounds_dataset({"sensitivity": changes}, moved, metrics, reference="real", confidence=0.95).sel(
+            activation_type="random", path="sensitivity"
+        )
         assert not found.overlap.sel(adjustment=["target_norm", "all"]).any()
         cell = found.sel(statistic="max_slope", metric="l2")
         assert cell.adjusted_difference.sel(adjustment=["target_norm", "all"]).isnull().all()
@@ -139,7 +145,61 @@ class TestDataset:
 
     def test_fewer_samples_than_the_geometry(self, run: xr.DataTree, geometry: xr.Dataset) -> None:
         few = run["plateau"].to_dataset().isel(sample=slice(12))
-        resampling = Resampling.draw(np.random.default_rng(0), samples=12, resamples=20)
-        changes = Changes(stored_changes(step_dataset(few, SETTINGS), 100, "real"), resampling)
-        found = confounds_dataset({"plateau": changes}, geometry, few["metric"], reference="real", confidence=0.95)
+        changes = {"plateau": changes_of(few)}
+        found = confounds_dataset(changes, geometry, few["metric"], reference="real", confidence=0.95)
         assert (found.matched_prompts <= 12).all()
+
+    def test_the_change_is_what_the_adjustment_takes_away(self, found: xr.Dataset) -> None:
+        raw = found.adjusted_difference.sel(adjustment="none", drop=True)
+        np.testing.assert_allclose(found.adjusted_change, (raw - found.adjusted_difference), atol=1e-9)
+        np.testing.assert_allclose(
+            found.matched_change, (raw - found.matched_difference).transpose(*found.matched_change.dims), atol=1e-9
+        )
+
+    def test_words_are_those_of_the_intervals(self, found: xr.Dataset) -> None:
+        cell = found.sel(path="sensitivity", statistic="max_slope", metric="l2", activation_type="random")
+        raw = cell.adjusted_difference_interval.sel(adjustment="none")
+        own = cell.sel(adjustment="path_length")
+        change = own.adjusted_change_interval
+        assert own.adjusted_fate.item() == fate(raw, own.adjusted_difference_interval, change)
+        difference = float(cell.adjusted_difference.sel(adjustment="none"))
+        assert own.adjusted_movement.item() == movement(difference, float(own.adjusted_change), change)
+
+
+class TestOwnPathLength:
+    """Every experiment is compared at equal lengths of its own paths, from where they start to where they lead."""
+
+    def planted(self, run: xr.DataTree, name: str) -> tuple[xr.Dataset, Changes]:
+        """Steps of `random` that are later by exactly as much as its own path is longer, plus 1."""
+        group = run[name].to_dataset().load()
+        length = group["path_length"].transpose("activation_type", "sample").to_numpy().astype(np.float64)
+        change = np.broadcast_to(1 + 0.25 * (length - length[0]), (2, 3, *length.shape))
+        return group, Changes(change, length, np.arange(length.shape[1]))
+
+    def test_plateaus_lead_to_a_gaussian_draw(self, run: xr.DataTree, geometry: xr.Dataset) -> None:
+        group, changes = self.planted(run, "plateau")
+        far = np.abs(changes.path_length - geometry["path_length"].to_numpy())
+        assert far.max() > 10, "the distance from base to target is another one"
+        found = confounds_dataset({"plateau": changes}, geometry, group["metric"], reference="real", confidence=0.95)
+        cell = found.sel(adjustment="path_length", activation_type="random")
+        np.testing.assert_allclose(cell.adjusted_difference, 1, atol=1e-6)
+        np.testing.assert_allclose(cell.adjusted_difference_interval, 1, atol=1e-6)
+        kept = matched(changes.path_length[1], changes.path_length[0])
+        assert (found.sel(covariate="path_length", activation_type="random").matched_prompts == kept.sum()).all()
+
+    def test_an_analysis_takes_the_lengths_of_each_experiment(
+        self, run: xr.DataTree, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: dict[str, Changes] = {}
+        monkeypatch.setattr(analyze, "confounds_dataset", lambda paths, *_, **__: seen.update(paths))
+        experiments = {name: run[name].to_dataset() for name in ("sensitivity", "sensitivity_absolute", "plateau")}
+        steps = {name: step_dataset(group, SETTINGS) for name, group in experiments.items()}
+        resamplings = dict.fromkeys(
+            experiments, Resampling.draw(np.random.default_rng(0), samples=20, resamples=2, clusters=np.arange(20) // 2)
+        )
+        analyze._confounds(experiments, {**steps, "geometry": xr.Dataset()}, resamplings, SETTINGS)
+        for name, changes in seen.items():
+            expected = experiments[name.removesuffix("_to_target")]["path_length"]
+            np.testing.assert_array_equal(changes.path_length, expected)
+            assert changes.groups.tolist() == (np.arange(20) // 2).tolist()
+        assert "sensitivity_absolute_to_target" in seen

@@ -88,6 +88,15 @@ def test_prompts_with_one_real_target_are_one_group(activations: xr.Dataset) -> 
     assert distinguish(activations).prompt_groups.sel(activation_type="random") == 19
 
 
+def test_so_are_prompts_with_one_part_of_a_mixture(activations: xr.Dataset) -> None:
+    activations["source_row"][:] = -1
+    parts = np.full((3, 20, 2), -1)
+    parts[1] = np.arange(40).reshape(20, 2)
+    parts[1, 5, 0] = parts[1, 4, 1]
+    activations["mixed_row"] = (("activation_type", "sample", "mixed"), parts)
+    assert distinguish(activations).prompt_groups.sel(activation_type="random") == 19
+
+
 def test_large_runs_are_cut(activations: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAXIMUM_PROMPTS", 12)
     assert (distinguish(activations).prompts == 12).all()

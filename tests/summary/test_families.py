@@ -30,9 +30,18 @@ def comparison() -> xr.Dataset:
     ends = np.sort(rng.normal(size=(*LEADING.values(), 4, 2)), axis=-1)
     variables["mean_difference_interval"] = (interval, ends)
     variables["censored_fraction_interval"] = (interval, np.broadcast_to([0.0, 0.1], ends.shape))
+    # All point where the mean points, but for one type of one cell.
+    side = np.sign(ends.mean(axis=-1))
+    for name in ("median_difference", "paired_delta", "restricted_mean_difference"):
+        variables[name] = ((*LEADING, "activation_type"), side.copy())
+    variables["median_difference"][1][0, 0, 0, 3] *= -1
+    variables["paired_delta_interval"] = (interval, side[..., np.newaxis] * [1.0, 1.0])
     coordinates = {"activation_type": TYPES, "other_type": TYPES, "statistic": STATISTICS, "metric": ["l2", "kl"]}
     families = (("statistic", "metric"), np.full((3, 2), "paper"))
-    return xr.Dataset(variables, coords={**coordinates, "family": families})
+    controls = ("activation_type", [name == "real_control" for name in TYPES])
+    found = xr.Dataset(variables, coords={**coordinates, "family": families, "is_control": controls})
+    found["ks_equivalence_p"].attrs["margin"] = 0.15
+    return found
 
 
 def test_holm_is_within_a_cell_and_bh_over_the_convention(comparison: xr.Dataset) -> None:
@@ -82,12 +91,31 @@ def test_verdicts_rest_on_adjusted_p_values(comparison: xr.Dataset) -> None:
     np.testing.assert_array_equal(found.nearness == "nearer", nearer)
     corrected = comparison.mean_difference_p_holm <= 0.1
     ends = comparison.mean_difference_interval
-    np.testing.assert_array_equal(found.direction == "later", corrected & (ends[..., 0] > 0))
-    np.testing.assert_array_equal(found.direction == "earlier", corrected & (ends[..., 1] < 0))
+    agree = comparison.median_difference == comparison.paired_delta
+    np.testing.assert_array_equal(found.direction == "later", corrected & (ends[..., 0] > 0) & agree)
+    np.testing.assert_array_equal(found.direction == "earlier", corrected & (ends[..., 1] < 0) & agree)
+    assert not (found.direction == "mixed").where(agree, other=False).any()
     np.testing.assert_array_equal(found.exceeds_chance, different)
+    control = words.activation_type == "real_control"
     shorter = (words == "different") & (found.direction == "earlier") & (words.statistic == "plateau_length")
-    np.testing.assert_array_equal(found.conclusion == "shorter", shorter)
-    assert (found.conclusion.where(words != "different", words) == words).all()
+    np.testing.assert_array_equal(found.conclusion == "shorter", shorter & ~control)
+    np.testing.assert_array_equal(found.conclusion == "false alarm", different & control)
+    plain = words.isin(["undecided", "undefined"]) | ((words == "equivalent") & ~different)
+    assert (found.conclusion.where(plain, words) == words).all()
+    both = (words == "equivalent") & different & ~control
+    assert both.any()
+    assert all(word.startswith("equivalent, ") for word in found.conclusion.values[both.values])
     assert set(np.unique(words.values.astype(object))) == {"equivalent", "different", "undecided", "undefined"}
     assert found.verdict.attrs["alpha"] == pytest.approx(0.1)
-    assert found.verdict.attrs["margin"] == settings.equivalence_margin
+    assert found.verdict.attrs["margin"] == 0.15
+
+
+def test_a_run_may_have_several_controls(comparison: xr.Dataset) -> None:
+    """They form a family of their own together, and whatever exceeds chance among them is a false alarm."""
+    comparison["is_control"][:] = [False, True, False, True]
+    comparison["ks_p"][:] = [np.nan, 0.04, 0.02, 0.01]
+    found = adjusted_p_values(comparison)
+    np.testing.assert_allclose(found.ks_p_holm[0, 0, 0, 1:], [0.04, 0.02, 0.02])
+    judged = verdicts(comparison.assign(found.data_vars), "real", AnalysisConfig())
+    assert (judged.conclusion[..., [1, 3]] == "false alarm").all()
+    assert (judged.conclusion[..., 2] != "false alarm").all()

@@ -20,10 +20,10 @@ def experiment(curve: NDArray[np.float64]) -> xr.Dataset:
     )
 
 
-def summarise(curve: NDArray[np.float64], resamples: int = 100) -> xr.Dataset:
+def summarise(curve: NDArray[np.float64], resamples: int = 100, minimum_slope: float = 0.0) -> xr.Dataset:
     """Of curves (type, sample, step), the first type's being the reference."""
     resampling = Resampling.draw(np.random.default_rng(0), samples=curve.shape[1], resamples=resamples)
-    return steepness_dataset(experiment(curve), resampling, 0.95, reference="real")
+    return steepness_dataset(experiment(curve), resampling, 0.95, {"l2": minimum_slope}, reference="real")
 
 
 class TestSteepness:
@@ -38,6 +38,14 @@ class TestSteepness:
 
     def test_a_jump_is_as_steep_as_a_path_has_steps(self) -> None:
         assert steepness(np.array([0.0, 0.0, 0.0, 7.0, 7.0])) == 4
+
+    def test_noise_has_none(self) -> None:
+        """A curve that counts as never blowing up: its steepest step, or its end, is no more than the minimum slope."""
+        noise = 1e-6 * np.random.default_rng(0).normal(size=(50, 101)).cumsum(axis=-1)
+        assert np.isfinite(steepness(noise)).any()
+        assert np.isnan(steepness(noise, minimum_slope=0.02)).all()
+        curve = np.array([[0.0, 0.02, 0.04], [0.0, 0.03, 0.04], [0.0, 0.03, 0.02]])
+        np.testing.assert_allclose(steepness(curve, minimum_slope=0.02), [np.nan, 1.5, np.nan])
 
     def test_what_ends_nowhere_has_none(self) -> None:
         assert np.isnan(steepness(np.array([[0.0, 1.0, 0.0], [0.0, 1.0, np.nan], [0.0, np.nan, 1.0]]))).all()
@@ -75,3 +83,21 @@ class TestDataset:
         found = summarise(np.full((1, 4, 3), np.nan))
         assert np.isnan(found["steepness_mean"]).all()
         assert np.isnan(found["steepness_mean_interval"]).all()
+
+    def test_a_type_whose_curves_are_noise_is_called_neither_steeper_nor_less_steep(self) -> None:
+        """Curves of 1e-6 noise used to be "83.5 times steeper"; what blows up beside them is compared as before."""
+        rng = np.random.default_rng(0)
+        step = np.arange(101)
+        real = 60 / (1 + np.exp(-(step - 50 - rng.normal(0, 3, (40, 1))) / 3))
+        noise = 1e-6 * rng.normal(size=(40, 101))
+        real, noise = real - real[:, :1], noise - noise[:, :1]
+        unguarded = summarise(np.stack([real, noise]))
+        assert unguarded["steepness_relation"].to_numpy()[0, 1] == "steeper"
+        found = summarise(np.stack([real, noise]), minimum_slope=0.02)
+        assert found["steepness_relation"].to_numpy()[0, 1] == "undefined"
+        assert found["steepness_n"].to_numpy().tolist() == [[40, 0]]
+        assert np.isnan(found["steepness_ratio"].to_numpy()[0, 1])
+        half = np.where(np.arange(40)[:, np.newaxis] < 20, noise, 2 * real)
+        kept = summarise(np.stack([real, half]), minimum_slope=0.02)
+        assert kept["steepness_n_pairs"].to_numpy().tolist() == [[40, 20]]
+        np.testing.assert_allclose(kept["steepness_ratio"].to_numpy(), [[1.0, 1.0]])

@@ -3,7 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plateaulens.summary.verdicts import MINIMUM_PAIRS, equivalence, nearness, order, timing
+from plateaulens.summary.verdicts import (
+    MINIMUM_PAIRS,
+    agreed,
+    conclusion,
+    equivalence,
+    nearness,
+    order,
+    steepness_relation,
+    timing,
+)
 
 NAN = (np.nan, np.nan)
 INTERVALS = st.tuples(st.floats(-50, 50), st.floats(-50, 50)).map(sorted)
@@ -80,3 +89,63 @@ def test_equivalence(equivalence_p: float, difference_p: float, expected: str) -
 )
 def test_order(difference: float, p: float, expected: str) -> None:
     assert order(difference, p, alpha=0.05) == expected
+
+
+@pytest.mark.parametrize(
+    ("median", "delta", "delta_interval", "restricted", "expected"),
+    [
+        (1.0, 0.2, (0.1, 0.3), 0.8, "later"),
+        (np.inf, 0.2, (0.1, 0.3), 0.8, "later"),  # beyond the window is later than every step
+        (-2.0, 0.2, (0.1, 0.3), 0.8, "mixed"),
+        (1.0, -0.2, (-0.3, 0.1), 0.8, "mixed"),
+        (1.0, 0.2, (0.1, 0.3), -0.8, "mixed"),
+        (1.0, 0.2, (0.1, 0.3), 0.0, "mixed"),
+        (0.0, 0.2, (0.1, 0.3), 0.8, "later"),  # most prompts do not move, and the others are shown to come later
+        (0.0, 0.2, (-0.1, 0.3), 0.8, "mixed"),
+        (np.nan, 0.2, (0.1, 0.3), 0.8, "mixed"),
+        (1.0, 0.2, (0.1, 0.3), np.nan, "mixed"),
+    ],
+)
+def test_a_direction_needs_agreement(
+    median: float, delta: float, delta_interval: tuple[float, float], restricted: float, expected: str
+) -> None:
+    assert agreed("later", median, delta, delta_interval, restricted) == expected
+    turned = {"later": "earlier"}.get(expected, expected)
+    other = (-delta_interval[1], -delta_interval[0])
+    assert agreed("earlier", -median, -delta, other, -restricted) == turned
+
+
+@pytest.mark.parametrize("found", ["undecided", "undefined", "censored", "too few", "uncorrected"])
+def test_no_agreement_makes_a_direction_where_none_is_shown(found: str) -> None:
+    assert agreed(found, 1.0, 1.0, (1.0, 1.0), 1.0) == found  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "exceeds", "found", "expected"),
+    [
+        ("different", True, "earlier", "shorter"),
+        ("different", True, "mixed", "mixed"),
+        ("different", True, "uncorrected", "different"),
+        ("equivalent", True, "later", "equivalent, longer"),
+        ("equivalent", True, "mixed", "equivalent, mixed"),
+        ("equivalent", True, "undecided", "equivalent, different"),
+        ("equivalent", False, "later", "equivalent"),
+        ("undecided", False, "later", "undecided"),
+        ("undefined", False, "undefined", "undefined"),
+    ],
+)
+def test_conclusion(verdict: str, exceeds: bool, found: str, expected: str) -> None:
+    assert conclusion(verdict, exceeds, found, "shorter", "longer") == expected
+
+
+@pytest.mark.parametrize(
+    ("interval", "pairs", "expected"),
+    [
+        ((1.1, 2.0), MINIMUM_PAIRS, "steeper"),
+        ((1.1, 2.0), MINIMUM_PAIRS - 1, "undecided"),
+        ((0.5, 0.9), 300, "less steep"),
+        (NAN, 0, "undefined"),
+    ],
+)
+def test_steepness_relation(interval: tuple[float, float], pairs: int, expected: str) -> None:
+    assert steepness_relation(interval, pairs) == expected

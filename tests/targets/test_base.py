@@ -199,6 +199,20 @@ class TestRecipes:
     def test_a_row_that_is_one(self, row: Any, context_of: Callable[..., TargetContext]) -> None:
         assert self.drawn(lambda *_: Target(torch.ones(3), row), context_of(torch.eye(3))).source_row[1] == row
 
+    @pytest.mark.parametrize("rows", [[1, 2], (1, -1), (1, 2.0), (True, 1), (1, 2**31), 3])
+    def test_mixed_rows_that_are_none(self, rows: Any, context_of: Callable[..., TargetContext]) -> None:
+        found = self.refusal(lambda *_: Target(torch.ones(3), mixed_rows=rows), context_of(torch.eye(3)))
+        assert f"sample 4: the target's mixed_rows are {rows!r}; give a tuple of rows of prompts" in found
+
+    def test_as_many_mixed_rows_as_the_type_says(self, context_of: Callable[..., TargetContext]) -> None:
+        def mixture(*_: Any) -> Target:
+            return Target(torch.ones(3), mixed_rows=(5, np.int64(7)))  # type: ignore[arg-type]
+
+        found = self.refusal(mixture, context_of(torch.eye(3)))
+        assert "the target has 2 mixed_rows and its type says mixes = 0: give the class or function the" in found
+        mixture.mixes = 2  # type: ignore[attr-defined]
+        assert self.drawn(mixture, context_of(torch.eye(3))).mixed_row.tolist() == [[5, 7], [5, 7]]
+
     @pytest.mark.parametrize("value", [1e300, torch.nan])
     def test_a_value_that_float32_does_not_have(self, value: float, context_of: Callable[..., TargetContext]) -> None:
         found = self.refusal(lambda *_: torch.full((3,), value, dtype=torch.float64), context_of(torch.eye(3)))

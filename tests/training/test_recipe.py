@@ -52,10 +52,10 @@ def test_defaults_and_comparisons(tmp_path: Path) -> None:
     [
         ({"sae__laten": 3}, "sae.laten: Extra inputs are not permitted"),
         ({"sae__architecture": "topk"}, "sae.architecture: Input should be 'batchtopk', 'standard' or 'jumprelu'"),
-        ({"sae__latents": 0}, "sae.latents: Input should be greater than 0"),
+        ({"sae__latents": 0}, "sae.latents: Input should be from 1 to 10,000,000"),
         ({"sae__samples": 4095}, r"sae: samples \(4095\) are fewer than one batch_size \(4096\)"),
-        ({"sae__centre": 1.5}, "sae.centre: Input should be less than or equal to 1"),
-        ({"text__length": 2}, "text.length: Input should be greater than or equal to 3"),
+        ({"sae__centre": 1.5}, "sae.centre: Input should be from 0 to 1"),
+        ({"text__length": 2}, "text.length: Input should be from 3 to 100,000"),
         (
             {
                 "compared__shipped__architecture": "standard",
@@ -64,9 +64,9 @@ def test_defaults_and_comparisons(tmp_path: Path) -> None:
             },
             "compared.shipped: the name of the SAE that ships",
         ),
-        ({"text__seed": -1}, "text.seed: Input should be greater than or equal to 0"),
+        ({"text__seed": -1}, "text.seed: Input should be from 0 to 9,223,372,036,854,775,807"),
         ({"text__seed": None}, "text.seed: Field required"),
-        ({"text__temperature": 0}, "text.temperature: Input should be greater than 0"),
+        ({"text__temperature": 0}, "text.temperature: Input should be from 1e-06 to 1,000,000"),
         ({"text__dtype": "float16"}, "text.dtype: Input should be 'float32' or 'bfloat16'"),
         ({"held_out": 1000}, r"held_out \(1000\) leaves none of the text's 1000 sequences"),
         ({"name": "a/b"}, "name: String should match"),

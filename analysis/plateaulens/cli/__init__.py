@@ -1,5 +1,26 @@
 """The command line: one subcommand per file, and errors of one line."""
 
-from plateaulens.cli.entry import main
+from collections.abc import Sequence
+
+from plateaulens.cli.interrupt import leaving_at_once
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments
+        What stands after the program's name; None takes this process's.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    with leaving_at_once():
+        from plateaulens.cli.entry import main as enter  # noqa: PLC0415  from here on Ctrl-C is one line
+
+    return enter(arguments)

@@ -2,7 +2,7 @@
 
 import sys
 
-from plateaulens.cli.entry import main
+from plateaulens.cli import main
 
 if __name__ == "__main__":  # workers of a local cluster import this file, too
     sys.exit(main())

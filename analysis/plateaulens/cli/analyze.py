@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plateaulens.cli.interrupt import leaving_at_once
 from plateaulens.cli.options import DEFAULT_PRESET, preset_name
 from plateaulens.errors import UsageError
 from plateaulens.presets import read_config
@@ -23,8 +24,9 @@ def add(commands: "Commands") -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from plateaulens.store.location import locate  # noqa: PLC0415
-    from plateaulens.summary.analyze import analyze  # noqa: PLC0415  statsmodels takes a second to import
+    with leaving_at_once():
+        from plateaulens.store.location import locate  # noqa: PLC0415
+        from plateaulens.summary.analyze import analyze  # noqa: PLC0415  statsmodels takes a second to import
 
     if (sweep := _sweep(options)) is not None:
         return _analyze_sweep(options, sweep)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plateaulens import names
+from plateaulens.cli.interrupt import leaving_at_once
 from plateaulens.cli.options import DEFAULT_PRESET, needs
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
@@ -39,7 +40,8 @@ def _run(options: argparse.Namespace) -> int:
     if (terms := notice(config.model.source)) is not None:
         print(terms, flush=True)
     try:
-        from plateaulens.collect.collect import collect  # noqa: PLC0415  needs the extra `collect`
+        with leaving_at_once():
+            from plateaulens.collect.collect import collect  # noqa: PLC0415  needs the extra `collect`
     except ImportError as error:
         raise needs(error, "collect") from None
     if config.sweep is not None:
@@ -49,7 +51,8 @@ def _run(options: argparse.Namespace) -> int:
         collect(config, out)
     else:
         try:
-            from plateaulens.collect.cluster import collect_on_cluster  # noqa: PLC0415  needs the extra `cluster`
+            with leaving_at_once():
+                from plateaulens.collect.cluster import collect_on_cluster  # noqa: PLC0415  needs the extra `cluster`
         except ImportError as error:
             raise needs(error, "cluster") from None
         collect_on_cluster(config, out, scheduler=options.scheduler, workers=options.workers)

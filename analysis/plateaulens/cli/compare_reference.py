@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plateaulens.config import AnalysisConfig, RunConfig
+from plateaulens.errors import reading
+from plateaulens.names import STATISTICS
 
 if TYPE_CHECKING:
     from plateaulens.cli.options import Commands
@@ -32,8 +34,10 @@ def _run(options: argparse.Namespace) -> int:
     attributes = root_attributes(options.run)
     is_summary = attributes.get("kind") == SUMMARY_KIND
     with (open_summary if is_summary else open_run)(options.run) as tree, blaming_damage(options.run):
-        config = RunConfig.model_validate_json(attributes["config"])
-        settings = AnalysisConfig.model_validate_json(attributes["analysis"]) if is_summary else config.analysis
+        with reading(f"{options.run}: its configuration is damaged, or of another version", "see `plateaulens verify`"):
+            config = RunConfig.model_validate_json(str(attributes.get("config")))
+            analysis = str(attributes.get("analysis"))
+            settings = AnalysisConfig.model_validate_json(analysis) if is_summary else config.analysis
         rows = compare_reference(tree, settings)
     print(_heading(config, rows, settings))
     print()
@@ -47,6 +51,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _heading(config: RunConfig, rows: "list[Comparison]", settings: AnalysisConfig) -> str:
     from plateaulens.replication.comparison import ASSUMED_SAMPLES, is_replication  # noqa: PLC0415
+    from plateaulens.steps.authors import POINTS  # noqa: PLC0415
 
     if is_replication(config):
         title = f"REPLICATION CHECK: run {config.name} has the authors' model, SAE and sites."
@@ -56,9 +61,13 @@ def _heading(config: RunConfig, rows: "list[Comparison]", settings: AnalysisConf
             f"{config.sites.read}; the authors' numbers are for GPT-2 small, so agreement is not expected."
         )
     inside, expected = sum(row.inside for row in rows), settings.confidence * len(rows)
+    scales = {row.experiment: row.scale for row in rows if row.statistic in STATISTICS}
+    grid = ", ".join(f"{name} {scale:.4g}" for name, scale in scales.items())
+    counted = f"Steps are counted on the authors' grid of {POINTS} points: the run's are multiplied by {grid}.\n"
     return (
         f"{title}\n{inside} of {len(rows)} numbers lie inside the {settings.confidence:.0%} sampling interval of the "
         f"difference; {expected:.0f} would if both were samples of one distribution. The rows are not independent.\n"
+        f"{counted if scales else ''}"
         f"Columns lower and upper: where authors - here lies by sampling alone. n*: not printed, {ASSUMED_SAMPLES} "
         "assumed."
     )

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from plateaulens.cli import analyze, collect, compare_reference, plan, report, train, verify
-from plateaulens.errors import UsageError
+from plateaulens.cli.interrupt import INTERRUPTED, STOPPED
+from plateaulens.errors import UsageError, shortened
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as a shell reports it."""
+_LONGEST = 4000
+"""Characters of a message, however much was wrong."""
 BAD_ARGUMENTS = 2
 """Exit status for a command line that cannot be read, as other programs have it."""
 
@@ -31,14 +32,14 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None)
     except UsageError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        print("plateaulens: stopped; the same command goes on from here", file=sys.stderr)
+        print(STOPPED, end="", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         return _fail(_explain(error))
 
 
 def _fail(message: str) -> int:
-    print(f"plateaulens: error: {' '.join(message.splitlines())}", file=sys.stderr)
+    print(f"plateaulens: error: {shortened(message, _LONGEST)}", file=sys.stderr)
     return 1
 
 

@@ -5,8 +5,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plateaulens.cli.interrupt import leaving_at_once
 from plateaulens.cli.options import DEFAULT_PRESET, preset_name
-from plateaulens.errors import UsageError
+from plateaulens.config import ReportConfig
+from plateaulens.errors import UsageError, reading
 
 if TYPE_CHECKING:
     from plateaulens.cli.options import Commands
@@ -31,10 +33,11 @@ def add(commands: "Commands") -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from plateaulens.report.build import build  # noqa: PLC0415  needs the extra `report`
-    from plateaulens.store.location import locate  # noqa: PLC0415  zarr takes a second to import
-    from plateaulens.store.reading import check_kind, root_attributes  # noqa: PLC0415
-    from plateaulens.store.schema import SUMMARY_KIND, SWEEP_SUMMARY_KIND  # noqa: PLC0415
+    with leaving_at_once():
+        from plateaulens.report.build import build  # noqa: PLC0415  needs the extra `report`
+        from plateaulens.store.location import locate  # noqa: PLC0415  zarr takes a second to import
+        from plateaulens.store.reading import check_kind, root_attributes  # noqa: PLC0415
+        from plateaulens.store.schema import SUMMARY_KIND, SWEEP_SUMMARY_KIND  # noqa: PLC0415
 
     summary = locate(options.summary or Path("data/summaries") / f"{preset_name(options)}.zarr")
     if not summary.exists():
@@ -54,14 +57,16 @@ def _run(options: argparse.Namespace) -> int:
         formats=tuple(options.to.split(",")),
         renderer=options.renderer,
         document="sweep.qmd" if is_sweep else "index.qmd",
-        beside=None if is_sweep else options.beside or _named_beside(str(attributes["config"])),
+        beside=None if is_sweep else options.beside or _named_beside(summary, attributes.get("config")),
     )
     for path in made:
         print(f"finished: {path}")
     return 0
 
 
-def _named_beside(config: str) -> Path | None:
+def _named_beside(summary: object, config: object) -> Path | None:
     """Where the summary is that a run's own configuration wants to be set beside."""
-    name = json.loads(config).get("report", {}).get("beside")
+    with reading(f"{summary}: the run's configuration is damaged", "make the summary again with `plateaulens analyze`"):
+        # by itself: the rest may be another version's
+        name = ReportConfig.model_validate(json.loads(str(config)).get("report", {})).beside
     return Path("data/summaries") / f"{name}.zarr" if name else None

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plateaulens.cli.interrupt import leaving_at_once
 from plateaulens.cli.options import DEFAULT_PRESET, needs
 from plateaulens.resources import find
 
@@ -28,7 +29,8 @@ def add(commands: "Commands") -> None:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        from plateaulens.training.run import train_recipe  # noqa: PLC0415  needs the extra `collect`
+        with leaving_at_once():
+            from plateaulens.training.run import train_recipe  # noqa: PLC0415  needs the extra `collect`
     except ImportError as error:
         raise needs(error, "collect") from None
     train_recipe(find("recipes", options.recipe), options.out, options.cache)

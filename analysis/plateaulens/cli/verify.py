@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from plateaulens.cli.interrupt import leaving_at_once
 from plateaulens.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def add(commands: "Commands") -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from plateaulens.store.verify import repair, verify  # noqa: PLC0415  zarr takes a second to import
+    with leaving_at_once():
+        from plateaulens.store.verify import repair, verify  # noqa: PLC0415  zarr takes a second to import
 
     for line in repair(options.run) if options.repair else ():
         print(line)

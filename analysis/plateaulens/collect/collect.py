@@ -68,7 +68,12 @@ def span_values(
         Every variable of the group but `completed`, as `SpanStore.write` takes them.
     """
     if group == "activations":
-        return run_context.activations(span)
+        values = run_context.activations(span)
+        return {
+            variable.name: values[variable.name]
+            for variable in store.spec.groups[group].variables
+            if variable.name in values
+        }
     known = store.read("activations", span)
     return run_context.curves(group, span, {name: known[name].to_numpy() for name in ("base", "target")}, advance)
 

@@ -1,7 +1,7 @@
 """What a run needs, opened once (model, SAE, prompts, targets), and what comes of it: the values of its store."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ from plateaulens.subject.model import Subject, load_subject
 from plateaulens.subject.prompts import Prompts, load_prompts
 from plateaulens.subject.sae import LoadedSae, load_sae
 from plateaulens.targets import registry
-from plateaulens.targets.base import ActivationType, Pool, TargetContext, draw
+from plateaulens.targets.base import SYNTHETIC, ActivationType, Pool, TargetContext, draw, mixes
 from plateaulens.targets.dictionary import Dictionary
 from plateaulens.targets.randomness import generator
 
@@ -61,7 +61,8 @@ class RunContext:
         -------
         Values
             `base` (sample, d_model), `target` (activation_type, sample, d_model), `source_row` (activation_type,
-            sample), and `active_latents` (sample,), which is `NO_SAE` in a run without an SAE.
+            sample), `active_latents` (sample,), which is `NO_SAE` in a run without an SAE, and, where types mix real
+            activations, `mixed_row` (activation_type, sample, mixed).
         """
         rows = self.base_row[span]
         pool = self.target_context.pool.activation
@@ -69,12 +70,17 @@ class RunContext:
         bases = self.target_context.bases(pool[torch.from_numpy(rows)], samples, rows.tolist())
         drawn = [draw(kind, bases, self.target_context) for kind in self.kinds]
         active = [NO_SAE if base.encoded is None else len(base.encoded) for base in bases]
-        return {
+        values = {
             "base": torch.stack([base.activation for base in bases]).cpu().numpy(),
             "target": torch.stack([target.activation for target in drawn]).cpu().numpy(),
             "source_row": np.stack([target.source_row for target in drawn]),
             "active_latents": np.array(active, dtype=np.int32),
         }
+        if width := mixed(self.kinds):
+            rows_of = [target.mixed_row for target in drawn]
+            padded = [np.pad(own, ((0, 0), (0, width - own.shape[1])), constant_values=SYNTHETIC) for own in rows_of]
+            values["mixed_row"] = np.stack(padded)
+        return values
 
     def curves(self, experiment: str, span: slice, stored: Values, advance: Callable[[int], object]) -> Values:
         """The values of an experiment for a span, from what `/activations` holds of the same samples.
@@ -214,7 +220,24 @@ def specification(run_context: RunContext) -> RunSpec:
         d_model=run_context.subject.d_model,
         samples_per_chunk=config.engine.samples_per_chunk,
         metrics=tuple(MetricSpec(name, names.METRICS[name].units) for name in config.metrics),
+        mixed=mixed(run_context.kinds),
     )
+
+
+def mixed(kinds: Sequence[ActivationType]) -> int:
+    """Of how many prompts' activations one target is mixed, at most.
+
+    Parameters
+    ----------
+    kinds
+        The activation types of a run.
+
+    Returns
+    -------
+    int
+        0 when none of them mixes any.
+    """
+    return max((mixes(kind) for kind in kinds), default=0)
 
 
 def attributes(run_context: RunContext) -> dict[str, str | int]:

@@ -7,18 +7,15 @@ distance; they invalidate only the textbook p-values, which are not used here.
 
 **How far a type lies from the reference: `distance_interval`.** The bootstrap distribution of the distance lies too
 high: a resampled difference of distribution functions is the true difference plus sampling noise twice over, and the
-supremum of a noisier function is larger. The percentile interval moves up with it. For equal distributions it never
-contains 0, and for small distances it covers far less often than it claims. (In simulations with 100 to 1000 paired,
-integer-valued samples, nominal 95 % intervals covered 0 % of the time at a true distance of 0, 0 % to 71 % at 0.04 and
-73 % to 90 % at 0.16. Reflecting the interval about the estimate, the basic or pivotal bootstrap, still covered only 79
-% to 95 %: the distance is not differentiable where it is 0, or where two places compete for the supremum, and there no
-interval made from its own draws can be relied on.)
+supremum of a noisier function is larger. The percentile interval moves up with it, and its reflection about the
+estimate (the basic or pivotal bootstrap) is no remedy: the distance is not differentiable where it is 0, or where two
+places compete for the supremum, and there no interval made from its own draws can be relied on.
 
 What is resampled is therefore not the distance but the error of F - G itself, uniformly over its argument. Because |
 sup |F^ - G^| - sup |F - G| | <= sup |(F^ - G^) - (F - G)|, a bootstrap bound c on the right hand side makes [D - c, D +
-c] an interval for the distance, at 0 as anywhere. The bootstrap of the process F^ - G^ is consistent, ties and pairing
-included, so it covers at least as often as it claims (94 % to 100 % in the same simulations), at the price of being
-wider. Its lower bound exceeds 0 exactly when the hypothesis F = G is rejected.
+c] an interval for the distance, at 0 as anywhere. The bound is a large-sample one: how often it holds at which number
+of base prompts, and how often the percentile interval, is in the calibration table of docs/statistics.md. Whether F = G
+is not read off the interval but tested by swaps (`plateaulens.compare.permutation`), which need no large sample.
 
 **Whether a type is as good as real: `ks_equivalence_p`, `ks_upper_bound`, `mean_equivalence_p`.** Two real sets differ
 by sampling alone, so no type can be shown to be equal to `real`, and a large p-value of equal distributions does not
@@ -34,15 +31,23 @@ that procedure itself.
 **Which of two types lies nearer to the reference: `ks_difference_interval`, `ks_difference_p`.** The difference is D_a
 - D_b, with D_a = sup |F_a - G| and both distances to the same reference. Neither percentiles of its bootstrap draws nor
 their reflection, BC or BCa serve: a resampled distance is biased upwards, more so near 0, where a distance is all
-noise, than far from it. They miss the truth most where one type is like the reference and the other is not, which is
-the question that matters most. What the intervals here cover, `nox -s calibrate` measures.
+noise, than far from it. The distance has two limits (Fang and Santos 2019, Review of Economic Studies 86:377), and the
+claim has to hold in both:
 
-What is estimated well is the difference of the two distribution functions at a given place. With x_a the place where
-the sample's distance of a is attained and s_a its sign, D_a is s_a (F_a - G)(x_a) to first order, and the variance of
-the difference over the resamples is that of s_a (F*_a - G*)(x_a) - s_b (F*_b - G*)(x_b): paired, with its ties and
-clusters, and without the noise of the maximum. That gives the interval D_a - D_b +- z se. It is extended, on the side
-where it lies, by twice the bootstrap's bias of the difference (mean of D*_a - D*_b minus the point): near 0 the
-bootstrap sees about half of the bias, since the sample has the other half in it already.
+- *Away from 0* the difference is, to first order, that of the distribution functions at the places x_a, x_b where the
+  sample's distances are attained, with signs s_a, s_b. Its variance over resamples is that of s_a (F*_a - G*)(x_a) -
+  s_b (F*_b - G*)(x_b): paired, with its ties and clusters, and without the noise of the maximum. To that (D_a - D_b)^2
+  / n is added, as in a score test: if the distances are equal, whatever makes a pair contribute to the difference is
+  noise, and n pairs of which k contribute, all on one side, have a score of at most sqrt(k). A bootstrap that sees no
+  variation at all, because every pair contributes the same, then still has an error.
+- *At 0* both distances are nothing but noise, and that of a copy of the reference, which has none, is less than that of
+  an independent draw: their difference has the law of sup |h_a| - sup |h_b|, with h = (F* - G*) - (F^ - G^) over the
+  resamples.
+
+The p-value is the larger of the two, the interval reaches as far as the farther of the two. Where that touches no claim
+of an order, it reaches also as far as the third case has it: one type at 0, the other one away from it, and their
+difference with the law of sup |h_a| - s_b h_b(x_b). There is neither below `FEWEST` base prompts. What they hold, and
+what other intervals do, is in the calibration table of docs/statistics.md.
 """
 
 from collections.abc import Callable
@@ -51,9 +56,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
+from scipy.stats import pearson3
 from scipy.stats import t as student
 
 from plateaulens.compare.resampling import quantile, ratio
+
+FEWEST = 40
+"""With fewer base prompts no order of two distances is said: it would rest on the shape of tails nobody has seen."""
 
 
 def distribution_functions(histograms: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -94,14 +103,14 @@ def distance_interval(
     confidence: float,
     norm: Callable[[NDArray[np.float64]], NDArray[np.float64]] = distances,
 ) -> NDArray[np.float64]:
-    """An interval for sup |F - G| that covers at least as often as it claims; see the module's docstring.
+    """An interval for sup |F - G| from a uniform bound on the error of F - G; see the module's docstring.
 
     Parameters
     ----------
     differences
         F - G of the sample (row 0) and of its resamples (the other rows), (1 + resamples, ..., bins).
     confidence
-        The nominal coverage; the interval covers at least as often.
+        The nominal coverage.
     norm
         From F - G, (..., bins), to its size, (...). Another norm than the largest absolute value, such as the
         Wasserstein distance, has the same reason for the same interval.
@@ -231,69 +240,135 @@ def ks_difference(ks: NDArray[np.float64]) -> NDArray[np.float64]:
     return ks[..., :, np.newaxis] - ks[..., np.newaxis, :]
 
 
-def ks_difference_interval(differences: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
+def ks_difference_interval(
+    differences: NDArray[np.float64], pairs: NDArray[np.integer], confidence: float
+) -> NDArray[np.float64]:
     """Intervals of D_a - D_b for every two types; see the module's docstring.
+
+    The hull of the intervals of its two limits: excludes 0 exactly when `ks_difference_p` is below 1 - `confidence`.
 
     Parameters
     ----------
     differences
         F - G of the sample (row 0) and of its resamples, (1 + resamples, type, bins).
+    pairs
+        The numbers of base prompts behind them, (type,).
     confidence
         The nominal coverage of each interval.
 
     Returns
     -------
     NDArray[np.float64]
-        The lower and the upper bound, (type, other type, 2), in [-1, 1]. NaN for a type without a distance. A type and
-        itself differ by 0 exactly.
+        The lower and the upper bound, (type, other type, 2), in [-1, 1]. NaN for a type without a distance, or with
+        fewer than `FEWEST` base prompts. A type and itself differ by 0 exactly.
     """
-    point, error, bias = _spread(differences)
-    reach = ndtri((1 + confidence) / 2) * error
-    lower, upper = point - np.maximum(bias, 0.0) - reach, point - np.minimum(bias, 0.0) + reach
-    return np.clip(np.stack([lower, upper], axis=-1), -1.0, 1.0)
+    found = _spread(differences, pairs)
+    tail = (1 - confidence) / 2
+    reach = ndtri(1 - tail) * found.error
+    below, above = np.maximum(reach, found.both.reach(tail)), np.maximum(reach, found.both.negative.reach(tail))
+    # [a, b] of the third case has a at 0 and b away; a bound that stays on its side of 0 is left there
+    below, above = (
+        np.where(toward_0 > reach, reach, np.maximum(reach, third))
+        for toward_0, reach, third in (
+            (found.point, below, found.nearer.reach(tail)),
+            (-found.point, above, found.nearer.reach(tail).T),
+        )
+    )
+    interval = np.clip(np.stack([found.point - below, found.point + above], axis=-1), -1.0, 1.0)
+    own = np.arange(len(interval))
+    interval[own, own] = found.point[own, own, np.newaxis]
+    return interval
 
 
-def ks_difference_p(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Two-sided p-values of D_a = D_b for every two types: small when the interval excludes 0.
+def ks_difference_p(differences: NDArray[np.float64], pairs: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Two-sided p-values of D_a = D_b for every two types; see the module's docstring.
 
-    2 Phi(-|d| / se), with d the end of [D_a - D_b - bias, D_a - D_b] that is nearer to 0, and 1 where 0 lies in it. No
-    permutation answers this question: two types can be equally far from the reference with quite different
-    distributions, and swapping them tests that their distributions are equal.
+    The larger one of 2 Phi(-|D_a - D_b| / se), for distances away from 0, and of twice the smaller tail of sup |h_a| -
+    sup |h_b| beyond D_a - D_b, for distances of 0, with Pearson's type III distribution of the same mean, variance and
+    skewness in place of the draws. No permutation answers this question: two types can be equally far from the
+    reference with quite different distributions, and swapping them tests that their distributions are equal.
 
     Parameters
     ----------
     differences
         F - G of the sample (row 0) and of its resamples, (1 + resamples, type, bins).
+    pairs
+        The numbers of base prompts behind them, (type,).
 
     Returns
     -------
     NDArray[np.float64]
-        p-values, (type, other type); NaN for a type without a distance.
+        p-values, (type, other type); 1 where the distances are equal, NaN for a type without a distance or with fewer
+        than `FEWEST` base prompts.
     """
-    point, error, bias = _spread(differences)
-    ends = np.stack([point, point - bias])
-    nearest = np.where(np.sign(ends).prod(axis=0) > 0, np.abs(ends).min(axis=0), np.where(np.isnan(point), np.nan, 0.0))
-    score = np.where(nearest > 0, np.inf, nearest)
-    np.divide(nearest, error, out=score, where=error > 0)
-    return np.asarray(2 * ndtr(-score))
+    found = _spread(differences, pairs)
+    away = 2 * ndtr(-ratio(np.abs(found.point), found.error))
+    tail = np.minimum(found.both.beyond(found.point), found.both.negative.beyond(-found.point))
+    larger = np.fmax(away, np.minimum(2 * tail, 1.0))
+    return np.where(np.isnan(found.point), np.nan, np.where(found.point == 0, 1.0, larger))
+
+
+class _Noise(NamedTuple):
+    """A distribution over resamples by its moments, as Pearson's of type III; (type, other type)."""
+
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    skewness: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, draws: NDArray[np.float64]) -> "_Noise":
+        """That of draws (resamples, type, other type)."""
+        mean = _mean(draws)
+        variance = _mean((draws - mean) ** 2)
+        return cls(mean, np.sqrt(variance), ratio(_mean((draws - mean) ** 3), variance**1.5))
+
+    @property
+    def negative(self) -> "_Noise":
+        """That of the negative."""
+        return _Noise(-self.mean, self.sd, -self.skewness)
+
+    def reach(self, tail: float) -> NDArray[np.float64]:
+        """What it exceeds with the probability `tail`."""
+        return self.mean + self.sd * pearson3.isf(tail, self._upper)
+
+    def beyond(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The probability that it exceeds `value`; NaN without any variation."""
+        return np.asarray(pearson3.sf(ratio(value - self.mean, self.sd), self._upper))
+
+    @property
+    def _upper(self) -> NDArray[np.float64]:
+        """The skewness of the upper tail: one that is shorter than the normal distribution's is not made use of."""
+        return np.maximum(np.nan_to_num(self.skewness), 0.0)
 
 
 class _Spread(NamedTuple):
-    """Every pair of types (type, other type): the difference, its standard error, and the bias to allow for."""
+    """Every pair of types (type, other type): the difference, and what it varies by in each case."""
 
     point: NDArray[np.float64]
+    """NaN without a distance, or with too few base prompts."""
     error: NDArray[np.float64]
-    bias: NDArray[np.float64]
+    """The standard error with both away from 0."""
+    both: _Noise
+    """With both at 0."""
+    nearer: _Noise
+    """With the first at 0 and the other away from it."""
 
 
-def _spread(differences: NDArray[np.float64]) -> _Spread:
-    """What `ks_difference_interval` and `ks_difference_p` are made of, from the same `differences`."""
+def _spread(differences: NDArray[np.float64], pairs: NDArray[np.integer]) -> _Spread:
+    """What `ks_difference_interval` and `ks_difference_p` are made of, from the same arguments."""
+    number = np.minimum(pairs[:, np.newaxis], pairs)
+    point = np.where(number < FEWEST, np.nan, ks_difference(distances(differences[0])))
     place = np.abs(differences[0]).argmax(axis=-1)[np.newaxis, :, np.newaxis]
-    at_place = np.take_along_axis(differences, place, axis=-1)[..., 0]
-    draws = ks_difference((at_place * np.sign(at_place[0]))[1:])
-    point, resampled = ks_difference(distances(differences[0])), ks_difference(distances(differences[1:]))
-    error = np.sqrt(_mean((draws - _mean(draws)) ** 2))
-    return _Spread(point, error, 2 * (_mean(resampled) - point))
+    error_at = np.take_along_axis(differences - differences[0], place, axis=-1)[1:, :, 0]
+    sign = np.sign(np.take_along_axis(differences[:1], place, axis=-1)[0, :, 0])
+    away, largest = sign * error_at, distances(differences[1:] - differences[0])
+    variance = _mean((ks_difference(away) - _mean(ks_difference(away))) ** 2)
+    return _Spread(
+        point,
+        np.sqrt(variance + ratio(point**2, number.astype(np.float64))),
+        _Noise.of(ks_difference(largest)),
+        _Noise.of(largest[..., :, np.newaxis] - away[..., np.newaxis, :]),
+    )
 
 
 def _standard_error(differences: NDArray[np.float64]) -> NDArray[np.float64]:

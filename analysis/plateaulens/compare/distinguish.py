@@ -25,7 +25,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 
 from plateaulens.compare.permutation import Swaps
-from plateaulens.compare.resampling import Resampling, count_clusters, percentile_interval, ratio
+from plateaulens.compare.resampling import Resampling, count_clusters, percentile_interval, quantile, ratio
 
 CLASSIFIERS = ("linear", "gaussian")
 """The kernels of the two classifiers, in order."""
@@ -50,6 +50,8 @@ class Distinction(NamedTuple):
     """(2, 2): as `auc_interval`."""
     classifier_p: NDArray[np.float64]
     """(2,): the p-value of the auc, one-sided."""
+    auc_null_upper: NDArray[np.float64]
+    """(2,): the quantile of the auc over the swaps, at the confidence of intervals."""
     mmd: float
     """The unbiased estimate of the squared discrepancy, negative values included."""
     mmd_p: float
@@ -95,7 +97,7 @@ def distinguish(
     """
     if count_clusters(group) < FOLDS or np.array_equal(real, other):
         half, ends, one = np.full(2, 0.5), np.full((2, 2), 0.5), np.ones(2)
-        return Distinction(half, ends, half, ends, one, 0.0, 1.0)
+        return Distinction(half, ends, half, ends, one, half, 0.0, 1.0)
     points = standardised(np.concatenate([real, other]).astype(np.float64))
     kernels = (points @ points.T / max(1, points.any(axis=0).sum()), gaussian_kernel(points))
     swaps = Swaps.draw(rng, samples=len(group), swaps=permutations, clusters=group)
@@ -111,15 +113,17 @@ def distinguish(
         area = areas(scores, labels > 0)
         resampled = _resampled_auc(scores[0], counts), _accuracy(scores[0], counts)
         intervals = [percentile_interval(draws[1:], confidence) for draws in resampled]
-        found.append((resampled[0][0], intervals[0], resampled[1][0], intervals[1], swaps.p_value(area[1:], area[0])))
+        chance = swaps.p_value(area[1:], area[0]), quantile(area[1:], confidence)
+        found.append((resampled[0][0], intervals[0], resampled[1][0], intervals[1], *chance))
     discrepancy = mmd(kernels[1], signs, group)
-    auc, auc_interval, accuracy, accuracy_interval, p = (np.array(values) for values in zip(*found, strict=True))
+    auc, auc_interval, accuracy, accuracy_interval, p, upper = (np.array(values) for values in zip(*found, strict=True))
     return Distinction(
         auc,
         auc_interval,
         accuracy,
         accuracy_interval,
         classifier_p=p,
+        auc_null_upper=upper,
         mmd=float(discrepancy[0]),
         mmd_p=float(swaps.p_value(discrepancy[1:], discrepancy[0])),
     )

@@ -27,6 +27,7 @@ from plateaulens.compare.distances import (
 from plateaulens.compare.effects import (
     cliffs_delta,
     paired_delta,
+    prediction_interval,
     quantile_shift,
     quantiles,
     step_widths,
@@ -36,9 +37,12 @@ from plateaulens.compare.effects import (
 from plateaulens.compare.intervals import (
     bca_interval,
     degenerate,
+    effective_number,
     order_interval,
+    rare_reach,
+    simultaneous_interval,
     studentised_interval,
-    studentised_log_interval,
+    widened,
     wilson_interval,
 )
 from plateaulens.compare.permutation import Swaps, ks_swap_test, mean_swap_p, pooled_p
@@ -49,6 +53,9 @@ DECILES = np.arange(1, 10) / 10
 """The probabilities of `quantile_shift`."""
 INTERVAL_METHODS = ("percentile", "bca", "studentised")
 """The methods of `NAME_interval_by_method`, in order."""
+SIMULTANEOUS = ("mean_difference", "paired_delta")
+"""What has an interval besides that holds for all types together."""
+_DELTAS = ("cliffs_delta", "paired_delta")
 BY_METHOD = ("mean", "mean_difference")
 """What has an interval by every method, so that the calibration can compare them; the stored one is studentised."""
 Comparison = dict[str, NDArray[Any]]
@@ -63,6 +70,7 @@ def compare_types(
     *,
     reference: int,
     last_step: float,
+    margin: float,
     settings: AnalysisConfig,
     rng: np.random.Generator,
 ) -> Comparison:
@@ -85,8 +93,11 @@ def compare_types(
         The number of the type that the others are compared with.
     last_step
         The end of the stored window.
+    margin
+        The KS distance of equivalence, the experiment's own.
     settings
-        The confidence of intervals, the margins of equivalence, and the number of random divisions of `pooled_p`.
+        The confidence of intervals, the mean difference of equivalence, and the number of random divisions of
+        `pooled_p`.
     rng
         Random numbers of pooled p-values of very large samples, which alone use it.
 
@@ -96,18 +107,20 @@ def compare_types(
         The variables of `plateaulens.summary.comparison.VARIABLES`, which says what each is and which dimensions it
         has; and, for the calibration alone, `NAME_interval_by_method` (activation_type, method of `INTERVAL_METHODS`,
         2) for each NAME of `BY_METHOD`. Positive differences mean that the type comes later than the reference. A
-        quantity that does not exist (a mean of no values) is NaN and so is its interval; constant data, or one base
-        prompt, give intervals of zero width and are marked as `degenerate`. p-values are NaN where there is no test, as
-        of the reference with itself.
+        quantity that does not exist (a mean of no values) is NaN and so is its interval; where base prompts are too
+        few, or their values all equal, no interval can be relied on, and it is marked as `degenerate`. p-values are
+        NaN where there is no test, as of the reference with itself.
     """
     observations = Observations(value, censored, reference)
     weighted = observations.weigh(resampling)
     result: Comparison = {"n": observations.has_value.sum(axis=1), "n_pairs": observations.pairs.sum(axis=1)}
-    result |= _smooth_quantities(weighted, resampling, settings)
-    result |= _distances(weighted, last_step, settings)
+    reaches = weighted.reaches(settings.confidence, resampling.units)
+    result |= _smooth_quantities(weighted, reaches, resampling, settings)
+    result |= _distances(weighted, reaches, last_step, margin, settings.confidence)
     result |= _orders(weighted, settings.confidence)
-    result["ks_p"], result["ks_null"] = ks_swap_test(
-        observations.codes, len(observations.support), swaps, reference=reference
+    result["prediction"] = prediction_interval(weighted.histograms[0], observations.support, settings.confidence)
+    result["ks_p"], result["ks_null"], result["ks_null_upper"] = ks_swap_test(
+        observations.codes, len(observations.support), swaps, reference=reference, confidence=settings.confidence
     )
     result["ks_p_pooled"] = _pooled(observations, rng, settings.resamples)
     result["mean_difference_p"] = np.where(result["n_pairs"] > 0, mean_swap_p(observations.change, swaps), np.nan)
@@ -209,9 +222,8 @@ class Weighted:
         Returns
         -------
         dict[str, NDArray[np.float64]]
-            Each (rows, activation_type). `mean_error`, `mean_difference_error` and `sd_error` are standard errors, NaN
-            for fewer than two values; that of the sd is the root of (fourth central moment - variance^2) / (4 variance
-            n).
+            Each (rows, activation_type). `mean_error` and `mean_difference_error` are standard errors, NaN for fewer
+            than two values.
         """
         own = _moments(self.histograms, self.observations.support)
         change = _moments(self.differences, self.observations.difference_support)
@@ -220,55 +232,133 @@ class Weighted:
             "mean": own.mean,
             "mean_error": np.sqrt(ratio(own.variance, np.maximum(own.number - 1, 0))),
             "sd": np.sqrt(own.variance),
-            "sd_error": np.sqrt(ratio(np.maximum(own.fourth - own.variance**2, 0.0), 4 * own.variance * own.number)),
             "mean_difference": change.mean,
             "mean_difference_error": np.sqrt(ratio(change.variance, np.maximum(change.number - 1, 0))),
             "cliffs_delta": cliffs_delta(self.functions, reference),
             "paired_delta": paired_delta(self.ordered_differences, self.observations.difference_support),
         }
 
+    def reaches(self, confidence: float, units: int) -> "Reaches":
+        """How far intervals have to reach because of what the sample shows too rarely for a bootstrap.
 
-def _smooth_quantities(weighted: Weighted, resampling: Resampling, settings: AnalysisConfig) -> Comparison:
+        Parameters
+        ----------
+        confidence
+            The nominal coverage of the intervals.
+        units
+            How many independent units the base prompts form.
+
+        Returns
+        -------
+        Reaches
+            0 where the bootstrap has seen enough.
+        """
+        counts, support = self.ordered_differences[0].astype(np.float64), self.observations.difference_support
+        finite = self.differences[0][..., np.isfinite(support)].astype(np.float64)
+        worth = min(1.0, units / max(self.observations.codes.shape[1], 1))
+
+        def reach(rare: NDArray[np.float64], pairs: NDArray[np.float64]) -> NDArray[np.float64]:
+            found = rare_reach(worth * rare, worth * pairs, confidence)
+            found[self.observations.reference] = 0.0  # it does not differ from itself, and that is known
+            return found
+
+        signs = np.stack([counts[..., where].sum(axis=-1) for where in (support < 0, support == 0, support > 0)])
+        pairs, changed = signs.sum(axis=0), signs.sum(axis=0) - signs[1]
+        commonest = signs.argmax(axis=0)
+        delta = cliffs_delta(self.functions[0], self.functions[0, self.observations.reference])
+        overlapping = np.nan_to_num((1 - np.abs(delta)) / 2) * pairs
+        return Reaches(
+            changed=reach(changed, pairs),
+            paired_delta=np.where(commonest == 1, 1, 2) * reach(pairs - signs.max(axis=0), pairs),
+            cliffs_delta=np.maximum(reach(changed, pairs), 2 * reach(overlapping, pairs)),
+            uncommon=reach(finite.sum(axis=-1) - finite.max(axis=-1, initial=0.0), finite.sum(axis=-1)),
+            steps=self._range(),
+        )
+
+    def _range(self) -> NDArray[np.float64]:
+        """Between the first and the last step of a type and the reference together, (activation_type,)."""
+        there = (self.histograms[0] > 0) & np.isfinite(self.observations.support)
+        there |= there[self.observations.reference]
+        support = np.broadcast_to(self.observations.support, there.shape)
+        last, first = (
+            end(support, axis=-1, where=there, initial=beyond) for end, beyond in ((np.max, -np.inf), (np.min, np.inf))
+        )
+        return np.where(there.any(axis=-1), last - first, 0.0)
+
+
+class Reaches(NamedTuple):
+    """What `Weighted.reaches` finds of each type, (activation_type,); shares but for `steps`.
+
+    A pair that the sample lacks is taken to change by no more than the range of the steps that it has.
+    """
+
+    changed: NDArray[np.float64]
+    """Where few pairs differ."""
+    paired_delta: NDArray[np.float64]
+    """Where few pairs have another order than most; 2 for each pair where most are ordered and not tied."""
+    cliffs_delta: NDArray[np.float64]
+    """Where few pairs differ, or hardly a step of one type lies among those of the other."""
+    uncommon: NDArray[np.float64]
+    """Where few differences are not the commonest one."""
+    steps: NDArray[np.float64]
+    """The range of the steps, in steps."""
+
+
+def _smooth_quantities(
+    weighted: Weighted, reaches: Reaches, resampling: Resampling, settings: AnalysisConfig
+) -> Comparison:
     """Means, spreads, shares and the deltas: what is a smooth function of the data."""
     confidence, observations = settings.confidence, weighted.observations
     estimates = weighted.smooth()
     jackknife = observations.weigh(resampling.jackknife).smooth()
-    errors = {name: estimates.pop(f"{name}_error") for name in ("mean", "mean_difference", "sd")}
+    errors = {name: estimates.pop(f"{name}_error") for name in BY_METHOD}
     result: Comparison = {name: estimate[0] for name, estimate in estimates.items()}
-    for name, estimate in estimates.items():
-        result[f"{name}_interval"] = bca_interval(estimate, jackknife[name], confidence)
+    bca = {name: bca_interval(estimates[name], jackknife[name], confidence) for name in (*BY_METHOD, *_DELTAS)}
     for name in BY_METHOD:
-        bca = result[f"{name}_interval"]
         methods = {
             "percentile": _percentile(estimates[name], confidence),
-            "bca": bca,
-            "studentised": studentised_interval(estimates[name], errors[name], confidence, fallback=bca),
+            "bca": bca[name],
+            "studentised": studentised_interval(estimates[name], errors[name], confidence, fallback=bca[name]),
         }
         result[f"{name}_interval"] = methods["studentised"]
         result[f"{name}_interval_by_method"] = np.stack([methods[method] for method in INTERVAL_METHODS], axis=-2)
-    result["sd_interval"] = studentised_log_interval(
-        estimates["sd"], errors["sd"], confidence, fallback=result["sd_interval"]
-    )
-    count, total = (observed.sum(axis=1) for observed in (observations.censored, observations.observed))
-    there = total > 0
-    result["censored_fraction"] = np.where(there, count / np.where(there, total, 1), np.nan)
-    result["censored_fraction_interval"] = wilson_interval(count, total, confidence)
+    farther = reaches.uncommon * reaches.steps
+    result["mean_difference_interval"] = widened(result["mean_difference"], result["mean_difference_interval"], farther)
+    for name in SIMULTANEOUS:
+        others = np.delete(np.arange(len(observations.codes)), observations.reference)
+        together = np.full((len(observations.codes), 2), np.nan)
+        together[others] = simultaneous_interval(estimates[name][:, others], confidence)
+        result[f"{name}_simultaneous"] = together
+    for name, reach in zip(_DELTAS, (reaches.cliffs_delta, reaches.paired_delta), strict=True):
+        result[f"{name}_interval"] = np.clip(widened(result[name], bca[name], reach), -1.0, 1.0)
+    result |= _censored_fractions(observations, resampling, confidence)
     n, n_pairs = observations.has_value.sum(axis=1), observations.pairs.sum(axis=1)
     result["degenerate"] = degenerate(n, estimates["sd"][0])
-    result["difference_degenerate"] = degenerate(n_pairs, errors["mean_difference"][0])
+    result["difference_degenerate"] = degenerate(n_pairs, np.fmax(errors["mean_difference"][0], farther))
     result["mean_equivalence_p"] = mean_equivalence_p(
         estimates["mean_difference"][0], errors["mean_difference"][0], n_pairs, settings.equivalence_steps
     )
     return result
 
 
+def _censored_fractions(observations: Observations, resampling: Resampling, confidence: float) -> Comparison:
+    """The shares of censored curves; where base prompts come in groups, these count for as many as they are worth."""
+    count, total = (observed.sum(axis=1) for observed in (observations.censored, observations.observed))
+    share = ratio(count.astype(np.float64), total.astype(np.float64))
+    number = total.astype(np.float64)
+    if resampling.units < len(resampling.unit):
+        draws = ratio(resampling.sums(observations.censored.T), resampling.sums(observations.observed.T))[1:]
+        number = effective_number(np.nan_to_num(share), draws, total, resampling.units)
+    interval = wilson_interval(np.nan_to_num(share) * number, number, confidence)
+    return {"censored_fraction": share, "censored_fraction_interval": interval}
+
+
 class _Moments(NamedTuple):
-    """Number, mean, and second and fourth central moment of the finite values of histograms (...)."""
+    """Number, mean and variance of the finite values of histograms (...)."""
 
     number: NDArray[np.float64]
     mean: NDArray[np.float64]
     variance: NDArray[np.float64]
-    fourth: NDArray[np.float64]
 
 
 def _moments(histograms: NDArray[np.float32], support: NDArray[np.float64]) -> _Moments:
@@ -277,16 +367,13 @@ def _moments(histograms: NDArray[np.float32], support: NDArray[np.float64]) -> _
     histograms, support = histograms[..., finite].astype(np.float64), support[finite]
     count = histograms.sum(axis=-1)
     mean = ratio(histograms @ support, count)
-    deviations = (support - mean[..., np.newaxis]) ** 2
-    weighted = histograms * deviations
-    return _Moments(
-        count, mean, ratio(weighted.sum(axis=-1), count), ratio((weighted * deviations).sum(axis=-1), count)
-    )
+    squares = histograms * (support - mean[..., np.newaxis]) ** 2
+    return _Moments(count, mean, ratio(squares.sum(axis=-1), count))
 
 
-def _distances(weighted: Weighted, last_step: float, settings: AnalysisConfig) -> Comparison:
+def _distances(weighted: Weighted, reaches: Reaches, last_step: float, margin: float, confidence: float) -> Comparison:
     """Distances to the reference, and their differences between types."""
-    confidence, observations = settings.confidence, weighted.observations
+    observations = weighted.observations
     reference = observations.reference
     differences = weighted.functions - weighted.functions[:, reference, np.newaxis]
     widths = step_widths(observations.support, last_step)
@@ -294,22 +381,22 @@ def _distances(weighted: Weighted, last_step: float, settings: AnalysisConfig) -
     ks = distances(differences)
     upper_bound = ks_upper_bound(differences, both, confidence)
     upper_bound[reference] = ks[0, reference]
+    area = wasserstein(differences[0], widths)
+    area_interval = distance_interval(differences, confidence, norm=lambda difference: wasserstein(difference, widths))
     between = ks_difference(ks[0])
     untested = np.isnan(between) | np.eye(len(between), dtype=np.bool_)
     untested[reference] = untested[:, reference] = True
     return {
         "ks": ks[0],
-        "ks_interval": np.minimum(distance_interval(differences, confidence), 1.0),
+        "ks_interval": np.clip(widened(ks[0], distance_interval(differences, confidence), reaches.changed), 0.0, 1.0),
         "ks_percentile_interval": _percentile(ks, confidence),
         "ks_upper_bound": upper_bound,
-        "ks_equivalence_p": ks_equivalence_p(differences, both, settings.equivalence_margin),
+        "ks_equivalence_p": ks_equivalence_p(differences, both, margin),
         "ks_difference": between,
-        "ks_difference_interval": ks_difference_interval(differences, confidence),
-        "ks_difference_p": np.where(untested, np.nan, ks_difference_p(differences)),
-        "wasserstein": wasserstein(differences[0], widths),
-        "wasserstein_interval": distance_interval(
-            differences, confidence, norm=lambda difference: wasserstein(difference, widths)
-        ),
+        "ks_difference_interval": ks_difference_interval(differences, both, confidence),
+        "ks_difference_p": np.where(untested, np.nan, ks_difference_p(differences, both)),
+        "wasserstein": area,
+        "wasserstein_interval": np.maximum(widened(area, area_interval, reaches.changed * reaches.steps), 0.0),
     }
 
 

@@ -109,6 +109,47 @@ def quantiles(
     return np.where(np.isnan(functions[..., -1:]), np.nan, support[index])
 
 
+def prediction_interval(
+    histograms: NDArray[np.floating], support: NDArray[np.float64], confidence: float
+) -> NDArray[np.float64]:
+    """Where the step of a new prompt will fall, by order statistics.
+
+    The r-th smallest and the r-th largest of n exchangeable values, with the largest r of which 2 r / (n + 1) is at
+    most 1 - confidence: one more value lies between them, or on them, at least so often, whatever the distribution
+    (Wilks 1941, Annals of Mathematical Statistics 12:91); ties only make it more often.
+
+    Parameters
+    ----------
+    histograms
+        Counts, (..., bins).
+    support
+        The increasing values that they are over, (bins,), infinity last for what is censored.
+    confidence
+        The least coverage.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        The lower and the upper bound, (..., 2). Infinite (up to -inf) where n is too small for any r, and where the
+        bound is a censored observation; NaN for an empty histogram.
+
+    Examples
+    --------
+    >>> prediction_interval(np.ones(39), np.arange(1.0, 40.0), 0.95).tolist()
+    [1.0, 39.0]
+    >>> prediction_interval(np.ones(38), np.arange(1.0, 39.0), 0.95).tolist()
+    [-inf, inf]
+    """
+    cumulative = np.cumsum(histograms, axis=-1, dtype=np.float64)
+    number = cumulative[..., -1]
+    rank = np.floor((1 - confidence) * (number + 1) / 2 + ROUNDING)
+    last = len(support) - 1
+    lower = support[np.minimum((cumulative < rank[..., np.newaxis]).sum(axis=-1), last)]
+    upper = support[np.minimum((cumulative < (number + 1 - rank)[..., np.newaxis]).sum(axis=-1), last)]
+    interval = np.stack([np.where(rank < 1, -np.inf, lower), np.where(rank < 1, np.inf, upper)], axis=-1)
+    return np.where((number > 0)[..., np.newaxis], interval, np.nan)
+
+
 def quantile_shift(own: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
     """The shift function Q_F(p) - Q_G(p) (Doksum 1974; Wilcox).
 

@@ -4,7 +4,7 @@ Which is stored for which quantity is decided by theory:
 
 - **Studentised** (bootstrap-t) for a mean and a mean paired difference: correct to second order, and it allows for the
   estimated standard error, which percentile and BCa intervals take for known; at 50 prompts that is most of the error.
-- **Studentised on the logarithm** for a standard deviation, of which a BCa interval covers 0.9 at 50 prompts.
+- **None** for a standard deviation: of lognormal steps none of these holds it at a few hundred prompts.
 - **BCa** (bias-corrected and accelerated; Efron 1987, JASA 82:171) for smooth quantities without a simple standard
   error: Cliff's delta. Correct to second order, and it respects the quantity's range.
 - **Percentile**, with whole draws in place of interpolated ones, for quantiles.
@@ -12,7 +12,12 @@ Which is stored for which quantity is decided by theory:
   `plateaulens.compare.distances`), nor for a share near 0, where all draws may be 0: that has Wilson's interval.
 
 In all of them draws that do not exist (NaN) are set aside, the result is NaN only where the point is, and where no
-resample differs from the sample the interval is the point itself. `degenerate` says where that means nothing.
+resample differs from the sample the interval is the point itself.
+
+A bootstrap knows only what the sample has shown. Where hardly a pair differs, or hardly one does not, most resamples
+repeat the sample, and an interval made of them ends at the point: `rare_reach` says how far the share of such pairs may
+be from that of the sample, and `widened` lets an interval reach as far. `degenerate` says where there are too few base
+prompts for any of it.
 """
 
 import numpy as np
@@ -27,6 +32,12 @@ ROUNDING = 1e-9
 
 MINIMUM = 6
 """Fewer base prompts settle nothing at 95 %: even a difference of one sign in all of 5 has probability 2 / 2**5."""
+
+RELIABLE = 20
+"""Below this number of base prompts intervals of means and deltas are not printed: what they hold is not known."""
+
+RARE = 10
+"""Fewer pairs than this that differ, or fail to differ, are few: a Poisson count's own spread is a third of it."""
 
 
 def bca_interval(
@@ -115,45 +126,6 @@ def studentised_interval(
     return _where_point(point, np.where(usable[..., np.newaxis], bounds, fallback))
 
 
-def studentised_log_interval(
-    estimates: NDArray[np.float64],
-    errors: NDArray[np.float64],
-    confidence: float,
-    *,
-    fallback: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """`studentised_interval` of the logarithm of positive estimates, taken back.
-
-    For a standard deviation, whose standard error grows with it: the logarithm's hardly does.
-
-    Parameters
-    ----------
-    estimates
-        The sample's own (row 0) and those of its resamples, (1 + resamples, ...), at least 0.
-    errors
-        The standard errors of all of them, (1 + resamples, ...).
-    confidence
-        The nominal coverage.
-    fallback
-        Another method's interval, (..., 2). It stands where the point is 0, and where `studentised_interval` takes the
-        fallback; t is infinite in a resample whose estimate is 0, too.
-
-    Returns
-    -------
-    NDArray[np.float64]
-        The lower and the upper bound, (..., 2); NaN where the point is.
-    """
-    relative = ratio(errors, estimates)
-    logarithm = np.where(estimates == 0, -np.inf, 0.0)
-    np.log(estimates, out=logarithm, where=estimates > 0)
-    zero = np.isinf(logarithm[0])
-    logarithm[0] = np.where(zero, 0.0, logarithm[0])
-    inner = studentised_interval(logarithm, relative, confidence, fallback=np.full((*zero.shape, 2), np.nan))
-    taken_back = np.exp(inner)
-    bounds = np.where(np.isnan(taken_back).any(axis=-1, keepdims=True) | zero[..., np.newaxis], fallback, taken_back)
-    return _where_point(estimates[0], bounds)
-
-
 def order_interval(estimates: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
     """The percentile interval with whole draws as bounds, for quantities that jump, or can be infinite.
 
@@ -201,7 +173,9 @@ def order_quantile(draws: NDArray[np.float64], probability: float) -> NDArray[np
     return result
 
 
-def wilson_interval(count: NDArray[np.int_], total: NDArray[np.int_], confidence: float) -> NDArray[np.float64]:
+def wilson_interval(
+    count: NDArray[np.int_] | NDArray[np.float64], total: NDArray[np.int_] | NDArray[np.float64], confidence: float
+) -> NDArray[np.float64]:
     """Wilson's score interval of a share `count` / `total` of independent base prompts.
 
     Unlike a bootstrap interval it says something about a share of which the sample shows none.
@@ -209,7 +183,7 @@ def wilson_interval(count: NDArray[np.int_], total: NDArray[np.int_], confidence
     Parameters
     ----------
     count, total
-        Numbers of base prompts, (...).
+        Numbers of base prompts, (...), or of as many independent ones as they are worth, see `effective_number`.
     confidence
         The nominal coverage.
 
@@ -229,10 +203,133 @@ def wilson_interval(count: NDArray[np.int_], total: NDArray[np.int_], confidence
     return np.where(there[..., np.newaxis], interval, np.nan)
 
 
-def degenerate(count: NDArray[np.integer], sd: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether resampling had too little to vary: fewer than `MINIMUM` values, or all of them equal.
+def rare_reach(
+    rare: NDArray[np.int_] | NDArray[np.float64], pairs: NDArray[np.int_] | NDArray[np.float64], confidence: float
+) -> NDArray[np.float64]:
+    """How far the share of pairs of a rare kind may lie from that of the sample.
 
-    An interval is still there, but its width is no measure of what is known.
+    The larger of the two distances from the share to the ends of its Wilson interval. With no pair of the kind among n
+    it is about z^2 / n.
+
+    Parameters
+    ----------
+    rare
+        Numbers of pairs of the kind, (...).
+    pairs
+        Numbers of all pairs, (...).
+    confidence
+        The nominal coverage of the interval.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shares, (...); 0 where `rare` is at least `RARE`, so that the bootstrap has seen what varies, and without pairs.
+
+    Examples
+    --------
+    >>> rare_reach(np.array([0, 2, 10]), np.array([40, 40, 40]), 0.95).round(3).tolist()
+    [0.088, 0.115, 0.0]
+    """
+    share = ratio(np.asarray(rare, dtype=np.float64), np.asarray(pairs, dtype=np.float64))
+    ends = wilson_interval(rare, pairs, confidence)
+    farthest = np.abs(ends - share[..., np.newaxis]).max(axis=-1)
+    return np.where((rare < RARE) & (pairs > 0), farthest, 0.0)
+
+
+def widened(
+    point: NDArray[np.float64], interval: NDArray[np.float64], reach: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """An interval that reaches at least so far from its point.
+
+    Parameters
+    ----------
+    point
+        Estimates, (...).
+    interval
+        Their intervals, (..., 2).
+    reach
+        How far each interval has to reach on both sides, (...); 0 leaves it as it is.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        The lower and the upper bound, (..., 2); NaN where the interval is.
+
+    Examples
+    --------
+    >>> widened(np.array(0.0), np.array([0.0, 0.5]), np.array(0.1)).tolist()
+    [-0.1, 0.5]
+    """
+    lower = np.where(reach > 0, np.minimum(interval[..., 0], point - reach), interval[..., 0])
+    upper = np.where(reach > 0, np.maximum(interval[..., 1], point + reach), interval[..., 1])
+    return np.where(np.isnan(interval), np.nan, np.stack([lower, upper], axis=-1))
+
+
+def effective_number(
+    share: NDArray[np.float64], draws: NDArray[np.float64], total: NDArray[np.int_], units: int
+) -> NDArray[np.float64]:
+    """How many independent base prompts would know a share as well as `total` that come in groups.
+
+    `total` over the design effect: the variance about the sample's share of those of resamples of groups, by that of
+    independent base prompts, p (1 - p) / total; it is taken to be at least 1.
+
+    Parameters
+    ----------
+    share
+        Shares p of base prompts, (...).
+    draws
+        The same shares in resamples of whole groups, (resamples, ...).
+    total
+        Numbers of base prompts behind them, (...).
+    units
+        The number of groups: what is left where the share is 0 or 1, and resamples do not vary.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        At most `total`, (...).
+    """
+    independent = ratio(share * (1 - share), total.astype(np.float64))
+    there = np.isfinite(draws)
+    change = np.where(there, draws - share, 0.0)
+    effect = ratio(ratio((change**2).sum(axis=0), there.sum(axis=0).astype(np.float64)), independent)
+    number = total / np.maximum(np.nan_to_num(effect, nan=1.0), 1.0)
+    return np.where((share > 0) & (share < 1), number, np.minimum(total, units))
+
+
+def simultaneous_interval(estimates: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
+    """Intervals that hold together for all of a family, by the largest studentised error of a resample.
+
+    theta +- c sd, with sd the standard deviation of each estimate over the resamples and c the quantile of max |theta*
+    - theta| / sd over the family (Romano and Wolf 2005, Econometrica 73:1237). Wider than the intervals of single ones,
+    by the less the more alike the estimates are.
+
+    Parameters
+    ----------
+    estimates
+        The sample's own (row 0) and those of its resamples, (1 + resamples, ..., family).
+    confidence
+        The nominal probability that every interval holds.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        The lower and the upper bound, (..., family, 2); NaN where the point is. Estimates that no resample varies take
+        no part, and have the point as their interval.
+    """
+    point, draws = estimates[0], estimates[1:]
+    there = np.isfinite(draws) & np.isfinite(point)
+    change = np.where(there, draws - np.where(np.isfinite(point), point, 0.0), 0.0)
+    sd = np.sqrt(np.nan_to_num(ratio((change**2).sum(axis=0), there.sum(axis=0).astype(np.float64))))
+    score = np.abs(change) * np.nan_to_num(ratio(np.ones_like(sd), sd))
+    reach = quantile(score.max(axis=-1, initial=0.0), confidence)[..., np.newaxis] * sd
+    return _where_point(point, np.stack([point - reach, point + reach], axis=-1))
+
+
+def degenerate(count: NDArray[np.integer], sd: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether an interval cannot be relied on: fewer than `RELIABLE` values, or all of them equal.
+
+    An interval is still there, but its width is no measure of what is known. Pages print the number without it.
 
     Parameters
     ----------
@@ -246,7 +343,7 @@ def degenerate(count: NDArray[np.integer], sd: NDArray[np.float64]) -> NDArray[n
     NDArray[np.bool_]
         True where that is so, or `sd` is NaN, (...).
     """
-    return np.asarray((count < MINIMUM) | ~(sd > 0))
+    return np.asarray((count < RELIABLE) | ~(sd > 0))
 
 
 def _tails(confidence: float) -> tuple[float, float]:

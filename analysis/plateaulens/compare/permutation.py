@@ -9,7 +9,7 @@ types share base prompts; the tests here suppose neither, and are exact or valid
   correlation that a shared base prompt brings it rejects too rarely.
 """
 
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,9 +104,19 @@ class Swaps(Weights):
         return np.asarray((hits + extra) / (len(statistic) + extra))
 
 
-def ks_swap_test(
-    codes: NDArray[np.int_], bins: int, swaps: Swaps, *, reference: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+class SwapTest(NamedTuple):
+    """What swaps say about the distance of each type to the reference, (type,); NaN without a pair, as is the own."""
+
+    p: NDArray[np.float64]
+    """p-values."""
+    mean: NDArray[np.float64]
+    """The mean distance over the reassignments: how far apart two samples of one distribution lie on average, with this
+    number of prompts, these ties and this correlation."""
+    upper: NDArray[np.float64]
+    """The quantile of these distances: the given share of them is at most as large."""
+
+
+def ks_swap_test(codes: NDArray[np.int_], bins: int, swaps: Swaps, *, reference: int, confidence: float) -> SwapTest:
     """Test the distance of each type to the reference by swapping the two within base prompts.
 
     Base prompts without both observations take no part in a type's test.
@@ -121,14 +131,13 @@ def ks_swap_test(
         Reassignments of the same samples.
     reference
         The number of the reference among the types.
+    confidence
+        The share of distances of exchangeable types that `upper` is not exceeded by.
 
     Returns
     -------
-    p : NDArray[np.float64]
-        p-values, (type,); NaN for a type without a pair, and for the reference.
-    null : NDArray[np.float64]
-        The mean distance over the reassignments, (type,): how far apart two samples of one distribution lie on average,
-        with this number of prompts, these ties and this correlation. NaN where p is.
+    SwapTest
+        The p-values, and what exchangeable types would show.
     """
     pairs = (codes >= 0) & (codes[reference] >= 0)
     pairs[reference] = False
@@ -139,8 +148,13 @@ def ks_swap_test(
         np.abs(np.cumsum(sums, axis=-1, dtype=np.float64)).max(axis=-1)
         for sums in (swaps.weigh(differences), differences.sum(axis=0, dtype=np.float64))
     )
-    p = np.where(pairs.any(axis=1), swaps.p_value(distance, observed), np.nan)
-    return p, ratio(distance.mean(axis=0), pairs.sum(axis=1))
+    number = pairs.sum(axis=1)
+    return SwapTest(
+        p=np.where(number > 0, swaps.p_value(distance, observed), np.nan),
+        mean=ratio(distance.mean(axis=0), number),
+        # A value that is taken, and no mean of two: the distances are few.
+        upper=ratio(np.quantile(distance, confidence, axis=0, method="inverted_cdf"), number),
+    )
 
 
 def mean_swap_p(change: NDArray[np.float64], swaps: Swaps) -> NDArray[np.float64]:

@@ -36,9 +36,10 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, steps: int, confidence: floa
     """The Kaplan-Meier estimate of S(k) = P(event after step k), with a Hall-Wellner band.
 
     The band S +- q S (1 + n v) / sqrt(n), v the sum in Greenwood's formula and q the Kolmogorov distribution's quantile
-    (Hall and Wellner 1980), covers the whole curve at once with at least the given confidence; ties make it
-    conservative. It is written out here because statsmodels' `simultaneous_cb` has one confidence only, and the number
-    at risk in the place of n. Where S is 0 its width is that of the last step before.
+    (Hall and Wellner 1980), is about the whole curve at once, for many observations; ties make it wider than it need
+    be, and the calibration table of docs/statistics.md says what it covers. It is written out here because statsmodels'
+    `simultaneous_cb` has one confidence only, and the number at risk in the place of n. Where S is 0 its width is that
+    of the last step before.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, steps: int, confidence: floa
     steps
         S is estimated at k = 0..steps-1.
     confidence
-        The least coverage of the band.
+        The nominal coverage of the band.
 
     Returns
     -------

@@ -31,7 +31,7 @@ from plateaulens.figures.style import (
     present,
     styles,
 )
-from plateaulens.names import CLAIMS, CONTROL, CUT, MAIN_METRICS, MAIN_TYPES, REFERENCE, label, metric_label, path_label
+from plateaulens.names import CLAIMS, CUT, MAIN_METRICS, MAIN_TYPES, REFERENCE, label, metric_label, path_label
 
 TYPES = tuple(name for name in MAIN_TYPES if name != REFERENCE)
 """The types whose differences are followed as constants are moved."""
@@ -44,6 +44,7 @@ Conclusion = Literal["mean_difference", "ks_difference"]
 
 _STEPS = f"difference to {label(REFERENCE)} (steps)"
 _SPREAD = 0.24
+_DASHES = (0, (3, 2))
 _TITLE_LENGTH = 28
 """Letters that fit above a panel of three."""
 _CONSTANTS = {
@@ -64,8 +65,9 @@ def ks_forest(
 ) -> Figure:
     """One panel per metric: the Kolmogorov-Smirnov distance of every type to `real`, with its interval.
 
-    When the run has `real_control`, a second draw of real targets, its interval is a grey band through all rows: the
-    distance that sampling alone produces. Metrics without the statistic have no panel.
+    The grey part of a row is what chance gives: where the distance lies if the type and `real` are exchangeable within
+    base prompts, with the probability that the analysis' confidence is (`ks_null_upper`). The dashed line is the margin
+    of equivalence. Metrics without the statistic have no panel.
 
     Parameters
     ----------
@@ -91,7 +93,8 @@ def ks_forest(
     compared = experiment.sel(convention="corrected", statistic=statistic)
     shown = [name for name in present(experiment, "metric", metrics) if compared["ks"].sel(metric=name).notnull().any()]
     drawn = styles(_compared(experiment))
-    on, axes = panels(0.9 + 0.3 * len(drawn), ax, shown, sharex=True)
+    margin = experiment["verdict"].attrs["margin"]
+    on, axes = panels(1.2 + 0.3 * len(drawn), ax, shown, sharex=True)
     for panel, metric in zip(axes, shown, strict=True):
         values = compared.sel(metric=metric)
         for row, (name, style) in enumerate(drawn.items()):
@@ -108,12 +111,19 @@ def ks_forest(
                 markeredgewidth=0.6,
                 zorder=4,
             )
-            if name == CONTROL:
-                panel.axvspan(*interval, color=BAND, linewidth=0, zorder=0)
+        upper = np.nan_to_num(values["ks_null_upper"].sel(activation_type=list(drawn)).to_numpy())
+        panel.barh(range(len(drawn)), upper, height=1.0, color=BAND, linewidth=0, zorder=0)
+        panel.axvline(margin, color=GUIDE, linewidth=1.0, linestyle=_DASHES, zorder=1)
         dress(panel, title=metric_label(metric), x=f"KS distance to {label(REFERENCE)}")
         panel.locator_params(axis="x", nbins=4)
     axes[0].set_xlim(left=0)  # once all is drawn: the panels share their limits, and setting one fixes both
     name_rows(axes[0], drawn)
+    share = 100 * compared["ks_null_upper"].attrs["confidence"]
+    marks = [
+        Line2D([], [], color=BAND, linewidth=8, label=f"{share:g} % of distances by chance"),
+        Line2D([], [], color=GUIDE, linewidth=1.0, linestyle=_DASHES, label=f"margin of equivalence, {margin:g}"),
+    ]
+    legend(on, marks, where="outside lower center")
     return figure_of(on)
 
 
@@ -213,6 +223,8 @@ def constant_sensitivity(
         What it is drawn in.
     """
     own = group.sel(metric=metric)
+    if conclusion == "ks_difference":
+        own = own.sel(dict(zip(("activation_type", "other_type"), CLAIMS[0], strict=True)))
     keys = list(
         dict.fromkeys(zip(*(own[name].to_numpy() for name in ("experiment", "statistic", "constant")), strict=True))
     )
@@ -224,7 +236,7 @@ def constant_sensitivity(
         place = np.arange(cases.sizes["case"])
         ax.axhline(0.0, color=GUIDE, linewidth=1.0, zorder=1)
         for used in place[cases["is_default"].to_numpy()]:
-            ax.axvline(used, color=GUIDE, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
+            ax.axvline(used, color=GUIDE, linewidth=1.0, linestyle=_DASHES, zorder=1)
         if conclusion == "ks_difference":
             _line(ax, place, cases, conclusion, TypeStyle("", INK))
         for name, style in drawn.items():
@@ -270,8 +282,8 @@ def _line(
 def distinguishability(group: xr.Dataset, *, ax: Axes | None = None) -> Figure:
     """A row per type: the area under the ROC curve of each classifier with its interval; 0.5 is chance.
 
-    When the run has `real_control`, its widest interval is a grey band through all rows: what two sets of real targets
-    give by chance.
+    In grey, up to where the area of exchangeable targets lies, with the probability that the analysis' confidence is
+    (`auc_null_upper`).
 
     Parameters
     ----------
@@ -295,9 +307,8 @@ def distinguishability(group: xr.Dataset, *, ax: Axes | None = None) -> Figure:
             panel.plot(interval, [row + offset] * 2, color=style.color, linewidth=2.0, solid_capstyle="butt", zorder=3)
             panel.plot([own["auc"].sel(classifier=classifier).item()], [row + offset], marker=marker, markersize=4.5,
                        color=style.color, markeredgecolor="white", markeredgewidth=0.6, zorder=4)  # fmt: skip
-        if name == CONTROL:
-            ends = own["auc_interval"]
-            panel.axvspan(float(ends.min()), float(ends.max()), color=BAND, linewidth=0, zorder=0)
+            chance = max(float(own["auc_null_upper"].sel(classifier=classifier)) - 0.5, 0.0)
+            panel.barh(row + offset, chance, left=0.5, height=0.32, color=BAND, linewidth=0, zorder=0)
     dress(panel, x=f"area under the ROC curve, type against {label(REFERENCE)} (0.5: chance)")
     name_rows(panel, drawn)
     handles = [

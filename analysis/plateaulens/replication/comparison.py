@@ -7,6 +7,11 @@ noted. The middle part of many such differences is where the authors' number min
 distances, whose bootstrap lies too high, that cancels most of the bias, as both samples have it. Base prompts are drawn
 whole, so a type's values and those of the type it is compared with stay paired.
 
+Steps are numbers of points, and the authors' points lie otherwise: they have 100 of them, k / 99 of a path or k * 50 /
+99 units from its start, and presets 101, k / 100 or k * 0.5. What happens at a share f of the path is seen at the point
+after 99 f there and after 100 f here. A run's steps are counted on their grid before they are compared (`their_steps`),
+whatever its own is.
+
 `Measurements` finds what a run, or its summary, has measured under the names of data/reference, and `PairedSample` how
 far two samples of different sizes from one distribution lie apart by chance alone.
 """
@@ -25,7 +30,8 @@ from plateaulens.compare.resampling import percentile_interval, ratio
 from plateaulens.config import AnalysisConfig, RunConfig
 from plateaulens.names import REFERENCE, STATISTICS
 from plateaulens.replication.reference import read_activation_reference, read_reference
-from plateaulens.steps.dataset import step_dataset
+from plateaulens.steps.authors import POINTS
+from plateaulens.steps.dataset import step_dataset, step_length
 from plateaulens.store.schema import RUN_KIND
 from plateaulens.summary.geometry import target_geometry
 
@@ -38,6 +44,12 @@ KS_READING_ERROR = 0.01
 BINS = 2000
 """Most places at which distribution functions are compared; with more different values, quantiles of them are."""
 
+STEP_LENGTH = 50 / (POINTS - 1)
+"""Between two of the authors' points, where steps have a length: they multiply `linspace(0, 100, 100)` by 0.5. (Their
+search for an event ends floor(path length / 0.5) points from the start, up to 1 % of the path beyond the target.)"""
+
+_SENTINELS = {"max_slope": POINTS - 1.0, "first_nonlinearity": float(POINTS), "plateau_length": float(POINTS)}
+"""What the authors count an event as that does not happen, on their grid."""
 _COUNTS_AT_ONCE = 2**22
 """Most counts of base prompts that are in memory at once."""
 _SAE = "gpt2-small-res-jb"
@@ -57,7 +69,7 @@ class Comparison(NamedTuple):
     authors: float
     """Their number."""
     here: float
-    """The run's."""
+    """The run's; of a step, on the authors' grid."""
     lower: float
     """Where the authors' number minus the run's lies by sampling alone, with the wanted confidence: from here."""
     upper: float
@@ -75,6 +87,8 @@ class Comparison(NamedTuple):
     source: str
     """Notebook, commit and cell."""
     note: str
+    scale: float
+    """Of the authors' steps in one of the run's, by which its step statistics are multiplied; 1 for what is no step."""
 
 
 def is_replication(config: RunConfig) -> bool:
@@ -118,8 +132,8 @@ def compare_reference(tree: xr.DataTree, settings: AnalysisConfig) -> list[Compa
     for authors in _authors():
         found = measurements.get(authors["experiment"], authors["statistic"], authors["metric"])
         sample = None if found is None else _sample(found, authors["activation_type"], authors["dropped_above"])
-        if sample is not None:
-            rows.extend(_compare(authors, sample, settings, rng))
+        if found is not None and sample is not None:
+            rows.extend(_compare(authors, sample, found.scale, settings, rng))
     return rows
 
 
@@ -150,7 +164,7 @@ def _sample(found: "Measured", activation_type: str, dropped_above: float) -> "P
 
 
 def _compare(
-    authors: dict[str, Any], sample: "PairedSample", settings: AnalysisConfig, rng: np.random.Generator
+    authors: dict[str, Any], sample: "PairedSample", scale: float, settings: AnalysisConfig, rng: np.random.Generator
 ) -> Iterator[Comparison]:
     assumed = bool(pd.isna(authors["n"]))
     size = ASSUMED_SAMPLES if assumed else int(authors["n"])
@@ -178,6 +192,7 @@ def _compare(
             reading_error=read,
             source=authors["source"],
             note="" if pd.isna(authors["note"]) else authors["note"],
+            scale=scale,
         )
 
 
@@ -190,11 +205,93 @@ class Measured(NamedTuple):
 
     types: tuple[str, ...]
     values: NDArray[np.float64]
-    """(type, sample) or (type, sample, number); NaN where there is none."""
+    """(type, sample) or (type, sample, number); NaN where there is none. Steps are on the authors' grid."""
+    scale: float = 1.0
+    """What the run's own steps were multiplied by."""
+
+
+def steps_scale(experiment: xr.Dataset) -> float:
+    """How many of the authors' steps one step of an experiment is.
+
+    Parameters
+    ----------
+    experiment
+        The experiment's group of a run or of a summary.
+
+    Returns
+    -------
+    float
+        99 / (points - 1) where steps are parts of the path, else step length / 0.505: 0.99 for either default.
+
+    Examples
+    --------
+    >>> round(steps_scale(xr.Dataset(coords={"step": range(101)})), 4)
+    0.99
+    >>> round(steps_scale(xr.Dataset(coords={"step": range(3), "length": ("step", [0.0, 0.5, 1.0])})), 4)
+    0.99
+    """
+    length = step_length(experiment)
+    return (POINTS - 1) / (experiment.sizes["step"] - 1) if length is None else length / STEP_LENGTH
+
+
+def their_steps(
+    value: NDArray[np.float64], censored: NDArray[np.bool_], statistic: str, scale: float
+) -> NDArray[np.float64]:
+    """Steps of the authors' convention on the authors' grid.
+
+    Parameters
+    ----------
+    value
+        Steps on the run's own grid, of any shape.
+    censored
+        Whether there is no event, of that shape.
+    statistic
+        Its name.
+    scale
+        That of `steps_scale`.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        In their steps, not whole ones, of that shape. An event that does not happen has the number that they give it,
+        which is on their grid already.
+    """
+    absent = np.where(np.isnan(value), np.nan, _SENTINELS.get(statistic, np.nan))
+    return np.where(censored, absent, value * scale)
+
+
+class Moments(NamedTuple):
+    """Mean and population standard deviation of a step, as the authors print them."""
+
+    mean: float
+    sd: float
+
+
+def their_moments(experiment: xr.Dataset, statistic: str, metric: str, activation_type: str) -> Moments:
+    """Mean and standard deviation of a summary's steps, in the authors' convention and on their grid.
+
+    Parameters
+    ----------
+    experiment
+        The experiment's group of a summary.
+    statistic, metric, activation_type
+        What to take of it.
+
+    Returns
+    -------
+    Moments
+        In their steps; NaN without any.
+    """
+    own = experiment[["step_value", "censored"]].sel(
+        convention="authors", statistic=statistic, metric=metric, activation_type=activation_type
+    )
+    steps = their_steps(own["step_value"].to_numpy(), own["censored"].to_numpy(), statistic, steps_scale(experiment))
+    known = steps[np.isfinite(steps)]
+    return Moments(float(known.mean()), float(known.std())) if known.size else Moments(np.nan, np.nan)
 
 
 class Measurements:
-    """The quantities of a run or of its summary; step statistics in the authors' convention.
+    """The quantities of a run or of its summary; step statistics in the authors' convention, on the authors' grid.
 
     Parameters
     ----------
@@ -254,8 +351,11 @@ class Measurements:
         if experiment not in self._steps:
             group = self._tree[experiment].to_dataset()
             self._steps[experiment] = step_dataset(group, self._settings) if self._is_run else group
-        value = self._steps[experiment]["step_value"]
-        return _named(value.sel(convention="authors", statistic=statistic, metric=metric))
+        own = self._steps[experiment].sel(convention="authors", statistic=statistic, metric=metric)
+        scale = steps_scale(self._tree[experiment].to_dataset())
+        value, censored = (own[name].transpose("activation_type", "sample") for name in ("step_value", "censored"))
+        steps = their_steps(value.to_numpy(), censored.to_numpy(), statistic, scale)
+        return Measured(_types(value), steps, scale)
 
     def _activations(self, statistic: str) -> Measured | None:
         group = self._tree[ACTIVATIONS if self._is_run else "geometry"].to_dataset()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from plateaulens.errors import UsageError
+from plateaulens.errors import UsageError, reading, shown
 from plateaulens.resources import root
 
 COLUMNS = {
@@ -86,12 +86,10 @@ def read_activation_reference(folder: Path | None = None) -> pd.DataFrame:
 
 def _read(folder: Path | None, name: str, columns: dict[str, str]) -> pd.DataFrame:
     path = (folder or root() / "data" / "reference") / name
-    try:
+    if not path.is_file():
+        raise UsageError(f"no reference numbers at {path}: restore the file from the repository")
+    with reading(f"{path} cannot be read", "restore the file from the repository"):
         table = pd.read_csv(path, dtype=columns)
-    except FileNotFoundError:
-        raise UsageError(f"no reference numbers at {path}: restore the file from the repository") from None
-    except ValueError as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
     if list(table.columns) != list(columns):
-        raise UsageError(f"{path} has columns {', '.join(table.columns)}, expected {', '.join(columns)}")
+        raise UsageError(f"{path} has columns {shown(list(table.columns))}, expected {', '.join(columns)}")
     return table

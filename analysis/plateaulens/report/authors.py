@@ -8,6 +8,7 @@ import xarray as xr
 
 from plateaulens import names
 from plateaulens.names import REFERENCE, metric_label
+from plateaulens.replication.comparison import their_moments
 from plateaulens.replication.reference import read_reference
 from plateaulens.report.contents import BLOWUP, config_of, group_of, types_of, values_of
 from plateaulens.report.table import KS_DIGITS, STEP_DIGITS, TYPE, Column, Row, Table, estimated, measured
@@ -40,7 +41,8 @@ def authors_table(summary: xr.DataTree) -> Table:
 
     What is measured stands in bold above the types that it was measured for. The authors' conventions are not the
     corrected ones of the other tables, whose KS distances stand in the last column: an event that does not happen is
-    given the last step, and the search ends where the path reaches its target.
+    given the last step, and the search ends where the path reaches its target. Their steps are the authors' too: parts
+    of a path with 100 points.
 
     Parameters
     ----------
@@ -81,8 +83,8 @@ def authors_table_caption(summary: xr.DataTree) -> str:
     model = config_of(summary).model.source
     return (
         f"Means (population SD) of steps, and Kolmogorov-Smirnov distances to real: what the authors printed for "
-        f"GPT-2, and this run ({escape(model)}) under the authors' conventions; in the last column, the KS distance "
-        f"under the corrected ones. Intervals are uniform bands."
+        f"GPT-2, and this run ({escape(model)}) under the authors' conventions, its steps counted on the authors' grid "
+        f"of 100 points; in the last column, the KS distance under the corrected ones. Intervals are uniform bands."
     )
 
 
@@ -114,7 +116,9 @@ def authors_sentences(summary: xr.DataTree) -> str:
 
 def _row(summary: xr.DataTree, authors: Mapping[str, Any]) -> Row:
     name, statistic, metric, kind = (authors[key] for key in _MEASURED)
-    values = summary[name].to_dataset().sel(statistic=statistic, metric=metric, activation_type=kind)
+    experiment = summary[name].to_dataset()
+    moments = their_moments(experiment, statistic, metric, kind)
+    values = experiment.sel(statistic=statistic, metric=metric, activation_type=kind)
     here, corrected = (values.sel(convention=convention) for convention in reversed(names.CONVENTIONS))
     return {
         "measured": _measured(name, statistic, metric),
@@ -122,8 +126,8 @@ def _row(summary: xr.DataTree, authors: Mapping[str, Any]) -> Row:
         "authors_mean": float(authors["mean"]),
         "authors_sd": float(authors["sd"]),
         "authors_ks": float(authors["ks"]),
-        "mean": float(here["mean"]),
-        "sd": float(here["sd"]),
+        "mean": moments.mean,
+        "sd": moments.sd,
         **measured(here, "ks", known=kind != REFERENCE),
         **measured(corrected, "ks", "corrected_ks", known=kind != REFERENCE),
     }

@@ -9,14 +9,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NoReturn
 
 from plateaulens import resources
 from plateaulens.errors import UsageError
-from plateaulens.replacing import publish
+from plateaulens.replacing import publish, scratch
 from plateaulens.store.location import Location, locate
 
 Format = Literal["html", "pdf"]
@@ -83,8 +82,7 @@ def build(
     if renderer == "quarto" and program is None:
         raise UsageError("Quarto is not on this machine: install it, set QUARTO_PATH, or use the built-in renderer")
     _require(_BUILTIN_NEEDS if program is None else _QUARTO_NEEDS)
-    with tempfile.TemporaryDirectory(prefix="plateaulens-report-") as scratch:
-        project = Path(scratch)
+    with scratch("plateaulens-report-") as project:
         for name in _PROJECT_FILES:
             shutil.copyfile(resources.root() / "report" / name, project / name)
         shutil.copyfile(resources.root() / "report" / document, project / "index.qmd")
@@ -123,7 +121,7 @@ def _render_builtin(project: Path, out: Path, formats: Sequence[Format], paramet
 
     names = [_QUARTO_NAMES[name] for name in formats]
     try:
-        return qmdrender.render(project / "index.qmd", out, formats=names, parameters=parameters)
+        return qmdrender.render(project / "index.qmd", out, formats=names, parameters=parameters, scratch=project)
     except qmdrender.RenderError as error:
         _fail(out, str(error), error.details)
 

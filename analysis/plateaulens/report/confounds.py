@@ -5,23 +5,26 @@ from collections.abc import Sequence
 import pandas as pd
 import xarray as xr
 
-from plateaulens.names import CUT, experiment, metric_label, path_label
+from plateaulens.names import CUT, experiment, label, metric_label, path_label
 from plateaulens.report.contents import BLOWUP, compared_types, main_metrics, synthetic_types, values_of
 from plateaulens.report.phrases import NOTHING_TO_COMPARE, alike, are, confidence_of, unmeasured
 from plateaulens.report.table import STEP_DIGITS, TYPE, Column, Row, Table, estimated, measured
-from plateaulens.report.text import number
+from plateaulens.report.text import estimate, listing, number
 
 _ADJUSTMENTS = {"none": "as it is", "path_length": "equal path length", "all": "equal geometry"}
-_MATCHED = "path_length"
-"""What base prompts are matched on."""
+_EQUAL = "path_length"
+"""What sentences and the columns of changes adjust for, and base prompts are matched on."""
+_MOVED = {"shrinks": "shrinks", "grows": "grows", "turns": "turns round"}
+"""By the summary's word, what a difference does."""
 
 
 def adjusted_sentences(
     confounds: xr.Dataset, *, metrics: Sequence[str] | None = None, path: str = "sensitivity"
 ) -> str:
-    """What becomes of the differences to real at equal path length, by regression and of matched base prompts.
+    """What becomes of the differences to real at equal path length, and what that is shown to change.
 
-    Each is for itself: these are no verdicts on all types together.
+    Each is for itself: these are no verdicts on all types together. A change is claimed where its own interval excludes
+    0, and no difference is ever called explained.
 
     Parameters
     ----------
@@ -46,7 +49,8 @@ def adjusted_sentences(
     values = confounds.sel(path=path, statistic=BLOWUP)
     shown = main_metrics(confounds) if metrics is None else metrics
     text = alike({metric_label(metric): _fates(values.sel(metric=metric)) for metric in shown})
-    return f"At equal path length ({path_label(path)}), {text[0].lower()}{text[1:]}"
+    changes = alike({metric_label(metric): _changes(values.sel(metric=metric)) for metric in shown})
+    return f"At equal path length ({path_label(path)}), {text[0].lower()}{text[1:]} {changes}"
 
 
 def confounds_table(confounds: xr.Dataset, *, metric: str, paths: Sequence[str] | None = None) -> Table:
@@ -79,7 +83,9 @@ def confounds_table(confounds: xr.Dataset, *, metric: str, paths: Sequence[str] 
     for adjustment, title in _ADJUSTMENTS.items():
         instead = (f"{adjustment}_beyond", "no overlap")
         columns |= estimated(title, "adjusted_difference", STEP_DIGITS, name=adjustment, instead=instead)
+    columns |= estimated("change, regression", "adjusted_change", STEP_DIGITS)
     columns |= estimated("matched", "matched_difference", STEP_DIGITS)
+    columns |= estimated("change, matching", "matched_change", STEP_DIGITS)
     columns["matched_prompts"] = Column("prompts", "count")
     return Table(pd.DataFrame(rows), columns, grouped_by="path")
 
@@ -102,10 +108,11 @@ def confounds_table_caption(confounds: xr.Dataset, *, metric: str) -> str:
     caliper = number(confounds["matched_prompts"].attrs["caliper"], 1)
     return (
         f"Mean difference of the max-slope step to real on {metric_label(metric)}, in steps, a curve without one "
-        f"counting as the window's end: as it is; by regression at equal path length and at equal geometry "
-        f"({_robust(confounds)} intervals); and over the base prompts whose two paths agree to {caliper} standard "
-        f"deviations (matched; bootstrap intervals). *No overlap*: the data hold no equal targets. Intervals are not "
-        f"adjusted for their number."
+        f"counting as the window's end: as it is; by regression at equal path length and at equal geometry; and over "
+        f"the base prompts whose two paths agree to {caliper} standard deviations (matched). *Change*: the difference "
+        f"as it is minus that at equal path length, of the same base prompts. Only where its interval excludes 0 is "
+        f"the path length shown to matter: an adjusted interval that holds 0 shows nothing by itself. *No overlap*: "
+        f"the data hold no equal targets. {_robust(confounds)} intervals, not adjusted for their number."
     )
 
 
@@ -141,11 +148,25 @@ def _fates(values: xr.Dataset) -> str:
     for name in synthetic_types(values):
         own = values.sel(activation_type=name)
         regressed = _than_real(str(own["adjusted_fate"].sel(adjustment="path_length").item()))
-        matched = _than_real(str(own["matched_fate"].sel(covariate=_MATCHED).item()))
+        matched = _than_real(str(own["matched_fate"].sel(covariate=_EQUAL).item()))
         both = f"{regressed} by regression and by matching"
         each = f"{regressed} by regression, {matched} by matching"
         groups.setdefault(both if regressed == matched else each, []).append(name)
     return "; ".join(f"{are(types)} {words}" for words, types in groups.items())
+
+
+def _changes(values: xr.Dataset) -> str:
+    """The differences that regression at equal path length is shown to change, each with its change."""
+    own = values.sel(adjustment=_EQUAL)
+    found: dict[str, list[str]] = {}
+    for name in synthetic_types(own):
+        change = own.sel(activation_type=name)
+        if (word := str(change["adjusted_movement"].item())) in _MOVED:
+            steps = abs(change["adjusted_change"].item())
+            ends = sorted(abs(change["adjusted_change_interval"].to_numpy()))
+            found.setdefault(word, []).append(f"{label(name)} (by {estimate(steps, ends, STEP_DIGITS)} steps)")
+    clauses = [f"the difference {_MOVED[word]} for {listing(types)}" for word, types in found.items()]
+    return "; ".join(clauses) or "regression shows no change of any difference"
 
 
 def _than_real(fate: str) -> str:
@@ -157,8 +178,14 @@ def _row(values: xr.Dataset, name: str) -> Row:
     for adjustment in _ADJUSTMENTS:
         own = values.sel(adjustment=adjustment)
         row |= measured(own, "adjusted_difference", adjustment) | {f"{adjustment}_beyond": not bool(own["overlap"])}
-    matched = values.sel(covariate=_MATCHED)
-    return row | measured(matched, "matched_difference") | {"matched_prompts": int(matched["matched_prompts"])}
+    matched = values.sel(covariate=_EQUAL)
+    return (
+        row
+        | measured(values.sel(adjustment=_EQUAL), "adjusted_change")
+        | measured(matched, "matched_difference")
+        | measured(matched, "matched_change")
+        | {"matched_prompts": int(matched["matched_prompts"])}
+    )
 
 
 def _robust(confounds: xr.Dataset) -> str:

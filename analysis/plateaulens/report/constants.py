@@ -59,7 +59,7 @@ def constants_sentence(constants: xr.Dataset) -> str:
     if not kept.sizes["case"]:
         return "No constant was moved for the max-slope steps of relative steps."
     metrics = main_metrics(kept)
-    has_claim = bool((kept["nearness"] != "undefined").any())
+    has_claim = bool((_claim(kept)["nearness"] != "undefined").any())
     subjects = len(metrics) * (len(synthetic_types(kept)) + has_claim)
     clauses = []
     for constant in dict.fromkeys(values_of(kept, "constant")):
@@ -67,8 +67,8 @@ def constants_sentence(constants: xr.Dataset) -> str:
         changed = {(metric, change.subject) for metric in metrics for change in _changes(own, metric)}
         clauses.append(f"{_moved(own, constant)} changes {len(changed) or 'none'}")
     return (
-        f"Of {subjects} conclusions on max-slope steps in relative steps (each type's order with real, and whether "
-        f"{_FIRST} or {_SECOND} is nearer, on {listing([metric_label(metric) for metric in metrics])}), "
+        f"Of {subjects} conclusions on max-slope steps in relative steps (what is said of each type and real, and "
+        f"whether {_FIRST} or {_SECOND} is nearer, on {listing([metric_label(metric) for metric in metrics])}), "
         f"moving the {'; moving the '.join(clauses)}."
     )
 
@@ -96,7 +96,7 @@ def constants_table(constants: xr.Dataset) -> Table:
         own = _cases(constants, experiment=experiment, statistic=statistic, constant=constant)
         where: dict[str, list[str]] = {}
         for metric in main_metrics(own):
-            if (own["timing"].sel(metric=metric) != "undefined").any():
+            if (own["conclusion"].sel(metric=metric) != "undefined").any():
                 where.setdefault(_listed(own, metric), []).append(metric_label(metric))
         rows += [
             {
@@ -129,11 +129,11 @@ def constants_table_caption(constants: xr.Dataset) -> str:
     str
         Markdown.
     """
-    confidence = confidence_of(constants["mean_difference_interval"])
+    alpha = constants["conclusion"].attrs["alpha"]
     return (
-        f"What changes when a constant is moved: the order of a type with real (earlier, later, undecided), and "
-        f"whether {_FIRST} or {_SECOND} is nearer to it. These are read off single {confidence} intervals, without "
-        f"adjustment."
+        f"What changes when a constant is moved: what is said of a type and real (equivalent, different, earlier, "
+        f"later, undecided), and whether {_FIRST} or {_SECOND} is nearer to it. These are the conclusions of the other "
+        f"sections, by the same tests at a level of {alpha:.2g} that is adjusted by Holm's method."
     )
 
 
@@ -165,6 +165,13 @@ def _cases(constants: xr.Dataset, **wanted: str) -> xr.Dataset:
     return constants.isel(case=np.flatnonzero(np.all(found, axis=0)))
 
 
+def _claim(cases: xr.Dataset) -> xr.Dataset:
+    """The pair of types of the paper's first claim; of no element where one of them is not there."""
+    pair = {"activation_type": [_FIRST], "other_type": [_SECOND]}
+    kept = {dim: [name for name in wanted if name in values_of(cases, dim)] for dim, wanted in pair.items()}
+    return cases[["nearness", "nearness_changed"]].sel(kept)
+
+
 def _changes(cases: xr.Dataset, metric: str) -> Iterator[Change]:
     """The conclusions on one metric that are others than with nothing moved, for the cases of one constant."""
     own = cases.sel(metric=metric)
@@ -172,10 +179,11 @@ def _changes(cases: xr.Dataset, metric: str) -> Iterator[Change]:
     for place in sorted(range(len(values)), key=values.__getitem__):
         case = own.isel(case=place)
         for name in synthetic_types(case):
-            if case["timing_changed"].sel(activation_type=name):
-                yield Change(label(name), str(case["timing"].sel(activation_type=name).item()), values[place])
-        if case["nearness_changed"]:
-            word = str(case["nearness"].item())
+            if case["conclusion_changed"].sel(activation_type=name):
+                yield Change(label(name), str(case["conclusion"].sel(activation_type=name).item()), values[place])
+        claim = _claim(case)
+        if claim["nearness_changed"].any():
+            word = str(claim["nearness"].item())
             yield Change("", _CLAIM_WORDS.get(word, word), values[place])
 
 

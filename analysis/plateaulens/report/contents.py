@@ -135,8 +135,26 @@ def compared_types(group: xr.Dataset) -> list[str]:
     return [name for name in types_of(group) if name != REFERENCE]
 
 
+def controls_of(group: xr.Dataset) -> list[str]:
+    """The types that are real targets drawn again: only chance tells them from real.
+
+    Parameters
+    ----------
+    group
+        Of a summary.
+
+    Returns
+    -------
+    list of str
+        Those that an experiment's `is_control` marks; in a group that has no such marks the one that is known by name.
+    """
+    if "is_control" in group.coords:
+        return types_of(group.isel(activation_type=np.flatnonzero(group["is_control"])))
+    return [name for name in types_of(group) if name == CONTROL]
+
+
 def synthetic_types(group: xr.Dataset) -> list[str]:
-    """The types that a verdict is about: all but real and its second draw.
+    """The types that a verdict is about: all but real and what is real targets drawn again.
 
     Parameters
     ----------
@@ -148,7 +166,7 @@ def synthetic_types(group: xr.Dataset) -> list[str]:
     list of str
         In the run's order.
     """
-    return [name for name in compared_types(group) if name != CONTROL]
+    return [name for name in compared_types(group) if name not in controls_of(group)]
 
 
 def metrics_of(summary: xr.DataTree) -> list[str]:

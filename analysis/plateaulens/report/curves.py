@@ -14,7 +14,7 @@ from plateaulens.report.text import listing
 
 
 def step_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
-    """Mean and standard deviation of every type's steps with intervals; metrics one below the other.
+    """Mean of every type's steps with its interval, and their standard deviation; metrics one below the other.
 
     Both are in steps, over the prompts whose curve has the event; the last column is the share of those whose curve
     does not.
@@ -40,7 +40,7 @@ def step_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, 
     columns = {
         "type": TYPE,
         **estimated("mean", "mean", STEP_DIGITS),
-        **estimated("SD", "sd", STEP_DIGITS),
+        "sd": Column("SD", "number", STEP_DIGITS),
         "n": Column("prompts", "count"),
         "censored_fraction": Column("censored", "percent", 1),
     }
@@ -63,8 +63,8 @@ def step_table_caption(experiment: xr.Dataset, *, what: str = "Max-slope steps")
         Markdown.
     """
     return (
-        f"{what} by activation type, {prompts(experiment)}: mean and standard deviation in steps over the prompts "
-        f"whose curve has one, with {level(experiment)} bootstrap intervals in brackets."
+        f"{what} by activation type, {prompts(experiment)}: mean in steps over the prompts whose curve has one, with "
+        f"its {level(experiment)} bootstrap interval in brackets, and their standard deviation."
     )
 
 
@@ -186,7 +186,7 @@ def _steps(values: xr.Dataset, name: str) -> Row:
     return {
         "type": name,
         **measured(values, "mean"),
-        **measured(values, "sd"),
+        "sd": float(values["sd"]),
         "n": int(values["n"]),
         "censored_fraction": float(values["censored_fraction"]),
     }

@@ -44,8 +44,8 @@ def distinguish_sentence(group: xr.Dataset) -> str:
             f"{text} {label(CONTROL).capitalize()}, the second draw of real targets, is not told from real {smallest}."
         )
     return (
-        f"{text} But {label(CONTROL)}, the second draw of real targets, is told from real too {smallest}: a weak "
-        f"difference need not be one of the type."
+        f"{text} {label(CONTROL).capitalize()}, the second draw of real targets, is told from real too {smallest}: the "
+        f"two are exchangeable by construction, so this is a false alarm."
     )
 
 
@@ -118,8 +118,8 @@ def distinguishability_caption(group: xr.Dataset) -> str:
     confidence = confidence_of(group["auc_interval"])
     return (
         f"How well cross-validated classifiers tell a type's targets from real ones: area under the ROC curve with "
-        f"{confidence} bootstrap intervals, n = {_most(group)} base prompts. Where there is a grey band, it spans the "
-        f"intervals of {label(CONTROL)}."
+        f"{confidence} bootstrap intervals, n = {_most(group)} base prompts. Of areas that targets exchangeable with "
+        f"real ones would have, {confidence_of(group['auc_null_upper'])} lie in the grey part."
     )
 
 

@@ -31,8 +31,11 @@ _EFFECTS = {
     "mean_difference": ("mean", STEP_DIGITS),
     "median_difference": ("median", STEP_DIGITS),
 }
-_DIRECTIONS = ("later", "earlier", "undecided", "censored", "too few", "uncorrected", "undefined")
+_DIRECTIONS = ("later", "earlier", "mixed", "undecided", "censored", "too few", "uncorrected", "undefined")
 """The words of a summary's `direction`, in the order of their sentences."""
+
+_AGREEING = "; the median; the mean with censored curves counted at the window's end; P(later) minus P(earlier)"
+"""What stands behind a mean difference that they do not agree with."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,9 @@ def timing_sentences(experiment: xr.Dataset, *, metric: str, statistic: str = BL
     """Which types come earlier than real on one metric, which later, and for which that is undecided, and why.
 
     The summary's `direction` says which: one is claimed when the interval of the mean paired difference (type minus
-    real, in steps) excludes 0, and its p-value, adjusted by Holm's method for the number of types, is significant as
-    well. The second draw of real targets is left out: it is not a type of its own.
+    real, in steps) excludes 0, its p-value, adjusted by Holm's method for the number of types, is significant as well,
+    and the median, the prompts one by one and the mean with censored curves point the same way. Further draws of real
+    targets are left out: they are no types of their own.
 
     Parameters
     ----------
@@ -256,11 +260,12 @@ def _sentence(values: xr.Dataset, types: Sequence[str], direction: str, metric: 
     event = names.statistic(statistic).event
     reason = {
         "too few": f", because fewer than {MINIMUM_PAIRS} base prompts have both steps",
+        "mixed": ", because what would have to agree does not",
         "uncorrected": ", because the p-value does not hold once adjusted for the number of types",
         "censored": f", because the differences leave out curves that do not {event}, and their shares differ",
     }.get(direction, "")
     real = percent(float(values["censored_fraction"].sel(activation_type=REFERENCE)), 1)
-    share = f" and share censored, real {real}" if direction == "censored" else ""
+    share = {"censored": f" and share censored, real {real}", "mixed": _AGREEING}.get(direction, "")
     if len(types) == 1:
         claim = _claim(label(types[0]), direction, statistic)
         key = f"mean difference in steps ({level(values)} interval{share})"
@@ -271,17 +276,21 @@ def _sentence(values: xr.Dataset, types: Sequence[str], direction: str, metric: 
 
 
 def _claim(types: str, direction: str, statistic: str) -> str:
-    """What is said of some types: in which direction they differ, or that this is undecided."""
+    """What is said of some types: in which direction they differ, or that this is undecided or has no single answer."""
     named, wording = names.statistic(statistic), _WORDINGS.get(statistic, Wording())
     when = {"earlier": named.before, "later": named.after}.get(direction)
     words = {"types": types, "event": named.event, "before": named.before, "after": named.after}
     if when is None:
-        return f"{wording.question.format(**words)} is undecided"
+        answer = "has no single answer" if direction == "mixed" else "is undecided"
+        return f"{wording.question.format(**words)} {answer}"
     return wording.claim.format(when=when, **words)
 
 
 def _difference(values: xr.Dataset, name: str, direction: str) -> str:
     own = values.sel(activation_type=name)
     share = f"; {percent(float(own['censored_fraction']), 1)}" if direction == "censored" else ""
+    if direction == "mixed":
+        steps = (number(float(own[name]), STEP_DIGITS) for name in ("median_difference", "restricted_mean_difference"))
+        share = "; " + "; ".join((*steps, number(float(own["paired_delta"]), KS_DIGITS)))
     ends = interval(bounds(own["mean_difference_interval"]), STEP_DIGITS)
     return f"{number(float(own['mean_difference']), STEP_DIGITS)} ({ends}{share})"

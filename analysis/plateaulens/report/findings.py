@@ -18,10 +18,10 @@ from plateaulens.report.nearness import claim_sentences
 from plateaulens.report.page import shown
 from plateaulens.report.phrases import NO_THRESHOLD, absent
 from plateaulens.report.plateaus import STATISTIC
-from plateaulens.report.text import listing, number
+from plateaulens.report.text import number
 from plateaulens.report.verdicts import (
-    control_excess,
     control_sentence,
+    false_alarm_sentence,
     verdict_sentences,
     verdict_table,
     verdict_table_caption,
@@ -82,9 +82,9 @@ def comparisons_sentence(summary: xr.DataTree) -> str:
         distances = experiment["ks"].sel(convention="corrected", activation_type=compared_types(experiment))
         count += int(distances.count())
     return (
-        f"The summary holds {number(count, 0)} comparisons of a type's steps with those of real. Verdicts hold for all "
-        f"types of one table and metric together; intervals, and comparisons at equal geometry or with other "
-        f"constants, are each for themselves."
+        f"The summary holds {number(count, 0)} comparisons of a type's steps with those of real. Tests behind verdicts "
+        f"and directions are adjusted for the types of one table and metric, and not for how many tables and metrics "
+        f"there are; intervals, and comparisons at equal geometry, are each for themselves."
     )
 
 
@@ -120,11 +120,10 @@ def _reconstructed(experiment: xr.Dataset) -> str:
 
 
 def _noise_floor(summary: xr.DataTree) -> str:
-    text = _of(summary, "sensitivity", control_sentence)
-    absolute = group_of(summary, "sensitivity_absolute")
-    beyond = control_excess(absolute) if absolute is not None else []
-    more = f" In absolute steps the two draws differ by more than chance gives {listing(beyond)}." if beyond else ""
-    return text + more
+    group, alarms = group_of(summary, "sensitivity"), false_alarm_sentence(summary)
+    if group is None:
+        return alarms or absent("sensitivity")
+    return f"{control_sentence(group)} {alarms}".strip()
 
 
 def _of(summary: xr.DataTree, name: str, make: Callable[[xr.Dataset], str]) -> str:

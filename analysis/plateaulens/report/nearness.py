@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from math import isnan
 
 import xarray as xr
 
@@ -89,6 +90,11 @@ def nearness_sentence(
         ends = interval(bounds(pair["ks_difference_interval"]), KS_DIGITS)
         difference = number(float(pair["ks_difference"]), KS_DIGITS)
         key = f", {level(values)} interval" if not answers else ","
+        if isnan(float(pair["ks_difference_p"])):
+            answers.append(
+                f"{answer} on {metric_label(metric)} (KS {listing(distances)}; too few base prompts for a test)"
+            )
+            continue
         answers.append(
             f"{answer} on {metric_label(metric)} (KS {listing(distances)}, difference {difference}{key} {ends})"
         )

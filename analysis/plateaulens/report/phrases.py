@@ -222,7 +222,7 @@ def alpha_of(experiment: xr.Dataset) -> str:
 
 
 def margin_of(experiment: xr.Dataset) -> str:
-    """The KS distance within which a type counts as indistinguishable from real.
+    """The KS distance within which a type counts as equivalent to real.
 
     Parameters
     ----------

@@ -111,20 +111,26 @@ def resampling(settings: AnalysisConfig) -> str:
     return f"{number(settings.resamples, 0)} resamples, confidence {percent(settings.confidence)}"
 
 
-def margin(settings: AnalysisConfig) -> str:
-    """The margin of equivalence as a KS distance.
+def margins(summary: xr.DataTree) -> str:
+    """The margin of equivalence of every experiment as a KS distance, and why it is that one.
 
     Parameters
     ----------
-    settings
-        Those of the analysis.
+    summary
+        The summary.
 
     Returns
     -------
     str
-        A number.
+        An enumeration, whose items are separated by semicolons.
     """
-    return f"{settings.equivalence_margin:g}"
+    items = []
+    for name, experiment in experiments_of(summary).items():
+        known = names.experiment(name)
+        used = experiment["verdict"].attrs["margin"]
+        reason = known.margin_reason if used == known.equivalence_margin else "set by the analysis"
+        items.append(f"{used:g} for {known.title}, {reason}")
+    return "; ".join(items)
 
 
 def level(settings: AnalysisConfig) -> str:

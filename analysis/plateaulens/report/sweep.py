@@ -2,23 +2,27 @@
 
 import json
 from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from plateaulens import names
-from plateaulens.names import CONTROL, label, metric_label, site_label
+from plateaulens.names import label, metric_label, site_label
 from plateaulens.report import setting
 from plateaulens.report.contents import (
     compared,
     compared_types,
     config_of,
+    controls_of,
     main_metrics,
     settings_of,
+    synthetic_types,
     types_of,
     values_of,
 )
+from plateaulens.report.phrases import alpha_of, margin_of
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
 from plateaulens.report.text import escape, listing, number
 from plateaulens.store.manifest import AXES
@@ -121,7 +125,7 @@ def varied_sentences(summary: xr.DataTree) -> str:
 
 
 def noise_sentence(summary: xr.DataTree) -> str:
-    """How far two draws of real targets lie apart over the sweep.
+    """How far draws of real targets lie apart over the sweep, and how often a test tells them apart, a false alarm.
 
     Parameters
     ----------
@@ -134,19 +138,28 @@ def noise_sentence(summary: xr.DataTree) -> str:
         Markdown.
     """
     experiment = experiment_of(summary)
-    if CONTROL not in types_of(experiment):
+    draws = controls_of(experiment)
+    if not draws:
         return "The sweep has no second draw of real targets, so its noise floor is not known."
-    distances = [values["ks"].sel(activation_type=CONTROL) for _, values in compared(experiment)]
-    least = min(float(ks.min()) for ks in distances)
-    most = max(float(ks.max()) for ks in distances)
+    found = [values.sel(activation_type=draws) for _, values in compared(experiment)]
+    least = min(float(values["ks"].min()) for values in found)
+    most = max(float(values["ks"].max()) for values in found)
+    tests = [values["exceeds_chance"].max("activation_type") for values in found]
+    count, alarms = sum(int(test.count()) for test in tests), sum(np.count_nonzero(test == 1) for test in tests)
+    alpha = float(experiment["verdict"].attrs["alpha"])
     return (
-        f"Two independent draws of real targets ({label(CONTROL)}) lie {number(least, KS_DIGITS)} to "
-        f"{number(most, KS_DIGITS)} apart: differences of that size between sites or types mean nothing."
+        f"Independent draws of real targets ({listing([label(name) for name in draws])}) lie "
+        f"{number(least, KS_DIGITS)} to {number(most, KS_DIGITS)} from the first. Of {count} tests, one for each run "
+        f"and metric, {alarms or 'none'} {'rejects' if alarms == 1 else 'reject'} that they are equally distributed: "
+        f"the draws are exchangeable by construction, and {number(count * alpha, 1)} false alarms are expected. A type "
+        f"differs from real where its own test says so (@tbl-summary), and is nearer to real than another one where "
+        f"the test of the pair says so (@tbl-nearer): the distance of two draws is a yardstick of neither. Whether two "
+        f"sites differ is not tested here."
     )
 
 
 def summary_table(summary: xr.DataTree) -> Table:
-    """Per type the range of KS over the sweep, and in how many runs it is shown to differ from real.
+    """Per type the range of KS over the sweep, and in how many runs it is found to differ, or to be equivalent.
 
     Parameters
     ----------
@@ -162,20 +175,74 @@ def summary_table(summary: xr.DataTree) -> Table:
     columns = {"type": TYPE}
     found: dict[str, Row] = {name: {"type": name} for name in compared_types(experiment)}
     for metric, values in compared(experiment):
-        title, ks, differs = metric_label(metric), f"ks_{metric}", f"differs_{metric}"
+        title, ks, runs = metric_label(metric), f"ks_{metric}", f"runs_{metric}"
         columns[f"{ks}_least"] = Column(f"KS on {title}", "number", KS_DIGITS, also=f"{ks}_most", pattern="{} to {}")
-        columns[differs] = Column(f"differs on {title}", "text", also=f"runs_{metric}", pattern="{} of {}")
+        for what in ("differs", "equivalent"):
+            columns[f"{what}_{metric}"] = Column(f"{what} on {title}", "text", also=runs, pattern="{} of {}")
         for name, row in found.items():
             own = values.sel(activation_type=name)
             row.update(
                 {
                     f"{ks}_least": float(own["ks"].min()),
                     f"{ks}_most": float(own["ks"].max()),
-                    differs: np.count_nonzero(own["differs"] == 1),
-                    f"runs_{metric}": int(own["ks"].count()),
+                    f"differs_{metric}": np.count_nonzero(own["exceeds_chance"] == 1),
+                    f"equivalent_{metric}": np.count_nonzero(own["verdict"] == "equivalent"),
+                    runs: int(own["exceeds_chance"].count()),
                 }
             )
     return Table(pd.DataFrame(list(found.values())), columns)
+
+
+def summary_table_caption(summary: xr.DataTree) -> str:
+    """For `summary_table`.
+
+    Parameters
+    ----------
+    summary
+        A sweep's.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    experiment = experiment_of(summary)
+    return (
+        f"The whole sweep: range of KS over all runs; in how many of them the type *differs* from real, by the swap "
+        f"test at a level of {alpha_of(experiment)}, and in how many it is *equivalent*, within a KS distance of "
+        f"{margin_of(experiment)}. A type can be both. Tests are adjusted for the types of a run, not for the number "
+        f"of runs; what a further draw of real targets shows is chance."
+    )
+
+
+def nearness_table(summary: xr.DataTree) -> Table:
+    """Of every pair of types, in how many runs the one is nearer to real and in how many the other.
+
+    Parameters
+    ----------
+    summary
+        A sweep's.
+
+    Returns
+    -------
+    Table
+        A row per pair.
+    """
+    experiment = experiment_of(summary)
+    columns = {"type": Column("pair", "type", also="other_type")}
+    pairs = list(combinations(synthetic_types(experiment), 2))
+    found: list[Row] = [{"type": first, "other_type": second} for first, second in pairs]
+    for metric, values in compared(experiment):
+        runs = f"runs_{metric}"
+        for what, words in (("nearer", "first nearer"), ("farther", "second nearer")):
+            columns[f"{what}_{metric}"] = Column(
+                f"{words} on {metric_label(metric)}", "text", also=runs, pattern="{} of {}"
+            )
+        for row, (first, second) in zip(found, pairs, strict=True):
+            own = values["nearness"].sel(activation_type=first, other_type=second)
+            row.update({f"{word}_{metric}": np.count_nonzero(own == word) for word in ("nearer", "farther")})
+            row[runs] = sum(np.count_nonzero(own == word) for word in ("nearer", "farther", "undecided"))
+    return Table(pd.DataFrame(found), columns)
 
 
 def output_table(layers: xr.Dataset) -> Table:

@@ -21,7 +21,16 @@ KS_DIGITS = 2
 Kind = Literal["estimate", "number", "count", "percent", "p", "type", "metric", "word", "text", "prose"]
 Row = dict[str, Any]
 
-_FLAGS = {"mean": "degenerate", "mean_difference": "difference_degenerate"}
+_FLAGS = {
+    **dict.fromkeys(("mean", "restricted_mean"), "degenerate"),
+    **dict.fromkeys(
+        (
+            *("mean_difference", "median_difference", "restricted_mean_difference"),
+            *("cliffs_delta", "paired_delta", "wasserstein"),
+        ),
+        "difference_degenerate",
+    ),
+}
 """By quantity, the variable that marks its interval as one that means nothing."""
 _WRITTEN: Mapping[Kind, Callable[[Any, int], str]] = {
     "number": number,

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from plateaulens.config import RunConfig
+from plateaulens.errors import shown
 
 Attributes = Mapping[str, str | int]
 """Root attributes of a run by name, as `plateaulens.store.schema.RUN_ATTRIBUTES` lists them."""
@@ -85,11 +86,21 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
 
 def _comparable(attributes: Attributes) -> dict[str, Any]:
     try:
-        config = _filled_in(json.loads(str(attributes["config"])))
-        identity = json.loads(str(attributes["identity"]))
+        config = _filled_in(_object(str(attributes["config"])))
+        identity = _object(str(attributes["identity"]))
     except KeyError as error:
         raise ValueError(f"root attribute {error} is missing") from None
     return {**{key: value for key, value in config.items() if key not in NOT_MEASURED}, "identity": identity}
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("JSON that is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{shown(found)} where there should be a JSON object")  # noqa: TRY004 (of the text)
+    return found
 
 
 def _filled_in(config: dict[str, Any]) -> dict[str, Any]:

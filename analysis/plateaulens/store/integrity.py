@@ -7,20 +7,30 @@ with the SHA-256 of each chunk of a span, all zeros where the span is not writte
 after its values and before it counts as completed. `/provenance` changes with every session, and has none; when the run
 is complete, it gets a digest of all digests, the seal.
 
+A store that is open for reading asks for them, file by file, as files are read (`Checked`), so that values are those
+that were written or an error that names the chunk.
+
 This finds accidents: whoever can write the store can write its digests, too.
 """
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
+from typing import Self
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.abc.store import Store
-from zarr.core.buffer import default_buffer_prototype
+from pydantic import TypeAdapter
+from zarr.abc.store import ByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.core.sync import sync
+from zarr.storage import WrapperStore
 
+from plateaulens.errors import UsageError, reading
+from plateaulens.store.location import Place
+from plateaulens.store.remote import METADATA
 from plateaulens.store.schema import COMPLETED, GroupSpec, RunSpec
 from plateaulens.store.template import COMPRESSORS
 
@@ -116,9 +126,36 @@ def write_files(store: Store, attributes: Mapping[str, object] | None = None) ->
     """
     root = zarr.open_group(store, mode="r+", use_consolidated=False)
     group = root.require_group(GROUP)
-    names = sorted({"zarr.json", *sync(_listed(store))})
+    names = sorted({METADATA, *sync(_listed(store))})
     digests = {name: sha256(_read(store, name)).hexdigest() for name in names if not name.startswith(_WITHOUT)}
     group.update_attributes({FILES: digests, **(attributes or {})})
+
+
+def check_metadata(place: Place) -> None:
+    """Refuse a store whose metadata is not what was written: under another layout its chunks are other values.
+
+    Parameters
+    ----------
+    place
+        Where the store is. One without digests, of schema 1, passes.
+
+    Raises
+    ------
+    UsageError
+        Names the first file that is missing, or not as it was written.
+    """
+    if not place.has(f"{GROUP}/{METADATA}"):
+        return
+    with reading(f"{place}: {GROUP} is damaged", f"see `plateaulens verify {place}`"):
+        attributes = json.loads(place.read(f"{GROUP}/{METADATA}"))["attributes"]
+        digests = TypeAdapter(dict[str, str]).validate_python(attributes[FILES])
+        names = sorted(name for name in digests if name.endswith(METADATA))
+    found = place.read_all(names)
+    for name in names:
+        if name not in found or sha256(found[name]).hexdigest() != digests[name]:
+            what = "not what was written there" if name in found else "missing"
+            damaged = f"{place}: root attributes are damaged" if name == METADATA else f"{place} is damaged"
+            raise UsageError(f"{damaged} ({name} is {what}): put it back from a copy, or see `plateaulens verify`")
 
 
 def seal(group: zarr.Group) -> str:
@@ -140,13 +177,142 @@ def seal(group: zarr.Group) -> str:
     return whole.hexdigest()
 
 
+class Checked(WrapperStore[Store]):
+    """A store that gives out a file only as it was written.
+
+    Parameters
+    ----------
+    store
+        What is wrapped.
+    digests
+        What its files are meant to hold.
+    """
+
+    def __init__(self, store: Store, digests: "Digests") -> None:
+        super().__init__(store)
+        self._digests = digests
+
+    def _with_store(self, store: Store) -> Self:
+        return type(self)(store, self._digests)
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        """The content of a file.
+
+        Parameters
+        ----------
+        key
+            Its name.
+        prototype, byte_range
+            As zarr has them.
+
+        Returns
+        -------
+        Buffer or None
+            None for one that is not there, and is not meant to be.
+
+        Raises
+        ------
+        UsageError
+            For one that is missing or not what was written there.
+        """
+        content = await super().get(key, prototype, byte_range)
+        if byte_range is None and (promised := await self._digests.of(key)) is not None:
+            if content is None:
+                raise UsageError(f"{self._digests.place}: {key} is missing: {self._digests.remedy(key)}")
+            if sha256(content.to_bytes()).digest() != promised:
+                raise UsageError(f"{self._digests.place}: {key} is damaged or changed: {self._digests.remedy(key)}")
+        return content
+
+
+class Digests:
+    """What the files of a store are meant to hold, looked up one by one.
+
+    Parameters
+    ----------
+    store
+        The store's bytes.
+    place
+        What the store is called in messages.
+    spec
+        The run's extent; None for another store.
+    """
+
+    def __init__(self, store: Store, place: str, spec: RunSpec | None) -> None:
+        self.place = place
+        self._spec = spec
+        root = zarr.open_group(store, mode="r", use_consolidated=False)
+        group = root.get(GROUP)
+        files = group.attrs.get(FILES) if isinstance(group, zarr.Group) else None
+        self._files = files if isinstance(files, dict) else {}
+        self._arrays = (
+            {name: array.async_array for name, array in group.arrays()} if isinstance(group, zarr.Group) else {}
+        )
+
+    async def of(self, key: str) -> bytes | None:
+        """The digest of a file.
+
+        Parameters
+        ----------
+        key
+            Its name, relative to the store.
+
+        Returns
+        -------
+        bytes or None
+            None where nobody says what it is meant to hold: a span that is not written, what changes, a store of
+            schema 1, and where the digest itself is damaged.
+        """
+        if key in self._files:
+            with suppress(ValueError, TypeError):
+                return bytes.fromhex(self._files[key])
+        place = self._placed(key)
+        if place is None:
+            return None
+        name, span, file = place
+        try:
+            row = np.asarray(await self._arrays[name].getitem((span, file)))
+        except (ValueError, IndexError, RuntimeError):  # `verify` says so
+            return None
+        return row.tobytes() if row.any() else None
+
+    def remedy(self, key: str) -> str:
+        """What to do about a file.
+
+        Parameters
+        ----------
+        key
+            Its name, relative to the store.
+
+        Returns
+        -------
+        str
+            Words.
+        """
+        if self._spec is None:
+            return "make the summary again with `plateaulens analyze`"
+        if key in self._files:
+            return "see `plateaulens verify`; it cannot be mended, so collect the run again under another name"
+        return f"run `plateaulens verify {self.place} --repair`, then `plateaulens collect`"
+
+    def _placed(self, key: str) -> tuple[str, int, int] | None:
+        """Where the digest of a chunk of a span is: the group, the span's number and the variable's."""
+        name, _, rest = key.partition("/")
+        variable, _, chunk = rest.partition("/c/")
+        layout = None if self._spec is None or name not in self._arrays else self._spec.groups.get(name)
+        if layout is None or not layout.has_completed or variable not in digested(layout):
+            return None
+        number = int(chunk.split("/")[layout[variable].dims.index("sample")])
+        return name, number, digested(layout).index(variable)
+
+
 def _digest(content: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(sha256(content).digest(), dtype=np.uint8)
 
 
 def _read(store: Store, name: str) -> bytes:
     content = sync(store.get(name, default_buffer_prototype()))
-    assert content is not None, f"{name} has just been written"
+    if content is None:
+        raise UsageError(f"{name} has just been written and is gone: somebody else removes files of this store")
     return content.to_bytes()
 
 

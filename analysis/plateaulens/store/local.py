@@ -6,7 +6,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -115,6 +115,21 @@ class LocalPlace:
             All of it.
         """
         return (self.path / file).read_bytes()
+
+    def read_all(self, files: Iterable[str]) -> dict[str, bytes]:
+        """The content of several files of the store.
+
+        Parameters
+        ----------
+        files
+            Their relative paths.
+
+        Returns
+        -------
+        dict of str to bytes
+            By relative path, without those that are not there.
+        """
+        return {file: self.read(file) for file in files if self.has(file)}
 
     def remove(self, file: str) -> None:
         """Remove a file of the store, if it is there.

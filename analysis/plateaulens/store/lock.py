@@ -3,23 +3,30 @@
 Of a local store it is an advisory lock of the kernel (`filelock`), which is dropped however its holder dies.
 
 Where there is no kernel to say so it is an object that is created exclusively. Its holder stamps it again and again;
-one that has not been stamped for `FORGOTTEN` seconds is a dead writer's, and the next writer takes it over. The clocks
-of the two machines must agree to within minutes. In the moment of a take-over two writers may believe themselves alone:
-both write the same bytes, and the one whose object it is not stops when it next stamps it.
+one that has not been stamped for `FORGOTTEN` seconds is a dead writer's, and the next writer takes it over. Only the
+server's clock counts, where the driver says when it was that an object was written; else those of the two machines must
+agree to within minutes. In the moment of a take-over two writers may believe themselves alone: both write the same
+bytes, and the one whose object it is not stops before it writes its next span.
 """
 
-import json
 import os
 import socket
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from filelock import FileLock, Timeout
+from pydantic import Field, ValidationError
 
+from plateaulens.config import Strict, Within
 from plateaulens.errors import UsageError
+
+_LONGEST_NUMBER = 20
+"""Digits of a process's number, generously."""
+_LONGEST_HOST = 255
 
 
 class WriterLock:
@@ -57,10 +64,11 @@ class WriterLock:
     def _holder(self) -> str | None:
         """The process that the lock file names; None where there is none any more, since its holder removed it."""
         try:
-            text = self._path.read_bytes()
+            with self._path.open("rb") as file:
+                text = file.read(_LONGEST_NUMBER + 1)
         except FileNotFoundError:
             return None
-        return text.decode() if text.isdigit() else "unknown"
+        return text.decode() if text.isdigit() and len(text) <= _LONGEST_NUMBER else "unknown"
 
     def check(self) -> None:
         """Do nothing: as long as it has not been released, nobody else can have the lock."""
@@ -106,7 +114,7 @@ class ObjectLock:
     def __init__(self, store: str, fs: Any, path: str, *, beat: float = BEAT, forgotten: float = FORGOTTEN) -> None:
         self._store, self._fs, self._path = store, fs, path
         self._beat, self._forgotten = beat, forgotten
-        self._holder = {"host": socket.gethostname(), "process": os.getpid(), "id": uuid.uuid4().hex}
+        self._id = uuid.uuid4().hex
         self._lost = False
         self._acquire()
         self._released = threading.Event()
@@ -122,6 +130,10 @@ class ObjectLock:
             When another writer has taken the lock over, for instance while this machine slept.
         """
         assert not self._released.is_set(), "the store is closed"
+        if not self._lost:
+            # where nobody answers the next stamp will say so
+            with suppress(Exception):
+                self._lost = not self._is_mine()
         if self._lost:
             raise UsageError(f"{self._store} was taken over by another writer: this one stops; see who writes there")
 
@@ -146,19 +158,32 @@ class ObjectLock:
     def _refuse_unless_forgotten(self) -> None:
         """Raise `UsageError` for a living writer's lock; remove a dead one's."""
         try:
-            holder = json.loads(self._fs.cat_file(self._path))
-            silent = time.time() - holder["stamp"]
+            holder = self._read()
+            if holder is None:
+                raise UsageError(f"{self._path} is no lock of PlateauLens: remove it if nobody writes there")
+            silent = self._silence(holder)
         except FileNotFoundError:
             return
-        except (ValueError, KeyError, TypeError):
-            raise UsageError(f"{self._path} is no lock of PlateauLens: remove it if nobody writes there") from None
         if silent < self._forgotten:
             raise UsageError(
-                f"{self._store} is being written by process {holder['process']} on {holder['host']}, last heard of "
+                f"{self._store} is being written by process {holder.process} on {holder.host}, last heard of "
                 f"{max(silent, 0):.0f} s ago: wait for it, or stop it; {self._forgotten:.0f} s after a writer has "
                 "died the next one may go on"
             )
         self._fs.rm_file(self._path)
+
+    def _silence(self, holder: "_Holder") -> float:
+        """Seconds since the holder's last stamp, by the server's clock: either machine's may have jumped."""
+        now = f"{self._path}.{self._id}"
+        try:
+            self._fs.pipe_file(now, b"What time is it?")
+            try:
+                seconds: float = (self._fs.modified(now) - self._fs.modified(self._path)).total_seconds()
+            finally:
+                self._fs.rm_file(now)
+        except NotImplementedError:  # the driver does not say
+            return time.time() - holder.stamp
+        return seconds
 
     def _keep_stamping(self) -> None:
         last = time.monotonic()
@@ -175,9 +200,29 @@ class ObjectLock:
 
     def _is_mine(self) -> bool:
         try:
-            return bool(json.loads(self._fs.cat_file(self._path))["id"] == self._holder["id"])
+            holder = self._read()
         except FileNotFoundError:
             return False
+        return holder is not None and holder.id == self._id
+
+    def _read(self) -> "_Holder | None":
+        """Whose lock it is; None where something else is there. Raises `FileNotFoundError` where there is nothing."""
+        content: bytes = self._fs.cat_file(self._path)
+        try:
+            return _Holder.model_validate_json(content)
+        except ValidationError:
+            return None
 
     def _stamped(self) -> bytes:
-        return json.dumps(self._holder | {"stamp": time.time()}).encode()
+        holder = _Holder(host=socket.gethostname()[:_LONGEST_HOST], process=os.getpid(), id=self._id, stamp=time.time())
+        return holder.model_dump_json().encode()
+
+
+class _Holder(Strict):
+    """What an `ObjectLock` writes down: who holds it, and when that was last so."""
+
+    host: Annotated[str, Field(max_length=_LONGEST_HOST)]
+    process: Annotated[int, Within(0, 10**_LONGEST_NUMBER)]
+    id: Annotated[str, Field(max_length=32)]
+    stamp: Annotated[float, Within(0, 10**12)]
+    """Seconds since 1970."""

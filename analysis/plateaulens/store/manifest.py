@@ -8,10 +8,8 @@ import json
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import ValidationError
-
-from plateaulens.config import RunConfig, Strict
-from plateaulens.errors import UsageError, explain
+from plateaulens.config import FileStem, RunConfig, Seed, Strict
+from plateaulens.errors import UsageError, reading
 
 AXES = ("model", "sae", "write", "read", "seed")
 """What a sweep can vary, in the order of its summary's dimensions."""
@@ -27,7 +25,7 @@ State = Literal["pending", "running", "complete"]
 class Entry(Strict):
     """One run of a sweep."""
 
-    name: str
+    name: FileStem
     model: str
     """Source of the model."""
     sae: str
@@ -36,7 +34,7 @@ class Entry(Strict):
     """Write site."""
     read: str
     """Read site."""
-    seed: int
+    seed: Seed
     state: State = "pending"
 
     @property
@@ -133,9 +131,7 @@ def read_manifest(folder: Path) -> Manifest:
     UsageError
         When there is none, or it is one that this version cannot read.
     """
-    try:
-        return Manifest.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
-    except OSError:
-        raise UsageError(f"no sweep at {folder}: run `plateaulens collect` with a preset that has a [sweep]") from None
-    except ValidationError as error:
-        raise UsageError(f"{folder / FILE} cannot be read by this version: {explain(error)}") from None
+    if not is_sweep(folder):
+        raise UsageError(f"no sweep at {folder}: run `plateaulens collect` with a preset that has a [sweep]")
+    with reading(f"{folder / FILE} cannot be read by this version"):
+        return Manifest.model_validate_json((folder / FILE).read_bytes())

@@ -10,12 +10,21 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from numpy.typing import NDArray
 
-from plateaulens.errors import UsageError
+from plateaulens.errors import UsageError, reading, shown
 from plateaulens.names import NAME
 from plateaulens.store import integrity
 from plateaulens.store.location import Location, locate
-from plateaulens.store.schema import COMPLETED, RUN_KIND, SCHEMA_VERSION, SUMMARY_KIND, SWEEP_SUMMARY_KIND, RunSpec
+from plateaulens.store.schema import (
+    COMPLETED,
+    MIXED,
+    RUN_KIND,
+    SCHEMA_VERSION,
+    SUMMARY_KIND,
+    SWEEP_SUMMARY_KIND,
+    RunSpec,
+)
 
 SAMPLES_PER_RANGE = 512
 """With nine activation types, three metrics and 101 steps, so many samples' curves are 11 MB in double precision."""
@@ -106,10 +115,8 @@ def root_attributes(path: Location) -> dict[str, Any]:
     place = locate(path)
     if not place.exists():
         raise UsageError(f"{path} does not exist")
-    try:
+    with reading(f"{path} is not a readable zarr v3 store"):
         return dict(zarr.open_group(place.open(read_only=True), mode="r", zarr_format=3, use_consolidated=False).attrs)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{path} is not a readable zarr v3 store: {error}") from None
 
 
 def check_kind(path: Location, kind: str) -> dict[str, Any]:
@@ -134,11 +141,11 @@ def check_kind(path: Location, kind: str) -> dict[str, Any]:
     """
     attributes = root_attributes(path)
     if attributes.get("kind") != kind:
-        raise UsageError(f"{path} is not a {kind}: its `kind` is {attributes.get('kind')!r}")
+        raise UsageError(f"{path} is not a {kind}: its `kind` is {shown(attributes.get('kind'))}")
     version = attributes.get("schema_version")
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise UsageError(
-            f"{path} has schema version {version!r}, but only up to {SCHEMA_VERSION} is known: update plateaulens"
+            f"{path} has schema version {shown(version)}, but only up to {SCHEMA_VERSION} is known: update plateaulens"
         )
     return attributes
 
@@ -161,10 +168,8 @@ def experiment_names(run: xr.DataTree) -> tuple[str, ...]:
     UsageError
         When what says so is damaged.
     """
-    try:
+    with reading("the run's attribute layout is damaged", "see `plateaulens verify`"):
         return tuple(each.name for each in RunSpec.from_json(str(run.attrs.get("layout"))).experiments)
-    except ValueError as error:
-        raise UsageError(f"the run's attribute layout is damaged ({error}): see `plateaulens verify`") from None
 
 
 def sample_ranges(samples: int, size: int = SAMPLES_PER_RANGE) -> Iterator[slice]:
@@ -190,25 +195,46 @@ def sample_ranges(samples: int, size: int = SAMPLES_PER_RANGE) -> Iterator[slice
     return (slice(start, min(start + size, samples)) for start in range(0, samples, size))
 
 
+def source_rows(activations: xr.Dataset) -> NDArray[np.int32]:
+    """The rows of the prompt file that every target came from: of a real one its own, of a mixture all of its parts'.
+
+    Parameters
+    ----------
+    activations
+        A run's `/activations`.
+
+    Returns
+    -------
+    ndarray of int
+        (source, activation_type, sample), in memory; -1 where there is none.
+    """
+    dims = ("activation_type", "sample")
+    own = activations["source_row"].transpose(*dims).to_numpy()[np.newaxis]
+    if MIXED.name not in activations:
+        return own
+    return np.concatenate([own, activations[MIXED.name].transpose("mixed", *dims).to_numpy()])
+
+
 def _open(path: Location, kind: str, remedy: str) -> xr.DataTree:
     place = locate(path)
     if not place.exists():
         raise UsageError(f"no {kind} at {path}: {remedy}")
-    check_kind(place, kind)
-    try:
-        store: Any = place.open(read_only=True)  # xarray's annotations leave zarr's stores out
+    attributes = check_kind(place, kind)
+    integrity.check_metadata(place)
+    with reading(f"{path} is damaged", "see `plateaulens verify`"):
+        spec = RunSpec.from_json(str(attributes.get("layout"))) if kind == RUN_KIND else None
+        bare = place.open(read_only=True)
+        store: Any = integrity.Checked(bare, integrity.Digests(bare, str(place), spec))  # not in xarray's annotations
         tree = xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
-        missing = sorted(_promised(tree, kind) - place.files())
+        missing = sorted(_promised(tree, spec) - place.files())
         odd = sorted(name for name in _names(tree) if not NAME.fullmatch(name))
-    except UsageError:
-        raise
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{path} is damaged ({error}): see `plateaulens verify`") from error
     if missing:
         again = "run `plateaulens verify --repair`, then `collect`" if kind == RUN_KIND else "analyse the run again"
         raise UsageError(f"{path} lacks {len(missing)} of its files, {missing[0]} among them: {again}")
     if odd:
-        raise UsageError(f"{path} has the name {odd[0]!r}, which is none: a name is letters, digits and _ . + -")
+        raise UsageError(f"{path} has the name {shown(odd[0])}, which is none: a name is letters, digits and _ . + -")
+    if integrity.GROUP in tree.children:
+        del tree[integrity.GROUP]  # of this store's files: a copy has others
     return tree
 
 
@@ -225,16 +251,14 @@ def _names(tree: xr.DataTree) -> set[str]:
     return found
 
 
-def _promised(tree: xr.DataTree, kind: str) -> set[str]:
+def _promised(tree: xr.DataTree, spec: RunSpec | None) -> set[str]:
     """The files that must be there: what was written with the store, and the chunks of completed spans.
 
     One that is not there would be read as fill values, without a word.
     """
     whole = tree[integrity.GROUP].attrs.get(integrity.FILES) if integrity.GROUP in tree.children else None
     found = set(map(str, whole)) if isinstance(whole, dict) else set()
-    if kind != RUN_KIND:
-        return found
-    for name, layout in RunSpec.from_json(str(tree.attrs.get("layout"))).groups.items():
+    for name, layout in (spec.groups if spec is not None else {}).items():
         if layout.has_completed:
             completed = tree[name][COMPLETED].transpose("sample", ...).to_numpy()
             for span in layout.spans:

@@ -8,7 +8,7 @@ Credentials, regions and endpoints come from where fsspec and its drivers look f
 `AWS_ENDPOINT_URL`, `FSSPEC_S3_...`, the files of `~/.aws` and `~/.config/fsspec`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
@@ -179,6 +179,32 @@ class RemotePlace:
         with self._reaching():
             content: bytes = self._fs.cat_file(f"{self._root}/{file}")
             return content
+
+    def read_all(self, files: Iterable[str]) -> dict[str, bytes]:
+        """The content of several objects of the store, asked for at once where the driver can.
+
+        Parameters
+        ----------
+        files
+            Their relative names.
+
+        Returns
+        -------
+        dict of str to bytes
+            By relative name, without those that are not there.
+
+        Raises
+        ------
+        UsageError
+            When the URL cannot be reached.
+        """
+        names = {f"{self._root}/{file}": file for file in files}
+        with self._reaching():
+            found: dict[str, bytes | Exception] = self._fs.cat(list(names), on_error="return") if names else {}
+            for content in found.values():
+                if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
+                    raise content
+        return {names[name]: content for name, content in found.items() if isinstance(content, bytes)}
 
     def remove(self, file: str) -> None:
         """Remove an object of the store, if it is there.

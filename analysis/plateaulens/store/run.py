@@ -8,17 +8,19 @@ one in every file but those of /provenance. (A power failure is another matter, 
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
 import zarr
+from pydantic import TypeAdapter
 
-from plateaulens.errors import UsageError
+from plateaulens.errors import UsageError, reading
 from plateaulens.store import integrity
 from plateaulens.store.identity import Attributes, differences, resume_differences
 from plateaulens.store.location import Location, Place, locate
 from plateaulens.store.reading import check_kind
+from plateaulens.store.remote import METADATA
 from plateaulens.store.schema import RUN_ATTRIBUTES, RUN_KIND, SCHEMA_VERSION, RunSpec
 from plateaulens.store.spans import SpanStore, Values, check_values, write_region
 from plateaulens.store.template import write_template
@@ -65,7 +67,7 @@ class RunStore(SpanStore):
         super().__init__(place, spec)
         self.attributes = attributes
         self._lock = lock
-        self._earlier_sessions = json.loads(str(self._root["provenance"].attrs["sessions"]))
+        self._earlier_sessions = TypeAdapter(list[Any]).validate_json(str(self._root["provenance"].attrs["sessions"]))
         self._session: dict[str, Any] = {"started": _now(), "seconds": 0.0, "spans": 0, **session}
 
     @classmethod
@@ -132,12 +134,11 @@ class RunStore(SpanStore):
         attributes = check_kind(place, RUN_KIND)
         lock = place.lock()
         try:
-            spec = RunSpec.from_json(str(attributes.get("layout")))
-            place.tidy()
-            return cls(place, spec, attributes, lock, _software(software or {}))
-        except (OSError, ValueError, KeyError) as error:
-            lock.release()
-            raise UsageError(f"{path} cannot be opened for writing ({error}): see `plateaulens verify`") from error
+            with reading(f"{path} cannot be opened for writing", "see `plateaulens verify`"):
+                spec = RunSpec.from_json(str(attributes.get("layout")))
+                place.tidy()
+                integrity.check_metadata(place)
+                return cls(place, spec, attributes, lock, _software(software or {}))
         except BaseException:
             lock.release()
             raise
@@ -195,7 +196,8 @@ class RunStore(SpanStore):
         self._session["seconds"] = round(self._session["seconds"] + seconds, 3)
         self._session["spans"] += spans
         sessions = json.dumps([*self._earlier_sessions, self._session])
-        self._root["provenance"].update_attributes({"sessions": sessions})
+        with self._noticing_removal("provenance"):
+            self._root["provenance"].update_attributes({"sessions": sessions})
 
     def seal(self) -> None:
         """Note in /provenance, when the run is complete, what all its digests are; nothing happens before.
@@ -203,14 +205,39 @@ class RunStore(SpanStore):
         Raises
         ------
         UsageError
-            When another writer has taken over, or what says which spans are completed is damaged.
+            When another writer has taken over, what says which spans are completed is damaged, or files of a complete
+            run are missing, since somebody has removed them meanwhile.
         """
         self._lock.check()
-        fillable = (name for name, layout in self.spec.groups.items() if layout.has_completed)
-        if integrity.GROUP in self._root and not any(self.pending(name) for name in fillable):
+        if any(self.pending(name) for name, layout in self.spec.groups.items() if layout.has_completed):
+            return
+        if gone := sorted(self._expected() - self.place.files()):
+            raise UsageError(
+                f"{self.place} lacks {len(gone)} of its files, {gone[0]} among them, which were removed while it was "
+                "being written: run `plateaulens verify --repair`, then `collect`"
+            )
+        if integrity.GROUP in self._root:
             group = self._root[integrity.GROUP]
             assert isinstance(group, zarr.Group)
             self._root["provenance"].update_attributes({integrity.SEAL: integrity.seal(group)})
+
+    def _expected(self) -> set[str]:
+        """The files that make a complete run, but for coordinates of one of schema 1."""
+        nodes = {"provenance", *self.spec.groups}
+        chunks = set()
+        for name, layout in self.spec.groups.items():
+            for variable in layout.variables:
+                nodes.add(f"{name}/{variable.name}")
+                chunks |= {f"{name}/{variable.name}/{layout.chunk_key(variable, span)}" for span in layout.spans}
+        if int(self.attributes["schema_version"]) >= integrity.SINCE:
+            nodes.add(integrity.GROUP)
+            for name, layout in self.spec.groups.items():
+                if layout.has_completed:
+                    nodes.add(f"{integrity.GROUP}/{name}")
+                    chunks |= {f"{integrity.GROUP}/{name}/c/{number}/0/0" for number in range(len(layout.spans))}
+            whole = self._root[integrity.GROUP].attrs.get(integrity.FILES) if integrity.GROUP in self._root else None
+            chunks |= set(map(str, whole)) if isinstance(whole, dict) else set()
+        return {METADATA, *(f"{node}/{METADATA}" for node in nodes), *chunks}
 
 
 def open_or_create(path: Location, spec: RunSpec, attrs: Attributes, prompts: Values) -> RunStore:
@@ -248,11 +275,11 @@ def open_or_create(path: Location, spec: RunSpec, attrs: Attributes, prompts: Va
 
 
 def _check_same_run(store: RunStore, spec: RunSpec, attrs: Attributes, prompts: Values) -> None:
-    try:
+    with reading(f"{store.place}: root attributes are damaged", "see `plateaulens verify`"):
         found = resume_differences(store.attributes, attrs)
-    except ValueError as error:
-        raise UsageError(f"{store.place}: root attributes are damaged ({error}): see `plateaulens verify`") from error
-    found = found or differences(asdict(store.spec), asdict(spec), "asked", "layout.")
+    # a run from before it was written down what targets are mixed of goes on without it
+    asked = spec if store.spec.mixed else replace(spec, mixed=0)
+    found = found or differences(asdict(store.spec), asdict(asked), "asked", "layout.")
     if not found:
         stored = store.read("prompts", slice(None))
         found = [f"prompts.{name} differs" for name, values in prompts.items() if not (stored[name] == values).all()]

@@ -10,12 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from plateaulens.config import Chunk, Length, Samples, Scale, Steps, Within
 from plateaulens.errors import explain
 
 SCHEMA_VERSION = 2
@@ -58,11 +59,11 @@ class ExperimentSpec:
 
     name: str
     activation_types: tuple[str, ...]
-    samples: int
+    samples: Samples
     """Base prompts, the first ones of the run."""
-    steps: int
+    steps: Steps
     """Points on a path, the start included."""
-    step_length: float | None
+    step_length: Scale | None
     """Distance between two points in units of the residual stream, None when steps are relative to the path."""
 
 
@@ -71,15 +72,18 @@ class RunSpec:
     """The whole extent of a run."""
 
     experiments: tuple[ExperimentSpec, ...]
-    samples: int
+    samples: Samples
     """Base prompts of `/prompts` and `/activations`, the most that any experiment has."""
-    positions: int
+    positions: Length
     """Tokens of a prompt."""
-    d_model: int
+    d_model: Annotated[int, Within(1, 1_000_000)]
     """Numbers of an activation."""
-    samples_per_chunk: int
+    samples_per_chunk: Chunk
     """Samples of a span; a group that has fewer is one span."""
     metrics: tuple[MetricSpec, ...] = METRICS_OF_SCHEMA_1
+    mixed: Annotated[int, Within(0, 1000)] = 0
+    """Prompts that the activations of one target are mixed of, at most; 0 where no type mixes any, or where it was not
+    written down which."""
 
     def __post_init__(self) -> None:
         names = [experiment.name for experiment in self.experiments]
@@ -137,9 +141,14 @@ class RunSpec:
         groups = {
             "prompts": GroupSpec(PROMPTS, (), {"sample": self.samples, "position": self.positions}, self),
             "activations": GroupSpec(
-                ACTIVATIONS,
+                (*ACTIVATIONS, *([MIXED] if self.mixed else [])),
                 (_activation_type(self.activation_types),),
-                {"activation_type": len(self.activation_types), "sample": self.samples, "d_model": self.d_model},
+                {
+                    "activation_type": len(self.activation_types),
+                    "sample": self.samples,
+                    "d_model": self.d_model,
+                    "mixed": self.mixed,
+                },
                 self,
             ),
         }
@@ -277,6 +286,8 @@ ACTIVATIONS = (
     Variable(COMPLETED, ("sample",), "bool", False, "whether the sample has been written", "1"),
 )
 """The variables of `/activations`."""
+MIXED = Variable("mixed_row", (*_TYPED, "mixed"), "int32", -1, "rows of the prompt file that a target is mixed of", "1")
+"""One more, in runs with types that mix real activations."""
 
 CURVES = (
     Variable("curve", (*_TYPED, "step", "metric"), "float32", np.nan, "distance from step 0", "see metric_units"),

@@ -10,7 +10,7 @@ share a chunk, and a chunk that two writes touch can lose one of them without a 
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import xarray as xr
@@ -18,9 +18,10 @@ import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import Store
 
-from plateaulens.errors import UsageError
+from plateaulens.errors import UsageError, reading
 from plateaulens.store import integrity
 from plateaulens.store.location import Place
+from plateaulens.store.remote import METADATA
 from plateaulens.store.schema import COMPLETED, GroupSpec, RunSpec, Variable
 
 Values = Mapping[str, NDArray[np.generic]]
@@ -137,7 +138,8 @@ class SpanStore:
         """
         self._layout(group)
         with self._blaming(group):
-            dataset: xr.Dataset = xr.open_zarr(self._store, group=group, consolidated=False, chunks=None)
+            checked = integrity.Checked(self._store, integrity.Digests(self._store, str(self.place), self.spec))
+            dataset: xr.Dataset = xr.open_zarr(checked, group=group, consolidated=False, chunks=None)
             return dataset.isel(sample=samples).load()
 
     def write(self, group: str, samples: slice, values: Values) -> None:
@@ -158,16 +160,19 @@ class SpanStore:
         ValueError
             Says what is wrong: a group that is not filled span by span, a range that cuts a chunk, unknown or missing
             variables, a wrong shape or dtype, a value that is not finite, a curve that does not start at 0.
+        UsageError
+            When somebody has removed the group meanwhile.
         """
         layout = self._fillable(group)
         check_region(group, layout, samples)
         check_values(group, layout, samples, values)
-        write_region(self._store, group, layout, samples, values)
-        for span in layout.spans:
-            if samples.start <= span.start < samples.stop:
-                integrity.write_span(self._store, self._root, group, layout, span)
-        mark = np.ones(layout.shape(layout[COMPLETED], samples), dtype=np.bool_)
-        write_region(self._store, group, layout, samples, {COMPLETED: mark})
+        with self._noticing_removal(group, *(f"{group}/{variable.name}" for variable in layout.variables)):
+            write_region(self._store, group, layout, samples, values)
+            for span in layout.spans:
+                if samples.start <= span.start < samples.stop:
+                    integrity.write_span(self._store, self._root, group, layout, span)
+            mark = np.ones(layout.shape(layout[COMPLETED], samples), dtype=np.bool_)
+            write_region(self._store, group, layout, samples, {COMPLETED: mark})
 
     def _layout(self, group: str) -> GroupSpec:
         if group not in self.spec.groups:
@@ -188,11 +193,21 @@ class SpanStore:
             return np.asarray(array[..., samples], dtype=np.bool_)
 
     @contextmanager
-    def _blaming(self, group: str) -> Iterator[None]:
+    def _noticing_removal(self, *nodes: str) -> Iterator[None]:
+        """Raise `UsageError` where something fails because a group or an array of the run is not there any more."""
         try:
             yield
-        except (OSError, ValueError, KeyError) as error:
-            raise UsageError(f"{self.place}: {group} is damaged ({error}): see `plateaulens verify`") from error
+        except Exception as error:
+            gone = next((node for node in nodes if not self.place.has(f"{node}/{METADATA}")), None)
+            if gone is None:
+                raise
+            raise UsageError(
+                f"{self.place}: {gone} was removed while the run was being written: put it back, or collect the run "
+                "anew under another name"
+            ) from error
+
+    def _blaming(self, group: str) -> AbstractContextManager[None]:
+        return reading(f"{self.place}: {group} is damaged", "see `plateaulens verify`")
 
 
 def write_region(store: Store, group: str, layout: GroupSpec, samples: slice, values: Values) -> None:

@@ -16,12 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.abc.store import Store
 from zarr.codecs import Crc32cCodec
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import MemoryStore
 
-from plateaulens.errors import UsageError
+from plateaulens.errors import UsageError, first_line, reading
 from plateaulens.store import integrity
 from plateaulens.store.identity import differences
 from plateaulens.store.location import Location, Place, locate
@@ -139,10 +138,8 @@ def repair(path: Location) -> list[str]:
     lock = place.lock()
     try:
         attributes = check_kind(place, RUN_KIND)
-        try:
+        with reading(f"{place}: root attribute layout is damaged", "collect the run again"):
             spec = RunSpec.from_json(str(attributes.get("layout")))
-        except ValueError as error:
-            raise UsageError(f"{place}: root attribute layout is damaged ({error}): collect the run again") from None
         problems = _problems(place)
         damaged = {problem.file for problem in problems}
         done = []
@@ -188,14 +185,17 @@ class Inventory:
         """The nodes whose metadata is damaged."""
         self.sound: set[str] = set()
         """The files of chunks that decode."""
-        self.problems = [*self._open_nodes(place.open(read_only=True)), *self._read_chunks(), *self._strays()]
+        self.problems = [*self._open_nodes(place), *self._read_chunks(), *self._strays()]
         """What is wrong with the store as a store, one line each."""
 
-    def _open_nodes(self, store: Store) -> Iterator[Problem]:
+    def _open_nodes(self, place: Place) -> Iterator[Problem]:
+        store = place.open(read_only=True)
         for file in sorted(file for file in self.files if PurePosixPath(file).name == METADATA):
             name = file.removesuffix(METADATA).rstrip("/")
             try:
+                kind = json.loads(place.read(file))["node_type"]  # zarr opens one that has none, xarray does not
                 self.nodes[name] = zarr.open(store, path=name, mode="r", zarr_format=3)
+                assert kind == ("array" if isinstance(self.nodes[name], zarr.Array) else "group"), "another kind"
             except Exception as error:  # noqa: BLE001 (zarr raises all sorts of things on damaged metadata)
                 self.unreadable.add(name)
                 yield Problem(f"{name or '/'}: {METADATA} is damaged: {_one_line(error)}", file)
@@ -284,8 +284,8 @@ def _attribute_problems(inventory: Inventory) -> Iterator[Problem]:
     for place, text in texts.items():
         try:
             json.loads(str(text))
-        except json.JSONDecodeError as error:
-            yield Problem(f"{place} is not JSON: {error}", METADATA)
+        except (ValueError, RecursionError) as error:
+            yield Problem(f"{place} is not JSON: {first_line(error)}", METADATA)
 
 
 def _structure_problems(inventory: Inventory, spec: RunSpec) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ biases by distance, recurrent states) or changes the logits after the unembeddin
 
 from typing import Any
 
-from plateaulens.errors import UsageError
+from plateaulens.errors import UsageError, reading, shown
 
 ALIBI = "its attention is biased by the distance between token indices (ALiBi)"
 CAPPED = "it caps scores or logits"
@@ -47,6 +47,44 @@ PLAIN, WINDOW = "full_attention", "sliding_attention"
 """The kinds of layers that are fit, a window where it is no shorter than the prompts."""
 
 
+EXTENTS = {
+    "num_hidden_layers": 1000,
+    "num_attention_heads": 10_000,
+    "num_key_value_heads": 10_000,
+    "hidden_size": 1_000_000,
+    "intermediate_size": 10_000_000,
+    "vocab_size": 10_000_000,
+    "max_position_embeddings": 100_000_000,
+}
+"""By transformers' names, the largest numbers of a configuration that a model is built for: at worst a building takes
+as long, and as much memory, as these are large, whatever the weights are."""
+
+
+def check_extents(config: Any) -> None:
+    """Refuse a configuration whose extents are those of no model.
+
+    Parameters
+    ----------
+    config
+        A transformers configuration; what it does not have is not asked for.
+
+    Raises
+    ------
+    UsageError
+        That names the first extent that is no whole number from 1 to the largest of `EXTENTS`.
+    """
+    for name, largest in EXTENTS.items():
+        extent = getattr(config, name, None)
+        each = (
+            extent if isinstance(extent, list) else [] if extent is None else [extent]
+        )  # some have one for each layer
+        if not all(type(one) is int and 1 <= one <= largest for one in each):
+            raise UsageError(
+                f"the model's configuration says {name} = {shown(extent)}, wanted a whole number from 1 to "
+                f"{largest:,}: use a sound checkpoint"
+            )
+
+
 def check_architecture(config: Any, *, length: int) -> None:
     """Refuse, by name, a model whose configuration says that packed points would not be what the whole prompt gives.
 
@@ -66,7 +104,10 @@ def check_architecture(config: Any, *, length: int) -> None:
         That names the model type and the reason: its attention asks for more than positions, it changes the logits
         after the unembedding, or its window or its positions are too few for a prompt.
     """
-    reason = REFUSED.get(config.model_type) or _reason(config, length)
+    with reading(
+        f"the configuration of model type {shown(config.model_type)} cannot be read", "use a sound checkpoint"
+    ):
+        reason = REFUSED.get(config.model_type) or _reason(config, length)
     if reason is not None:
         raise UsageError(
             f"model type {config.model_type!r} cannot be measured: {reason}, which packed steps would get wrong; "

@@ -1,11 +1,11 @@
 """Language models that come with the installation: GGUF files inside PyPI wheels, no hub needed."""
 
-import hashlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
 from plateaulens.errors import UsageError
+from plateaulens.resources import sha256_of
 
 CACHE = Path("data/cache")
 """Where a file that several wheels carry in parts is put together, under the current directory."""
@@ -73,23 +73,6 @@ def notice(source: str) -> str | None:
     if model is None or model.terms is None:
         return None
     return f"{model.architecture} is provided under and subject to {model.terms}; to go on is to accept them"
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, read piece by piece.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def locate(model: EmbeddedModel) -> Path:

@@ -14,11 +14,11 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plateaulens.config import ModelConfig, SiteConfig
-from plateaulens.errors import UsageError, first_line
+from plateaulens.errors import UsageError, reading, shown
 from plateaulens.subject.copies import centred_copy, shared_copy
 from plateaulens.subject.weights import load_weights, loading
 
-_SITE = re.compile(r"blocks\.(\d+)\.hook_resid_(pre|post)")
+_SITE = re.compile(r"blocks\.(\d{1,6})\.hook_resid_(pre|post)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,5 @@ def load_subject(model: ModelConfig, sites: SiteConfig) -> Subject:
 
 
 def _place(model: PreTrainedModel, device: str) -> None:
-    try:
+    with reading(f"model.device {shown(device)} cannot be used here", "name one as PyTorch does"):
         torch.nn.Module.to(model, device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"model.device {device!r} cannot be used here ({first_line(error)})") from error

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from plateaulens.errors import UsageError, first_line
+from plateaulens.errors import UsageError, reading
 from plateaulens.subject.hub import Repository
 
 COLUMN = "input_ids"
@@ -125,14 +125,11 @@ def _read(
 
 def _sequences(path: Path, length: int) -> Iterable[Tokens]:
     """The first `length` tokens of each row that has so many, some rows at a time."""
-    try:
-        with pq.ParquetFile(path) as file:
-            if COLUMN not in file.schema_arrow.names:
-                raise UsageError(f"prompts {path} have no column {COLUMN!r}: use a pretokenized data set")
-            for batch in file.iter_batches(batch_size=_ROWS, columns=[COLUMN]):
-                yield _beginnings(batch.column(0), length)
-    except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"prompts {path} cannot be read ({first_line(error)}): use a pretokenized data set") from error
+    with reading(f"prompts {path} cannot be read", "use a pretokenized data set"), pq.ParquetFile(path) as file:
+        if COLUMN not in file.schema_arrow.names:
+            raise UsageError(f"prompts {path} have no column {COLUMN!r}: use a pretokenized data set")
+        for batch in file.iter_batches(batch_size=_ROWS, columns=[COLUMN]):
+            yield _beginnings(batch.column(0), length)
 
 
 def _beginnings(rows: pa.Array, length: int) -> Tokens:

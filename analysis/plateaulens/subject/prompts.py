@@ -1,10 +1,11 @@
 """Prompts: fixed token sequences, so that a run needs neither a corpus of text nor a tokenizer to be repeated."""
 
 import hashlib
+import math
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -13,13 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plateaulens.config import PromptConfig
-from plateaulens.errors import UsageError
-from plateaulens.resources import find
+from plateaulens.errors import UsageError, reading, shown
+from plateaulens.resources import find, sha256_of
 from plateaulens.subject import hub, pretokenized
-from plateaulens.subject.embedded import sha256_of
 
 TOKENS = "tokens"
 """Name of the array in a prompt file."""
+_LARGEST_EXPANSION = 1032
+"""How many times its size a deflated file can hold."""
 OPTION = "--prompts PATH (an .npz, a .parquet file, or a directory of such)"
 """What takes prompts that are on this machine."""
 
@@ -120,18 +122,35 @@ def save_prompts(path: Path, tokens: Int[np.ndarray[tuple[int, int], np.dtype[np
 
 
 def _array(path: Path, length: int) -> NDArray[np.integer]:
-    try:
-        with zipfile.ZipFile(path) as file, file.open(f"{TOKENS}.npy") as array:
+    member = f"{TOKENS}.npy"
+    claim = f"prompt file {path} has no array {TOKENS!r}"
+    with reading(claim, "see `plateaulens train`"), zipfile.ZipFile(path) as file:
+        with file.open(member) as array:
+            _check_size(array, file.getinfo(member), path.stat().st_size)
+        with file.open(member) as array:
             tokens: NDArray[np.integer] = np.lib.format.read_array(array)
-    except (KeyError, ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise UsageError(f"prompt file {path} has no array {TOKENS!r} ({error}): see `plateaulens train`") from None
-    if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer):
+    if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
         raise UsageError(
             f"prompt file {path}: {TOKENS!r} is {tokens.dtype} {tokens.shape}, wanted integers (sequence, position)"
         )
     if tokens.shape[1] < length:
         raise UsageError(f"prompt file {path} has sequences of {tokens.shape[1]} tokens, prompts.length is {length}")
     return tokens
+
+
+def _check_size(array: IO[bytes], member: zipfile.ZipInfo, size: int) -> None:
+    """Refuse an array that says that it is larger than the file can hold, before there is memory for it."""
+    version = np.lib.format.read_magic(array)
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if read_header is None:
+        raise ValueError(f"version {version} of the array format")
+    shape, _, dtype = read_header(array)
+    claimed = math.prod(shape) * dtype.itemsize
+    if claimed != member.file_size - array.tell() or member.file_size > _LARGEST_EXPANSION * size:
+        raise ValueError(f"an array of shape {shown(shape)} does not fit into a file of {size:,} bytes")
 
 
 def _digest(tokens: NDArray[np.integer]) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,21 +11,19 @@ from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
 from jaxtyping import Float
 from sae_lens import SAE
 from sae_lens.constants import SAE_CFG_FILENAME, SAE_WEIGHTS_FILENAME, SPARSITY_FILENAME
 from sae_lens.loading import pretrained_sae_loaders
 from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from plateaulens.config import SaeConfig
-from plateaulens.errors import UsageError, first_line
-from plateaulens.resources import find
+from plateaulens.errors import UsageError, reading
+from plateaulens.resources import find, sha256_of
 from plateaulens.subject import hub
-from plateaulens.subject.embedded import sha256_of
 from plateaulens.subject.model import parse_site
 
 NEVER_FIRED = -9.9
@@ -145,8 +143,10 @@ def load_sae(
     """
     place = find_sae(config)
     sae, logarithm, identity = _from_release(place) if isinstance(place, Release) else _from_folder(place)
-    _check(config.source, sae, d_model=d_model, write_site=write_site, blocks=blocks)
-    sae.eval().requires_grad_(requires_grad=False)
+    with _reading(config.source):
+        _check(config.source, sae, d_model=d_model, write_site=write_site, blocks=blocks)
+        sae.eval().requires_grad_(requires_grad=False)
+        _try(config.source, sae)
     if config.frequency == "measured":
         assert activations is not None
         frequency = firing_frequency(sae, activations())
@@ -226,15 +226,8 @@ def _commit(commit: str) -> Iterator[None]:
         loaders.update(before)
 
 
-@contextmanager
-def _reading(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (
-        *(KeyError, ValueError, TypeError, RuntimeError, OSError, AssertionError),
-        *(SafetensorError, EntryNotFoundError),
-    ) as error:
-        raise UsageError(f"SAE {what} cannot be read ({first_line(error)}): fetch or train it again") from error
+def _reading(what: str) -> AbstractContextManager[None]:
+    return reading(f"SAE {what} cannot be read", "fetch or train it again")
 
 
 def _check(what: str, sae: SAE[Any], *, d_model: int, write_site: str, blocks: int) -> None:
@@ -257,6 +250,16 @@ def _check(what: str, sae: SAE[Any], *, d_model: int, write_site: str, blocks: i
             f"SAE {what} rescales what it reads (normalize_activations={cfg.normalize_activations!r}): fold the "
             "scale into its weights, or use an SAE without"
         )
+
+
+@torch.inference_mode()
+def _try(what: str, sae: SAE[Any]) -> None:
+    """Encode and decode one activation: constants such as the `k` of a TopK are looked at by nothing before."""
+    if not all(bool(torch.isfinite(weight).all()) for weight in sae.state_dict().values()):
+        raise UsageError(f"SAE {what} has weights that are no finite numbers: fetch or train it again")
+    code = sae.encode(torch.ones(1, sae.cfg.d_in))
+    if code.shape != (1, sae.cfg.d_sae) or sae.decode(code).shape != (1, sae.cfg.d_in):
+        raise UsageError(f"SAE {what} has codes of another shape than its configuration says: fetch or train it again")
 
 
 def _same_place(hook: str, write_site: str, blocks: int) -> bool:

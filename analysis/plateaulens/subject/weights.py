@@ -4,15 +4,17 @@ Models come from the installation itself (`embedded:NAME`), a GGUF file, a direc
 weights are found and identified, and nothing after that.
 """
 
+import copy
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -24,13 +26,19 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from plateaulens.config import ModelConfig
-from plateaulens.errors import UsageError, first_line
+from plateaulens.errors import UsageError, reading
+from plateaulens.resources import sha256_of
 from plateaulens.subject import hub
-from plateaulens.subject.embedded import EMBEDDED, locate, sha256_of
+from plateaulens.subject.architectures import check_extents
+from plateaulens.subject.embedded import EMBEDDED, locate
 
 OPTION = "--model PATH (a directory or a .gguf file)"
 """What takes a model that is on this machine."""
 _CONFIG = "config.json"
+_SMALLEST_TENSOR, _SMALLEST_FIELD = 24, 13
+"""Bytes that the description of a tensor, and a field, have at least in a GGUF file."""
+_NUMBERS_PER_BYTE = 8
+"""More weights than any format has in a byte."""
 _OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """For all that transformers loads: nothing is fetched, and code that comes with a model is not run, nor asked about."""
 
@@ -105,7 +113,7 @@ def read_config(place: Path | hub.Repository) -> Any:
         return None
     folder = place if isinstance(place, Path) else place.fetch([_CONFIG])
     with loading(str(folder)):
-        return AutoConfig.from_pretrained(str(folder), **_OPTIONS)
+        return _configuration(folder, _OPTIONS)
 
 
 def load_weights(config: ModelConfig) -> Weights:
@@ -142,6 +150,19 @@ def load_weights(config: ModelConfig) -> Weights:
     return _from_directory(config.source, place, identity)
 
 
+@contextmanager
+def _refusing_code(source: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, ImportError, OSError) as error:
+        if "trust_remote_code" in str(error):  # as transformers refuses what it has no class of its own for
+            raise UsageError(
+                f"model {source!r} comes with code of its own, and models with code of their own are not run: "
+                "use one of an architecture that the installed transformers knows"
+            ) from error
+        raise
+
+
 def _weights(files: Sequence[str]) -> list[str]:
     """The files of the weights, in the one format of several that transformers prefers."""
     here = [file for file in files if "/" not in file]
@@ -158,28 +179,66 @@ def _needed(files: Sequence[str]) -> list[str]:
 def _from_gguf(source: str, path: Path, architecture: str) -> Weights:
     options: dict[str, Any] = {"gguf_file": path.name, **_OPTIONS}
     with loading(source):
-        model = _model(source, path.parent, options)
+        _check_counts(path)
+        model = _model(source, path.parent, options, [path])
         # the weights are plain float32 from here on; a stale quantization entry makes other tools refuse them
         model.config.quantization_config = None
         tokenizer = AutoTokenizer.from_pretrained(path.parent, **options)
     return Weights(model, tokenizer, {"file": path.name, "sha256": sha256_of(path)}, architecture)
 
 
+def _check_counts(path: Path) -> None:
+    """Refuse a GGUF file that says that it holds more than there is room for, before anything counts so far."""
+    with path.open("rb") as file:
+        magic, version = struct.unpack("<4sI", file.read(8))
+        if magic != b"GGUF":
+            raise ValueError("it does not begin as a GGUF file does")
+        # a file of the other byte order has its version in the upper bytes
+        tensors, fields = struct.unpack("<QQ" if version & 0xFFFF else ">QQ", file.read(16))
+    size = path.stat().st_size
+    if tensors * _SMALLEST_TENSOR > size or fields * _SMALLEST_FIELD > size:
+        raise ValueError(f"{tensors:,} tensors and {fields:,} fields do not fit into a file of {size:,} bytes")
+
+
 def _from_directory(source: str, folder: Path, identity: dict[str, str]) -> Weights:
     with loading(source):
-        model = _model(source, folder, _OPTIONS)
+        model = _model(source, folder, _OPTIONS, [*folder.glob("*.safetensors"), *folder.glob("*.bin")])
         tokenizer = AutoTokenizer.from_pretrained(folder, **_OPTIONS)
     return Weights(model, tokenizer, identity, source)
 
 
-def _model(source: str, folder: Path, options: dict[str, Any]) -> PreTrainedModel:
-    loaded: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **options)
+def _configuration(folder: Path, options: dict[str, Any]) -> Any:
+    """A transformers configuration whose extents are those of a model that there could be."""
+    config = AutoConfig.from_pretrained(str(folder), **options)
+    check_extents(config)
+    return config
+
+
+def _check_size(config: Any, files: Sequence[Path]) -> None:
+    """Refuse a configuration of a model that its files cannot hold, of which transformers would make random numbers."""
+    with torch.device("meta"):
+        empty = AutoModelForCausalLM.from_config(copy.deepcopy(config), trust_remote_code=False)
+    numbers = sum(tensor.numel() for tensor in chain(empty.parameters(), empty.buffers()))
+    size = sum(file.stat().st_size for file in files)
+    if numbers > _NUMBERS_PER_BYTE * size:
+        raise ValueError(f"its configuration wants {numbers:,} weights, and its files have {size:,} bytes")
+
+
+def _model(source: str, folder: Path, options: dict[str, Any], files: Sequence[Path]) -> PreTrainedModel:
+    config = _configuration(folder, options)
+    if files:
+        _check_size(config, files)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        folder, config=config, dtype=torch.float32, output_loading_info=True, **options
+    )
     model, report = loaded
     # transformers fills what a checkpoint lacks with random numbers, and only warns
     if lacking := sorted(report["missing_keys"]):
         raise UsageError(
             f"model {source!r} lacks weights ({lacking[0]}, one of {len(lacking)}): use a whole checkpoint"
         )
+    if odd := next((name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()), None):
+        raise UsageError(f"model {source!r} has weights that are no finite numbers ({odd}): use a sound checkpoint")
     # a GGUF file names none, and TransformerLens goes by it
     model.config.architectures = model.config.architectures or [type(model).__name__]
     return cast("PreTrainedModel", model)
@@ -210,20 +269,10 @@ def loading(source: str) -> Iterator[None]:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     gguf["tqdm"] = partial(gguf_bar, disable=True)  # heeds no setting
+    remedy = "give a hub id that can be reached, a directory that holds the model, or a .gguf file"
     try:
-        yield
-    except UsageError:
-        raise
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        if "trust_remote_code" in str(error):  # as transformers refuses what it has no class of its own for
-            raise UsageError(
-                f"model {source!r} comes with code of its own, and models with code of their own are not run: "
-                "use one of an architecture that the installed transformers knows"
-            ) from error
-        raise UsageError(
-            f"model {source!r} could not be loaded ({first_line(error)}): give a hub id that can be reached, a "
-            "directory that holds the model, or a .gguf file"
-        ) from error
+        with reading(f"model {source!r} could not be loaded", remedy), _refusing_code(source):
+            yield
     finally:
         gguf["tqdm"] = gguf_bar
         transformers_logging.set_verbosity(level)

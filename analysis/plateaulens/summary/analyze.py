@@ -7,8 +7,9 @@ before any curve? `constants`: do the conclusions hang on constants that nobody 
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -21,21 +22,23 @@ from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling, shared_targets
 from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError, explain, first_line
-from plateaulens.names import CUT, REFERENCE
+from plateaulens.names import CONTROL, CUT, REFERENCE
 from plateaulens.steps.dataset import step_dataset
 from plateaulens.store.integrity import write_files
 from plateaulens.store.location import Location, locate
-from plateaulens.store.reading import check_kind, experiment_names, open_run
-from plateaulens.store.schema import SCHEMA_VERSION, SUMMARY_KIND
+from plateaulens.store.reading import check_kind, experiment_names, open_run, source_rows
+from plateaulens.store.schema import MIXED, SCHEMA_VERSION, SUMMARY_KIND
 from plateaulens.store.template import COMPRESSORS
 from plateaulens.store.verify import blaming_damage
 from plateaulens.summary.attributes import attrs
-from plateaulens.summary.comparison import compare_dataset
+from plateaulens.summary.comparison import compare_dataset, controls_of, with_recorded_margin
 from plateaulens.summary.confounds import Changes, compared, confounds_dataset, cut_changes, stored_changes
 from plateaulens.summary.constants import cases, constants_dataset
 from plateaulens.summary.curves import curve_dataset
 from plateaulens.summary.distinguish import distinguish_dataset
 from plateaulens.summary.geometry import geometry_dataset
+from plateaulens.summary.looks import as_attribute, take
+from plateaulens.summary.power import power_dataset
 from plateaulens.summary.steepness import steepness_dataset
 from plateaulens.summary.survival import survival_dataset
 
@@ -45,7 +48,8 @@ def analyze(run_path: Location, out_path: Location, settings: AnalysisConfig | N
 
     The run is only read; it may be incomplete, and what is not there yet is left out of every count. The summary is a
     function of the run, the settings and the installed versions: random numbers come from `settings.seed` and the
-    experiment's name alone.
+    experiment's name alone. It also says at how many base prompts the run was analysed before, as far as a summary that
+    it replaces knows (`plateaulens.summary.looks`).
 
     Parameters
     ----------
@@ -67,16 +71,17 @@ def analyze(run_path: Location, out_path: Location, settings: AnalysisConfig | N
     ------
     UsageError
         When there is no run at `run_path`, an experiment lacks the type `real`, `settings.statistics` the statistic
-        that an experiment is judged by, or a metric its minimum slope; or when `out_path` lies inside a run or holds
-        something other than a summary.
+        that an experiment is judged by, or a metric its minimum slope; for too few resamples, and where earlier looks
+        have spent the level; or when `out_path` lies inside a run or holds something other than a summary.
     """
     place = locate(out_path)
     if place.lies_in(locate(run_path)):
         raise UsageError(f"{place} lies inside the run, which is only read: choose another place for the summary")
-    if place.exists():
-        check_kind(place, SUMMARY_KIND)
+    before = check_kind(place, SUMMARY_KIND) if place.exists() else {}
     with open_run(run_path) as run, blaming_damage(run_path):
-        summary = summarize(run, settings or _settings_of(run))
+        looks, at_this_look = take(run, before, settings or _settings_of(run))
+        summary = summarize(run, at_this_look)
+        summary.attrs |= as_attribute(looks)
     with place.replace() as store:
         summary.to_zarr(store, mode="w-", consolidated=False, zarr_format=3, encoding=encoding(summary))
         write_files(store)
@@ -110,13 +115,16 @@ def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:
         and what it was computed with.
     """
     experiments = {name: run[name].to_dataset() for name in experiment_names(run)}
+    config = json.loads(run.attrs["config"])
+    controls = controls_of(config["targets"])
     activations = run["activations"].to_dataset()
-    linked = _linked(activations, settings)
+    linked = _linked(activations, settings, config["targets"])
     groups: dict[str, xr.Dataset] = {"prompts": run["prompts"].to_dataset().load()}
     resampling = _resampling(_rng("geometry", settings), activations, linked, settings)
     groups["geometry"] = geometry_dataset(activations, resampling, settings.confidence, reference=REFERENCE)
     for name, experiment in experiments.items():
-        groups[name] = summarize_experiment(experiment, name, settings, linked)
+        found = summarize_experiment(experiment, name, settings, linked, controls=controls)
+        groups[name] = with_recorded_margin(found, config.get("analysis", {}), name)
     # The resamples of an experiment's own group, drawn once more from the same random numbers.
     resamplings = {
         name: _resampling(_rng(name, settings), experiment, linked, settings)
@@ -131,15 +139,19 @@ def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:
         confidence=settings.confidence,
     )
     if concluded := {name: group for name, group in experiments.items() if names.experiment(name).concluded}:
-        targets = json.loads(run.attrs["config"])["targets"]
-        groups["constants"] = _constants(concluded, resamplings, targets, settings)
+        groups["constants"] = _constants(concluded, config["targets"], settings, linked)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = _attributes(run, settings)
     return tree
 
 
 def summarize_experiment(
-    experiment: xr.Dataset, name: str, settings: AnalysisConfig, source_row: NDArray[np.integer] | None = None
+    experiment: xr.Dataset,
+    name: str,
+    settings: AnalysisConfig,
+    source_row: NDArray[np.integer] | None = None,
+    *,
+    controls: Collection[str] = (CONTROL,),
 ) -> xr.Dataset:
     """The summary of one experiment.
 
@@ -152,8 +164,10 @@ def summarize_experiment(
     settings
         How to analyse it.
     source_row
-        The prompts that real targets come from, (type, sample): base prompts that share one are resampled together.
-        None resamples single base prompts.
+        The prompts that real targets come from, (row, sample): base prompts that share one are resampled together. None
+        resamples single base prompts.
+    controls
+        The types that are real targets drawn again.
 
     Returns
     -------
@@ -165,13 +179,16 @@ def summarize_experiment(
     Raises
     ------
     UsageError
-        When the experiment lacks the type `real`, or `settings.statistics` the statistic that it is judged by.
+        When the experiment lacks the type `real`, or `settings.statistics` the statistic that it is judged by; when
+        there are so few resamples that no test could reject after its adjustment.
     """
     if REFERENCE not in experiment["activation_type"].to_numpy():
         raise UsageError(f"experiment {name} has no activation type {REFERENCE!r}: there is nothing to compare with")
     judged = names.experiment(name).statistic
     if judged not in settings.statistics:
         raise UsageError(f"experiment {name} is judged by {judged}: add it to analysis.statistics")
+    types = [str(each) for each in experiment["activation_type"].to_numpy()]
+    _check_resamples(settings, [each for each in types if each != REFERENCE], controls)
     last = experiment["step"].size - 1
     steps = step_dataset(experiment, settings)
     rng = _rng(name, settings)
@@ -182,19 +199,34 @@ def summarize_experiment(
         swaps=settings.resamples,
         clusters=resampling.unit,
     )
+    compared_types = compare_dataset(
+        steps, resampling, settings, rng, last_step=last, margin=settings.margin(name), controls=controls
+    )
     return xr.merge(
         [
             steps,
-            compare_dataset(steps, resampling, settings, rng, last_step=last),
+            compared_types,
+            power_dataset(xr.merge([steps, compared_types], join="exact"), name, settings, resampling.unit),
             survival_dataset(steps, last, resampling, swaps, reference=REFERENCE, confidence=settings.confidence),
             curve_dataset(experiment, resampling, settings.confidence),
-            steepness_dataset(experiment, resampling, settings.confidence, reference=REFERENCE),
+            steepness_dataset(experiment, resampling, settings.confidence, settings.minimum_slope, reference=REFERENCE),
             _carried_over(experiment, settings.examples),
         ],
         compat="equals",
         join="exact",
         combine_attrs="override",
     )
+
+
+def _check_resamples(settings: AnalysisConfig, types: Collection[str], controls: Collection[str]) -> None:
+    """Whether the least p-value that random swaps can have is below the level after Holm's adjustment."""
+    tests = max(sum(name in controls for name in types), sum(name not in controls for name in types))
+    alpha = 1 - settings.confidence
+    if tests / (1 + settings.resamples) > alpha:
+        raise UsageError(
+            f"analysis.resamples: {settings.resamples} are too few for {tests} types at level {alpha:.3g}, no type "
+            f"could ever be found different: take {ceil(tests / alpha) - 1} or more"
+        )
 
 
 def _carried_over(experiment: xr.Dataset, examples: int) -> xr.Dataset:
@@ -229,9 +261,10 @@ def _confounds(
     paths = {}
     for name, experiment in experiments.items():
         stored = stored_changes(summary[name], experiment.sizes["step"] - 1, REFERENCE)
-        paths[name] = Changes(stored, resamplings[name])
+        length = experiment["path_length"].transpose("activation_type", "sample").to_numpy()
+        paths[name] = Changes(stored, length, resamplings[name].unit)
         if names.experiment(name).is_cut:
-            paths[name + CUT] = Changes(cut_changes(experiment, settings, REFERENCE), resamplings[name])
+            paths[name + CUT] = paths[name]._replace(change=cut_changes(experiment, settings, REFERENCE))
     metrics = next(iter(experiments.values()))["metric"]
     return confounds_dataset(
         paths,
@@ -245,37 +278,57 @@ def _confounds(
 
 def _constants(
     concluded: Mapping[str, xr.Dataset],
-    resamplings: Mapping[str, Resampling],
     targets: Mapping[str, Any],
     settings: AnalysisConfig,
+    linked: NDArray[np.integer] | None,
 ) -> xr.Dataset:
     """The group `constants` of some experiments; `targets` is that section of the run's configuration."""
-    variants = targets.get("variants", {})
+    variants, controls = targets.get("variants", {}), controls_of(targets)
     types = [str(name) for name in next(iter(concluded.values()))["activation_type"].to_numpy()]
+
+    def compare(name: str, steps: xr.Dataset, last: int) -> xr.Dataset:
+        rng = _rng(name, settings)  # as `summarize_experiment` has it
+        resampling = _resampling(rng, concluded[name], linked, settings)
+        margin = settings.margin(name)
+        return compare_dataset(steps, resampling, settings, rng, last_step=last, margin=margin, controls=controls)
+
     return constants_dataset(
         concluded,
         cases(list(concluded), types, settings, targets),
-        resamplings,
+        compare,
         types=[name for name in types if name not in variants],
-        reference=REFERENCE,
-        confidence=settings.confidence,
     )
 
 
 def _resampling(
     rng: np.random.Generator, group: xr.Dataset, source_row: NDArray[np.integer] | None, settings: AnalysisConfig
 ) -> Resampling:
-    """Resamples of a group; base prompts that share a target of `source_row` (type, sample) come up together."""
+    """Resamples of a group; base prompts that share a target of `source_row` (row, sample) come up together."""
     samples = group["sample"].size
     clusters = None if source_row is None else shared_targets(source_row[:, :samples])
     return Resampling.draw(rng, samples=samples, resamples=settings.resamples, clusters=clusters)
 
 
-def _linked(activations: xr.Dataset, settings: AnalysisConfig) -> NDArray[np.integer] | None:
-    """Where real targets come from (type, sample), when base prompts that share one are to be resampled together."""
+MIXTURE = "real_mixture"
+"""The type that ships and mixes real activations; runs did not always write down which."""
+
+
+def _linked(
+    activations: xr.Dataset, settings: AnalysisConfig, targets: Mapping[str, Any]
+) -> NDArray[np.integer] | None:
+    """Where real targets come from (row, sample), when base prompts that share one are to be resampled together."""
     if not settings.resample_targets:
         return None
-    return activations["source_row"].transpose("activation_type", "sample").to_numpy()
+    kinds = {name: each["type"] for name, each in targets.get("variants", {}).items()}
+    types = [str(name) for name in activations["activation_type"].to_numpy()]
+    mixtures = [name for name in types if kinds.get(name, name) == MIXTURE]
+    if mixtures and MIXED.name not in activations:
+        raise UsageError(
+            f"analysis.resample_targets: this run does not say which prompts {mixtures[0]} is made of, as those of "
+            f"today do: collect it again, leave {MIXTURE} out, or switch it off"
+        )
+    rows = source_rows(activations)
+    return rows.reshape(-1, rows.shape[-1])
 
 
 def _rng(name: str, settings: AnalysisConfig) -> np.random.Generator:

@@ -5,7 +5,8 @@ statistic and metric: `VARIABLES` says what each variable is, which dimensions i
 `adjusted_p_values` adds p-values that allow for how many tests there are, and `verdicts` the words that rest on them.
 """
 
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -15,10 +16,11 @@ from plateaulens.compare.distributions import DECILES, compare_types
 from plateaulens.compare.multiplicity import Method, adjust_families, both_ways, once_per_pair
 from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling
+from plateaulens.compare.survival import restricted
 from plateaulens.config import AnalysisConfig
 from plateaulens.names import CONTROL, REFERENCE, statistic
 from plateaulens.summary.attributes import Attributes, attrs, bounds, interval_attrs, texts
-from plateaulens.summary.verdicts import conclusion, direction, equivalence, order, word_array
+from plateaulens.summary.verdicts import agreed, conclusion, direction, equivalence, order, word_array
 
 _LEADING = ("convention", "statistic", "metric")
 
@@ -42,7 +44,7 @@ ESTIMATES = {
     "n": Described(PER_TYPE, "base prompts with a value", "1"),
     "n_pairs": Described(PER_TYPE, "base prompts with a value for the type and for real", "1"),
     "mean": Described(PER_TYPE, "mean step", "step", "studentised"),
-    "sd": Described(PER_TYPE, "standard deviation of the step", "step", "studentised, logarithm"),
+    "sd": Described(PER_TYPE, "standard deviation of the step", "step"),
     "censored_fraction": Described(PER_TYPE, "share of curves whose event lies beyond the window", "1", "wilson"),
     "mean_difference": Described(PER_TYPE, "mean paired difference to real", "step", "studentised"),
     "median_difference": Described(PER_TYPE, "median paired difference to real", "step", "percentile, whole draws"),
@@ -53,17 +55,20 @@ ESTIMATES = {
     "ks": Described(PER_TYPE, "Kolmogorov-Smirnov distance to real", "1", "uniform band"),
     "ks_percentile": Described(PER_TYPE, "Kolmogorov-Smirnov distance to real, percentile method", "1", "percentile"),
     "ks_difference": Described(
-        PER_PAIR, "difference of two types' Kolmogorov-Smirnov distances to real", "1", "normal, place by place"
+        PER_PAIR, "difference of two types' Kolmogorov-Smirnov distances to real", "1", "hull over the limits"
     ),
 }
 """Estimates; where a method is named, with an interval `NAME_interval`. `ks_percentile` is an interval of `ks`."""
 
 OTHERS = {
-    "degenerate": Described(PER_TYPE, "whether the type's values are too few or too equal to resample", "1"),
+    "degenerate": Described(PER_TYPE, "whether the type's values are too few or too equal for an interval", "1"),
     "difference_degenerate": Described(
-        PER_TYPE, "whether the paired differences are too few or too equal to resample", "1"
+        PER_TYPE, "whether the paired differences are too few or too equal for an interval", "1"
     ),
     "ks_null": Described(PER_TYPE, "mean Kolmogorov-Smirnov distance if type and real were exchangeable", "1"),
+    "ks_null_upper": Described(
+        PER_TYPE, "distance that exchangeable type and real exceed no more often than 1 - confidence", "1"
+    ),
     "ks_upper_bound": Described(PER_TYPE, "one-sided upper bound of the Kolmogorov-Smirnov distance to real", "1"),
     "ks_p_pooled": Described(PER_TYPE, "p-value of equal distributions, as independent samples", "1"),
 }
@@ -78,9 +83,22 @@ P_VALUES = {
 }
 """P-values that `adjusted_p_values` adjusts: `NAME_holm` over types, `NAME_bh` over types, metrics and statistics."""
 
+_BOUNDED = ("activation_type", "bound")
+BOUNDS = {
+    "prediction": Described(_BOUNDED, "where the step of a new base prompt falls, infinite beyond the window", "step"),
+    "mean_difference_simultaneous": Described(
+        _BOUNDED, "intervals that hold for all types together: mean paired difference to real", "step", "max-t"
+    ),
+    "paired_delta_simultaneous": Described(
+        _BOUNDED, "intervals that hold for all types together: P(later) - P(earlier)", "1", "max-t"
+    ),
+}
+"""Two ends that are not the confidence interval of one estimate."""
+
 VARIABLES = (
     {name: described._replace(method=None) for name, described in ESTIMATES.items() if name != "ks_percentile"}
     | OTHERS
+    | BOUNDS
     | P_VALUES
     | {
         f"{name}_interval": described._replace(dims=(*described.dims, "bound"))
@@ -98,6 +116,8 @@ def compare_dataset(
     rng: np.random.Generator,
     *,
     last_step: float,
+    margin: float,
+    controls: Collection[str] = (CONTROL,),
 ) -> xr.Dataset:
     """Compare the activation types for every convention, statistic and metric.
 
@@ -108,18 +128,22 @@ def compare_dataset(
     resampling
         The resamples that all comparisons share, of the samples of `steps`.
     settings
-        The confidence of intervals, the margins of equivalence, and how many swaps to draw.
+        The confidence of intervals, the mean difference of equivalence, and how many swaps to draw.
     rng
         Random numbers of the swaps, which all comparisons share too, and of pooled p-values.
     last_step
         The end of the stored window.
+    margin
+        The KS distance of equivalence, the experiment's own.
+    controls
+        The types that are real targets drawn again, as `controls_of` finds them.
 
     Returns
     -------
     xarray.Dataset
         `VARIABLES`, with (convention, statistic, metric) in front of their own dimensions, and what `adjusted_p_values`
         and `verdicts` find; see `compare_types` for censoring and for NaN. Intervals carry `confidence`, `resamples`
-        and `method` as attributes.
+        and `method` as attributes. The coordinate `is_control` marks `controls`.
     """
     types = [str(name) for name in steps["activation_type"].to_numpy()]
     dims = (*_LEADING, "activation_type", "sample")
@@ -135,6 +159,7 @@ def compare_dataset(
             swaps,
             reference=types.index(REFERENCE),
             last_step=last_step,
+            margin=margin,
             settings=settings,
             rng=_own_rng(key, steps, index),
         )
@@ -143,31 +168,93 @@ def compare_dataset(
     variables = {}
     for name, described in VARIABLES.items():
         stacked = np.stack([result[name] for result in results])
-        attributes = _attributes(name, described, resampling, settings)
+        attributes = _attributes(name, described, resampling, settings, margin)
         variables[name] = ((*_LEADING, *described.dims), stacked.reshape(*shape, *stacked.shape[1:]), attributes)
     coordinates = {
         "bound": bounds(),
         "other_type": texts("other_type", types, "the other activation type"),
         "quantile": xr.Variable("quantile", DECILES, attrs("probability of the quantile", "1")),
+        "is_control": xr.Variable(
+            "activation_type",
+            np.isin(types, list(controls)),
+            attrs("whether the type is real targets drawn again", "1"),
+        ),
     }
     comparison = xr.Dataset(variables, coords={**steps.coords, **coordinates})
     comparison = comparison.assign(adjusted_p_values(comparison).data_vars)
-    return comparison.assign(verdicts(comparison, REFERENCE, settings).data_vars)
+    restricted_difference = _restricted_difference(value, censored, last_step)
+    judged = verdicts(comparison.assign(restricted_mean_difference=restricted_difference), REFERENCE, settings)
+    return comparison.assign(judged.data_vars)
 
 
-_MARGINS = {"ks_equivalence_p": "equivalence_margin", "mean_equivalence_p": "equivalence_steps"}
-"""The setting that is the margin of a p-value of equivalence."""
+def controls_of(targets: Mapping[str, Any]) -> tuple[str, ...]:
+    """The types of a run that are real targets drawn again, and differ from `real` by chance alone.
+
+    Parameters
+    ----------
+    targets
+        The section `targets` of the run's configuration.
+
+    Returns
+    -------
+    tuple of str
+        `real_control`, where the run has it or not, and the variants of either that nothing is added to.
+
+    Examples
+    --------
+    >>> controls_of({"variants": {"again": {"type": "real"}, "moved": {"type": "real", "add_error": True}}})
+    ('real_control', 'again')
+    """
+    variants = targets.get("variants", {})
+    again = [name for name, each in variants.items() if each["type"] in {REFERENCE, CONTROL}]
+    return (CONTROL, *(name for name in again if not variants[name].get("add_error", False)))
 
 
-def _attributes(name: str, described: Described, resampling: Resampling, settings: AnalysisConfig) -> Attributes:
+def with_recorded_margin(experiment: xr.Dataset, recorded: Mapping[str, Any], name: str) -> xr.Dataset:
+    """The summary of an experiment that says whether its margin is the one that was written down before collecting.
+
+    Parameters
+    ----------
+    experiment
+        The experiment's summary.
+    recorded
+        The section `analysis` of the configuration that the run was created with, as it is stored in the run.
+    name
+        The experiment's name.
+
+    Returns
+    -------
+    xarray.Dataset
+        The same, whose `verdict` has the attributes `margin_as_recorded` and, where the run has one, `margin_recorded`.
+    """
+    given = recorded.get("equivalence_margin")
+    margin = given.get(name) if isinstance(given, Mapping) else given
+    verdict = experiment["verdict"].assign_attrs(margin_as_recorded=margin == experiment["verdict"].attrs["margin"])
+    return experiment.assign(verdict=verdict if margin is None else verdict.assign_attrs(margin_recorded=margin))
+
+
+def _restricted_difference(value: xr.DataArray, censored: xr.DataArray, last_step: float) -> xr.DataArray:
+    """The mean paired difference to the reference of steps cut at the window's end, (..., activation_type)."""
+    cut = value.copy(data=restricted(value.to_numpy(), censored.to_numpy(), last_step))
+    return (cut - cut.sel(activation_type=REFERENCE, drop=True)).mean("sample")
+
+
+def _attributes(
+    name: str, described: Described, resampling: Resampling, settings: AnalysisConfig, margin: float
+) -> Attributes:
     """The attributes of a variable of `VARIABLES`."""
     if described.method:
         attributes = interval_attrs(described.long_name, described.units, resampling, settings.confidence)
         return attributes | {"method": described.method}
     attributes = attrs(described.long_name, described.units)
-    if name == "ks_upper_bound":
-        return attributes | {"confidence": settings.confidence}
-    return attributes | ({"margin": getattr(settings, _MARGINS[name])} if name in _MARGINS else {})
+    own = {
+        "ks_null_upper": {"confidence": settings.confidence},
+        "prediction": {"confidence": settings.confidence},
+        "ks_upper_bound": {"confidence": settings.confidence},
+        "ks_equivalence_p": {"margin": margin},
+        "mean_equivalence_p": {"margin": settings.equivalence_steps},
+    }
+    return attributes | own.get(name, {})
 
 
 def _own_rng(key: NDArray[np.int64], steps: xr.Dataset, index: tuple[int, ...]) -> np.random.Generator:
@@ -185,19 +272,20 @@ def adjusted_p_values(comparison: xr.Dataset) -> xr.Dataset:
     A Holm family is the types (or pairs of types) of one convention, statistic and metric. Benjamini-Hochberg runs over
     all types of the statistics and metrics of one declared family (the coordinate `family`; see
     `plateaulens.names.family`) and of one convention: conventions are two readings of the same curves, not two sets of
-    tests. Tests that involve the control are families of their own, so that they take nothing from the others.
+    tests. Tests that involve a control are families of their own, so that they take nothing from the others.
 
     Parameters
     ----------
     comparison
-        The p-values, with (convention, statistic, metric) in front, and the coordinate `family` (statistic, metric).
+        The p-values, with (convention, statistic, metric) in front, and the coordinates `family` (statistic, metric)
+        and `is_control` (activation_type).
 
     Returns
     -------
     xarray.Dataset
         `NAME_holm` and `NAME_bh` for each NAME of `P_VALUES`, with its dimensions; NaN where there is no test.
     """
-    with_control = comparison["activation_type"].to_numpy() == CONTROL
+    with_control = comparison["is_control"].to_numpy()
     families = comparison["family"].transpose("statistic", "metric").to_numpy()
     variables = {}
     for name, described in P_VALUES.items():
@@ -230,11 +318,12 @@ def verdicts(comparison: xr.Dataset, reference: str, settings: AnalysisConfig) -
     Parameters
     ----------
     comparison
-        `VARIABLES` and what `adjusted_p_values` finds, with (convention, statistic, metric) in front.
+        `VARIABLES` and what `adjusted_p_values` finds, with (convention, statistic, metric) in front, and the estimate
+        `restricted_mean_difference`, of each convention or of all.
     reference
         The activation type that the others are compared with.
     settings
-        The confidence, 1 - alpha, and the margin of equivalence.
+        The confidence, 1 - alpha.
 
     Returns
     -------
@@ -243,11 +332,12 @@ def verdicts(comparison: xr.Dataset, reference: str, settings: AnalysisConfig) -
 
         - `verdict(activation_type)`: `equivalence`, "undefined" for the reference itself;
         - `exceeds_chance(activation_type)`: whether equal distributions are rejected, equivalent or not;
-        - `direction(activation_type)`: whether the type comes earlier or later, or why neither is said;
-        - `conclusion(activation_type)`: the one word that a page prints, a verdict or a direction in the statistic's
-          own words;
+        - `direction(activation_type)`, by `plateaulens.summary.verdicts.agreed`: whether the type comes earlier or
+          later, or why neither is said;
+        - `conclusion(activation_type)`: what a page prints, a verdict or a direction in the statistic's own words, or
+          both; "false alarm" for a control that exceeds chance, which only chance can bring about;
         - `nearness(activation_type, other_type)`, by `order`: whether the type is "nearer" to the reference than the
-          other type, or "farther".
+          other type, or "farther"; "undecided" where there are too few base prompts for a test.
     """
     alpha = 1 - settings.confidence
     attributes = {"alpha": alpha, "adjustment": "Holm"}
@@ -257,38 +347,75 @@ def verdicts(comparison: xr.Dataset, reference: str, settings: AnalysisConfig) -
         comparison["ks_p_holm"],
     ).assign_attrs(
         attrs(f"verdict on {reference} and the type, by Kolmogorov-Smirnov distance", "1"),
-        margin=settings.equivalence_margin,
+        margin=comparison["ks_equivalence_p"].attrs["margin"],
         **attributes,
     )
     censored = comparison["censored_fraction_interval"]
     found = word_array(
-        lambda interval, pairs, own, other, p: direction(interval, pairs, own, other, p=p, alpha=alpha),
+        lambda interval, pairs, own, other, p, *rest: agreed(
+            direction(interval, pairs, own, other, p=p, alpha=alpha), *rest
+        ),
         comparison["mean_difference_interval"],
         comparison["n_pairs"],
         censored,
         censored.sel(activation_type=reference, drop=True),
         comparison["mean_difference_p_holm"],
+        comparison["median_difference"],
+        comparison["paired_delta"],
+        comparison["paired_delta_interval"],
+        comparison["restricted_mean_difference"],
     ).assign_attrs(attrs(f"whether the type comes earlier or later than {reference}, or why not", "1"), **attributes)
+    exceeds = (comparison["ks_p_holm"] <= alpha).assign_attrs(
+        attrs("whether equal distributions are rejected", "1"), **attributes
+    )
+    nearness = word_array(
+        lambda difference, p: order(difference, p, alpha),
+        comparison["ks_difference"],
+        comparison["ks_difference_p_holm"].where(~_untestable(comparison, reference), 1.0),
+    ).assign_attrs(attrs(f"whether the type is nearer to {reference} than the other type", "1"), **attributes)
+    judged = {"verdict": verdict, "exceeds_chance": exceeds, "direction": found, "nearness": nearness}
+    concluded = conclusions(comparison.assign(judged))
+    return xr.Dataset(
+        judged
+        | {
+            "conclusion": concluded.assign_attrs(
+                attrs(f"what a page says of {reference} and the type", "1"), **attributes
+            )
+        }
+    )
+
+
+def _untestable(comparison: xr.Dataset, reference: str) -> xr.DataArray:
+    """Which pairs of types have distances to compare and, for want of base prompts, no test: they are undecided."""
+    kind, other = comparison["activation_type"], comparison["other_type"]
+    pair = (kind != reference) & (other != reference) & (kind != other)
+    return pair & comparison["ks_difference"].notnull() & comparison["ks_difference_p_holm"].isnull()
+
+
+def conclusions(comparison: xr.Dataset) -> xr.DataArray:
+    """What a page says of every type; see `verdicts`.
+
+    Parameters
+    ----------
+    comparison
+        With `verdict`, `exceeds_chance` and `direction`, and the coordinate `is_control`.
+
+    Returns
+    -------
+    xarray.DataArray
+        Words, of the dimensions of `verdict`.
+    """
     known = [statistic(str(name)) for name in comparison["statistic"].to_numpy()]
     before, after = (
         xr.DataArray([getattr(each, which) for each in known], dims="statistic") for which in ("before", "after")
     )
-    concluded = word_array(conclusion, verdict, found, before, after)
-    nearness = word_array(
-        lambda difference, p: order(difference, p, alpha),
-        comparison["ks_difference"],
-        comparison["ks_difference_p_holm"],
-    ).assign_attrs(attrs(f"whether the type is nearer to {reference} than the other type", "1"), **attributes)
-    return xr.Dataset(
-        {
-            "verdict": verdict,
-            "exceeds_chance": (comparison["ks_p_holm"] <= alpha).assign_attrs(
-                attrs("whether equal distributions are rejected", "1"), **attributes
-            ),
-            "direction": found,
-            "conclusion": concluded.transpose(*verdict.dims).assign_attrs(
-                attrs(f"what a page says of {reference} and the type", "1"), **attributes
-            ),
-            "nearness": nearness,
-        }
+    found = word_array(
+        lambda control, word, beyond, *rest: "false alarm" if control and beyond else conclusion(word, beyond, *rest),
+        comparison["is_control"],
+        comparison["verdict"],
+        comparison["exceeds_chance"],
+        comparison["direction"],
+        before,
+        after,
     )
+    return found.transpose(*comparison["verdict"].dims)

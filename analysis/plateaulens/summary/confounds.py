@@ -7,31 +7,50 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from plateaulens.compare.confounds import CALIPER, adjusted_difference, matched, matched_difference, overlap
-from plateaulens.compare.resampling import Resampling
+from plateaulens.compare.confounds import (
+    CALIPER,
+    Adjusted,
+    adjusted_difference,
+    matched,
+    matched_difference,
+    overlap,
+)
 from plateaulens.compare.survival import restricted
 from plateaulens.config import AnalysisConfig
 from plateaulens.steps import authors, corrected
 from plateaulens.steps.curves import StepValues
 from plateaulens.steps.dataset import step_length, thresholds
 from plateaulens.store.reading import sample_ranges
-from plateaulens.summary.attributes import attrs, bounds, interval_attrs, texts
-from plateaulens.summary.verdicts import fate, word_array
+from plateaulens.summary.attributes import attrs, bounds, texts
+from plateaulens.summary.verdicts import fate, movement, word_array
 
 STATISTICS = ("max_slope", "plateau_length")
 """The statistics that are compared at equal geometry, where the analysis has them: those of the paper's figures."""
-COVARIATES = ("path_length", "target_norm", "cosine", "distance_from_mean")
-"""What is allowed for: quantities of `plateaulens.summary.geometry`."""
+PATH_LENGTH = "path_length"
+"""The covariate that is each experiment's own: the length of the path whose curve it is. On plateaus that leads from
+the target to a Gaussian draw, in `sensitivity_reconstructed` from the reconstructed base to the target."""
+COVARIATES = (PATH_LENGTH, "target_norm", "cosine", "distance_from_mean")
+"""What is allowed for. All but the first are quantities of `plateaulens.summary.geometry`: of the target and the
+prompt's own activation, wherever the path leads."""
 ADJUSTMENTS = ("none", *COVARIATES, "all")
 """Nothing, one covariate, or all of them."""
 _CELLS = ("path", "statistic", "metric", "activation_type")
+_METHODS = {
+    "adjusted": ("adjustment", "at equal covariates", "ordinary least squares, CR3"),
+    "matched": ("covariate", "over matched base prompts", "matching, delete-one-group jackknife"),
+}
+"""By method: what it has a column for, what it does in words, and how its intervals are made."""
 
 
 class Changes(NamedTuple):
-    """Differences in steps, type minus real, and resamples of their base prompts."""
+    """Differences in steps, type minus real, and what they are compared at."""
 
     change: NDArray[np.float64]
-    resampling: Resampling
+    """(statistic, metric, activation_type, sample)"""
+    path_length: NDArray[np.floating]
+    """Of the paths whose curves these are, (activation_type, sample)."""
+    groups: NDArray[np.int_]
+    """The group of each base prompt, numbered from 0, (sample,): those of one group are not independent."""
 
 
 def confounds_dataset(
@@ -63,54 +82,46 @@ def confounds_dataset(
     Returns
     -------
     xarray.Dataset
-        - `adjusted_difference(path, statistic, metric, activation_type, adjustment)` with its interval (HC3): the mean
+        - `adjusted_difference(path, statistic, metric, activation_type, adjustment)` with its interval: the mean
           difference to real, adjusted for nothing, for one covariate, or for all;
-        - `overlap(path, activation_type, adjustment)`: False where that would be an extrapolation and is NaN;
-        - `matched_difference(path, statistic, metric, activation_type, covariate)` with its bootstrap interval, and
-          `matched_prompts`, how many base prompts it rests on;
-        - `adjusted_fate` and `matched_fate`, what becomes of the difference: `plateaulens.summary.verdicts.fate`.
+        - `adjusted_change`, with its interval: the raw difference minus the adjusted one;
+        - `overlap(path, activation_type, adjustment)`: False where the former would be an extrapolation and is NaN;
+        - `matched_difference(path, statistic, metric, activation_type, covariate)` and `matched_change`, with their
+          intervals, and `matched_prompts`, how many base prompts they rest on;
+        - `adjusted_fate` and `matched_fate`, what becomes of the difference (`plateaulens.summary.verdicts.fate`), and
+          `adjusted_movement` and `matched_movement`, what is shown to become of its size (`movement`).
     """
     types = geometry["activation_type"]
     other = _place(geometry, reference)
-    covariates = np.stack([geometry[name].transpose("activation_type", "sample").to_numpy() for name in COVARIATES])
     cells = (len(paths), len(statistics), metrics.size, types.size)
-    adjusted = np.empty((*cells, len(ADJUSTMENTS), 3))
-    agreeing = np.empty((*cells, len(COVARIATES), 3))
+    estimates = {
+        "adjusted": np.empty((*cells, len(ADJUSTMENTS), len(Adjusted._fields), 3)),
+        "matched": np.empty((*cells, len(COVARIATES), len(Adjusted._fields), 3)),
+    }
     prompts = np.zeros((*cells, len(COVARIATES)), dtype=np.int64)
     within = np.zeros((len(paths), types.size, len(ADJUSTMENTS)), dtype=np.bool_)
-    for p, (changes, own_resampling) in enumerate(paths.values()):
-        own = covariates[..., : changes.shape[-1]]
+    for p, (changes, path_length, groups) in enumerate(paths.values()):
+        own = _covariates(geometry, path_length)
         for t in range(types.size):
             difference = (own[:, t] - own[:, other]).T
             kept = [matched(a, b) for a, b in zip(own[:, t], own[:, other], strict=True)]
             chosen = [difference[:, columns] for columns in _columns()]
             within[p, t] = [overlap(columns[np.isfinite(columns).all(axis=1)]) for columns in chosen]
             for s, m in np.ndindex(changes.shape[:2]):
-                change = changes[s, m, t]
-                adjusted[p, s, m, t] = [adjusted_difference(change, columns, confidence) for columns in chosen]
-                for c, keep in enumerate(kept):
-                    agreeing[p, s, m, t, c], prompts[p, s, m, t, c] = matched_difference(
-                        change, keep, own_resampling, confidence
-                    )
-    resampling = next(iter(paths.values())).resampling
-    adjusted_words = "mean paired difference to real of the step, at equal covariates"
-    matched_words = "mean paired difference to real of the step, matched base prompts"
-    robust = attrs(f"{100 * confidence:g} % interval: {adjusted_words}", "step") | {
-        "confidence": confidence,
-        "method": "ordinary least squares, HC3",
-    }
-    simple = interval_attrs(matched_words, "step", resampling, confidence)
+                cell, change = (p, s, m, t), changes[s, m, t]
+                estimates["adjusted"][cell] = [
+                    adjusted_difference(change, columns, confidence, groups) for columns in chosen
+                ]
+                near = [matched_difference(change, keep, confidence, groups) for keep in kept]
+                estimates["matched"][cell] = [each.estimate for each in near]
+                prompts[cell] = [each.prompts for each in near]
     found = xr.Dataset(
         {
-            "adjusted_difference": ((*_CELLS, "adjustment"), adjusted[..., 0], attrs(adjusted_words, "step")),
-            "adjusted_difference_interval": ((*_CELLS, "adjustment", "bound"), adjusted[..., 1:], robust),
             "overlap": (
                 ("path", "activation_type", "adjustment"),
                 within,
                 attrs("whether equal covariates lie within the data", "1"),
             ),
-            "matched_difference": ((*_CELLS, "covariate"), agreeing[..., 0], attrs(matched_words, "step")),
-            "matched_difference_interval": ((*_CELLS, "covariate", "bound"), agreeing[..., 1:], simple),
             "matched_prompts": (
                 (*_CELLS, "covariate"),
                 prompts,
@@ -127,18 +138,65 @@ def confounds_dataset(
             "bound": bounds(),
         },
     )
-    raw = found["adjusted_difference_interval"].sel(adjustment="none", drop=True)
-    return found.assign(
-        {
-            name: word_array(fate, raw, found[f"{of}_interval"])
-            .transpose(*found[of].dims)
-            .assign_attrs(attrs(f"what becomes of the difference to real {words}", "1"))
-            for name, of, words in (
-                ("adjusted_fate", "adjusted_difference", "at equal covariates"),
-                ("matched_fate", "matched_difference", "over matched base prompts"),
-            )
-        }
+    for name, values in estimates.items():
+        found = found.assign(_named(name, values, confidence))
+    raw = found.sel(adjustment="none", drop=True)
+    return found.assign({key: word for name in estimates for key, word in _words(name, found, raw).items()})
+
+
+def _covariates(geometry: xr.Dataset, path_length: NDArray[np.floating]) -> NDArray[np.float64]:
+    """`COVARIATES` of the first base prompts, as many as have a path length, (covariate, activation_type, sample)."""
+    samples = path_length.shape[-1]
+    return np.stack(
+        [
+            path_length.astype(np.float64)
+            if name == PATH_LENGTH
+            else geometry[name].transpose("activation_type", "sample").to_numpy()[:, :samples]
+            for name in COVARIATES
+        ]
     )
+
+
+def _named(method: str, values: NDArray[np.float64], confidence: float) -> dict[str, xr.Variable]:
+    """The estimates of a method, (..., field of `Adjusted`, value and bounds), as variables of the summary."""
+    column, words, how = _METHODS[method]
+    variables: dict[str, xr.Variable] = {}
+    for place, (field, what) in enumerate(
+        (
+            ("difference", f"mean paired difference to real of the step, {words}"),
+            ("change", f"mean paired difference to real of the step, as it is minus that {words}"),
+        )
+    ):
+        dims, own = (*_CELLS, column), values[..., place, :]
+        interval = attrs(f"{100 * confidence:g} % interval: {what}", "step")
+        variables |= {
+            f"{method}_{field}": xr.Variable(dims, own[..., 0], attrs(what, "step")),
+            f"{method}_{field}_interval": xr.Variable(
+                (*dims, "bound"), own[..., 1:], {**interval, "confidence": confidence, "method": how}
+            ),
+        }
+    return variables
+
+
+def _words(method: str, found: xr.Dataset, raw: xr.Dataset) -> dict[str, xr.DataArray]:
+    """The verdicts on a method's estimates, given those that are adjusted for nothing."""
+    words = _METHODS[method][1]
+    change = found[f"{method}_change_interval"]
+    verdicts = {
+        "fate": (
+            f"what becomes of the difference to real {words}",
+            word_array(fate, raw["adjusted_difference_interval"], found[f"{method}_difference_interval"], change),
+        ),
+        "movement": (
+            f"what is shown to become of the size of the difference to real {words}",
+            word_array(movement, raw["adjusted_difference"], found[f"{method}_change"], change),
+        ),
+    }
+    dims = found[f"{method}_difference"].dims
+    return {
+        f"{method}_{name}": word.transpose(*dims).assign_attrs(attrs(what, "1"))
+        for name, (what, word) in verdicts.items()
+    }
 
 
 def _columns() -> list[list[int]]:

@@ -6,30 +6,44 @@ step is had by taking every second, fourth or fifth point of the stored curves; 
 with it, and steps are counted in stored ones all the same. The constants of a recipe, and its random draws, need
 targets of their own: they are read off the variants of the run.
 
-Two conclusions are drawn again in every case (`conclusions`): which types come earlier or later than real (the interval
-of the mean paired difference), and whether `structured` is nearer to real than `baseline` (that of the difference of
-their distances). A conclusion that changes with a constant is one about the constant.
+Every conclusion on a type and on a pair of types is drawn again in every case, by the comparison that the report's own
+stand on (`plateaulens.summary.comparison.compare_dataset`): the same resamples and swaps, the same tests, the same
+adjustment for how many there are. With nothing moved they are the report's. One that changes with a constant is one
+about the constant.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from plateaulens import names
-from plateaulens.compare.distances import distances, distribution_functions, ks_difference, ks_difference_interval
-from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
-from plateaulens.compare.survival import restricted
 from plateaulens.config import AnalysisConfig
 from plateaulens.steps import corrected
 from plateaulens.steps.curves import StepValues
 from plateaulens.steps.dataset import thresholds
 from plateaulens.store.reading import sample_ranges
-from plateaulens.summary.attributes import attrs, bounds, interval_attrs, strings, texts
-from plateaulens.summary.verdicts import nearness, timing
+from plateaulens.summary.attributes import attrs, texts
+
+Compare = Callable[[str, xr.Dataset, int], xr.Dataset]
+"""From the name of an experiment, its steps and the last step of its window to their comparison, as the report has it:
+`plateaulens.summary.comparison.compare_dataset` with the experiment's own resamples, swaps and margin."""
+STORED = (
+    "mean_difference",
+    "mean_difference_interval",
+    "ks_difference",
+    "ks_difference_interval",
+    "verdict",
+    "direction",
+    "conclusion",
+    "nearness",
+)
+"""What is kept of each comparison: the verdicts, and the estimates that figures draw."""
+CONCLUSIONS = {"conclusion": "what a page says of the type", "nearness": "which type is nearer"}
+"""The verdicts whose changes are marked, in words."""
 
 
 @dataclass(frozen=True)
@@ -148,91 +162,56 @@ def _recipes(targets: Mapping[str, Any]) -> Iterator[tuple[str, float, dict[str,
 
 
 def constants_dataset(
-    experiments: Mapping[str, xr.Dataset],
-    chosen: Sequence[Case],
-    resamplings: Mapping[str, Resampling],
-    *,
-    types: Sequence[str],
-    reference: str,
-    confidence: float,
+    experiments: Mapping[str, xr.Dataset], chosen: Sequence[Case], compare: Compare, *, types: Sequence[str]
 ) -> xr.Dataset:
-    """Both conclusions in every one of some cases, as a group of the summary.
+    """Every conclusion in every one of some cases, as a group of the summary.
 
     Parameters
     ----------
     experiments
-        Groups of a run, by the experiment's name; their curves are read in ranges of base prompts.
+        Groups of a run, by the experiment's name; their curves are read in ranges of base prompts. All types of a group
+        are compared, as a family of tests is all of them.
     chosen
         The cases, each of one of these experiments.
-    resamplings
-        Resamples of each experiment's base prompts, by its name.
+    compare
+        The report's own comparison.
     types
-        The activation types to compare: those of the run but its variants, each of which stands in the place of the
-        type whose recipe it is, in its own case.
-    reference
-        The activation type that the others are compared with.
-    confidence
-        The nominal coverage of intervals.
+        The activation types to keep: those of the run but its variants, each of which stands in the place of the type
+        whose recipe it is, in its own case.
 
     Returns
     -------
     xarray.Dataset
-        - `mean_difference(case, metric, activation_type)`, its interval and its verdict `timing`;
-        - `ks_difference(case, metric)`, structured minus baseline, its interval and its verdict `nearness`;
-        - `timing_changed` and `nearness_changed`: whether a verdict is another one than with nothing moved.
+        - `STORED` of each comparison: of types (case, metric, activation_type), of pairs (case, metric,
+          activation_type, other_type);
+        - `conclusion_changed` and `nearness_changed`: whether a verdict is another one than with nothing moved.
 
         The coordinates `constant`, `value` (see `Case`), `experiment`, `statistic` and `is_default` say what a case is.
     """
-    first = next(iter(experiments.values()))
-    metrics = [str(metric) for metric in first["metric"].to_numpy()]
-    nearer, farther = names.CLAIMS[0]
-    claim = (types.index(nearer), types.index(farther)) if {nearer, farther} <= set(types) else None
-    found: list[Conclusions] = []
+    found: list[xr.Dataset] = []
     ordered = sorted(chosen, key=lambda case: list(experiments).index(case.experiment))
     for name, group in experiments.items():
         mine = [case for case in ordered if case.experiment == name]
-        for case, steps in zip(mine, _steps(group, mine, types, metrics), strict=True):
+        unmoved: dict[str, xr.Dataset] = {}
+        for case, steps in zip(mine, _steps(group, mine), strict=True):
+            if case.is_default and case.statistic in unmoved:
+                found.append(unmoved[case.statistic])
+                continue
             last = (group.sizes["step"] - 1) // case.stride * case.stride
-            found += [
-                conclusions(
-                    StepValues(steps.value[m], steps.censored[m]),
-                    last,
-                    resamplings[name],
-                    reference=types.index(reference),
-                    claim=claim,
-                    confidence=confidence,
-                )
-                for m in range(len(metrics))
-            ]
-    resampling = next(iter(resamplings.values()))
-    mean, ks = "mean paired difference to real of the step", f"KS distance to real, {nearer} minus {farther}"
-    per_metric = ("case", "metric")
-    per_type = (*per_metric, "activation_type")
-    described = {
-        "mean_difference": (per_type, attrs(mean, "step")),
-        "mean_difference_interval": ((*per_type, "bound"), interval_attrs(mean, "step", resampling, confidence)),
-        "timing": (per_type, attrs("whether the type comes earlier or later than real", "1")),
-        "ks_difference": (per_metric, attrs(ks, "1")),
-        "ks_difference_interval": ((*per_metric, "bound"), interval_attrs(ks, "1", resampling, confidence)),
-        "nearness": (per_metric, attrs(f"whether {nearer} is nearer to real than {farther}", "1")),
-    }
-    variables = {}
-    for name, columns in zip(Conclusions._fields, zip(*found, strict=True), strict=True):
-        dims, attributes = described[name]
-        values = strings(columns) if name in {"timing", "nearness"} else np.array(columns)
-        variables[name] = (dims, values.reshape(len(ordered), len(metrics), *values.shape[1:]), attributes)
-    summarized = xr.Dataset(
-        variables,
-        coords={
+            compared = compare(name, _as_dataset(group, case, steps), last)
+            own = compared.sel(convention="corrected", statistic=case.statistic)[list(STORED)].reset_coords(drop=True)
+            own = own.assign_coords(is_control=compared["is_control"])
+            found.append(own.sel(activation_type=list(types), other_type=list(types)))
+            if case.is_default:
+                unmoved[case.statistic] = found[-1]
+    summarized = xr.concat(found, "case", combine_attrs="override").assign_coords(
+        {
             "constant": texts("case", [case.constant for case in ordered], "the constant that is moved"),
             "value": ("case", [case.value for case in ordered], attrs("where it is moved to", "1")),
             "experiment": texts("case", [case.experiment for case in ordered], "experiment"),
             "statistic": texts("case", [case.statistic for case in ordered], "step statistic"),
             "is_default": ("case", [case.is_default for case in ordered], attrs("whether nothing moved", "1")),
-            "metric": first["metric"].variable,
-            "activation_type": ("activation_type", strings(types), first["activation_type"].attrs),
-            "bound": bounds(),
-        },
+        }
     )
     return summarized.assign(
         {
@@ -241,15 +220,32 @@ def constants_dataset(
                 _changed(summarized[name].to_numpy(), ordered),
                 attrs(f"whether the conclusion is another one than with nothing moved: {words}", "1"),
             )
-            for name, words in (("timing", "order with real"), ("nearness", "which type is nearer"))
+            for name, words in CONCLUSIONS.items()
         }
     )
 
 
-def _steps(
-    experiment: xr.Dataset, chosen: Sequence[Case], types: Sequence[str], metrics: Sequence[str]
-) -> list[StepValues]:
+def _as_dataset(group: xr.Dataset, case: Case, steps: StepValues) -> xr.Dataset:
+    """Steps (metric, activation_type, sample) as `plateaulens.steps.dataset.step_dataset` has those of a statistic."""
+    dims = ("convention", "statistic", "metric", "activation_type", "sample")
+    value, censored = (each[np.newaxis, np.newaxis] for each in steps)
+    metrics = [str(metric) for metric in group["metric"].to_numpy()]
+    families = [[names.family(case.statistic, metric) for metric in metrics]]
+    return xr.Dataset(
+        {"step_value": (dims, value), "censored": (dims, censored)},
+        coords={
+            "convention": texts("convention", ["corrected"], "convention of the step statistics"),
+            "statistic": texts("statistic", [case.statistic], "step statistic"),
+            "metric": group["metric"].variable,
+            "activation_type": group["activation_type"].variable,
+            "family": (("statistic", "metric"), families),
+        },
+    )
+
+
+def _steps(experiment: xr.Dataset, chosen: Sequence[Case]) -> list[StepValues]:
     """The steps (metric, activation_type, sample) in each case, from curves that are read in ranges of base prompts."""
+    types, metrics = ([str(name) for name in experiment[dim].to_numpy()] for dim in ("activation_type", "metric"))
     shape = (len(metrics), len(types), experiment.sizes["sample"])
     found = [StepValues(np.empty(shape), np.empty(shape, dtype=np.bool_)) for _ in chosen]
     for rows in sample_ranges(shape[-1]):
@@ -294,77 +290,3 @@ def _changed(words: NDArray[np.generic], chosen: Sequence[Case]) -> NDArray[np.b
     }
     default = [used[case.experiment, case.statistic, case.constant] for case in chosen]
     return np.asarray(words != words[default])
-
-
-class Conclusions(NamedTuple):
-    """The two conclusions for one case and metric: what each rests on, and its verdict."""
-
-    mean_difference: NDArray[np.float64]
-    """Of the type minus the reference, in steps, (type,)."""
-    mean_difference_interval: NDArray[np.float64]
-    """(type, 2)"""
-    timing: list[str]
-    """Of each type."""
-    ks_difference: float
-    """Of the claim's first type minus its second."""
-    ks_difference_interval: NDArray[np.float64]
-    """(2,)"""
-    nearness: str
-
-
-def conclusions(
-    event: StepValues,
-    last: int,
-    resampling: Resampling,
-    *,
-    reference: int,
-    claim: tuple[int, int] | None,
-    confidence: float,
-) -> Conclusions:
-    """Draw the conclusions from the steps of one case and metric.
-
-    Parameters
-    ----------
-    event
-        Steps, (activation_type, sample).
-    last
-        The last step that there is.
-    resampling
-        Resamples of the base prompts.
-    reference
-        The number of the type that the others are compared with.
-    claim
-        The numbers of the two types whose distances are compared; None for NaN and "undefined".
-    confidence
-        The nominal coverage of intervals.
-
-    Returns
-    -------
-    Conclusions
-        Differences are of min(step, last), `last` where censored; distances have censored steps at infinity. Intervals
-        are over base prompts: percentiles for differences of steps, `ks_difference_interval` for that of distances.
-    """
-    time = restricted(*event, last)
-    change = time - time[reference]
-    there = np.isfinite(change)
-    draws = ratio(resampling.sums(np.where(there, change, 0.0).T), resampling.sums(there.T))
-    interval = percentile_interval(draws[1:], confidence)
-    when = [timing(ends, int(pairs)) for ends, pairs in zip(interval, there.sum(axis=1), strict=True)]
-    difference, ends = np.nan, np.full(2, np.nan)
-    if claim is not None:
-        functions = _differences(event, claim, reference, resampling)
-        difference = float(ks_difference(distances(functions[0]))[0, 1])
-        ends = ks_difference_interval(functions, confidence)[0, 1]
-    return Conclusions(draws[0], interval, list(when), difference, ends, nearness(ends))
-
-
-def _differences(
-    event: StepValues, pair: tuple[int, int], reference: int, resampling: Resampling
-) -> NDArray[np.float64]:
-    """Distribution functions of two types minus the reference's, (1 + resamples, type, bins); row 0 is the sample."""
-    compared = [*pair, reference]
-    placed = np.where(event.censored[compared], np.inf, event.value[compared])
-    support = np.unique(placed[~np.isnan(placed)])
-    codes = np.where(np.isnan(placed), -1, np.searchsorted(support, placed))
-    functions = distribution_functions(resampling.histograms(codes.T, max(1, len(support))))
-    return functions[:, :2] - functions[:, 2:]

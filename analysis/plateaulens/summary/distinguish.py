@@ -7,6 +7,7 @@ from plateaulens.compare.distinguish import CLASSIFIERS, FOLDS, distinguish
 from plateaulens.compare.multiplicity import adjust
 from plateaulens.compare.resampling import linked_prompts
 from plateaulens.names import CONTROL
+from plateaulens.store.reading import source_rows
 from plateaulens.summary.attributes import Attributes, attrs, bounds, strings, texts
 
 PERMUTATIONS = 1000
@@ -50,13 +51,13 @@ def distinguish_dataset(
     activations = activations.isel(sample=slice(MAXIMUM_PROMPTS))
     types = [str(name) for name in activations["activation_type"].to_numpy()]
     target = activations["target"].transpose("activation_type", "sample", "d_model").load().to_numpy()
-    rows = activations["source_row"].transpose("activation_type", "sample").load().to_numpy()
+    rows = source_rows(activations)
     other = types.index(reference)
     whole = np.isfinite(target).all(axis=-1)
     found, prompts, groups = [], [], []
     for t, name in enumerate(types):
         there = whole[t] & whole[other]
-        group = linked_prompts(rows[[other, t]][:, there])
+        group = linked_prompts(rows[:, [other, t]].reshape(-1, rows.shape[-1])[:, there])
         prompts.append(int(there.sum()))
         groups.append(len(np.unique(group)))
         found.append(
@@ -81,6 +82,14 @@ def distinguish_dataset(
         "accuracy_interval": (
             (*per_classifier, "bound"), {**attrs(f"{100 * confidence:g} % interval: {accuracy}", "1"), **ends}),
         "classifier_p": (per_classifier, {**attrs("p-value of the classifier two-sample test", "1"), **tested}),
+        "auc_null_upper": (
+            per_classifier,
+            {
+                **attrs("area that exchangeable targets exceed no more often than 1 - confidence", "1"),
+                **tested,
+                "confidence": confidence,
+            },
+        ),
         "mmd": (per_classifier[1:], attrs("squared maximum mean discrepancy to real, unbiased", "1")),
         "mmd_p": (per_classifier[1:], {**attrs("p-value of the maximum mean discrepancy", "1"), **tested}),
     }  # fmt: skip

@@ -1,11 +1,15 @@
 """Survival curves, log-rank tests and restricted means of an experiment, as a part of its group of the summary."""
 
+from typing import NamedTuple
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from plateaulens.compare.distances import distances, distribution_functions
+from plateaulens.compare.intervals import ROUNDING, rare_reach, studentised_interval, widened
 from plateaulens.compare.permutation import Swaps
-from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
+from plateaulens.compare.resampling import Resampling, percentile_interval, quantile, ratio
 from plateaulens.compare.survival import kaplan_meier, logrank, paired_scores, restricted
 from plateaulens.summary.attributes import attrs, bounds, interval_attrs
 
@@ -41,7 +45,7 @@ def survival_dataset(
     reference
         The activation type that the others are compared with.
     confidence
-        The coverage of bands (the least) and of intervals (nominal).
+        The nominal coverage of bands and of intervals.
 
     Returns
     -------
@@ -49,7 +53,10 @@ def survival_dataset(
         Variables of the dimensions in `DIMS`. `survival` with its simultaneous `survival_band`; `logrank_p` (pairing
         ignored) and `paired_logrank_p` (by swaps), 1 for the reference against itself; `restricted_mean`, the mean of
         min(event, last) in steps, and `restricted_mean_difference`, that of the type minus the reference's over the
-        base prompts that have both, each with a percentile interval. See `plateaulens.compare.survival`.
+        base prompts that have both, each with a studentised interval. Where few pairs differ, the interval of the
+        difference reaches as far as `plateaulens.compare.intervals.rare_reach` has it. Where base prompts are drawn in
+        groups, the band is also the uniform one of the resamples, whichever reaches farther. See
+        `plateaulens.compare.survival`.
     """
     types = [str(name) for name in steps["activation_type"].to_numpy()]
     own = steps[["step_value", "censored"]].sel(convention="corrected").transpose(*_LEADING, "sample")
@@ -59,6 +66,12 @@ def survival_dataset(
     other = types.index(reference)
 
     curves = [kaplan_meier(time[cell], event[cell], last + 1, confidence) for cell in cells]
+    probability = np.array([curve.probability for curve in curves]).reshape(*shape, last + 1)
+    band = np.array([curve.band for curve in curves]).reshape(*shape, last + 1, 2)
+    if resampling.units < len(resampling.unit):
+        reach = _grouped_reach(time, event, last, resampling, confidence)
+        lower, upper = np.minimum(band[..., 0], probability - reach), np.maximum(band[..., 1], probability + reach)
+        band = np.clip(np.stack([lower, upper], axis=-1), 0.0, 1.0)
     unpaired, differences = np.ones(shape), np.zeros(time.shape)
     for cell in cells:
         pair = (*cell[:-1], [cell[-1], other])
@@ -71,17 +84,19 @@ def survival_dataset(
     known = np.isfinite(time)
     pairs = known & known[..., other : other + 1, :]
     change = np.where(pairs, time - time[..., other : other + 1, :], 0.0)
-    mean = _means(np.where(known, time, 0.0), known, resampling)
-    difference = _means(change, pairs, resampling)
+    mean = _studentised(np.where(known, time, 0.0), known, resampling, confidence)
+    difference = _studentised(change, pairs, resampling, confidence)
+    worth = resampling.units / max(len(resampling.unit), 1)
+    farther = rare_reach(worth * (change != 0).sum(axis=-1), worth * pairs.sum(axis=-1), confidence) * last
     values = {
-        "survival": np.array([curve.probability for curve in curves]).reshape(*shape, last + 1),
-        "survival_band": np.array([curve.band for curve in curves]).reshape(*shape, last + 1, 2),
+        "survival": probability,
+        "survival_band": band,
         "logrank_p": unpaired,
         "paired_logrank_p": paired,
-        "restricted_mean": mean[0],
-        "restricted_mean_interval": percentile_interval(mean[1:], confidence),
-        "restricted_mean_difference": difference[0],
-        "restricted_mean_difference_interval": percentile_interval(difference[1:], confidence),
+        "restricted_mean": mean.estimate,
+        "restricted_mean_interval": mean.interval,
+        "restricted_mean_difference": difference.estimate,
+        "restricted_mean_difference_interval": widened(difference.estimate, difference.interval, farther),
     }
     attributes = {
         "survival": attrs("share of curves without the event up to the step, Kaplan-Meier", "1"),
@@ -107,6 +122,31 @@ def survival_dataset(
     )
 
 
-def _means(values: NDArray[np.float64], there: NDArray[np.bool_], resampling: Resampling) -> NDArray[np.float64]:
-    """Means over the last axis of `values` (..., sample), (1 + resamples, ...) with the sample in row 0."""
-    return ratio(resampling.sums(np.moveaxis(values, -1, 0)), resampling.sums(np.moveaxis(there, -1, 0)))
+class _Mean(NamedTuple):
+    """Means (...) with their intervals (..., 2)."""
+
+    estimate: NDArray[np.float64]
+    interval: NDArray[np.float64]
+
+
+def _studentised(
+    values: NDArray[np.float64], there: NDArray[np.bool_], resampling: Resampling, confidence: float
+) -> _Mean:
+    """Means over the last axis of `values` (..., sample), which are 0 where they are not there."""
+    number, total, squares = (resampling.sums(np.moveaxis(each, -1, 0)) for each in (there, values, values**2))
+    mean = ratio(total, number)
+    # what rounding leaves of the variance of equal values is none
+    variance = ratio(squares, number) - mean**2
+    variance = np.where(variance > ROUNDING * ratio(squares, number), variance, 0.0)
+    error = np.sqrt(ratio(variance, np.maximum(number - 1, 0)))
+    fallback = percentile_interval(mean[1:], confidence)
+    return _Mean(mean[0], studentised_interval(mean, error, confidence, fallback=fallback))
+
+
+def _grouped_reach(
+    time: NDArray[np.float64], event: NDArray[np.bool_], last: int, resampling: Resampling, confidence: float
+) -> NDArray[np.float64]:
+    """How far resamples of survival curves stray from the sample's, anywhere; from times (..., sample), (..., 1)."""
+    codes = np.where(np.isnan(time), -1, np.where(event, np.nan_to_num(time), last + 1)).astype(np.int_)
+    functions = distribution_functions(resampling.histograms(np.moveaxis(codes, -1, 0), last + 2))
+    return np.asarray(quantile(distances(functions[1:] - functions[0]), confidence))[..., np.newaxis]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError
@@ -17,14 +18,19 @@ from plateaulens.store.reading import check_kind, open_run
 from plateaulens.store.schema import SCHEMA_VERSION, SWEEP_SUMMARY_KIND
 from plateaulens.summary.analyze import encoding, summarize_experiment
 from plateaulens.summary.attributes import attrs
+from plateaulens.summary.comparison import controls_of
+from plateaulens.summary.pooling import changes_of, pooled_dataset
 
 VARIABLES = (
-    "n", "mean", "mean_interval", "sd", "mean_difference", "mean_difference_interval", "ks", "ks_interval",
-    "censored_fraction",
+    "n", "mean", "mean_interval", "sd", "mean_difference", "mean_difference_interval", "ks", "ks_interval", "ks_null",
+    "censored_fraction", "verdict", "conclusion", "nearness",
 )  # fmt: skip
-"""What is kept of a run's summary; single base prompts, curves and tests are in the summary of that run alone."""
+"""What is kept of a run's summary as it is, its words among it; single base prompts, curves and p-values are in the
+summary of that run alone."""
 
-_COORDINATES = ("convention", "statistic", "statistic_long_name", "metric", "activation_type", "bound")
+_COORDINATES = (
+    "convention", "statistic", "statistic_long_name", "metric", "activation_type", "other_type", "bound", "is_control",
+)  # fmt: skip
 _LONG_NAMES = {
     "model": "model",
     "sae": "sparse autoencoder",
@@ -82,8 +88,10 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
     Returns
     -------
     xarray.DataTree
-        A group for each experiment: `VARIABLES`, `differs` and `path_length`, with the dimensions `AXES` before those
-        that they have in the summary of one run, NaN where a run is not complete, and `complete` over `AXES`.
+        A group for each experiment: `VARIABLES`, `exceeds_chance` (1 or 0) and `path_length`, with the dimensions
+        `AXES` before those that they have in the summary of one run, and `complete` over `AXES`. Where a run is not
+        complete, numbers are NaN and words are empty. Each run's words are adjusted for that run's own tests. Without
+        these dimensions there is what all runs say together, see `plateaulens.summary.pooling.pooled_dataset`.
 
     Raises
     ------
@@ -95,16 +103,20 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
         raise UsageError(f"no run of the sweep at {folder} is complete: continue `plateaulens collect`")
     axes = {axis: list(dict.fromkeys(getattr(entry, axis) for entry in manifest.cells)) for axis in AXES}
     groups: dict[str, xr.Dataset] = {}
+    changes: dict[str, dict[Entry, xr.DataArray]] = {}
     software: dict[str, dict[str, Any]] = {}
     definitions: dict[str, str] = {}
     for entry in done:
         with open_run(folder / entry.run) as run:
             definitions |= json.loads(str(run.attrs.get("definitions", "{}")))
             software[entry.name] = {key: run.attrs[key] for key in ("identity", "versions", "commit")}
-            for name, found in _comparisons(run, manifest, settings):
+            for name, found, change in _comparisons(run, manifest, settings):
                 if name not in groups:
                     groups[name] = _empty(found, axes)
                 _fill(groups[name], entry, found)
+                changes.setdefault(name, {})[entry] = change
+    for name, own in changes.items():
+        groups[name] = groups[name].assign(pooled_dataset(own, name, settings.confidence))
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = {
         "kind": SWEEP_SUMMARY_KIND,
@@ -118,31 +130,26 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
     return tree
 
 
-def _comparisons(run: xr.DataTree, manifest: Manifest, settings: AnalysisConfig) -> Iterator[tuple[str, xr.Dataset]]:
-    """The name of each experiment of a run, and what is kept of its summary."""
+def _comparisons(
+    run: xr.DataTree, manifest: Manifest, settings: AnalysisConfig
+) -> Iterator[tuple[str, xr.Dataset, xr.DataArray]]:
+    """The name of each experiment of a run, what is kept of its summary, and what is pooled over runs."""
+    controls = controls_of(manifest.config.targets.model_dump())
     for name in manifest.config.experiments:
-        summary = summarize_experiment(run[name].to_dataset(), name, settings)
-        kept = summary[list(VARIABLES)].assign(differs=_differs(summary["ks_interval"]))
+        summary = summarize_experiment(run[name].to_dataset(), name, settings, controls=controls)
+        beyond = summary["exceeds_chance"]
+        tested = beyond.astype(np.float64).where(summary["verdict"] != "undefined").assign_attrs(beyond.attrs)
+        kept = summary[list(VARIABLES)].assign(exceeds_chance=tested)
         length = summary["path_length"].mean("sample").assign_attrs(attrs("mean path length", "residual stream"))
-        yield name, kept.drop_vars(set(kept.coords) - set(_COORDINATES)).assign(path_length=length)
-
-
-def _differs(ks_interval: xr.DataArray) -> xr.DataArray:
-    """Whether a type's distance is shown to exceed 0, by its own interval; NaN where it has none."""
-    lower = ks_interval.sel(bound="lower", drop=True)
-    return (
-        (lower > 0)
-        .astype(np.float64)
-        .where(lower.notnull())
-        .assign_attrs(attrs("whether the interval of the distance to real excludes 0", "1"))
-    )
+        kept = kept.drop_vars(set(kept.coords) - set(_COORDINATES)).assign(path_length=length)
+        yield name, kept, changes_of(summary, name)
 
 
 def _empty(like: xr.Dataset, axes: dict[str, list[Any]]) -> xr.Dataset:
-    """The variables of one run's comparison with the sweep's dimensions in front, all NaN."""
+    """The variables of one run's comparison with the sweep's dimensions in front, all NaN or empty."""
     shape = tuple(len(values) for values in axes.values())
     variables: dict[str, xr.Variable] = {
-        str(name): xr.Variable((*axes, *values.dims), np.full(shape + values.shape, np.nan), values.attrs)
+        str(name): xr.Variable((*axes, *values.dims), _nothing(shape + values.shape, values), values.attrs)
         for name, values in like.data_vars.items()
     }
     variables["complete"] = xr.Variable(
@@ -150,6 +157,11 @@ def _empty(like: xr.Dataset, axes: dict[str, list[Any]]) -> xr.Dataset:
     )
     coordinates = {axis: _coordinate(axis, values) for axis, values in axes.items()}
     return xr.Dataset(variables, coords={**like.coords, **coordinates})
+
+
+def _nothing(shape: tuple[int, ...], like: xr.DataArray) -> NDArray[Any]:
+    """NaN, or empty words where there are words."""
+    return np.full(shape, "", like.dtype) if np.dtypes.StringDType() == like.dtype else np.full(shape, np.nan)
 
 
 def _coordinate(axis: str, values: list[Any]) -> xr.Variable:

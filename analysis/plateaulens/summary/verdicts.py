@@ -3,9 +3,9 @@
 A verdict is a function of stored numbers, and is stored beside them: a sentence can never say more than its interval,
 and whoever queries a summary finds the page's own word. "undecided" is no verdict of equality: it says that these data
 do not settle the question; "undefined" says that there is no number to judge. `timing`, `nearness`,
-`steepness_relation`, `length_relation`, `fate` and `apart` are each about one comparison at its interval's confidence,
-with no correction for how many there are. `equivalence`, `order` and `direction` are about a whole family, when they
-are given p-values that have been adjusted for it.
+`steepness_relation`, `length_relation`, `fate`, `movement` and `apart` are each about one comparison at its interval's
+confidence, with no correction for how many there are. `equivalence`, `order`, `direction` and `agreed` are about a
+whole family, when they are given p-values that have been adjusted for it.
 
 Intervals are (lower, upper), NaN where there is none.
 """
@@ -22,7 +22,7 @@ from plateaulens.compare.intervals import MINIMUM
 Timing = Literal["earlier", "later", "undecided", "undefined"]
 Nearness = Literal["nearer", "farther", "undecided", "undefined"]
 Equivalence = Literal["equivalent", "different", "undecided", "undefined"]
-Direction = Literal[Timing, "censored", "too few", "uncorrected"]
+Direction = Literal[Timing, "mixed", "censored", "too few", "uncorrected"]
 Steepness = Literal["steeper", "less steep", "undecided", "undefined"]
 Length = Literal["longer", "shorter", "undecided", "undefined"]
 Order = Literal["above", "below", "undecided", "undefined"]
@@ -33,8 +33,10 @@ Fate = Literal[
     "now earlier",
     "no longer shown to differ",
     "not shown to differ",
+    "undecided",
     "not comparable",
 ]
+Movement = Literal["shrinks", "grows", "turns", "undecided", "undefined"]
 
 MINIMUM_PAIRS = MINIMUM
 """No order is said on fewer base prompts."""
@@ -115,7 +117,7 @@ def nearness(ks_difference_interval: ArrayLike) -> Nearness:
 
 
 def equivalence(equivalence_p: float, difference_p: float, alpha: float) -> Equivalence:
-    """Whether a type is indistinguishable from the reference within the margin, different from it, or neither is known.
+    """Whether a type lies within the margin of the reference, is different from it, or neither is known.
 
     Parameters
     ----------
@@ -130,7 +132,7 @@ def equivalence(equivalence_p: float, difference_p: float, alpha: float) -> Equi
     -------
     Equivalence
         "equivalent" when distances of the margin or more are rejected (`equivalence_p` <= `alpha`): the type may still
-        differ, detectably even, but by less than matters. Else "different" when equal distributions are rejected
+        differ, detectably even, by less than the margin. Else "different" when equal distributions are rejected
         (`difference_p` <= `alpha`), else "undecided": too few base prompts to say either. "undefined" without both of
         them (NaN).
 
@@ -181,6 +183,8 @@ def direction(
 ) -> Direction:
     """`timing` with the p-value of no mean difference, adjusted for its family, in agreement; or why it is withheld.
 
+    This is about the mean alone; `agreed` adds what else has to point the same way.
+
     Parameters
     ----------
     interval, n_pairs, censored, reference_censored
@@ -211,53 +215,110 @@ def direction(
     return "too few" if n_pairs < MINIMUM_PAIRS else "censored"
 
 
-def conclusion(verdict: str, found: str, before: str, after: str) -> str:
-    """The word that a page prints for a type: its `equivalence`, a difference by its `direction` where one is shown.
+def agreed(
+    found: Direction, median_difference: float, delta: float, delta_interval: ArrayLike, restricted_difference: float
+) -> Direction:
+    """The direction of the mean where everything else that has a direction has the same one, else "mixed".
+
+    A mean can be later while most prompts are earlier, and later among the curves that blow up while it is earlier once
+    censored ones count. Such a type differs, but neither comes "later" nor "earlier".
+
+    Parameters
+    ----------
+    found
+        What `direction` says of the mean paired difference.
+    median_difference
+        The median paired difference to the reference, in steps; infinite where it lies beyond the window. A median of
+        exactly 0 is what steps, whole numbers, give where many prompts do not move: it contradicts nothing if the
+        interval of `delta` lies on the direction's side of 0, which says that the others move that way.
+    delta
+        P(later) - P(earlier) than the reference within a base prompt.
+    delta_interval
+        Its interval.
+    restricted_difference
+        The mean paired difference of steps cut at the window's end, which counts censored curves.
+
+    Returns
+    -------
+    Direction
+        "mixed" for an "earlier" or "later" that the sign of any of them contradicts, or that one is missing for (NaN);
+        else `found`.
+
+    Examples
+    --------
+    >>> agreed("later", 1.0, 0.2, (0.1, 0.3), 0.8), agreed("later", -2.0, -0.5, (-0.7, -0.3), 0.8)
+    ('later', 'mixed')
+    >>> agreed("later", 0.0, 0.2, (0.1, 0.3), 0.8), agreed("later", 0.0, 0.2, (-0.1, 0.3), 0.8)
+    ('later', 'mixed')
+    """
+    if found not in {"earlier", "later"}:
+        return found
+    side = 1 if found == "later" else -1
+    settled = side * median_difference > 0 or (median_difference == 0 and _sign(delta_interval) == side)
+    return found if settled and side * delta > 0 and side * restricted_difference > 0 else "mixed"
+
+
+def conclusion(verdict: str, exceeds_chance: bool, found: str, before: str, after: str) -> str:
+    """The word that a page prints for a type: its `equivalence`, and in which direction it differs where one is shown.
 
     Parameters
     ----------
     verdict
         What `equivalence` says.
+    exceeds_chance
+        Whether equal distributions are rejected.
     found
-        What `direction` says.
+        What `agreed` says.
     before, after
         How types are called whose steps come before, or after, those of the reference.
 
     Returns
     -------
     str
-        `before` or `after` for a type that is "different" and "earlier" or "later", else `verdict`.
+        For a type that is "different": `before`, `after` or "mixed" where `found` says so, else "different". For one
+        that is "equivalent" and exceeds chance all the same: "equivalent, " and that word. Else `verdict`.
 
     Examples
     --------
-    >>> conclusion("different", "later", "shorter", "longer"), conclusion("different", "censored", "shorter", "longer")
-    ('longer', 'different')
+    >>> conclusion("different", True, "later", "shorter", "longer")
+    'longer'
+    >>> conclusion("equivalent", True, "later", "earlier", "later")
+    'equivalent, later'
+    >>> conclusion("equivalent", False, "later", "earlier", "later")
+    'equivalent'
     """
-    return {"earlier": before, "later": after}.get(found, verdict) if verdict == "different" else verdict
+    how = {"earlier": before, "later": after, "mixed": "mixed"}.get(found, "different")
+    if verdict == "different":
+        return how
+    return f"{verdict}, {how}" if verdict == "equivalent" and exceeds_chance else verdict
 
 
-def steepness_relation(ratio_interval: ArrayLike) -> Steepness:
+def steepness_relation(ratio_interval: ArrayLike, n_pairs: int) -> Steepness:
     """Whether a type's curves are steeper than those towards the reference, by the interval of the ratio.
 
     Parameters
     ----------
     ratio_interval
         Of the type's steepness over the reference's.
+    n_pairs
+        The number of base prompts behind it.
 
     Returns
     -------
     Steepness
-        "steeper" when the whole interval is above 1, "less steep" when it is below, "undecided" when it holds 1,
-        "undefined" when there is none (NaN).
+        "steeper" when the whole interval is above 1, "less steep" when it is below; "undecided" when it holds 1 or
+        rests on fewer than `MINIMUM_PAIRS` base prompts; "undefined" when there is none (NaN).
 
     Examples
     --------
-    >>> steepness_relation((0.7, 0.9))
+    >>> steepness_relation((0.7, 0.9), n_pairs=300)
     'less steep'
     """
     lower, upper = np.asarray(ratio_interval)
     if np.isnan(lower) or np.isnan(upper):
         return "undefined"
+    if n_pairs < MINIMUM_PAIRS:
+        return "undecided"
     return "less steep" if upper < 1 else "steeper" if lower > 1 else "undecided"
 
 
@@ -291,33 +352,76 @@ def length_relation(interval: ArrayLike, reference: ArrayLike, tolerance: float)
     return "shorter" if upper < (1 - tolerance) * low else "undecided"
 
 
-def fate(before: ArrayLike, after: ArrayLike) -> Fate:
-    """What becomes of a difference to the reference under an adjustment, by its intervals before and after.
+def fate(before: ArrayLike, after: ArrayLike, change: ArrayLike) -> Fate:
+    """What becomes of a difference to the reference under an adjustment, by its intervals and that of their difference.
+
+    That the first interval excludes 0 and the second does not says nothing about the adjustment: the second is wider.
+    A change is claimed where the change's own interval excludes 0.
 
     Parameters
     ----------
     before, after
         Of the difference, type minus reference, in steps.
+    change
+        Of the first minus the second, in steps.
 
     Returns
     -------
     Fate
-        "still later", "now earlier", ... when the interval after the adjustment excludes 0; "no longer shown to differ"
-        or "not shown to differ" when it holds 0; "not comparable" when there is none (NaN).
+        "still later" or "still earlier" when both intervals say so, "not shown to differ" when neither says anything.
+        Where they say different things and the interval of the change excludes 0: "now later", "now earlier" or "no
+        longer shown to differ", as the second one says; where it holds 0: "undecided". "not comparable" when there is
+        no adjusted interval (NaN).
 
     Examples
     --------
-    >>> fate((1.0, 3.0), (-0.5, 2.0)), fate((1.0, 3.0), (0.5, 2.0)), fate((1.0, 3.0), (float("nan"), float("nan")))
-    ('no longer shown to differ', 'still later', 'not comparable')
+    >>> fate((1.0, 3.0), (-0.5, 2.0), (0.4, 2.0)), fate((1.0, 3.0), (-0.5, 2.0), (-0.4, 2.0))
+    ('no longer shown to differ', 'undecided')
+    >>> fate((1.0, 3.0), (0.5, 2.0), (-0.4, 2.0)), fate((1.0, 3.0), (float("nan"),) * 2, (float("nan"),) * 2)
+    ('still later', 'not comparable')
     """
     first, now = _sign(before), _sign(after)
     if np.isnan(np.asarray(after)).any():
         return "not comparable"
-    if now == 0:
-        return "no longer shown to differ" if first else "not shown to differ"
     if now == first:
-        return "still later" if now > 0 else "still earlier"
-    return "now later" if now > 0 else "now earlier"
+        return "still later" if now > 0 else "still earlier" if now < 0 else "not shown to differ"
+    if _sign(change) == 0:
+        return "undecided"
+    return "now later" if now > 0 else "now earlier" if now < 0 else "no longer shown to differ"
+
+
+def movement(difference: float, change: float, interval: ArrayLike) -> Movement:
+    """What an adjustment is shown to do to the size of a difference to the reference.
+
+    Parameters
+    ----------
+    difference
+        As it is, type minus reference, in steps.
+    change
+        The difference as it is minus the adjusted one, in steps.
+    interval
+        Of the change.
+
+    Returns
+    -------
+    Movement
+        Where the interval excludes 0: "shrinks" when the adjusted difference is nearer to 0, else "grows", or "turns"
+        when it lies on the other side of 0. "undecided" when the interval holds 0, "undefined" when there is none
+        (NaN).
+
+    Examples
+    --------
+    >>> movement(3.0, 2.0, (1.0, 3.0)), movement(3.0, -2.0, (-3.0, -1.0)), movement(3.0, 7.0, (5.0, 9.0))
+    ('shrinks', 'grows', 'turns')
+    """
+    if np.isnan(np.asarray(interval)).any():
+        return "undefined"
+    if _sign(interval) == 0:
+        return "undecided"
+    adjusted = difference - change
+    if abs(adjusted) < abs(difference):
+        return "shrinks"
+    return "grows" if adjusted * difference >= 0 else "turns"
 
 
 def _sign(interval: ArrayLike) -> int:

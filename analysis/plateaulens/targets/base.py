@@ -99,13 +99,17 @@ class Base:
 
 
 class Target(NamedTuple):
-    """One target activation T, and the row of the prompt file that it came from."""
+    """One target activation T, and the rows of the prompt file that it came from."""
 
     activation: Float[Tensor, " d_model"]
     source_row: int = SYNTHETIC
+    """Of the prompt whose activation it is, or the reconstruction of."""
+    mixed_rows: tuple[int, ...] = ()
+    """Of the prompts whose activations it is made of, as many as the type's `mixes` says: base prompts with one of them
+    in common are not independent."""
 
     @classmethod
-    def of(cls, made: Any, d_model: int) -> "Target":
+    def of(cls, made: Any, d_model: int, mixed: int) -> "Target":
         """What a recipe returned, when it can be stored.
 
         Parameters
@@ -114,6 +118,8 @@ class Target(NamedTuple):
             A target or its activation; anything, as it may be a user's.
         d_model
             How many values an activation has.
+        mixed
+            How many mixed rows it is to have, by its type's `mixes`.
 
         Returns
         -------
@@ -126,20 +132,35 @@ class Target(NamedTuple):
             That says what came and what is wanted.
         """
         row: Any = SYNTHETIC
+        rows: Any = ()
         activation = made
         if isinstance(made, Target):
-            activation, row = made
+            activation, row, rows = made
         if came := _unfit(activation, d_model):
             raise UsageError(
                 f"the target is {came}; return a torch tensor of {d_model} finite real floating-point numbers, shaped "
                 f"({d_model},), or a Target of one"
             )
-        if isinstance(row, bool) or not isinstance(row, int | np.integer) or not SYNTHETIC <= row <= _LAST_ROW:
+        if not _is_row(row, SYNTHETIC):
             raise UsageError(
                 f"the target's source_row is {row!r}; give the row of a prompt, an integer from 0 to {_LAST_ROW}, or "
                 "leave it out"
             )
-        return cls(activation, int(row))
+        if not isinstance(rows, tuple) or not all(_is_row(each, 0) for each in rows):
+            raise UsageError(
+                f"the target's mixed_rows are {rows!r}; give a tuple of rows of prompts, integers from 0 to "
+                f"{_LAST_ROW}, or leave it out"
+            )
+        if len(rows) != mixed:
+            raise UsageError(
+                f"the target has {len(rows)} mixed_rows and its type says mixes = {mixed}: give the class or function "
+                "the attribute `mixes`, the number of prompts that every target is made of"
+            )
+        return cls(activation, int(row), tuple(int(each) for each in rows))
+
+
+def _is_row(row: Any, lowest: int) -> bool:
+    return isinstance(row, int | np.integer) and not isinstance(row, bool) and bool(lowest <= row <= _LAST_ROW)
 
 
 def _unfit(activation: Any, d_model: int) -> str:
@@ -162,6 +183,7 @@ class Targets(NamedTuple):
 
     activation: Float[Tensor, "samples d_model"]
     source_row: Int[NDArray[np.int32], " samples"]
+    mixed_row: Int[NDArray[np.int32], "samples mixed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,7 +361,8 @@ def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) ->
     Returns
     -------
     Targets
-        Activations shaped (sample, d_model) and source rows shaped (sample,), in the order of `bases`.
+        Activations shaped (sample, d_model), source rows shaped (sample,) and mixed rows shaped (sample, mixed), in the
+        order of `bases`.
 
     Raises
     ------
@@ -351,13 +374,14 @@ def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) ->
     d_model = context.pool.activation.shape[1]
     activation = context.pool.activation.new_empty((len(bases), d_model))
     source_row = np.empty(len(bases), np.int32)
+    mixed_row = np.empty((len(bases), mixes(kind)), np.int32)
     before = None if ships(kind) else _fingerprint(context)
     recipe = "" if ships(kind) else f" (recipe in {module_of(made_by(kind))})"
     for place, base in enumerate(bases):
         where = f"activation type {kind.name!r}, sample {base.sample}"
         try:
             made = kind.target(base if ships(kind) else base.copy(), context, context.generator(base.sample, kind.name))
-            target = Target.of(made, d_model)
+            target = Target.of(made, d_model, mixes(kind))
         except KeyboardInterrupt:
             raise
         except UsageError as error:
@@ -368,6 +392,7 @@ def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) ->
             raise UsageError(f"{where}: {told(error, file_of(made_by(kind)))}{recipe}") from error
         activation[place] = target.activation.detach()
         source_row[place] = target.source_row
+        mixed_row[place] = target.mixed_rows
         if not activation[place].isfinite().all():
             raise UsageError(
                 f"{where}: the target is not finite in {str(activation.dtype).removeprefix('torch.')}; check "
@@ -378,7 +403,24 @@ def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) ->
             f"activation type {kind.name!r}, samples {bases[0].sample} to {bases[-1].sample}: it changes {changed} in "
             f"place, which other targets are made of; let it work on a copy, .clone(){recipe}"
         )
-    return Targets(activation, source_row)
+    return Targets(activation, source_row, mixed_row)
+
+
+def mixes(kind: ActivationType) -> int:
+    """Of how many prompts' activations every target of a type is made.
+
+    Parameters
+    ----------
+    kind
+        The type. It says so in its attribute `mixes`, where it does: a target that is the activation of one prompt has
+        that one's row as its `source_row`.
+
+    Returns
+    -------
+    int
+        0 for a type without the attribute; of a variant, that of the type that it varies.
+    """
+    return int(getattr(made_by(kind), "mixes", 0))
 
 
 def made_by(kind: ActivationType) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 from plateaulens.config import TargetConfig, VariantConfig, type_name
 from plateaulens.errors import UsageError
 from plateaulens.names import CONTROL, REFERENCE, label
-from plateaulens.targets.base import ActivationType, Base, Target, TargetContext, made_by, ships
+from plateaulens.targets.base import ActivationType, Base, Target, TargetContext, made_by, mixes, ships
 from plateaulens.targets.modules import file_of, load_module, module_of, source_of, told
 
 ENTRY_POINT_GROUP = "plateaulens.activation_types"
@@ -274,7 +274,7 @@ class Variant:
         made = self.kind.target(base, context.varied(self.settings), generator)
         if not self.settings.add_error:
             return made
-        target = Target.of(made, len(base.activation))
+        target = Target.of(made, len(base.activation), mixes(self))
         error = base.activation - context.sae.decode(base.code)
         return target._replace(activation=target.activation + error)
 

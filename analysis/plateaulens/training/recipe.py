@@ -3,52 +3,55 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from plateaulens.config import FileStem, ModelConfig, SiteConfig, Strict
+from plateaulens.config import Count, FileStem, ModelConfig, Scale, Seed, SiteConfig, Strict, Within
 from plateaulens.presets import read_toml
 
 SHIPPED = "shipped"
+
+Batch = Annotated[int, Within(1, 1_000_000)]
+"""Sequences or activations that are worked on together."""
 
 
 class TextRecipe(Strict):
     """Token sequences sampled from the model."""
 
-    seed: NonNegativeInt
-    sequences: PositiveInt
-    length: Annotated[int, Field(ge=3)] = 16
-    first_token: NonNegativeInt = 0
-    top_k: PositiveInt = 200
-    temperature: PositiveFloat = 1.0
+    seed: Seed
+    sequences: Count
+    length: Annotated[int, Within(3, 100_000)] = 16
+    first_token: Annotated[int, Within(0, 10_000_000)] = 0
+    top_k: Count = 200
+    temperature: Scale = 1.0
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Arithmetic while sampling; bfloat16 is several times faster on processors that have it."""
-    batch_size: PositiveInt = 512
+    batch_size: Batch = 512
 
 
 class SaeRecipe(Strict):
     """One sparse autoencoder and how it is trained."""
 
     architecture: Literal["batchtopk", "standard", "jumprelu"]
-    latents: PositiveInt
-    samples: PositiveInt
+    latents: Count
+    samples: Annotated[int, Within(1, 10**12)]
     """Activations seen in training, repetitions counted."""
-    k: PositiveFloat = 32
+    k: Scale = 32
     """`batchtopk`: active latents per activation, averaged over a batch."""
-    active: PositiveFloat | None = None
+    active: Scale | None = None
     """`batchtopk`: active latents per activation of sampled text that the threshold is set to afterwards; None: `k`."""
-    coefficient: PositiveFloat = 1.0
+    coefficient: Scale = 1.0
     """Weight of the sparsity loss (`standard`: L1, `jumprelu`: quadratic distance to `k`)."""
-    sparse_start: NonNegativeFloat = 0.0
+    sparse_start: Annotated[float, Within(0, 1_000_000)] = 0.0
     """`standard`, `jumprelu`: what a latent must exceed to be active at first, on inputs of mean norm sqrt(d_model)."""
-    learning_rate: PositiveFloat = 3e-4
-    batch_size: PositiveInt = 4096
-    auxiliary: PositiveFloat = 0.03125
+    learning_rate: Annotated[float, Within(1e-9, 10)] = 3e-4
+    batch_size: Batch = 4096
+    auxiliary: Scale = 0.03125
     """`batchtopk`: weight of the loss that revives silent latents."""
-    silent_after: PositiveInt = 100
+    silent_after: Count = 100
     """Batches without firing after which a latent counts as silent in training."""
-    centre: Annotated[float, Field(ge=0, le=1)] = 1.0
+    centre: Annotated[float, Within(0, 1)] = 1.0
     """Share of the mean activation that the decoder's bias starts at; latents start at departures from it."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _check_samples(self) -> Self:
@@ -70,9 +73,9 @@ class TrainRecipe(PromptRecipe):
 
     sites: SiteConfig
     text: TextRecipe
-    held_out: PositiveInt
+    held_out: Count
     """Sequences at the end of the text that no SAE is trained on."""
-    coverage: NonNegativeInt = 0
+    coverage: Annotated[int, Within(0, 1000)] = 0
     """How often each token of the vocabulary is put into a sampled sequence, so that rare ones are trained on too."""
     sae: SaeRecipe
     choice: str = ""

@@ -9,12 +9,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from plateaulens.config import SaeConfig, Strict
+from plateaulens.errors import reading
 from plateaulens.provenance import versions
 from plateaulens.subject.embedded import notice
 from plateaulens.subject.model import Subject, load_subject
@@ -165,10 +168,15 @@ def _make(name: str, recipe: SaeRecipe, subject: Subject, corpus: Corpus, folder
     done.write_text(json.dumps({"name": name, "recipe": recipe.model_dump(), "quality": quality}, indent=2) + "\n")
 
 
+def _measured(path: Path) -> dict[str, Any]:
+    with reading(f"{path} cannot be read", "remove it, and the autoencoder is trained again"):
+        return TypeAdapter(dict[str, Any]).validate_json(path.read_bytes())
+
+
 def _ship(recipe: TrainRecipe, made: Sequence[Path], folder: Path) -> None:
     """Copy the first autoencoder to `folder`, with a card that sets all of them beside each other."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in made[0].iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    measured = [json.loads((place / QUALITY_FILE).read_text()) for place in made]
+    measured = [_measured(place / QUALITY_FILE) for place in made]
     write_card(folder, recipe, measured, versions())

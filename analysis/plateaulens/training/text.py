@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
+from plateaulens.errors import reading
 from plateaulens.subject.sampling import sample_sequences
 from plateaulens.training.recipe import TextRecipe
 
@@ -40,7 +41,7 @@ def sample_text(load: Callable[[], PreTrainedModel], recipe: TextRecipe, cache: 
     NDArray
         Token ids shaped (sequence, position), int32.
     """
-    done = np.load(cache) if cache.exists() else np.empty((0, recipe.length), np.int32)
+    done = _read(cache, recipe.length) if cache.exists() else np.empty((0, recipe.length), np.int32)
     if len(done) >= recipe.sequences:
         return done[: recipe.sequences].astype(np.int32)
     start = len(done) // recipe.batch_size
@@ -101,6 +102,14 @@ def cover_vocabulary(
     sequences = text[rows].clone()
     sequences[:, places] = wanted
     return sequences, places.expand(len(sequences), width)
+
+
+def _read(path: Path, length: int) -> NDArray[np.int32]:
+    with reading(f"sampled text {path} cannot be read", "remove it, and it is sampled again"):
+        found = np.load(path, mmap_mode="r")  # what is longer than its file is refused so
+        if found.ndim != 2 or found.shape[1] != length or found.dtype != np.int32:
+            raise ValueError(f"{found.dtype} {found.shape}, wanted int32 (sequence, {length})")
+        return np.array(found)
 
 
 def _replace(path: Path, tokens: NDArray[np.int32]) -> None:

@@ -21,6 +21,10 @@ def test_the_base_moved_by_the_difference_of_two_other_prompts(context_of: Calla
     counts = (direction == 1).sum(dim=0).numpy()
     assert np.abs(np.delete(counts, 2) - 600).max() < 5 * 21.9
     assert (result.source_row == -1).all()
+    plus, minus = result.mixed_row.T
+    assert result.mixed_row.shape == (3000, 2)
+    np.testing.assert_array_equal(direction[np.arange(3000), plus], 1)
+    np.testing.assert_array_equal(direction[np.arange(3000), minus], -1)
 
 
 def test_the_direction_does_not_depend_on_the_base(context_of: Callable[..., TargetContext]) -> None:

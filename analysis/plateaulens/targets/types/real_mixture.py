@@ -17,12 +17,13 @@ class RealMixture:
     difference of two real activations all the same. Here it keeps that difference's length, where the paper scales it.
 
     Prompts are drawn without replacement, X2 again while it is within 1e-3 of X1. The target is no prompt's activation,
-    so it has no source row.
+    so it has no source row; those of X1 and X2 are its mixed rows.
     """
 
     name = "real_mixture"
     definition = "A moved by the difference of two other prompts' activations"
     needs_sae = False
+    mixes = 2
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
         """The moved base; raises `UsageError` when no prompt remains for X2.
@@ -34,7 +35,8 @@ class RealMixture:
         for place in places[1:]:
             difference = pool.activation[places[0]] - pool.activation[place]
             if difference.norm() > CLOSEST:
-                return Target(base.activation + difference)
+                rows = pool.row[[places[0], place]]
+                return Target(base.activation + difference, mixed_rows=(int(rows[0]), int(rows[1])))
         raise UsageError(
             f"no two other of the {len(pool.row)} prompts have activations further than {CLOSEST} apart; "
             f"supply more prompts"

@@ -1,0 +1,57 @@
+"""Tests of plateaulens.report.power."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+import xarray as xr
+
+from plateaulens.config import AnalysisConfig
+from plateaulens.report.power import looks_sentence, power_sentences
+from plateaulens.summary.looks import Look, as_attribute
+
+Edit = Callable[..., xr.Dataset]
+
+
+def test_an_undecided_type_has_its_power_beside_it(sensitivity: xr.Dataset, edit: Edit) -> None:
+    group = edit(sensitivity, "verdict", "different")
+    assert not power_sentences(group)
+    group = edit(group, "verdict", "undecided", activation_type="bag", metric="l2")
+    group = edit(group, "verdict", "undecided", activation_type="baseline", metric="l2")
+    for name, bag, baseline in (("power_different", 0.31, 0.42), ("power_equivalent", 0.2, 0.2)):
+        group = edit(group, name, bag, activation_type="bag", metric="l2")
+        group = edit(group, name, baseline, activation_type="baseline", metric="l2")
+    group = edit(edit(group, "n_pairs", 20, activation_type="bag"), "n_pairs", 20, activation_type="baseline")
+    assert power_sentences(group) == (
+        "On L2, bag and baseline are undecided: with 20 base prompts, a KS distance of 0.15 would have been found "
+        "different in 31\u00a0% to 42\u00a0% and a type equal to real equivalent in 20\u00a0%."
+    )
+    nothing = edit(group, "power_different", float("nan"))
+    assert power_sentences(nothing, metrics=("l2",)) == (
+        "On L2, bag and baseline are undecided: with 20 base prompts, a type equal to real equivalent in 20\u00a0%."
+    )
+
+
+def test_a_summary_without_powers_says_nothing(sensitivity: xr.Dataset, edit: Edit) -> None:
+    group = edit(sensitivity, "verdict", "undecided")
+    assert power_sentences(group)
+    assert not power_sentences(group, statistic="auc_ratio")
+    assert not power_sentences(group.drop_vars(["power_different", "power_equivalent"]))
+
+
+@pytest.mark.parametrize(
+    ("guarded", "words"),
+    [
+        (False, "each time at a level of 5\u00a0%. Every look is a further chance of a false verdict"),
+        (True, "these looks share the level of the tests, and this one has 2.5\u00a0% of it"),
+    ],
+)
+def test_more_than_one_look_is_said(guarded: bool, words: str) -> None:
+    level = 0.025 if guarded else 0.05
+    looks = [Look({"sensitivity": count}, {"sensitivity": 300}, level) for count in (150, 300)]
+    attributes = {"analysis": AnalysisConfig(guard_looks=guarded).model_dump_json()}
+    twice = xr.DataTree(xr.Dataset(attrs=attributes | as_attribute(looks)))
+    assert "analysed 2 times while it grew, at 150 and 300 base prompts" in looks_sentence(twice)
+    assert words in looks_sentence(twice)
+    assert not looks_sentence(xr.DataTree(xr.Dataset(attrs=attributes | as_attribute(looks[:1]))))
+    assert not looks_sentence(xr.DataTree(xr.Dataset(attrs=attributes | {"looks": json.dumps([])})))
