@@ -5,7 +5,7 @@ import zipfile
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from plateaulens.errors import LONGEST_MESSAGE, UsageError, explain, first_line, reading, shortened, shown
+from plateaulens.errors import LONGEST_MESSAGE, UsageError, explain, first_line, reading, shortened, shown, text_of
 
 
 class Panic(BaseException):
@@ -80,3 +80,33 @@ def test_a_mistake_in_a_model_shows_a_shortened_value() -> None:
         TypeAdapter(dict[str, int]).validate_python({"a\nb": "z" * 999})
     assert explain(raised.value).startswith("a b: Input should be a valid integer")
     assert len(explain(raised.value)) < 200
+
+
+@pytest.mark.parametrize("what", [RuntimeError, SystemExit])
+def test_an_exception_that_has_no_text_to_give(what: type[BaseException]) -> None:
+    class MuteError(ValueError):
+        def __str__(self) -> str:
+            raise what
+
+        __repr__ = __str__
+
+    assert text_of(MuteError()) == ""
+    assert first_line(MuteError()) == "MuteError"
+    with pytest.raises(UsageError, match=r"^a \(MuteError\): b$"), reading("a", "b"):
+        raise MuteError
+    if what is RuntimeError:
+        assert shown(MuteError()) == "MuteError that cannot be printed"
+
+
+def test_an_interruption_of_a_text_is_passed_on() -> None:
+    class SlowError(ValueError):
+        def __str__(self) -> str:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        text_of(SlowError())
+
+
+def test_what_the_system_says_is_on_one_line_too() -> None:
+    with pytest.raises(UsageError, match=r"^a \(b c\): d$"), reading("a", "d"):
+        raise OSError(5, "b\nc")

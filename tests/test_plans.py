@@ -108,3 +108,18 @@ def test_what_the_user_can_mend(experiment: xr.Dataset) -> None:
         plan(experiment, metric="l1", width=1.0)
     with pytest.raises(UsageError, match=r"--effect 1\.5 is no KS distance"):
         plan(experiment, quantity="ks", power=0.9, effect=1.5)
+
+
+@pytest.mark.parametrize("effect", [1e308, -101.0, float("inf"), float("nan")])
+def test_an_effect_that_no_run_can_have(experiment: xr.Dataset, effect: float) -> None:
+    with pytest.raises(UsageError, match=r"is beyond the window of 100 steps: give one within it"):
+        plan(experiment, power=0.8, effect=effect)
+
+
+@pytest.mark.parametrize("quantity", ["mean_difference", "ks"])
+@pytest.mark.parametrize("step", [float("inf"), -float("inf"), 1e308, -1.0])
+def test_steps_that_no_analysis_writes(experiment: xr.Dataset, quantity: Quantity, step: float) -> None:
+    value = experiment.step_value.copy(deep=True)
+    value[{"convention": 0, "statistic": 0, "metric": 0, "activation_type": 1, "sample": 3}] = step
+    with pytest.raises(UsageError, match=r"type random, sample 3: .* in a window of 100 steps\): make it again"):
+        plan(experiment.assign(step_value=value), quantity, width=2.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plateaulens import replacing
-from plateaulens.replacing import scratch
+from plateaulens.replacing import scratch, write_at_once
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +77,15 @@ def test_without_locks_of_the_kernel_nothing_else_is_removed(place: Path, monkey
     with scratch("work-") as folder:
         assert folder.is_dir()
     assert [path.name for path in place.iterdir()] == ["work-old"]
+
+
+def test_a_text_is_written_at_once_and_through_no_link(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "folder" / "a.json"
+    path.parent.mkdir()
+    victim.write_text("precious")
+    path.symlink_to(victim)
+    path.with_name(".a.json.partial").symlink_to(victim)
+    write_at_once(path, "é\n")
+    assert path.read_bytes() == "é\n".encode()
+    assert victim.read_text() == "precious"
+    assert [each.name for each in path.parent.iterdir()] == ["a.json"]

@@ -80,8 +80,8 @@ def reason(error: BaseException) -> str:
     """
     if isinstance(error, ValidationError):
         return explain(error)
-    if isinstance(error, OSError) and error.strerror:
-        return str(error.strerror)
+    if isinstance(error, OSError) and (said := text_of(error.strerror or "")):
+        return shortened(said, LONGEST_MESSAGE)
     return first_line(error)
 
 
@@ -103,7 +103,41 @@ def first_line(error: BaseException) -> str:
     >>> first_line(ValueError("no such layer\n(and much advice)")), first_line(KeyError())
     ('no such layer', 'KeyError')
     """
-    return shortened((str(error).strip() or type(error).__name__).splitlines()[0], LONGEST_MESSAGE)
+    return shortened((text_of(error).strip() or type(error).__name__).splitlines()[0], LONGEST_MESSAGE)
+
+
+def text_of(value: object) -> str:
+    """What something from outside says of itself, an exception's message above all.
+
+    Parameters
+    ----------
+    value
+        Anything. Its class may be anybody's, and so may what happens when it is asked for a text.
+
+    Returns
+    -------
+    str
+        Its text; empty when it has none to give.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When it is interrupted; whatever else comes up is that it has no text, `SystemExit` too.
+
+    Examples
+    --------
+    >>> class Mute(Exception):
+    ...     def __str__(self):
+    ...         raise RuntimeError
+    >>> text_of(ValueError("why")), text_of(Mute())
+    ('why', '')
+    """
+    try:
+        return str(value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  `SystemExit` would end a run as if it were finished
+        return ""
 
 
 def explain(error: ValidationError) -> str:
@@ -151,6 +185,8 @@ def shown(value: object) -> str:
         return shortened(repr(value), LONGEST_VALUE)
     except (ValueError, RecursionError):  # more digits than Python prints, or nested without end
         return f"{type(value).__name__} that is too long to print"
+    except Exception:  # noqa: BLE001  whatever its class does
+        return f"{type(value).__name__} that cannot be printed"
 
 
 def shortened(text: str, longest: int) -> str:

@@ -11,7 +11,7 @@ A pilot of few prompts knows its own spread only roughly: the standard deviation
 the noise that is in it, on average, and still off by as much as it was. An effect that is stated is no guess.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -120,7 +120,8 @@ def plans(
     Raises
     ------
     UsageError
-        For a statistic or metric that the summary does not have, and for a distance to be found that is none.
+        For a statistic or metric that the summary does not have, for an effect that no run of these steps can have, and
+        for steps outside the window, which no analysis writes.
     """
     for name, wanted in (("statistic", statistic), ("metric", metric)):
         known = [str(each) for each in experiment[name].to_numpy()]
@@ -133,6 +134,10 @@ def plans(
     value, censored = (
         cell[name].transpose("activation_type", "sample").to_numpy() for name in ("step_value", "censored")
     )
+    last = experiment.sizes["step"] - 1
+    if quantity == "mean_difference" and goal.effect is not None and not abs(goal.effect) <= last:
+        raise UsageError(f"--effect {goal.effect:g} is beyond the window of {last} steps: give one within it")
+    _check_within(value, last, types)
     levels = levels_of(cell, 1 - settings.confidence)
     found = []
     for t, name in enumerate(types):
@@ -149,6 +154,17 @@ def plans(
             pilot = _MeanPilot(change[np.isfinite(change)], goal.effect, tests)
         found.append(_plan(name, pilot, goal))
     return found
+
+
+def _check_within(value: NDArray[np.float64], last: int, types: Sequence[str]) -> None:
+    """Refuse steps (activation_type, sample) that are neither in the window nor missing (NaN)."""
+    wrong = np.argwhere((value < 0) | (value > last))
+    if wrong.size:
+        t, sample = wrong[0]
+        raise UsageError(
+            f"the summary's steps are damaged (type {types[t]}, sample {sample}: {value[t, sample]:g}, in a window of "
+            f"{last} steps): make it again with `plateaulens analyze`"
+        )
 
 
 class _Tests(NamedTuple):

@@ -113,6 +113,23 @@ def discard(path: Path) -> None:
             path.unlink()
 
 
+def write_at_once(path: Path, text: str) -> None:
+    """Put a text into a file, so that a reader finds what was there before or all of it.
+
+    Parameters
+    ----------
+    path
+        The file; of a symbolic link, the link is replaced.
+    text
+        What it is to hold, in UTF-8.
+    """
+    building = path.with_name(f".{path.name}.partial")
+    discard(building)
+    with building.open("x", encoding="utf-8") as file:  # never through a link that somebody has put there
+        file.write(text)
+    building.replace(path)
+
+
 @contextmanager
 def scratch(name: str) -> Iterator[Path]:
     """A temporary folder for the time of a `with` statement; those of dead processes are removed on the way.

@@ -3,12 +3,16 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.processes import PATIENCE, environment
 from tests.tiny import make_sae, measured, write_preset, write_sae
 
 from plateaulens.cli import main
@@ -351,3 +355,70 @@ def test_arguments_that_cannot_be_read(arguments: list[str], message: str, capsy
         main(arguments)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"plateaulens: error: {message}")
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "257", "1000000000", "9" * 5000, "many"])
+def test_a_number_of_workers_that_no_machine_has(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["collect", f"--workers={number}"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("plateaulens: error: argument --workers: ")
+    assert len(line) < 400
+
+
+@pytest.mark.parametrize(
+    "arguments", [["verify", "x", "b\nc"], ["verify", "x", "b\x1b[31mc"], ["collect", "--samples", "9" * 5000]]
+)
+def test_arguments_are_said_on_one_short_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    assert len(line) < 400
+
+
+@pytest.mark.slow
+def test_a_name_that_the_terminal_cannot_say(summary: Path, small: Path, tmp_path: Path) -> None:
+    del summary  # it has been analysed before: what is written by then is warm
+    command = [sys.executable, "-m", "plateaulens.cli", "analyze", "--run", str(small), "--out", "\u00e9.zarr"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=environment(PYTHONIOENCODING="ascii"),
+        capture_output=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, b"", b"finished: \\xe9.zarr\n")
+    assert open_summary(tmp_path / "\u00e9.zarr").attrs["name"] == "tiny"
+
+
+def warning() -> None:
+    warnings.warn("advice", RuntimeWarning, stacklevel=1)
+
+
+def test_advice_of_libraries_is_not_shown(
+    preset: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("plateaulens.collect.collect.collect", lambda *_: warning())
+    monkeypatch.setattr("sys.warnoptions", [])
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        before = warnings.showwarning
+        assert main(["collect", "--preset", str(preset)]) == 0
+        assert warnings.showwarning is before
+    assert capfd.readouterr().err == ""
+
+
+def test_who_has_python_warn_is_shown_it(preset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plateaulens.collect.collect.collect", lambda *_: warning())
+    monkeypatch.setattr("sys.warnoptions", ["default"])
+    with pytest.warns(RuntimeWarning, match="advice"):
+        assert main(["collect", "--preset", str(preset)]) == 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_warning_that_is_to_be_an_exception_stays_one(preset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plateaulens.collect.collect.collect", lambda *_: warning())
+    with pytest.raises(RuntimeWarning, match="advice"):
+        main(["collect", "--preset", str(preset)])

@@ -10,7 +10,7 @@ import xarray as xr
 from plateaulens.cli import main
 from plateaulens.config import AnalysisConfig
 from plateaulens.report import build as building
-from plateaulens.summary.analyze import analyze
+from plateaulens.summary.analyze import analyze, write_summary
 from plateaulens.testing import generate_run, synthetic_spec
 
 
@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = json.loads(tree.attrs["config"]) | {"report": {"beside": "other"}}
     wanting = xr.DataTree.from_dict({name: node.to_dataset() for name, node in tree.children.items()})
     wanting.attrs = tree.attrs | {"config": json.dumps(config)}
-    wanting.to_zarr(folder / "wanting.zarr", consolidated=False, zarr_format=3)
+    write_summary(wanting, folder / "wanting.zarr")
     return folder
 
 
@@ -53,6 +53,16 @@ def test_the_preset_names_it_and_the_option_replaces_it(summary: Path, asked: li
     assert main(["report", "--summary", str(summary), "--beside", "plain.zarr"]) == 0
     assert main(["report", "--summary", "plain.zarr"]) == 0
     assert asked == [Path("data/summaries/other.zarr"), "plain.zarr", None]
+
+
+@pytest.mark.parametrize(
+    ("formats", "said"), [("html,html", "names a format twice"), ("html,pdf,html", "names a format twice")]
+)
+def test_a_format_that_is_named_twice(formats: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["report", "--to", formats])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"plateaulens: error: argument --to: '{formats}' {said}")
 
 
 def test_one_that_is_not_there_is_an_error_where_it_was_asked_for(

@@ -208,6 +208,15 @@ def test_a_sentinel_is_a_value_and_counts_as_censored() -> None:
     np.testing.assert_allclose(found["ks"], [0, 1 / 3])
 
 
+def test_the_difference_of_two_near_copies_may_be_what_the_sample_did_not_show() -> None:
+    """A copy, and a type that would differ in few prompts but does in none: their distances may differ by so much."""
+    real = np.arange(60.0)
+    found = compare(np.stack([real, real, real]))
+    reach = float(rare_reach(np.array(0), np.array(60), 0.95))
+    np.testing.assert_allclose(found["ks_difference_interval"][1, 2], [-reach, reach])
+    assert found["ks_difference_p"][1, 2] == 1
+
+
 DESIGNS = ("copies", "far")
 
 

@@ -10,6 +10,7 @@ from plateaulens.compare.intervals import (
     bca_interval,
     degenerate,
     effective_number,
+    exact_interval,
     order_interval,
     order_quantile,
     rare_reach,
@@ -134,6 +135,25 @@ class TestWilson:
         assert none[0] == pytest.approx(0, abs=1e-12)
         assert 0.05 < none[1] < 0.09
         assert np.isnan(nothing).all()
+
+
+class TestExact:
+    def test_is_that_of_the_binomial_test(self) -> None:
+        expected = stats.binomtest(3, 50).proportion_ci(0.95, method="exact")
+        np.testing.assert_allclose(exact_interval(np.array(3.0), np.array(50.0), 0.95), [expected.low, expected.high])
+
+    @pytest.mark.parametrize("share", [0.0002, 0.01, 0.3])
+    def test_covers_whatever_the_share(self, share: float) -> None:
+        """The coverage itself: binomial probabilities of the counts whose interval holds the share."""
+        counts = np.arange(301.0)
+        ends = exact_interval(counts, np.full(301, 300.0), 0.95)
+        held = (ends[:, 0] <= share) & (share <= ends[:, 1])
+        assert stats.binom.pmf(counts, 300, share)[held].sum() >= 0.95
+
+    def test_none_all_and_nothing(self) -> None:
+        found = exact_interval(np.array([0.0, 5.0, 0.0]), np.array([5.0, 5.0, 0.0]), 0.95)
+        assert (found[0, 0], found[1, 1]) == (0, 1)
+        assert np.isnan(found[2]).all()
 
 
 class TestRare:

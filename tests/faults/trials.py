@@ -424,7 +424,8 @@ def removed_chunk(work: Workplace, rng: Draws) -> None:
 def exchanged_chunks(work: Workplace, rng: Draws) -> None:
     run = own_copy(work)
     arrays = ["activations/base", "sensitivity/curve", "plateau/curve", "plateau/top_token", "sensitivity/path_length"]
-    files = [file for file in chunks(run) if f"/{arrays[rng.integers(len(arrays))]}/c/" in file.as_posix()]
+    array = arrays[rng.integers(len(arrays))]
+    files = [file for file in chunks(run) if f"/{array}/c/" in file.as_posix()]
     one, other = (files[index] for index in rng.choice(len(files), 2, replace=False))
     contents_of = one.read_bytes(), other.read_bytes()
     if contents_of[0] == contents_of[1]:

@@ -191,7 +191,9 @@ def test_incomplete_samples_are_left_out(runs: list[xr.DataTree], refer: Refer) 
     group = part["sensitivity"].to_dataset()
     curve = group["curve"].copy()
     curve[1, 100:] = np.nan
-    part["sensitivity"] = xr.DataTree(group.assign(curve=curve))
+    completed = group["completed"].copy()
+    completed[1, 100:] = False
+    part["sensitivity"] = xr.DataTree(group.assign(curve=curve, completed=completed))
     row = {"experiment": "sensitivity", "statistic": "max_slope", "metric": "l2", "n": 100}
     refer([{**row, "activation_type": "random", "ks": 0.5}, {**row, "activation_type": "real", "mean": 50}])
     assert compare_reference(part, SETTINGS)["n_here"].tolist() == [100, 120]

@@ -18,6 +18,7 @@ from plateaulens import resources
 from plateaulens.errors import UsageError
 from plateaulens.names import NAME
 from plateaulens.store.reading import open_run, open_summary
+from plateaulens.summary.analyze import write_summary
 
 INDEX = resources.root() / "report" / "index.qmd"
 PAYLOAD = (
@@ -47,7 +48,7 @@ class Elements(HTMLParser):
 
 
 def write(tree: xr.DataTree, path: Path) -> Path:
-    tree.to_zarr(path, mode="w-", consolidated=False, zarr_format=3)
+    write_summary(tree, path)
     return path
 
 

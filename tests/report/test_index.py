@@ -19,7 +19,7 @@ from plateaulens.config import AnalysisConfig
 from plateaulens.report import confounds, constants, distinguish, effects, findings, nearness, plateaus, verdicts
 from plateaulens.report.build import build
 from plateaulens.report.geometry import path_length_caution
-from plateaulens.summary.analyze import summarize
+from plateaulens.summary.analyze import summarize, write_summary
 from qmdrender.document import read_document
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ NASTY = "`x` $y$ <script>z</script> | ::: \n [a](b) **c**"
 
 def write(tree: xr.DataTree, path: Path) -> Path:
     """Write a summary as `analyze` does."""
-    tree.to_zarr(path, mode="w-", consolidated=False, zarr_format=3)
+    write_summary(tree, path)
     return path
 
 

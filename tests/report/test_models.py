@@ -14,13 +14,14 @@ from plateaulens.report.build import build
 from plateaulens.report.contents import types_of
 from plateaulens.report.effects import timing_sentences
 from plateaulens.report.text import number
+from plateaulens.summary.analyze import write_summary
 
 
 def stored(tree: xr.DataTree, path: Path, name: str) -> Path:
     groups = {key: node.to_dataset() for key, node in tree.children.items()}
     copy = xr.DataTree.from_dict(groups)
     copy.attrs = {**tree.attrs, "name": name}
-    copy.to_zarr(path, mode="w-", consolidated=False, zarr_format=3)
+    write_summary(copy, path)
     return path
 
 

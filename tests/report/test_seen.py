@@ -11,6 +11,7 @@ import xarray as xr
 from tests.seeing import DESKTOP, NARROW, look_at, text_of
 
 from plateaulens.report.build import build
+from plateaulens.summary.analyze import write_summary
 
 pytestmark = pytest.mark.browser
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.browser
 def made(summary: xr.DataTree, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The page and the PDF of one summary, by the built-in renderer."""
     folder = tmp_path_factory.mktemp("seen")
-    summary.to_zarr(folder / "summary.zarr", mode="w-", consolidated=False, zarr_format=3)
+    write_summary(summary, folder / "summary.zarr")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # the kernel has to import what this process imports
         return build(folder / "summary.zarr", folder / "out", renderer="builtin")

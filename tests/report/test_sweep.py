@@ -17,11 +17,12 @@ from plateaulens import figures, resources
 from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
 from plateaulens.report import sweep
 from plateaulens.report.text import MISSING
-from plateaulens.store.manifest import Entry, Manifest
+from plateaulens.store.manifest import Entry, Manifest, config_of
 from plateaulens.store.reading import open_run
+from plateaulens.store.run import RunStore
 from plateaulens.summary.analyze import summarize_experiment
 from plateaulens.summary.sweep import analyze_sweep, summarize_sweep
-from plateaulens.testing import generate_run, synthetic_spec
+from plateaulens.testing import synthetic_attributes, synthetic_prompts, synthetic_spec, synthetic_values
 
 PAGE = resources.root() / "report" / "sweep.qmd"
 WRITES = [f"blocks.{block}.hook_resid_pre" for block in (1, 4, 8)]
@@ -39,13 +40,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     entries = []
     for seed, (write, read) in enumerate((w, r) for w in WRITES for r in READS if (w, r) != (WRITES[2], READS[0])):
         entry = Entry(name=f"cell-{seed}", model="syn_thetic", sae="none", write=write, read=read, seed=0)
-        generate_run(folder / entry.run, SPEC, seed)
+        generate_cell(folder, entry, seed)
         entries.append(entry.with_state("complete"))
-    with open_run(folder / entries[0].run) as run:
-        config = RunConfig.model_validate_json(run.attrs["config"])
     asked = SweepConfig(write=tuple(WRITES), read=tuple(READS))
-    Manifest(config=config.model_copy(update={"name": "layers", "sweep": asked}), cells=tuple(entries)).write(folder)
+    Manifest(config=CONFIG.model_copy(update={"name": "layers", "sweep": asked}), cells=tuple(entries)).write(folder)
     return folder
+
+
+CONFIG = RunConfig.model_validate_json(str(synthetic_attributes(SPEC, 0)["config"]))
+
+
+def generate_cell(folder: Path, entry: Entry, seed: int) -> None:
+    """The run of an entry, with values of another seed than it says, as those do not depend on sites here."""
+    attributes = {**synthetic_attributes(SPEC, 0, entry.name), "config": config_of(CONFIG, entry).model_dump_json()}
+    with RunStore.create(folder / entry.run, SPEC, attributes, synthetic_prompts(SPEC, 0)) as store:
+        for group in ("activations", "sensitivity"):
+            for span in store.pending(group):
+                store.write(group, span, synthetic_values(SPEC, group, span, seed))
+        store.seal()
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,7 @@ def test_auc_ratio_reads_as_defined(curve: NDArray[np.float64], window: int) -> 
 def test_the_window_is_the_number_of_whole_steps_to_the_target() -> None:
     np.testing.assert_array_equal(authors.search_window([0.0, 0.49, 0.5, 10.3, np.nan], 0.5), [0, 0, 1, 20, 0])
     np.testing.assert_array_equal(authors.search_window([10.3, np.nan], None), [100, 100])
+    np.testing.assert_array_equal(authors.search_window([3e38, 5e5], 0.5), [1_000_000, 1_000_000])
 
 
 def test_one_window_for_each_curve() -> None:

@@ -6,6 +6,7 @@ import xarray as xr
 
 import plateaulens.steps.dataset as module
 from plateaulens.config import AnalysisConfig
+from plateaulens.errors import UsageError
 from plateaulens.steps.dataset import step_dataset, step_length
 from plateaulens.store.reading import open_run, sample_ranges
 from plateaulens.testing import generate_run, planted_steps, synthetic_spec
@@ -65,3 +66,25 @@ def test_reading_in_ranges_changes_nothing(run: xr.DataTree, monkeypatch: pytest
     whole = step_dataset(experiment, AnalysisConfig())
     monkeypatch.setattr(module, "sample_ranges", lambda samples: sample_ranges(samples, size=7))
     xr.testing.assert_identical(step_dataset(experiment, AnalysisConfig()), whole)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize(
+    ("name", "said"), [("curve", "a point of the curve"), ("path_length", "the path length")], ids=["curve", "path"]
+)
+def test_what_is_not_finite_is_named(run: xr.DataTree, name: str, said: str, value: float) -> None:
+    experiment = run["sensitivity_absolute"].to_dataset().load()
+    experiment[name] = experiment[name].copy()
+    experiment[name][{"activation_type": 1, "sample": 17}] = value
+    with pytest.raises(UsageError, match=f"^experiment some, type random, sample 17: {said} is no finite number"):
+        step_dataset(experiment, AnalysisConfig(), "some")
+
+
+def test_what_is_not_measured_yet_is_nan_and_not_refused(run: xr.DataTree) -> None:
+    experiment = run["sensitivity_absolute"].to_dataset().load()
+    for name, empty in (("curve", np.nan), ("path_length", np.nan), ("completed", False)):
+        experiment[name] = experiment[name].copy()
+        experiment[name][{"sample": 17}] = empty
+    found = step_dataset(experiment, AnalysisConfig())
+    assert found.step_value.isel(sample=17).isnull().all()
+    assert not found.censored.isel(sample=17).any()

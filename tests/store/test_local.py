@@ -14,6 +14,7 @@ import pytest
 
 import plateaulens
 from plateaulens import replacing
+from plateaulens.errors import UsageError
 from plateaulens.store import local
 from plateaulens.store.local import LocalPlace
 from plateaulens.store.location import locate
@@ -198,3 +199,83 @@ def test_a_system_that_cannot_exchange_says_so(tmp_path: Path, monkeypatch: pyte
     before = one.read_text()
     assert not replacing.exchange(one, other)
     assert one.read_text() == before
+
+
+OUTSIDE = ["../victim", "group/../../victim", "", "/"]
+
+
+@pytest.mark.parametrize("way", ["read", "has", "remove"])
+def test_nothing_outside_a_store_is_touched(tmp_path: Path, way: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    place = LocalPlace(tmp_path / "run.zarr")
+    build(place, "own")
+    for name in (*OUTSIDE, str(victim)):
+        with pytest.raises(UsageError, match="which is none of a store"):
+            getattr(place, way)(name)
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("way", ["read", "has", "remove"])
+def test_nothing_is_reached_through_a_linked_folder(tmp_path: Path, way: str) -> None:
+    place, other = LocalPlace(tmp_path / "run.zarr"), LocalPlace(tmp_path / "other.zarr")
+    build(place, "own")
+    build(other, "precious")
+    (place.path / "linked").symlink_to(other.path / "group")
+    with pytest.raises(UsageError, match=r"run\.zarr: linked is a symbolic link"):
+        getattr(place, way)("linked/zarr.json")
+    assert place.linked() == ["linked"]
+    with pytest.raises(UsageError, match=r"run\.zarr: linked is a symbolic link to a folder"):
+        place.check_own()
+    assert contents(other.path) == whole("precious")
+
+
+def test_links_to_files_and_of_the_store_itself_are_nobodys_worry(tmp_path: Path) -> None:
+    build(LocalPlace(tmp_path / "run.zarr"), "own")
+    (tmp_path / "kept").write_text("precious")
+    (tmp_path / "run.zarr/group/linked").symlink_to(tmp_path / "kept")
+    (tmp_path / "alias.zarr").symlink_to(tmp_path / "run.zarr")
+    place = LocalPlace(tmp_path / "alias.zarr")
+    place.check_own()
+    assert place.read("group/linked") == b"precious"
+    place.remove("group/linked")
+    assert not place.has("group/linked")
+    assert (tmp_path / "kept").read_text() == "precious"
+
+
+def test_a_folder_in_the_place_of_a_file_is_removed(tmp_path: Path) -> None:
+    place = LocalPlace(tmp_path / "run.zarr")
+    build(place, "own")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/kept").write_text("precious")
+    (place.path / "group/chunk/deep").mkdir(parents=True)
+    (place.path / "group/chunk/link").symlink_to(tmp_path / "elsewhere")
+    place.remove("group/chunk")
+    place.remove("zarr.json/c/0")  # below a file there is nothing
+    assert contents(place.path) == whole("own")
+    assert not (place.path / "group/chunk").exists()
+    assert (tmp_path / "elsewhere/kept").read_text() == "precious"
+
+
+def test_a_store_is_not_made_in_another_one(tmp_path: Path) -> None:
+    build(LocalPlace(tmp_path / "run.zarr"), "own")
+    (tmp_path / "alias").symlink_to(tmp_path / "run.zarr/group")
+    for path in (tmp_path / "run.zarr/sub.zarr", tmp_path / "run.zarr/a/b.zarr", tmp_path / "alias/sub.zarr"):
+        with pytest.raises(UsageError, match=r"lies inside the store .*run\.zarr"), LocalPlace(path).create():
+            pass
+        with pytest.raises(UsageError, match=r"lies inside the store .*run\.zarr"), LocalPlace(path).replace():
+            pass
+    assert contents(tmp_path / "run.zarr") == whole("own")
+
+
+def test_a_store_is_not_created_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run.zarr.partial").symlink_to(tmp_path / "elsewhere")
+    with LocalPlace(tmp_path / "run.zarr").create() as store:
+        store.root.mkdir()
+        (store.root / "zarr.json").write_text("own")
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert not (tmp_path / "run.zarr").is_symlink()
+    (tmp_path / "broken.zarr").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="exists"), LocalPlace(tmp_path / "broken.zarr").create():
+        pass

@@ -32,8 +32,32 @@ def test_a_url_whose_driver_an_extra_installs(monkeypatch: pytest.MonkeyPatch) -
         locate("s3://bucket/run.zarr")
 
 
+@pytest.mark.parametrize("address", ["zip://x::{file}", "reference://x"])
+def test_whatever_a_driver_raises_about_an_address_is_one_line(address: str, tmp_path: Path) -> None:
+    (tmp_path / "brief.toml").write_text("name = 'no archive'")
+    with pytest.raises(UsageError, match="cannot be used") as raised:
+        locate(address.format(file=tmp_path / "brief.toml"))
+    assert "\n" not in str(raised.value)
+
+
 def test_a_url_without_a_driver() -> None:
     with pytest.raises(UsageError, match=r"^gs://bucket/run\.zarr needs a package that is not installed: .*gcsfs"):
         locate("gs://bucket/run.zarr")
     with pytest.raises(UsageError, match=r"^nowhere://run\.zarr cannot be used \(Protocol not known: nowhere\)"):
         locate("nowhere://run.zarr")
+
+
+def test_from_within_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run.zarr/group").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "run.zarr")
+    for text in (".", "./", "group/..", f"file:{tmp_path}/run.zarr/group/.."):
+        place = locate(text)
+        assert (place.name, place.absolute()) == ("run.zarr", str(tmp_path.resolve() / "run.zarr"))
+        place.lock().release()
+    assert str(locate("group")) == "group"
+
+
+def test_the_root_is_no_place() -> None:
+    for text in ("/", "file:///", "/run.zarr/.."):
+        with pytest.raises(UsageError, match="is the root of the file system, which is no place for a store"):
+            locate(text)

@@ -114,3 +114,11 @@ class TestLocksOfObjects:
         fs.pipe_file("/odd/a.lock", content)
         lock.release()
         assert fs.cat_file("/odd/a.lock") == content, "what is not one's own is left alone"
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "run.zarr.lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(UsageError, match="is a symbolic link, and no lock"):
+        WriterLock(tmp_path / "run.zarr")
+    assert (tmp_path / "victim").read_text() == "precious"

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import xarray as xr
 import zarr
 
 from plateaulens.errors import UsageError
-from plateaulens.store.reading import open_run, open_summary
+from plateaulens.store.reading import open_run, open_summary, open_sweep_summary
 from plateaulens.store.run import RunStore
 from plateaulens.store.schema import SCHEMA_VERSION, RunSpec
 from plateaulens.testing import synthetic_attributes, synthetic_prompts, synthetic_values
@@ -219,3 +220,63 @@ def test_what_is_no_layout(layout: object, tmp_path: Path) -> None:
         UsageError, match=r"a.zarr is damaged \(not a run specification: .*\): see `plateaulens verify`"
     ):
         open_run(path)
+
+
+def test_a_run_that_has_lost_its_digests(run: Path) -> None:
+    """Without them nobody would see that two chunks are exchanged."""
+    shutil.rmtree(run / "integrity")
+    for opened in (open_run, RunStore.open):
+        with pytest.raises(UsageError, match=r"integrity/zarr\.json is missing, so that exchanged or changed files"):
+            opened(run)
+
+
+def test_a_summary_that_has_lost_its_digests(tmp_path: Path) -> None:
+    for kind, opened in (("plateaulens summary", open_summary), ("plateaulens sweep summary", open_sweep_summary)):
+        path = make(tmp_path / f"{kind}.zarr", kind=kind, schema_version=2)
+        with pytest.raises(UsageError, match=r"integrity/zarr\.json is missing, so that exchanged or changed files"):
+            opened(path)
+
+
+@pytest.mark.parametrize("lost", ["sensitivity", "sensitivity/zarr.json", "sensitivity/c/1/0/0", "plateau/c"])
+def test_a_run_that_has_lost_some_of_its_digests(lost: str, run: Path) -> None:
+    path = run / "integrity" / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(UsageError, match=r"lacks \d+ of its files, integrity/|is damaged \(Object at sensitivity"):
+        open_run(run)
+
+
+@pytest.mark.parametrize("digests", [{}, {"prompts/zarr.json": "0" * 64}])
+def test_digests_that_leave_out_the_root(digests: dict[str, str], run: Path) -> None:
+    zarr.open_group(run, path="integrity", mode="r+").attrs["sha256"] = digests
+    with pytest.raises(UsageError, match=r"integrity is damaged \(no digest of zarr\.json\)"):
+        open_run(run)
+
+
+def test_digests_that_name_files_elsewhere(run: Path) -> None:
+    group = zarr.open_group(run, path="integrity", mode="r+")
+    digests = group.attrs["sha256"]
+    assert isinstance(digests, dict)
+    group.attrs["sha256"] = {**digests, "../zarr.json": "0" * 64}
+    with pytest.raises(UsageError, match=r"names the file '\.\./zarr\.json', which is none of a store"):
+        open_run(run)
+
+
+@pytest.mark.parametrize(
+    "name", ["sensitivity/completed/c/0/1", "plateau/completed/c/0/2", "activations/completed/c/0"]
+)
+def test_a_mark_that_is_lost_from_a_finished_run(name: str, run: Path) -> None:
+    """The run was sealed when all was there: this is damage, and no span that is still to come."""
+    (run / name).unlink()
+    with pytest.raises(UsageError, match=f"lacks 1 of its files, {name} among them: run `plateaulens verify --repair`"):
+        open_run(run)
+
+
+def test_folders_of_somebody_else_are_not_written_to(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    shutil.rmtree(run / "plateau/curve/c")
+    (run / "plateau/curve/c").symlink_to(tmp_path / "other")
+    with pytest.raises(UsageError, match=r"plateau/curve/c is a symbolic link to a folder") as caught:
+        RunStore.open(run)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "other").iterdir())
+    assert not run.with_name("run.zarr.lock").exists()

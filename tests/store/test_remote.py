@@ -185,3 +185,11 @@ class TestLock:
         with pytest.raises(UsageError, match=r"/a\.lock is no lock of PlateauLens: remove it if nobody writes there"):
             ObjectLock("the run", memory, "/a.lock")
         assert memory.cat_file("/a.lock") == b"strange"
+
+
+def test_names_of_something_else_are_refused() -> None:
+    place = locate("memory://inside/run.zarr")
+    for name in ("../victim", "a/../../b", "/victim", ""):
+        for way in (place.read, place.has, place.remove, lambda name: place.read_all([name])):
+            with pytest.raises(UsageError, match="which is none of a store"):
+                way(name)

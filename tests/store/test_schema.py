@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,3 +62,25 @@ def test_text_that_is_no_specification_is_refused(text: str) -> None:
 def test_an_experiment_cannot_have_more_samples_than_the_run() -> None:
     with pytest.raises(AssertionError):
         one(6, of=5)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "../x", "/etc/x", "a/b", "a\0", "a\n", "1", "prompts", "activations", "provenance", "integrity"]
+)
+def test_a_name_that_is_no_folder_of_its_own_is_refused(name: str) -> None:
+    """It is that of a group, whose files are removed and written."""
+    layout = json.loads(one().to_json())
+    layout["experiments"][0]["name"] = name
+    with pytest.raises(ValueError, match=r"experiments\.0\.name: (no name, which is|the name of another group)"):
+        RunSpec.from_json(json.dumps(layout))
+
+
+@pytest.mark.parametrize("place", ["activation_types", "metrics"])
+def test_names_along_axes_are_names(place: str) -> None:
+    layout = json.loads(one().to_json())
+    if place == "metrics":
+        layout["metrics"][0]["name"] = "a b"
+    else:
+        layout["experiments"][0][place][1] = "a" * 201
+    with pytest.raises(ValueError, match="no name, which is letters, digits"):
+        RunSpec.from_json(json.dumps(layout))

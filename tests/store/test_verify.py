@@ -1,6 +1,9 @@
 import json
+import os
 import re
+import shutil
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from plateaulens.store.reading import open_run, open_summary
 from plateaulens.store.run import RunStore
 from plateaulens.store.schema import RunSpec
 from plateaulens.store.template import COMPRESSORS
-from plateaulens.store.verify import repair, verify
+from plateaulens.store.verify import blaming_damage, repair, verify
 from plateaulens.summary.analyze import analyze
 from plateaulens.testing import generate_run, synthetic_attributes, synthetic_prompts, synthetic_values
 
@@ -361,3 +364,141 @@ def test_a_chunk_that_is_missing_is_not_read_as_fill_values(run: Path) -> None:
         "lacks 1 of its files, sensitivity/top_token/c/0/1/0 among them: "
         "run `plateaulens verify --repair`, then `collect`"
     )
+
+
+def files_of(store: Path) -> dict[str, bytes]:
+    return {str(file): file.read_bytes() for file in store.rglob("*") if file.is_file()}
+
+
+def forge(run: Path, **experiment: object) -> None:
+    """Change what a run says of its first experiment, with a digest that says that this was written."""
+    document = json.loads((run / "zarr.json").read_text())
+    layout = json.loads(document["attributes"]["layout"])
+    layout["experiments"][0].update(experiment)
+    edit(run, "attributes", "layout", value=json.dumps(layout))
+    digest = sha256((run / "zarr.json").read_bytes()).hexdigest()
+    edit(run / "integrity", "attributes", "sha256", "zarr.json", value=digest)
+
+
+class TestHostileStores:
+    """Whoever can write a store can write all of it: what they make is no reason to touch anything else."""
+
+    @pytest.fixture
+    def victim(self, finished: Path, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(finished, tmp_path / "victim.zarr"))
+
+    @pytest.mark.parametrize("name", ["{victim}/sensitivity", "../victim.zarr/sensitivity", "..", "", "a/b", "prompts"])
+    def test_an_experiment_called_like_files_elsewhere(self, name: str, run: Path, victim: Path) -> None:
+        before = files_of(victim)
+        forge(run, name=name.format(victim=victim))
+        assert any("root attribute layout is damaged, the rest is unchecked" in line for line in verify(run))
+        with pytest.raises(UsageError, match="root attribute layout is damaged"):
+            repair(run)
+        assert files_of(victim) == before
+
+    def test_digests_of_files_elsewhere(self, run: Path, victim: Path) -> None:
+        before = files_of(victim)
+        names = [*before, "../victim.zarr/zarr.json", "../run.zarr/sensitivity/curve/c/0/0/0/0"]
+        digests = json.loads((run / "integrity/zarr.json").read_text())["attributes"]["sha256"]
+        edit(run / "integrity", "attributes", "sha256", value={**digests, **dict.fromkeys(names, "0" * 64)})
+        own = files_of(run)
+        assert f"{names[0]}: missing" in verify(run)
+        assert repair(run) == []
+        assert files_of(victim) == before
+        assert files_of(run) == own
+
+    @pytest.mark.parametrize("folder", ["sensitivity/curve/c", "sensitivity/curve/c/0/1", "sensitivity"])
+    def test_folders_that_are_links(self, folder: str, run: Path, victim: Path) -> None:
+        before = files_of(victim)
+        shutil.rmtree(run / folder)
+        (run / folder).symlink_to(victim / folder)
+        assert f"{folder}: a symbolic link to a folder or to nothing, which is neither read nor written" in verify(run)
+        with pytest.raises(UsageError, match=f"{folder} is a symbolic link to a folder"):
+            repair(run)
+        assert files_of(victim) == before
+
+    def test_a_root_that_is_not_what_was_written(self, run: Path) -> None:
+        zarr.open_group(run, mode="r+").attrs["commit"] = "another"
+        (run / "sensitivity/top_token/c/0/2/0").unlink()
+        before = files_of(run)
+        with pytest.raises(UsageError, match=r"root attributes are damaged \(zarr\.json is not what was"):
+            repair(run)
+        assert files_of(run) == before
+
+    def test_extents_without_end(self, run: Path) -> None:
+        for name in ("sensitivity/curve", "plateau/activation_type", "integrity/plateau"):
+            extent = json.loads((run / name / "zarr.json").read_text())["shape"]
+            edit(run / name, "shape", value=[10**12] * len(extent))
+        problems = verify(run)
+        assert any(line.startswith("sensitivity/curve: shape: stored [1000000000000,") for line in problems)
+        assert any(line.startswith("plateau/activation_type: shape: ") for line in problems)
+
+    def test_extents_without_end_of_digests_of_a_run_that_says_nothing(self, run: Path) -> None:
+        edit(run, "attributes", "layout", value="{}")
+        edit(run / "integrity/plateau", "shape", value=[10**12, 10**6, 32])
+        assert any("root attribute layout is damaged" in line for line in verify(run))
+
+    @pytest.mark.parametrize(
+        ("dtype", "fill"),
+        [
+            ("float64", "NaN"),
+            ("string", "x"),
+            ({"name": "fixed_length_utf32", "configuration": {"length_bytes": 4}}, ""),
+            ("int32", 0),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["plateau/completed", "plateau/curve"])
+    def test_other_dtypes(self, dtype: object, fill: object, name: str, run: Path) -> None:
+        edit(run / name, "data_type", value=dtype)
+        edit(run / name, "fill_value", value=fill)
+        shutil.rmtree(run / name / "c")
+        assert any(
+            line.startswith((f"{name}: data_type: stored", f"{name}: zarr.json is damaged")) for line in verify(run)
+        )
+
+    @pytest.mark.parametrize("name", [b"\xff", b"x\n\x1b[31mred", b"a\r", b"n" * 200])
+    def test_names_of_strays_are_one_line(self, name: bytes, run: Path) -> None:
+        (run / os.fsdecode(name)).write_bytes(b"")
+        (line,) = verify(run)
+        assert line.isprintable()
+        assert "belongs to nothing" in line
+        line.encode()
+        (done,) = repair(run)
+        assert done.isprintable()
+        assert verify(run) == []
+
+    @pytest.mark.parametrize("inside", [(), ("deep/file",)])
+    def test_a_folder_in_the_place_of_a_chunk(self, inside: tuple[str, ...], run: Path, victim: Path) -> None:
+        before = files_of(victim)
+        chunk = run / "sensitivity/curve/c/0/1/0/0"
+        chunk.unlink()
+        chunk.mkdir()
+        for name in inside:
+            (chunk / name).parent.mkdir(parents=True)
+            (chunk / name).write_text("x")
+        assert "sensitivity/curve chunk c/0/1/0/0: missing from a completed span" in verify(run)
+        assert repair(run)[0] == "sensitivity: samples 2 to 4 dropped"
+        assert not chunk.exists()
+        assert verify(run) == []
+        assert files_of(victim) == before
+
+
+class TestBlamingDamage:
+    def test_a_sound_store_that_is_not_as_it_is_read(self, run: Path) -> None:
+        with pytest.raises(UsageError) as caught, blaming_damage(run):
+            raise KeyError("censored")
+        assert str(caught.value) == (
+            f"{run} cannot be used (KeyError: 'censored'): every file is as it was written, but not as this version "
+            "writes it: make it again"
+        )
+
+    @pytest.mark.parametrize("error", [MemoryError("no memory"), OSError("no space left")])
+    def test_what_is_no_fault_of_the_store(self, error: Exception, run: Path) -> None:
+        with pytest.raises(type(error)) as caught, blaming_damage(run):
+            raise error
+        assert caught.value is error
+
+    def test_a_damaged_store(self, run: Path) -> None:
+        (run / "sensitivity/top_token/c/0/2/0").unlink()
+        with pytest.raises(UsageError, match=r"is damaged: sensitivity/top_token chunk c/0/2/0"), blaming_damage(run):
+            raise KeyError("x")

@@ -112,6 +112,11 @@ class TestFrequency:
         set_sparsity(folder, sparsity=logarithm)
         assert load(folder).frequency[5].isnan()
 
+    def test_complex_numbers_are_no_logarithms(self, folder: Path) -> None:
+        set_sparsity(folder, sparsity=torch.full((LATENTS,), -3.0 + 1j))
+        with pytest.raises(UsageError, match="holds no logarithms of frequencies, but complex numbers"):
+            load(folder)
+
     def test_another_number_of_frequencies(self, folder: Path) -> None:
         set_sparsity(folder, sparsity=torch.zeros(LATENTS - 1))
         with pytest.raises(UsageError, match=f"{LATENTS - 1} firing frequencies for {LATENTS} latents"):
@@ -171,6 +176,12 @@ class TestMistakes:
         weights["b_enc"][5] = float("inf")
         save_file(weights, folder / "sae_weights.safetensors")
         with pytest.raises(UsageError, match="has weights that are no finite numbers"):
+            load(folder)
+
+    def test_weights_that_are_complex_numbers(self, folder: Path) -> None:
+        weights = load_file(folder / "sae_weights.safetensors")
+        save_file(weights | {"b_enc": weights["b_enc"] * (1 + 1j)}, folder / "sae_weights.safetensors")
+        with pytest.raises(UsageError, match=r"sae_weights\.safetensors has complex numbers in 'b_enc'"):
             load(folder)
 
     def test_more_active_latents_than_there_are(self, folder: Path) -> None:

@@ -185,3 +185,69 @@ class TestConfigurations:
             UsageError, match=r"weights that are no finite numbers \(model.layers.1.mlp.up_proj.weight\)"
         ):
             load_weights(ModelConfig(source=str(folder)))
+
+
+def shard(folder: Path, **places: str) -> None:
+    """Cut a model's weights in two, `first` and `second`, each at a place relative to the folder, with an index."""
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = sorted(weights)
+    parts = {places["first"]: names[::2], places["second"]: names[1::2]}
+    for place, part in parts.items():
+        (folder / place).parent.mkdir(exist_ok=True)
+        save_file({name: weights[name] for name in part}, folder / place, metadata={"format": "pt"})
+    named = {name: place for place, part in parts.items() for name in part}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": named}))
+
+
+def test_every_file_that_an_index_names_is_in_the_identity(folder: Path) -> None:
+    shard(folder, first="a.safetensors", second="b.safetensors")
+    identities = [load_weights(ModelConfig(source=str(folder))).identity]
+    assert {"config.json", "a.safetensors", "b.safetensors", "model.safetensors.index.json"} <= identities[0].keys()
+    second = load_file(folder / "b.safetensors")
+    second[min(second)] += 1
+    save_file(second, folder / "b.safetensors", metadata={"format": "pt"})
+    identities.append(load_weights(ModelConfig(source=str(folder))).identity)
+    changed = {file for file in identities[0] if identities[0][file] != identities[1][file]}
+    assert changed == {"b.safetensors"}
+
+
+@pytest.mark.parametrize("place", ["sub/b.safetensors", "../b.safetensors", "./b.safetensors", "b.weights"])
+def test_an_index_that_names_files_elsewhere(place: str, folder: Path) -> None:
+    shard(folder, first="a.safetensors", second=place)
+    with pytest.raises(UsageError, match=r"says that weights are in '.*', and only files of its own folder are read"):
+        load_weights(ModelConfig(source=str(folder)))
+
+
+@pytest.mark.parametrize("named", ["../x.safetensors", "sub/x.safetensors", 3])
+def test_a_configuration_that_names_weights_elsewhere(named: object, folder: Path) -> None:
+    change(folder / "config.json", transformers_weights=named)
+    with pytest.raises(UsageError, match="only files of its own folder are read"):
+        load_weights(ModelConfig(source=str(folder)))
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"weight_map": 3}', '{"weight_map": {"a": ["x"]}}'])
+def test_an_index_that_is_none(content: str, folder: Path) -> None:
+    (folder / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(UsageError, match="could not be loaded"):
+        load_weights(ModelConfig(source=str(folder)))
+
+
+def test_an_adapter_is_refused_whether_peft_is_installed_or_not(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "gpt2"}))
+    with pytest.raises(UsageError, match="it comes with an adapter"):
+        load_weights(ModelConfig(source=str(folder)))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_weights_that_are_complex_numbers(name: str, folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    first = min(weights)
+    changed = weights | {first: weights[first].to(torch.complex64)}
+    if name.endswith(".bin"):
+        torch.save(changed, folder / name)
+    else:
+        save_file(changed, folder / name, metadata={"format": "pt"})
+    with pytest.raises(UsageError, match=f"{name} has complex numbers in '{first}'"):
+        load_weights(ModelConfig(source=str(folder)))

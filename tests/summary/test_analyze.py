@@ -346,6 +346,12 @@ class TestPlaces:
             analyze(run_path, run_path / "summary.zarr", SETTINGS)
         assert contents(run_path) == before
 
+    def test_another_store_is_no_place_either(self, run_path: Path, small_path: Path) -> None:
+        before = contents(small_path)
+        with pytest.raises(UsageError, match=r"lies inside the store .*small\.zarr: choose another place"):
+            analyze(run_path, small_path / "deep" / "summary.zarr", SETTINGS)
+        assert contents(small_path) == before
+
     def test_no_run(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="plateaulens collect"):
             analyze(tmp_path / "none.zarr", tmp_path / "summary.zarr", SETTINGS)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scipy import stats
 from plateaulens import names
 from plateaulens.compare.resampling import Resampling
 from plateaulens.config import AnalysisConfig
+from plateaulens.errors import UsageError
 from plateaulens.store.reading import open_run
 from plateaulens.summary.analyze import summarize
 from plateaulens.summary.comparison import (
@@ -164,6 +166,18 @@ class TestChance:
         }
         assert controls_of({"variants": variants}) == ("real_control", "again", "once_more")
         assert controls_of({}) == ("real_control",)
+
+    @pytest.mark.parametrize(
+        "targets",
+        [
+            *({"variants": {"x": {"a": 1}}}, {"variants": {"x": 3}}, {"variants": {"x": {"type": ["real"]}}}),
+            *({"variants": {"x": {"type": "real", "add_error": "no"}}}, {"variants": ["x"]}, {"variants": None}),
+            *([], None, "targets"),
+        ],
+    )
+    def test_a_section_that_no_run_has(self, targets: Any) -> None:
+        with pytest.raises(UsageError, match=r"^the run's targets\.variants are damaged"):
+            controls_of(targets)
 
 
 class TestMargins:

@@ -156,6 +156,11 @@ def test_what_names_no_module(module: str) -> None:
         ("def f():\n    1 / 0\n\nf()\n", r"ZeroDivisionError: division by zero \({file}, line 2\)$"),
         ("import no_such_module_at_all\n", r"ModuleNotFoundError: No module named 'no_such.*' \({file}, line 1\)$"),
         ("open('/no/such/file')\n", r"FileNotFoundError: .* \({file}, line 1\)$"),
+        (
+            "class Mute(Exception):\n    def __str__(self):\n        raise SystemExit(0)\n\nraise Mute\n",
+            r"Mute \({file}, line 5\)$",
+        ),
+        ("raise ValueError('\\x1b[1m' + 'x' * 9999)\n", r"ValueError: .{4}\[1mx+ \.\.\. \({file}, line 1\)$"),
         ("from plateaulens.targets.registry import register\nregister(3)\n", r"register takes .* line 2\)$"),
     ],
 )
@@ -233,6 +238,17 @@ def test_a_definition_that_names_no_constant() -> None:
     registry.register(type("Odd", (Itself,), {"name": "odd", "definition": "cosine {anchor_cosin}"}))
     (kind,) = registry.create(["odd"], has_sae=True)
     with pytest.raises(UsageError, match=r"'odd' .*its definition 'cosine {anchor_cosin}' cannot be filled in"):
+        registry.definition(kind, TargetConfig(types=("real",)))
+
+
+def test_a_definition_that_has_no_text_to_give() -> None:
+    class Mute:
+        def __str__(self) -> str:
+            raise RuntimeError("mute")
+
+    registry.register(type("Odd", (Itself,), {"name": "odd", "definition": Mute()}))
+    (kind,) = registry.create(["odd"], has_sae=True)
+    with pytest.raises(UsageError, match=r"its definition '' cannot be filled in \(RuntimeError: mute\)"):
         registry.definition(kind, TargetConfig(types=("real",)))
 
 

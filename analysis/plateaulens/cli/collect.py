@@ -8,13 +8,16 @@ from plateaulens import names
 from plateaulens.cli.interrupt import leaving_at_once
 from plateaulens.cli.options import DEFAULT_PRESET, needs
 from plateaulens.config import RunConfig
-from plateaulens.errors import UsageError
+from plateaulens.errors import UsageError, shown
 from plateaulens.presets import override, read_config
 from plateaulens.resources import find
 from plateaulens.subject.embedded import notice
 
 if TYPE_CHECKING:
     from plateaulens.cli.options import Commands
+
+_MOST_WORKERS = 256
+"""Processes that are started on this machine at most: each of them holds a model."""
 
 
 def add(commands: "Commands") -> None:
@@ -29,7 +32,7 @@ def add(commands: "Commands") -> None:
     parser.add_argument("--prompts", help=".npz, .parquet, directory of such, or hub id (with @revision or not)")
     parser.add_argument("--out", help="where the run is stored, a path or a URL (default: data/runs/NAME.zarr)")
     machines = parser.add_mutually_exclusive_group()
-    machines.add_argument("--workers", type=_positive, metavar="N", help="share the work out to N processes")
+    machines.add_argument("--workers", type=_workers, metavar="N", help="share the work out to N processes")
     machines.add_argument("--scheduler", metavar="ADDRESS", help="share it out to the workers of this dask scheduler")
     parser.set_defaults(command=_run)
 
@@ -72,10 +75,15 @@ def _collect_sweep(config: RunConfig, options: argparse.Namespace) -> int:
     return 0
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not positive")
+def _workers(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number") from None
+    if not 1 <= number <= _MOST_WORKERS:
+        raise argparse.ArgumentTypeError(
+            f"{shown(number)} is not between 1 and {_MOST_WORKERS}; for more than one machine there is --scheduler"
+        )
     return number
 
 

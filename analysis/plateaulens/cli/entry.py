@@ -4,12 +4,15 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import NoReturn
 
 from plateaulens.cli import analyze, collect, compare_reference, plan, report, train, verify
 from plateaulens.cli.interrupt import INTERRUPTED, STOPPED
-from plateaulens.errors import UsageError, shortened
+from plateaulens.errors import LONGEST_MESSAGE, UsageError, shortened, text_of
 
 _LONGEST = 4000
 """Characters of a message, however much was wrong."""
@@ -25,17 +28,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> int:
     """Parse and run the option `command` that a parser has set, errors and interruptions in one line each."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that it cannot say must not fail finished work
     options = parser.parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        with _without_advice():
+            return command(options)
     except UsageError as error:
-        return _fail(str(error))
+        return _fail(text_of(error) or type(error).__name__)
     except KeyboardInterrupt:
         print(STOPPED, end="", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         return _fail(_explain(error))
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep libraries' warnings off the screen: they are for programmers, and what a user should know is an error here.
+
+    What the filters make exceptions of stays one; whoever has Python warn (`-W`, `PYTHONWARNINGS`) is shown all.
+    """
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.showwarning = _pass_over
+        yield
+
+
+def _pass_over(*_: object, **__: object) -> None:
+    """Show no warning."""
 
 
 def _fail(message: str) -> int:
@@ -47,15 +70,16 @@ def _explain(error: OSError) -> str:
     place = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full{place}: make room and give the same command again, finished blocks are kept"
-    return f"{error.strerror or error}{place}"
+    return f"{error.strerror or text_of(error) or type(error).__name__}{place}"
 
 
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line too; subcommands get the same."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit with one line."""
-        self.exit(BAD_ARGUMENTS, f"plateaulens: error: {message}: see `{self.prog} --help`\n")
+        """Exit with one line, however long or odd what was given is."""
+        told = shortened(message, LONGEST_MESSAGE)
+        self.exit(BAD_ARGUMENTS, f"plateaulens: error: {told}: see `{self.prog} --help`\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from plateaulens.cli.interrupt import leaving_at_once
 from plateaulens.cli.options import DEFAULT_PRESET, preset_name
 from plateaulens.config import ReportConfig
-from plateaulens.errors import UsageError, reading
+from plateaulens.errors import UsageError, reading, shown
 
 if TYPE_CHECKING:
     from plateaulens.cli.options import Commands
@@ -25,11 +25,20 @@ def add(commands: "Commands") -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("report/_output"), help="folder for the pages (default: %(default)s)"
     )
-    parser.add_argument("--to", default="html,pdf", help="formats, comma-separated (default: %(default)s)")
+    parser.add_argument(
+        "--to", type=_formats, default="html,pdf", help="formats, comma-separated (default: %(default)s)"
+    )
     parser.add_argument(
         "--renderer", default="auto", choices=["auto", "quarto", "builtin"], help="default: %(default)s"
     )
     parser.set_defaults(command=_run)
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    named = tuple(part.strip() for part in text.split(","))
+    if len(set(named)) < len(named):
+        raise argparse.ArgumentTypeError(f"{shown(text)} names a format twice: name each once")
+    return named
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -54,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
     made = build(
         summary,
         options.out,
-        formats=tuple(options.to.split(",")),
+        formats=options.to,
         renderer=options.renderer,
         document="sweep.qmd" if is_sweep else "index.qmd",
         beside=None if is_sweep else options.beside or _named_beside(summary, attributes.get("config")),

@@ -14,9 +14,9 @@ from typing import Any
 
 from plateaulens.collect.collect import collect
 from plateaulens.collect.context import RunContext, open_context
-from plateaulens.config import RunConfig, SaeConfig
+from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
-from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest
+from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of
 from plateaulens.store.reading import open_run
 from plateaulens.subject.model import parse_site
 
@@ -135,18 +135,8 @@ def _cell(config: RunConfig, values: dict[str, Any]) -> Cell:
     assert config.sweep is not None
     varied = [f"{axis}={values[axis]}" for axis in AXES if len(getattr(config.sweep, axis)) > 1]
     name = _UNFIT_FOR_FILES.sub("-", "+".join(varied)) or "only"
-    sae = config.sae
-    if values["sae"] is not None:
-        sae = SaeConfig(source=values["sae"]) if sae is None else sae.model_copy(update={"source": values["sae"]})
-    changes = {
-        "name": name,
-        "model": config.model.model_copy(update={"source": values["model"]}),
-        "sae": sae,
-        "sites": config.sites.model_copy(update={"write": values["write"], "read": values["read"]}),
-        "seed": values["seed"],
-        "sweep": None,
-    }
-    return Cell(Entry(**{**values, "sae": values["sae"] or NO_SAE}, name=name), config.model_copy(update=changes))
+    entry = Entry(**{**values, "sae": values["sae"] or NO_SAE}, name=name)
+    return Cell(entry, config_of(config, entry))
 
 
 def _boundary(site: str) -> int:

@@ -38,12 +38,12 @@ from plateaulens.compare.intervals import (
     bca_interval,
     degenerate,
     effective_number,
+    exact_interval,
     order_interval,
     rare_reach,
     simultaneous_interval,
     studentised_interval,
     widened,
-    wilson_interval,
 )
 from plateaulens.compare.permutation import Swaps, ks_swap_test, mean_swap_p, pooled_p
 from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
@@ -349,7 +349,7 @@ def _censored_fractions(observations: Observations, resampling: Resampling, conf
     if resampling.units < len(resampling.unit):
         draws = ratio(resampling.sums(observations.censored.T), resampling.sums(observations.observed.T))[1:]
         number = effective_number(np.nan_to_num(share), draws, total, resampling.units)
-    interval = wilson_interval(np.nan_to_num(share) * number, number, confidence)
+    interval = exact_interval(np.nan_to_num(share) * number, number, confidence)
     return {"censored_fraction": share, "censored_fraction_interval": interval}
 
 
@@ -384,6 +384,11 @@ def _distances(weighted: Weighted, reaches: Reaches, last_step: float, margin: f
     area = wasserstein(differences[0], widths)
     area_interval = distance_interval(differences, confidence, norm=lambda difference: wasserstein(difference, widths))
     between = ks_difference(ks[0])
+    between_interval = ks_difference_interval(differences, both, confidence)
+    # as above, where that touches no claim of an order
+    settled = (between_interval > 0).all(axis=-1) | (between_interval < 0).all(axis=-1)
+    either = np.where(settled, 0.0, np.maximum(reaches.changed[:, np.newaxis], reaches.changed))
+    np.fill_diagonal(either, 0.0)
     untested = np.isnan(between) | np.eye(len(between), dtype=np.bool_)
     untested[reference] = untested[:, reference] = True
     return {
@@ -393,7 +398,7 @@ def _distances(weighted: Weighted, reaches: Reaches, last_step: float, margin: f
         "ks_upper_bound": upper_bound,
         "ks_equivalence_p": ks_equivalence_p(differences, both, margin),
         "ks_difference": between,
-        "ks_difference_interval": ks_difference_interval(differences, both, confidence),
+        "ks_difference_interval": np.clip(widened(between, between_interval, either), -1.0, 1.0),
         "ks_difference_p": np.where(untested, np.nan, ks_difference_p(differences, both)),
         "wasserstein": area,
         "wasserstein_interval": np.maximum(widened(area, area_interval, reaches.changed * reaches.steps), 0.0),

@@ -9,7 +9,7 @@ Which is stored for which quantity is decided by theory:
   error: Cliff's delta. Correct to second order, and it respects the quantity's range.
 - **Percentile**, with whole draws in place of interpolated ones, for quantiles.
 - None of them for a distance or a difference of two, which have intervals of their own (see
-  `plateaulens.compare.distances`), nor for a share near 0, where all draws may be 0: that has Wilson's interval.
+  `plateaulens.compare.distances`), nor for a share near 0, where all draws may be 0: that has the exact interval.
 
 In all of them draws that do not exist (NaN) are set aside, the result is NaN only where the point is, and where no
 resample differs from the sample the interval is the point itself.
@@ -199,6 +199,35 @@ def wilson_interval(
     """
     there = total > 0
     low, high = proportion_confint(count, np.where(there, total, 1), alpha=1 - confidence, method="wilson")
+    interval = np.clip(np.stack([low, high], axis=-1), 0.0, 1.0)
+    return np.where(there[..., np.newaxis], interval, np.nan)
+
+
+def exact_interval(count: NDArray[np.float64], total: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:
+    """Clopper and Pearson's interval of a share `count` / `total` of independent base prompts.
+
+    It covers at least as often as it claims, whatever the share. Wilson's, which is narrower, does so on average over
+    shares only: a share of 0.02 % is missed by it whenever one in 300 shows it.
+
+    Parameters
+    ----------
+    count, total
+        Numbers of base prompts, (...), or of as many independent ones as they are worth, see `effective_number`.
+    confidence
+        The least coverage.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        The lower and the upper bound, (..., 2), in [0, 1]; NaN where `total` is 0.
+
+    Examples
+    --------
+    >>> exact_interval(np.array([0.0]), np.array([300.0]), 0.95).round(4).tolist()
+    [[0.0, 0.0122]]
+    """
+    there = total > 0
+    low, high = proportion_confint(count, np.where(there, total, 1), alpha=1 - confidence, method="beta")
     interval = np.clip(np.stack([low, high], axis=-1), 0.0, 1.0)
     return np.where(there[..., np.newaxis], interval, np.nan)
 

@@ -350,7 +350,7 @@ class Measurements:
     def _step(self, experiment: str, statistic: str, metric: str) -> Measured:
         if experiment not in self._steps:
             group = self._tree[experiment].to_dataset()
-            self._steps[experiment] = step_dataset(group, self._settings) if self._is_run else group
+            self._steps[experiment] = step_dataset(group, self._settings, experiment) if self._is_run else group
         own = self._steps[experiment].sel(convention="authors", statistic=statistic, metric=metric)
         scale = steps_scale(self._tree[experiment].to_dataset())
         value, censored = (own[name].transpose("activation_type", "sample") for name in ("step_value", "censored"))

@@ -32,6 +32,8 @@ from plateaulens.steps.curves import (
 
 POINTS = 100
 """Of their curves."""
+_FARTHEST = 1_000_000
+"""Steps beyond which no target is said to lie: no curve has as many, and a quotient of any size is no whole number."""
 MINIMUM_SLOPE = 0.02
 """The rise per step below which nothing has blown up, in the units of any metric."""
 TOLERANCE = 0.2
@@ -53,7 +55,7 @@ def search_window(path_length: ArrayLike, step_length: float | None) -> NDArray[
     Returns
     -------
     ndarray of int
-        (...), in steps; 0 where the path length is NaN and steps have a length.
+        (...), in steps, a million where it is more; 0 where the path length is NaN and steps have a length.
 
     Examples
     --------
@@ -63,7 +65,7 @@ def search_window(path_length: ArrayLike, step_length: float | None) -> NDArray[
     path = np.asarray(path_length, dtype=np.float64)
     if step_length is None:
         return np.full(path.shape, POINTS)
-    return np.floor(np.nan_to_num(path) / step_length).astype(np.int_)
+    return np.floor(np.minimum(np.nan_to_num(path) / step_length, _FARTHEST)).astype(np.int_)
 
 
 def max_slope(curve: ArrayLike, window: ArrayLike) -> StepValues:

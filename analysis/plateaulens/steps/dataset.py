@@ -17,7 +17,7 @@ DIMS = ("convention", "statistic", "metric", "activation_type", "sample")
 """Dimensions of the step statistics of an experiment."""
 
 
-def step_dataset(experiment: xr.Dataset, settings: AnalysisConfig) -> xr.Dataset:
+def step_dataset(experiment: xr.Dataset, settings: AnalysisConfig, name: str | None = None) -> xr.Dataset:
     """The step statistics of every curve of an experiment.
 
     Samples are read range by range, so memory does not grow with the run except for the result. See `step_statistics`
@@ -30,6 +30,8 @@ def step_dataset(experiment: xr.Dataset, settings: AnalysisConfig) -> xr.Dataset
         (activation_type, sample), lazily or in memory.
     settings
         Which statistics, in their order, and the constants that they depend on.
+    name
+        The experiment's name, for the message of an error.
 
     Returns
     -------
@@ -40,13 +42,16 @@ def step_dataset(experiment: xr.Dataset, settings: AnalysisConfig) -> xr.Dataset
     Raises
     ------
     UsageError
-        For a metric without a minimum slope, which this version does not know.
+        For a metric without a minimum slope, which this version does not know, and for curves and path lengths that are
+        not finite, other than the NaN of what is not measured yet.
     """
     types, samples, metrics = (experiment[name].size for name in ("activation_type", "sample", "metric"))
     shape = (len(names.CONVENTIONS), len(settings.statistics), metrics, types, samples)
     value, censored = np.empty(shape), np.empty(shape, dtype=np.bool_)
     for rows in sample_ranges(samples):
-        part = experiment[["curve", "path_length"]].isel(sample=rows).load()
+        read = ["curve", "path_length", *(each for each in ("completed",) if each in experiment)]
+        part = experiment[read].isel(sample=rows).load()
+        _check_finite(part, "" if name is None else f"experiment {name}, ", rows.start)
         value[..., rows], censored[..., rows] = step_statistics(
             part["curve"].transpose("metric", "activation_type", "sample", "step").to_numpy(),
             part["path_length"].transpose("activation_type", "sample").to_numpy(),
@@ -78,6 +83,22 @@ def step_dataset(experiment: xr.Dataset, settings: AnalysisConfig) -> xr.Dataset
             "activation_type": experiment["activation_type"],
         },
     )
+
+
+def _check_finite(part: xr.Dataset, where: str, first: int) -> None:
+    """Refuse an infinity in curves and path lengths, and a NaN in what counts as completed; no run measures them."""
+    dims = ("activation_type", "sample")
+    done = part["completed"].transpose(*dims).to_numpy() if "completed" in part else np.array(object=False)
+    for name, kind in (("curve", "a point of the curve"), ("path_length", "the path length")):
+        values = part[name].transpose(*dims, ...).to_numpy()
+        points = tuple(range(len(dims), values.ndim))
+        places = np.argwhere(np.isinf(values).any(axis=points) | (np.isnan(values).any(axis=points) & done))
+        if places.size:
+            t, sample = places[0]
+            raise UsageError(
+                f"{where}type {part['activation_type'].to_numpy()[t]}, sample {first + sample}: {kind} is no finite "
+                "number: collect the run again"
+            )
 
 
 def step_statistics(

@@ -29,8 +29,8 @@ from zarr.core.sync import sync
 from zarr.storage import WrapperStore
 
 from plateaulens.errors import UsageError, reading
+from plateaulens.store.inside import METADATA
 from plateaulens.store.location import Place
-from plateaulens.store.remote import METADATA
 from plateaulens.store.schema import COMPLETED, GroupSpec, RunSpec
 from plateaulens.store.template import COMPRESSORS
 
@@ -131,25 +131,36 @@ def write_files(store: Store, attributes: Mapping[str, object] | None = None) ->
     group.update_attributes({FILES: digests, **(attributes or {})})
 
 
-def check_metadata(place: Place) -> None:
+def check_metadata(place: Place, version: object, *, only_root: bool = False) -> None:
     """Refuse a store whose metadata is not what was written: under another layout its chunks are other values.
 
     Parameters
     ----------
     place
-        Where the store is. One without digests, of schema 1, passes.
+        Where the store is.
+    version
+        Its schema version. One of schema 1 has no digests, and passes.
+    only_root
+        Whether only that of the root is looked at, which says what a run holds.
 
     Raises
     ------
     UsageError
-        Names the first file that is missing, or not as it was written.
+        Names the first file that is missing, or not as it was written; for a store that has lost its digests, too.
     """
     if not place.has(f"{GROUP}/{METADATA}"):
-        return
+        if isinstance(version, int) and version < SINCE:
+            return
+        raise UsageError(
+            f"{place} is damaged ({GROUP}/{METADATA} is missing, so that exchanged or changed files would not show): "
+            "put it back from a copy, or make the store again under another name"
+        )
     with reading(f"{place}: {GROUP} is damaged", f"see `plateaulens verify {place}`"):
         attributes = json.loads(place.read(f"{GROUP}/{METADATA}"))["attributes"]
         digests = TypeAdapter(dict[str, str]).validate_python(attributes[FILES])
-        names = sorted(name for name in digests if name.endswith(METADATA))
+        names = sorted(name for name in digests if name.endswith(METADATA) and not (only_root and name != METADATA))
+        if METADATA not in digests:
+            raise ValueError(f"no digest of {METADATA}")
     found = place.read_all(names)
     for name in names:
         if name not in found or sha256(found[name]).hexdigest() != digests[name]:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from zarr.storage import LocalStore
 
-from plateaulens.errors import UsageError
+from plateaulens.errors import UsageError, shortened
 from plateaulens.replacing import discard, exchange, leftovers
+from plateaulens.store.inside import LONGEST, METADATA, check_inside, linked_folder
 from plateaulens.store.lock import WriterLock
 
 _LEFTOVER = re.compile(r"\.[0-9a-f]{32}\.partial$")
@@ -65,6 +66,43 @@ class LocalPlace:
         """
         return isinstance(other, LocalPlace) and other.path.resolve() in self.path.resolve().parents
 
+    def check_outside(self) -> None:
+        """Refuse a place for a new store that is inside another store.
+
+        Raises
+        ------
+        UsageError
+            Names the other one.
+        """
+        for folder in self.path.resolve().parents:
+            if (folder / METADATA).is_file():
+                raise UsageError(f"{self} lies inside the store {folder}: choose another place")
+
+    def check_own(self) -> None:
+        """Refuse a store that has somebody else's folders, as nobody may write or remove anything in those.
+
+        Raises
+        ------
+        UsageError
+            Names the first folder of the store that is a symbolic link; links to files are replaced by what is written.
+        """
+        if linked := self.linked():
+            raise UsageError(
+                f"{self}: {shortened(linked[0], LONGEST)} is a symbolic link to a folder, and nothing is written or "
+                "removed there: put the folder itself in its place"
+            )
+
+    def linked(self) -> list[str]:
+        """The folders of the store that are symbolic links.
+
+        Returns
+        -------
+        list of str
+            Paths relative to the store, in order.
+        """
+        found = (path for path in self.path.rglob("*") if path.is_symlink() and not path.is_file())
+        return sorted(path.relative_to(self.path).as_posix() for path in found)
+
     def exists(self) -> bool:
         """Whether anything is there. What a replacement moved aside that was then killed is moved back first.
 
@@ -88,8 +126,13 @@ class LocalPlace:
         -------
         bool
             False for a folder as well.
+
+        Raises
+        ------
+        UsageError
+            For a name of something outside the store.
         """
-        return (self.path / file).is_file()
+        return self._own(file).is_file()
 
     def files(self) -> set[str]:
         """Every file of the store.
@@ -113,8 +156,13 @@ class LocalPlace:
         -------
         bytes
             All of it.
+
+        Raises
+        ------
+        UsageError
+            For a name of something outside the store.
         """
-        return (self.path / file).read_bytes()
+        return self._own(file).read_bytes()
 
     def read_all(self, files: Iterable[str]) -> dict[str, bytes]:
         """The content of several files of the store.
@@ -128,18 +176,33 @@ class LocalPlace:
         -------
         dict of str to bytes
             By relative path, without those that are not there.
+
+        Raises
+        ------
+        UsageError
+            For a name of something outside the store.
         """
         return {file: self.read(file) for file in files if self.has(file)}
 
     def remove(self, file: str) -> None:
-        """Remove a file of the store, if it is there.
+        """Remove a file of the store, or a folder that is in its place, if it is there.
 
         Parameters
         ----------
         file
-            Its relative path.
+            Its relative path. Of a symbolic link, the link is removed.
+
+        Raises
+        ------
+        UsageError
+            For a name of something outside the store.
         """
-        (self.path / file).unlink(missing_ok=True)
+        path = self._own(file)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                path.unlink()
 
     def open(self, *, read_only: bool = False) -> LocalStore:
         """The store's bytes, as zarr wants them.
@@ -174,7 +237,7 @@ class LocalPlace:
 
     def tidy(self) -> None:
         """Remove what killed writers left half-written, as a writer that has the lock."""
-        shutil.rmtree(self._partial, ignore_errors=True)
+        discard(self._partial)
         for file in self.path.rglob("*.partial"):
             if _LEFTOVER.search(file.name):
                 file.unlink()
@@ -192,11 +255,12 @@ class LocalPlace:
         Raises
         ------
         UsageError
-            When something is there.
+            When something is there, or the place is inside another store.
         """
-        if self.path.exists():
+        if self.path.exists() or self.path.is_symlink():
             raise UsageError(f"{self} exists: choose another name, or remove it first")
-        shutil.rmtree(self._partial, ignore_errors=True)
+        self.check_outside()
+        discard(self._partial)
         yield LocalStore(self._partial)
         self._partial.rename(self.path)
 
@@ -211,7 +275,13 @@ class LocalPlace:
             statement ends; when that fails it is removed, and what was there stays. However the process dies, the place
             holds the old store or the new one, whole. Only where the system cannot exchange two folders at once, there
             is a moment without either; `exists` and the next `replace` end it, which brings the old one back.
+
+        Raises
+        ------
+        UsageError
+            When the place is inside another store.
         """
+        self.check_outside()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._clean()
         try:
@@ -247,6 +317,13 @@ class LocalPlace:
             with suppress(OSError):  # another process was faster, or nobody may write here
                 for old in leftovers(self.path, "old"):
                     old.rename(self.path)
+
+    def _own(self, file: str) -> Path:
+        """The path of a file of the store. Raises `UsageError` where it may be one of somebody else's."""
+        check_inside(self, file)
+        if (link := linked_folder(self.path, file)) is not None:
+            raise UsageError(f"{self}: {link.relative_to(self.path)} is a symbolic link: put the folder itself there")
+        return self.path / file
 
     def _beside(self, role: str) -> Path:
         """Where this process keeps what is to come into the store's place (`new`), or was there (`old`)."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from plateaulens.errors import UsageError
 from plateaulens.store.local import LocalPlace
 from plateaulens.store.remote import RemotePlace, is_remote
 
@@ -28,7 +29,7 @@ def locate(path: Location) -> Place:
     Raises
     ------
     UsageError
-        For a URL whose driver is unknown or not installed.
+        For a URL whose driver is unknown or not installed, and for the root of the file system.
 
     Examples
     --------
@@ -39,5 +40,13 @@ def locate(path: Location) -> Place:
         return path
     text = str(path)
     if text.startswith("file:"):
-        return LocalPlace(Path("/" + text.removeprefix("file:").lstrip("/")))
-    return RemotePlace(text) if is_remote(text) else LocalPlace(Path(path))
+        return _local(Path("/" + text.removeprefix("file:").lstrip("/")))
+    return RemotePlace(text) if is_remote(text) else _local(Path(path))
+
+
+def _local(path: Path) -> LocalPlace:
+    """The place of a path; one like `.` or `run.zarr/..` is resolved, as what is beside a store is called after it."""
+    named = path if path.name not in {"", ".."} else path.resolve()
+    if not named.name:
+        raise UsageError(f"{path} is the root of the file system, which is no place for a store: name a folder")
+    return LocalPlace(named)

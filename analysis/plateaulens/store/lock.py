@@ -48,6 +48,8 @@ class WriterLock:
     def __init__(self, store: Path) -> None:
         self._path = store.with_name(store.name + ".lock")
         # a file that stands for the lock where the kernel has none would outlive a killed holder
+        if self._path.is_symlink():
+            raise UsageError(f"{self._path} is a symbolic link, and no lock of PlateauLens: remove it")
         self._lock = FileLock(self._path, blocking=False, thread_local=False, fallback_to_soft=False)
         self._acquire(store)
         self._path.write_text(str(os.getpid()), encoding="ascii")

@@ -8,8 +8,9 @@ import json
 from pathlib import Path
 from typing import Literal, Self
 
-from plateaulens.config import FileStem, RunConfig, Seed, Strict
+from plateaulens.config import FileStem, RunConfig, SaeConfig, Seed, Strict
 from plateaulens.errors import UsageError, reading
+from plateaulens.replacing import write_at_once
 
 AXES = ("model", "sae", "write", "read", "seed")
 """What a sweep can vary, in the order of its summary's dimensions."""
@@ -74,9 +75,7 @@ class Manifest(Strict):
             The sweep's folder, which is made when there is none.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        building = folder / f".{FILE}.partial"
-        building.write_text(json.dumps(self.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
-        building.replace(folder / FILE)
+        write_at_once(folder / FILE, json.dumps(self.model_dump(mode="json"), indent=1) + "\n")
 
     def with_state(self, name: str, state: State) -> Self:
         """The manifest with one run in another state.
@@ -95,6 +94,35 @@ class Manifest(Strict):
         """
         cells = tuple(each.with_state(state) if each.name == name else each for each in self.cells)
         return self.model_copy(update={"cells": cells})
+
+
+def config_of(config: RunConfig, entry: Entry) -> RunConfig:
+    """The configuration of one run: the sweep's, with what this run has of what is varied.
+
+    Parameters
+    ----------
+    config
+        The sweep's preset.
+    entry
+        One of the sweep's runs.
+
+    Returns
+    -------
+    RunConfig
+        As a preset of its own would have it.
+    """
+    sae = None if entry.sae == NO_SAE else SaeConfig(source=entry.sae)
+    if sae is not None and config.sae is not None:
+        sae = config.sae.model_copy(update={"source": entry.sae})
+    changes = {
+        "name": entry.name,
+        "model": config.model.model_copy(update={"source": entry.model}),
+        "sae": sae,
+        "sites": config.sites.model_copy(update={"write": entry.write, "read": entry.read}),
+        "seed": entry.seed,
+        "sweep": None,
+    }
+    return config.model_copy(update=changes)
 
 
 def is_sweep(folder: Path) -> bool:

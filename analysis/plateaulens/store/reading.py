@@ -12,9 +12,10 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from plateaulens.errors import UsageError, reading, shown
+from plateaulens.errors import UsageError, reading, shortened, shown
 from plateaulens.names import NAME
 from plateaulens.store import integrity
+from plateaulens.store.inside import LONGEST
 from plateaulens.store.location import Location, locate
 from plateaulens.store.schema import (
     COMPLETED,
@@ -220,7 +221,7 @@ def _open(path: Location, kind: str, remedy: str) -> xr.DataTree:
     if not place.exists():
         raise UsageError(f"no {kind} at {path}: {remedy}")
     attributes = check_kind(place, kind)
-    integrity.check_metadata(place)
+    integrity.check_metadata(place, attributes["schema_version"])
     with reading(f"{path} is damaged", "see `plateaulens verify`"):
         spec = RunSpec.from_json(str(attributes.get("layout"))) if kind == RUN_KIND else None
         bare = place.open(read_only=True)
@@ -228,11 +229,12 @@ def _open(path: Location, kind: str, remedy: str) -> xr.DataTree:
         tree = xr.open_datatree(store, engine="zarr", consolidated=False, chunks=None)
         missing = sorted(_promised(tree, spec) - place.files())
         odd = sorted(name for name in _names(tree) if not NAME.fullmatch(name))
-    if missing:
-        again = "run `plateaulens verify --repair`, then `collect`" if kind == RUN_KIND else "analyse the run again"
-        raise UsageError(f"{path} lacks {len(missing)} of its files, {missing[0]} among them: {again}")
     if odd:
         raise UsageError(f"{path} has the name {shown(odd[0])}, which is none: a name is letters, digits and _ . + -")
+    if missing:
+        again = "run `plateaulens verify --repair`, then `collect`" if kind == RUN_KIND else "analyse the run again"
+        first = shortened(missing[0], LONGEST)
+        raise UsageError(f"{path} lacks {len(missing)} of its files, {first} among them: {again}")
     if integrity.GROUP in tree.children:
         del tree[integrity.GROUP]  # of this store's files: a copy has others
     return tree
@@ -254,14 +256,19 @@ def _names(tree: xr.DataTree) -> set[str]:
 def _promised(tree: xr.DataTree, spec: RunSpec | None) -> set[str]:
     """The files that must be there: what was written with the store, and the chunks of completed spans.
 
-    One that is not there would be read as fill values, without a word.
+    One that is not there would be read as fill values, without a word. Of a run that has been sealed every span was
+    completed, so that a mark which is lost is no span that is still to come.
     """
-    whole = tree[integrity.GROUP].attrs.get(integrity.FILES) if integrity.GROUP in tree.children else None
+    has_digests = integrity.GROUP in tree.children
+    whole = tree[integrity.GROUP].attrs.get(integrity.FILES) if has_digests else None
     found = set(map(str, whole)) if isinstance(whole, dict) else set()
+    sealed = "provenance" in tree.children and integrity.SEAL in tree["provenance"].attrs
     for name, layout in (spec.groups if spec is not None else {}).items():
         if layout.has_completed:
             completed = tree[name][COMPLETED].transpose("sample", ...).to_numpy()
-            for span in layout.spans:
-                if completed[span].all():
+            for number, span in enumerate(layout.spans):
+                if sealed or completed[span].all():
+                    if has_digests:
+                        found.add(f"{integrity.GROUP}/{name}/c/{number}/0/0")
                     found |= {f"{name}/{one.name}/{layout.chunk_key(one, span)}" for one in layout.variables}
     return found

@@ -18,10 +18,8 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, WrapperStore
 
 from plateaulens.errors import UsageError, first_line
+from plateaulens.store.inside import METADATA, check_inside
 from plateaulens.store.lock import ObjectLock
-
-METADATA = "zarr.json"
-"""Name of the file or object with the metadata of a group or an array; the root's makes a store of a place."""
 
 _FRESH = {"use_listings_cache": False}
 """Other processes write too: a remembered listing would be wrong."""
@@ -69,7 +67,7 @@ class RemotePlace:
             if protocol in _EXTRAS:
                 raise UsageError(f"{self} needs {_EXTRAS[protocol]}: run `pip install 'plateaulens[s3]'`") from error
             raise UsageError(f"{self} needs a package that is not installed: {first_line(error)}") from error
-        except ValueError as error:
+        except Exception as error:  # drivers raise what they like about an address
             known = "there is s3, gs, abfs and what else fsspec knows"
             raise UsageError(f"{self} cannot be used ({first_line(error)}): {known}") from error
 
@@ -106,6 +104,22 @@ class RemotePlace:
         """
         return isinstance(other, RemotePlace) and self._url.startswith(f"{other}/")
 
+    def check_outside(self) -> None:
+        """Nothing: whether a URL further up is a store as well is not asked."""
+
+    def check_own(self) -> None:
+        """Nothing: objects are in no folders, and none stands for another."""
+
+    def linked(self) -> list[str]:
+        """The folders of the store that are symbolic links.
+
+        Returns
+        -------
+        list of str
+            None.
+        """
+        return []
+
     def exists(self) -> bool:
         """Whether a store is there that was built to its end.
 
@@ -137,8 +151,9 @@ class RemotePlace:
         Raises
         ------
         UsageError
-            When that cannot be known, because the URL cannot be reached.
+            For a name of something outside the store, and when it cannot be known, as the URL cannot be reached.
         """
+        check_inside(self, file)
         with self._reaching():
             return bool(self._fs.exists(f"{self._root}/{file}"))
 
@@ -174,8 +189,9 @@ class RemotePlace:
         Raises
         ------
         UsageError
-            When it cannot be had.
+            When it cannot be had, and for a name of something outside the store.
         """
+        check_inside(self, file)
         with self._reaching():
             content: bytes = self._fs.cat_file(f"{self._root}/{file}")
             return content
@@ -196,9 +212,11 @@ class RemotePlace:
         Raises
         ------
         UsageError
-            When the URL cannot be reached.
+            When the URL cannot be reached, and for a name of something outside the store.
         """
         names = {f"{self._root}/{file}": file for file in files}
+        for file in names.values():
+            check_inside(self, file)
         with self._reaching():
             found: dict[str, bytes | Exception] = self._fs.cat(list(names), on_error="return") if names else {}
             for content in found.values():
@@ -217,8 +235,9 @@ class RemotePlace:
         Raises
         ------
         UsageError
-            When that cannot be done.
+            When that cannot be done, and for a name of something outside the store.
         """
+        check_inside(self, file)
         with self._reaching():
             if self._fs.exists(f"{self._root}/{file}"):
                 self._fs.rm_file(f"{self._root}/{file}")

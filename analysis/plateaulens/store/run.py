@@ -18,9 +18,9 @@ from pydantic import TypeAdapter
 from plateaulens.errors import UsageError, reading
 from plateaulens.store import integrity
 from plateaulens.store.identity import Attributes, differences, resume_differences
+from plateaulens.store.inside import METADATA
 from plateaulens.store.location import Location, Place, locate
 from plateaulens.store.reading import check_kind
-from plateaulens.store.remote import METADATA
 from plateaulens.store.schema import RUN_ATTRIBUTES, RUN_KIND, SCHEMA_VERSION, RunSpec
 from plateaulens.store.spans import SpanStore, Values, check_values, write_region
 from plateaulens.store.template import write_template
@@ -128,7 +128,8 @@ class RunStore(SpanStore):
         Raises
         ------
         UsageError
-            When there is no run at `path`, it cannot be read, or another process is writing it.
+            When there is no run at `path`, it cannot be read, another process is writing it, or folders of it are
+            symbolic links.
         """
         place = locate(path)
         attributes = check_kind(place, RUN_KIND)
@@ -136,8 +137,9 @@ class RunStore(SpanStore):
         try:
             with reading(f"{path} cannot be opened for writing", "see `plateaulens verify`"):
                 spec = RunSpec.from_json(str(attributes.get("layout")))
+                place.check_own()
                 place.tidy()
-                integrity.check_metadata(place)
+                integrity.check_metadata(place, attributes["schema_version"])
                 return cls(place, spec, attributes, lock, _software(software or {}))
         except BaseException:
             lock.release()

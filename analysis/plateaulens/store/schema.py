@@ -14,10 +14,11 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from plateaulens.config import Chunk, Length, Samples, Scale, Steps, Within
 from plateaulens.errors import explain
+from plateaulens.names import NAME
 
 SCHEMA_VERSION = 2
 """Raised when a reader of the version before would misread a store; every earlier version is still read.
@@ -41,11 +42,32 @@ SINCE = {"definitions": 2}
 """The schema version from which on a run has an attribute, where that is not the first."""
 
 
+OTHER_GROUPS = ("prompts", "activations", "provenance", "integrity")
+"""The groups of a run that are no experiments."""
+LONGEST_NAME = 200
+
+
+def _name(text: str) -> str:
+    if not NAME.fullmatch(text) or len(text) > LONGEST_NAME:
+        raise ValueError(f"no name, which is letters, digits and _ . + -, {LONGEST_NAME} of them at most")
+    return text
+
+
+def _group_name(text: str) -> str:
+    if text in OTHER_GROUPS:
+        raise ValueError("the name of another group")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+"""Of what a run has along its axes."""
+
+
 @dataclass(frozen=True)
 class MetricSpec:
     """One metric of a run: its name and the units of its values."""
 
-    name: str
+    name: Name
     units: str
 
 
@@ -57,8 +79,9 @@ METRICS_OF_SCHEMA_1 = (MetricSpec("l2", "residual stream"), MetricSpec("kl", "na
 class ExperimentSpec:
     """One experiment's extent."""
 
-    name: str
-    activation_types: tuple[str, ...]
+    name: Annotated[Name, AfterValidator(_group_name)]
+    """That of its group, and so of a folder of the store."""
+    activation_types: tuple[Name, ...]
     samples: Samples
     """Base prompts, the first ones of the run."""
     steps: Steps

@@ -20,8 +20,8 @@ from zarr.abc.store import Store
 
 from plateaulens.errors import UsageError, reading
 from plateaulens.store import integrity
+from plateaulens.store.inside import METADATA
 from plateaulens.store.location import Place
-from plateaulens.store.remote import METADATA
 from plateaulens.store.schema import COMPLETED, GroupSpec, RunSpec, Variable
 
 Values = Mapping[str, NDArray[np.generic]]

@@ -4,11 +4,12 @@ An inventory says of any store what its files are: groups, arrays, chunks whose 
 it is checked as well whether the metadata is what its specification makes it, and the contents what `completed` says.
 """
 
-import itertools
 import json
-import math
+import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -20,12 +21,12 @@ from zarr.codecs import Crc32cCodec
 from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import MemoryStore
 
-from plateaulens.errors import UsageError, first_line, reading
+from plateaulens.errors import UsageError, first_line, reading, reason, shortened
 from plateaulens.store import integrity
 from plateaulens.store.identity import differences
+from plateaulens.store.inside import METADATA, is_inside
 from plateaulens.store.location import Location, Place, locate
 from plateaulens.store.reading import check_kind
-from plateaulens.store.remote import METADATA
 from plateaulens.store.schema import (
     COMPLETED,
     JSON_ATTRIBUTES,
@@ -41,6 +42,8 @@ from plateaulens.store.template import write_template
 
 Node = zarr.Array[Any] | zarr.Group
 STRAY = "belongs to nothing"
+LONGEST_LINE = 2000
+"""Characters of what is said about one problem."""
 
 
 class Problem(NamedTuple):
@@ -76,7 +79,7 @@ def verify(path: Location) -> list[str]:
     UsageError
         When there is no zarr store at `path`.
     """
-    return [problem.text for problem in _problems(_place(path))]
+    return [shortened(problem.text, LONGEST_LINE) for problem in _problems(_place(path))]
 
 
 @contextmanager
@@ -96,7 +99,9 @@ def blaming_damage(path: Location) -> Iterator[None]:
     Raises
     ------
     UsageError
-        When reading fails and `verify` finds something, in one line; any other failure is passed on as it is.
+        When reading fails, in one line: with what `verify` finds or, where every file is as it was written, that what
+        was written is not what this version reads. Want of memory, and what the system refuses, is passed on as it is
+        when nothing is damaged.
     """
     try:
         yield
@@ -104,8 +109,13 @@ def blaming_damage(path: Location) -> Iterator[None]:
         raise
     except Exception as error:
         problems = verify(path)
-        if not problems:
+        if not problems and isinstance(error, OSError | MemoryError):
             raise
+        if not problems:
+            raise UsageError(
+                f"{path} cannot be used ({type(error).__name__}: {reason(error)}): every file is as it was written, "
+                "but not as this version writes it: make it again"
+            ) from error
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UsageError(
             f"{path} is damaged: {problems[0]}{more}: of a run, `plateaulens verify --repair` drops what is damaged, "
@@ -132,12 +142,16 @@ def repair(path: Location) -> list[str]:
     Raises
     ------
     UsageError
-        When there is no run at `path`, or another process is writing it.
+        When there is no run at `path`, or another process is writing it; when its root's metadata is not what was
+        written, as that says what the run's files are; and when folders of it are symbolic links.
     """
     place = _place(path)
     lock = place.lock()
     try:
         attributes = check_kind(place, RUN_KIND)
+        place.check_own()
+        if place.has(f"{integrity.GROUP}/{METADATA}"):
+            integrity.check_metadata(place, attributes["schema_version"], only_root=True)
         with reading(f"{place}: root attribute layout is damaged", "collect the run again"):
             spec = RunSpec.from_json(str(attributes.get("layout")))
         problems = _problems(place)
@@ -155,7 +169,7 @@ def repair(path: Location) -> list[str]:
             if problem.file is not None and problem.text.startswith(f"{problem.file}: {STRAY}"):
                 place.remove(problem.file)
                 done.append(f"{problem.file}: removed")
-        return done
+        return [shortened(line, LONGEST_LINE) for line in done]
     finally:
         lock.release()
 
@@ -185,7 +199,7 @@ class Inventory:
         """The nodes whose metadata is damaged."""
         self.sound: set[str] = set()
         """The files of chunks that decode."""
-        self.problems = [*self._open_nodes(place), *self._read_chunks(), *self._strays()]
+        self.problems = [*self._open_nodes(place), *self._read_chunks(), *self._strays(), *self._links(place)]
         """What is wrong with the store as a store, one line each."""
 
     def _open_nodes(self, place: Place) -> Iterator[Problem]:
@@ -209,35 +223,66 @@ class Inventory:
                 yield Problem(
                     f"{name}: its chunks have no crc32c checksum, so damage would not show", f"{name}/{METADATA}"
                 )
-            for key, region in _chunks(array, array.metadata):
+            for key, region in _chunks(array, array.metadata, self._below(name)):
                 file = f"{name}/{key}"
-                if file in self.files:
-                    try:
-                        array[region]
-                    except Exception as error:  # noqa: BLE001 (under damaged metadata, any codec's own)
-                        yield Problem(f"{name} chunk {key}: damaged: {_one_line(error)}", file)
-                    else:
-                        self.sound.add(file)
+                try:
+                    array[region]
+                except Exception as error:  # noqa: BLE001 (under damaged metadata, any codec's own)
+                    yield Problem(f"{name} chunk {key}: damaged: {_one_line(error)}", file)
+                else:
+                    self.sound.add(file)
 
     def _strays(self) -> Iterator[Problem]:
         known = {f"{name}/{METADATA}".lstrip("/") for name in (*self.nodes, *self.unreadable)}
         for name, array in self.nodes.items():
             if isinstance(array, zarr.Array) and isinstance(array.metadata, ArrayV3Metadata):
-                known.update(f"{name}/{key}" for key, _ in _chunks(array, array.metadata))
+                known.update(f"{name}/{key}" for key, _ in _chunks(array, array.metadata, self._below(name)))
         for file in sorted(self.files - known):
             if not any(file.startswith(f"{name}/") for name in self.unreadable if name):
                 yield Problem(
                     f"{file}: {STRAY}; an interrupted write leaves such files, and continuing removes them", file
                 )
 
+    def _below(self, name: str) -> set[str]:
+        """The files of a node, relative to it."""
+        return self._by_node.get(name, set())
 
-def _chunks(array: zarr.Array[Any], metadata: ArrayV3Metadata) -> Iterator[tuple[str, tuple[slice, ...]]]:
-    """The key and the region of every chunk (of every shard, where an array has some)."""
+    @cached_property
+    def _by_node(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for file in self.files:
+            parts = file.split("/")
+            # a node's chunks are below it, with no other node in between
+            for cut in range(len(parts) - 1, -1, -1):
+                if (name := "/".join(parts[:cut])) in self.nodes:
+                    found.setdefault(name, set()).add("/".join(parts[cut:]))
+                    break
+        return found
+
+    @staticmethod
+    def _links(place: Place) -> Iterator[Problem]:
+        for folder in place.linked():
+            yield Problem(f"{folder}: a symbolic link to a folder or to nothing, which is neither read nor written")
+
+
+def _chunks(
+    array: zarr.Array[Any], metadata: ArrayV3Metadata, files: set[str]
+) -> Iterator[tuple[str, tuple[slice, ...]]]:
+    """The key and the region of every chunk that is there (of every shard, where an array has some).
+
+    Files are asked what chunks they are, and not the shape what chunks there may be: it may promise any number.
+    """
     sizes = array.shards or array.chunks
-    counts = (math.ceil(extent / size) for extent, size in zip(array.shape, sizes, strict=True))
-    for index in itertools.product(*map(range, counts)):
-        region = tuple(slice(i * size, (i + 1) * size) for i, size in zip(index, sizes, strict=True))
-        yield metadata.encode_chunk_key(index), region
+    counts = [-(-extent // max(size, 1)) for extent, size in zip(array.shape, sizes, strict=True)]
+    indices = {file: tuple(int(part) for part in re.findall(r"[0-9]+", file)) for file in files if len(file) < _KEY}
+    for file, index in sorted(indices.items(), key=lambda found: found[1]):
+        is_index = len(index) == len(counts) and all(i < count for i, count in zip(index, counts, strict=True))
+        if is_index and metadata.encode_chunk_key(index) == file:
+            yield file, tuple(slice(i * size, (i + 1) * size) for i, size in zip(index, sizes, strict=True))
+
+
+_KEY = 1000
+"""Characters of the key of a chunk, generously."""
 
 
 def _one_line(error: Exception) -> str:
@@ -328,7 +373,7 @@ class _GroupContents:
         for coordinate in self.layout.coordinates:
             name = f"{self.group}/{coordinate.name}"
             node = self.inventory.nodes.get(name)
-            if not isinstance(node, zarr.Array):
+            if not isinstance(node, zarr.Array) or node.shape != coordinate.values.shape:
                 continue
             if f"{name}/c/0" not in self.inventory.files:
                 yield Problem(f"{name} chunk c/0: missing", f"{name}/c/0")
@@ -367,7 +412,9 @@ class _GroupContents:
     def _fits(self, variable: Variable) -> bool:
         node = self.inventory.nodes.get(f"{self.group}/{variable.name}")
         chunks = self.layout.shape(variable, slice(0, self.layout.samples_per_chunk))
-        return isinstance(node, zarr.Array) and node.shape == self.layout.shape(variable) and node.chunks == chunks
+        if not isinstance(node, zarr.Array) or node.shape != self.layout.shape(variable) or node.chunks != chunks:
+            return False
+        return variable.dtype == "string" or node.dtype == np.dtype(variable.dtype)
 
     def _values(self, variable: Variable, span: slice) -> xr.DataArray:
         node = self.inventory.nodes[f"{self.group}/{variable.name}"]
@@ -377,6 +424,12 @@ class _GroupContents:
 
 
 def _problems(place: Place) -> list[Problem]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zarr's, of what is a problem here anyway
+        return _found(place)
+
+
+def _found(place: Place) -> list[Problem]:
     inventory = Inventory(place)
     found = list(inventory.problems)
     root = inventory.nodes.get("")
@@ -401,14 +454,15 @@ def _digest_problems(place: Place, inventory: Inventory, blamed: set[str | None]
         if file in blamed:
             continue
         if file not in inventory.files:
-            yield Problem(f"{file}: missing", file)
+            yield Problem(f"{file}: missing", file if is_inside(file) else None)
         elif sha256(place.read(file)).hexdigest() != digest:
             yield Problem(f"{file}: not what was written there", file)
     sealed = inventory.nodes["provenance"].attrs.get(integrity.SEAL) if "provenance" in inventory.nodes else None
     intact = not any(str(file).startswith(f"{integrity.GROUP}/") for file in blamed)
-    if sealed is not None and intact and isinstance(group, zarr.Group) and integrity.seal(group) != sealed:
+    spec = _specification(inventory)  # without it nobody knows how large the digests may be
+    can_tell = sealed is not None and spec is not None and intact
+    if can_tell and isinstance(group, zarr.Group) and integrity.seal(group) != sealed:
         yield Problem(f"{integrity.GROUP}: not the digests that the run was sealed with")
-    spec = _specification(inventory)
     for name, array in inventory.nodes.items():
         of = name.removeprefix(f"{integrity.GROUP}/")
         if spec is not None and of != name and isinstance(array, zarr.Array):

@@ -3,6 +3,7 @@
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from plateaulens.errors import UsageError
 from plateaulens.resources import sha256_of
@@ -120,9 +121,10 @@ def _installed(part: str) -> Path | None:
 def _joined(parts: list[Path], path: Path) -> Path:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as whole:
+        with NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as whole:  # two may join at once
             for part in parts:
                 whole.write(part.read_bytes())
-        partial.replace(path)
+        Path(whole.name).replace(path)
     return path

@@ -25,6 +25,7 @@ from plateaulens.errors import UsageError, reading
 from plateaulens.resources import find, sha256_of
 from plateaulens.subject import hub
 from plateaulens.subject.model import parse_site
+from plateaulens.subject.weights import check_real
 
 NEVER_FIRED = -9.9
 """The log10 frequency below which a latent counts as never active. SAELens adds 1e-10 before the logarithm, so such a
@@ -188,8 +189,9 @@ def _from_folder(folder: Path) -> _Read:
         raise UsageError(f"SAE {folder} lacks {', '.join(missing)}: give a folder in SAELens' on-disk format")
     shipped = folder / SPARSITY_FILENAME
     with _reading(str(folder)):
+        check_real(folder / SAE_WEIGHTS_FILENAME)
         sae = SAE.load_from_disk(folder, dtype="float32")
-        logarithm = load_file(shipped)["sparsity"].float() if shipped.is_file() else None
+        logarithm = load_file(shipped)["sparsity"] if shipped.is_file() else None
     together = hashlib.sha256()
     for name in (SAE_CFG_FILENAME, SAE_WEIGHTS_FILENAME, *((SPARSITY_FILENAME,) if shipped.is_file() else ())):
         together.update(sha256_of(folder / name).encode())
@@ -203,7 +205,7 @@ def _from_release(release: Release) -> _Read:
         sae, _, logarithm = SAE.from_pretrained_with_cfg_and_sparsity(release.name, release.id, dtype="float32")
     repository.remember()
     identity = {"release": release.name, "id": release.id, "hub_id": repository.name, "commit": repository.commit}
-    return _Read(sae, None if logarithm is None else logarithm.float(), identity)
+    return _Read(sae, logarithm, identity)
 
 
 @contextmanager
@@ -279,6 +281,9 @@ def _linear(what: str, sae: SAE[Any], logarithm: Tensor | None) -> Float[Tensor,
         )
     if logarithm.shape != (sae.cfg.d_sae,):
         raise UsageError(f"SAE {what}: {logarithm.numel()} firing frequencies for {sae.cfg.d_sae} latents")
+    if logarithm.is_complex():
+        raise UsageError(f"SAE {what}: {SPARSITY_FILENAME} holds no logarithms of frequencies, but complex numbers")
+    logarithm = logarithm.float()
     if (logarithm > 0).any():
         raise UsageError(f"SAE {what}: {SPARSITY_FILENAME} holds no logarithms of frequencies, as some are above 0")
     return torch.where(logarithm < NEVER_FIRED, torch.zeros(()), 10.0**logarithm)

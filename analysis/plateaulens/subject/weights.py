@@ -5,6 +5,7 @@ weights are found and identified, and nothing after that.
 """
 
 import copy
+import json
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import safe_open
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -26,7 +28,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from plateaulens.config import ModelConfig
-from plateaulens.errors import UsageError, reading
+from plateaulens.errors import UsageError, reading, shown
 from plateaulens.resources import sha256_of
 from plateaulens.subject import hub
 from plateaulens.subject.architectures import check_extents
@@ -35,6 +37,9 @@ from plateaulens.subject.embedded import EMBEDDED, locate
 OPTION = "--model PATH (a directory or a .gguf file)"
 """What takes a model that is on this machine."""
 _CONFIG = "config.json"
+_INDEX = "*.index.json"
+"""What says which files the weights of a model are in, where they are in several."""
+_ADAPTER = "adapter_config.json"
 _SMALLEST_TENSOR, _SMALLEST_FIELD = 24, 13
 """Bytes that the description of a tensor, and a field, have at least in a GGUF file."""
 _NUMBERS_PER_BYTE = 8
@@ -145,9 +150,54 @@ def load_weights(config: ModelConfig) -> Weights:
         kind, _, name = config.source.partition(":")
         architecture = EMBEDDED[name].architecture if kind == "embedded" else place.stem
         return _from_gguf(config.source, place, architecture)
-    files = sorted(file for pattern in (_CONFIG, "*.safetensors", "*.bin") for file in place.glob(pattern))
-    identity = {"directory": place.resolve().name, **{file.name: sha256_of(file) for file in files}}
+    with loading(config.source):
+        identity = {"directory": place.resolve().name, **{file.name: sha256_of(file) for file in _identifying(place)}}
     return _from_directory(config.source, place, identity)
+
+
+def _identifying(folder: Path) -> list[Path]:
+    """The files of a directory that decide what the weights are, an index and all that it names among them."""
+    found = {file for pattern in (_CONFIG, "*.safetensors", "*.bin", _INDEX) for file in folder.glob(pattern)}
+    return sorted(found)
+
+
+def _check_indexes(folder: Path) -> None:
+    """Refuse a directory with an index that names files which `_identifying` does not find."""
+    for index in sorted(folder.glob(_INDEX)):
+        for name in json.loads(index.read_bytes()).get("weight_map", {}).values():
+            _check_within(name, ".safetensors", ".bin")
+
+
+def _check_within(name: object, *ends: str) -> None:
+    """Refuse what is no name of a file of weights in the model's own folder."""
+    if not isinstance(name, str) or not name.endswith(ends) or any(mark in name for mark in "/\\\0"):
+        raise ValueError(
+            f"it says that weights are in {shown(name)}, and only files of its own folder are read ({', '.join(ends)})"
+        )
+
+
+def check_real(file: Path) -> None:
+    """Refuse complex numbers among weights: the imaginary parts would be dropped without a word.
+
+    Parameters
+    ----------
+    file
+        A safetensors file, or one of pickled tensors, which ends in `.bin`.
+
+    Raises
+    ------
+    ValueError
+        When one of its tensors is complex.
+    """
+    if file.suffix == ".bin":
+        pickled = torch.load(file, map_location="meta", weights_only=True)  # shapes and dtypes alone
+        found = [name for name, each in pickled.items() if isinstance(each, torch.Tensor) and each.is_complex()]
+    else:
+        with safe_open(file, framework="pt") as tensors:
+            # it is no mapping
+            found = [name for name in tensors.keys() if tensors.get_slice(name).get_dtype().startswith("C")]  # noqa: SIM118
+    if found:
+        raise ValueError(f"{file.name} has complex numbers in {shown(found[0])}, and only real ones are meant")
 
 
 @contextmanager
@@ -202,7 +252,13 @@ def _check_counts(path: Path) -> None:
 
 def _from_directory(source: str, folder: Path, identity: dict[str, str]) -> Weights:
     with loading(source):
-        model = _model(source, folder, _OPTIONS, [*folder.glob("*.safetensors"), *folder.glob("*.bin")])
+        if (folder / _ADAPTER).exists():  # which weights are meant would depend on whether peft is installed
+            raise ValueError(f"it comes with an adapter ({_ADAPTER}), which only a model that it is merged into has")
+        _check_indexes(folder)
+        safe, pickled = list(folder.glob("*.safetensors")), list(folder.glob("*.bin"))
+        for file in safe or list(folder.glob("pytorch_model*.bin")):
+            check_real(file)
+        model = _model(source, folder, _OPTIONS, [*safe, *pickled])
         tokenizer = AutoTokenizer.from_pretrained(folder, **_OPTIONS)
     return Weights(model, tokenizer, identity, source)
 
@@ -211,6 +267,8 @@ def _configuration(folder: Path, options: dict[str, Any]) -> Any:
     """A transformers configuration whose extents are those of a model that there could be."""
     config = AutoConfig.from_pretrained(str(folder), **options)
     check_extents(config)
+    if (named := getattr(config, "transformers_weights", None)) is not None:
+        _check_within(named, ".safetensors", ".safetensors.index.json")
     return config
 
 

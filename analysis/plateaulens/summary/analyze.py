@@ -72,20 +72,34 @@ def analyze(run_path: Location, out_path: Location, settings: AnalysisConfig | N
     UsageError
         When there is no run at `run_path`, an experiment lacks the type `real`, `settings.statistics` the statistic
         that an experiment is judged by, or a metric its minimum slope; for too few resamples, and where earlier looks
-        have spent the level; or when `out_path` lies inside a run or holds something other than a summary.
+        have spent the level; or when `out_path` lies inside a store or holds something other than a summary.
     """
     place = locate(out_path)
     if place.lies_in(locate(run_path)):
         raise UsageError(f"{place} lies inside the run, which is only read: choose another place for the summary")
     before = check_kind(place, SUMMARY_KIND) if place.exists() else {}
+    place.check_outside()
     with open_run(run_path) as run, blaming_damage(run_path):
         looks, at_this_look = take(run, before, settings or _settings_of(run))
         summary = summarize(run, at_this_look)
         summary.attrs |= as_attribute(looks)
-    with place.replace() as store:
+    write_summary(summary, out_path)
+    return summary
+
+
+def write_summary(summary: xr.DataTree, path: Location) -> None:
+    """Store a summary with the digests of its files, without which it would not be opened.
+
+    Parameters
+    ----------
+    summary
+        As `summarize` gives it, or changed.
+    path
+        Where it goes; what is there is replaced as `analyze` does.
+    """
+    with locate(path).replace() as store:
         summary.to_zarr(store, mode="w-", consolidated=False, zarr_format=3, encoding=encoding(summary))
         write_files(store)
-    return summary
 
 
 def _settings_of(run: xr.DataTree) -> AnalysisConfig:
@@ -190,7 +204,7 @@ def summarize_experiment(
     types = [str(each) for each in experiment["activation_type"].to_numpy()]
     _check_resamples(settings, [each for each in types if each != REFERENCE], controls)
     last = experiment["step"].size - 1
-    steps = step_dataset(experiment, settings)
+    steps = step_dataset(experiment, settings, name)
     rng = _rng(name, settings)
     resampling = _resampling(rng, experiment, source_row, settings)
     swaps = Swaps.draw(

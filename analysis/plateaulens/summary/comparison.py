@@ -18,6 +18,7 @@ from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling
 from plateaulens.compare.survival import restricted
 from plateaulens.config import AnalysisConfig
+from plateaulens.errors import UsageError
 from plateaulens.names import CONTROL, REFERENCE, statistic
 from plateaulens.summary.attributes import Attributes, attrs, bounds, interval_attrs, texts
 from plateaulens.summary.verdicts import agreed, conclusion, direction, equivalence, order, word_array
@@ -45,7 +46,7 @@ ESTIMATES = {
     "n_pairs": Described(PER_TYPE, "base prompts with a value for the type and for real", "1"),
     "mean": Described(PER_TYPE, "mean step", "step", "studentised"),
     "sd": Described(PER_TYPE, "standard deviation of the step", "step"),
-    "censored_fraction": Described(PER_TYPE, "share of curves whose event lies beyond the window", "1", "wilson"),
+    "censored_fraction": Described(PER_TYPE, "share of curves whose event lies beyond the window", "1", "exact"),
     "mean_difference": Described(PER_TYPE, "mean paired difference to real", "step", "studentised"),
     "median_difference": Described(PER_TYPE, "median paired difference to real", "step", "percentile, whole draws"),
     "quantile_shift": Described(PER_QUANTILE, "quantile minus that of real", "step", "percentile, whole draws"),
@@ -200,17 +201,36 @@ def controls_of(targets: Mapping[str, Any]) -> tuple[str, ...]:
     tuple of str
         `real_control`, where the run has it or not, and the variants of either that nothing is added to.
 
+    Raises
+    ------
+    UsageError
+        When the section is not one that a run has.
+
     Examples
     --------
     >>> controls_of({"variants": {"again": {"type": "real"}, "moved": {"type": "real", "add_error": True}}})
     ('real_control', 'again')
     """
-    variants = targets.get("variants", {})
+    variants = _variants(targets)
     again = [name for name, each in variants.items() if each["type"] in {REFERENCE, CONTROL}]
     return (CONTROL, *(name for name in again if not variants[name].get("add_error", False)))
 
 
-def with_recorded_margin(experiment: xr.Dataset, recorded: Mapping[str, Any], name: str) -> xr.Dataset:
+def _variants(targets: Any) -> Mapping[str, Mapping[str, Any]]:
+    """The section `variants` of a stored configuration, in which what an analysis goes by must be as it should."""
+    found = targets.get("variants", {}) if isinstance(targets, Mapping) else None
+    whole = isinstance(found, Mapping) and all(
+        isinstance(each, Mapping)
+        and isinstance(each.get("type"), str)
+        and isinstance(each.get("add_error", False), bool)
+        for each in found.values()
+    )
+    if not isinstance(found, Mapping) or not whole:
+        raise UsageError("the run's targets.variants are damaged, or of another version: collect the run again")
+    return found
+
+
+def with_recorded_margin(experiment: xr.Dataset, recorded: Any, name: str) -> xr.Dataset:
     """The summary of an experiment that says whether its margin is the one that was written down before collecting.
 
     Parameters
@@ -227,8 +247,10 @@ def with_recorded_margin(experiment: xr.Dataset, recorded: Mapping[str, Any], na
     xarray.Dataset
         The same, whose `verdict` has the attributes `margin_as_recorded` and, where the run has one, `margin_recorded`.
     """
-    given = recorded.get("equivalence_margin")
+    given = recorded.get("equivalence_margin") if isinstance(recorded, Mapping) else None
     margin = given.get(name) if isinstance(given, Mapping) else given
+    if not isinstance(margin, int | float):  # of another version, or damaged
+        margin = None
     verdict = experiment["verdict"].assign_attrs(margin_as_recorded=margin == experiment["verdict"].attrs["margin"])
     return experiment.assign(verdict=verdict if margin is None else verdict.assign_attrs(margin_recorded=margin))
 

@@ -10,12 +10,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from plateaulens.config import AnalysisConfig
-from plateaulens.errors import UsageError
+from plateaulens.errors import LONGEST_MESSAGE, UsageError, reading, shortened, shown
+from plateaulens.store.identity import resume_differences
 from plateaulens.store.integrity import write_files
 from plateaulens.store.location import Location, locate
-from plateaulens.store.manifest import AXES, Entry, Manifest, read_manifest
+from plateaulens.store.manifest import AXES, Entry, Manifest, config_of, read_manifest
 from plateaulens.store.reading import check_kind, open_run
-from plateaulens.store.schema import SCHEMA_VERSION, SWEEP_SUMMARY_KIND
+from plateaulens.store.schema import RUN_KIND, SCHEMA_VERSION, SWEEP_SUMMARY_KIND
 from plateaulens.summary.analyze import encoding, summarize_experiment
 from plateaulens.summary.attributes import attrs
 from plateaulens.summary.comparison import controls_of
@@ -60,17 +61,53 @@ def analyze_sweep(folder: Path, out: Location, settings: AnalysisConfig | None =
     Raises
     ------
     UsageError
-        When no run is complete, or when something other than a sweep's summary is at `out`.
+        When no run is complete, or one is not that of its entry in the manifest; when `out` lies inside a store, or
+        holds something other than a sweep's summary.
     """
     place = locate(out)
     if place.exists():
         check_kind(place, SWEEP_SUMMARY_KIND)
+    place.check_outside()
     manifest = read_manifest(folder)
+    check_runs(folder, manifest)
     summary = summarize_sweep(folder, manifest, settings or manifest.config.analysis)
     with place.replace() as store:
         summary.to_zarr(store, mode="w-", consolidated=False, zarr_format=3, encoding=encoding(summary))
         write_files(store)
     return summary
+
+
+def check_runs(folder: Path, manifest: Manifest) -> None:
+    """Refuse runs that are not those that a sweep's manifest says: two exchanged would be two wrong places.
+
+    Parameters
+    ----------
+    folder
+        Where the sweep is.
+    manifest
+        Its manifest.
+
+    Raises
+    ------
+    UsageError
+        Names the first complete run with another configuration or seed than its entry's, and what differs.
+    """
+    for entry in manifest.cells:
+        if entry.state != "complete":
+            continue
+        path = folder / entry.run
+        stored = check_kind(path, RUN_KIND)
+        asked = {"config": config_of(manifest.config, entry).model_dump_json(), "identity": stored.get("identity", "")}
+        with reading(f"{path}: root attributes are damaged", "see `plateaulens verify`"):
+            found = resume_differences(stored, asked)
+        if stored.get("seed") != entry.seed:
+            found.append(f"attribute seed: stored {shown(stored.get('seed'))}, asked {entry.seed}")
+        if found:
+            raise UsageError(
+                f"{path} is not the run that the sweep's manifest says: {shortened(found[0], LONGEST_MESSAGE)}"
+                f"{f', and {len(found) - 1} more' if len(found) > 1 else ''}: put each run back in its place, or "
+                "continue `plateaulens collect`"
+            )
 
 
 def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) -> xr.DataTree:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plateaulens.config import TargetConfig, VariantConfig
-from plateaulens.errors import UsageError
+from plateaulens.errors import UsageError, text_of
 from plateaulens.targets.dictionary import Code, Dictionary
 from plateaulens.targets.gaussian import Gaussian
 from plateaulens.targets.modules import file_of, module_of, told
@@ -385,7 +385,7 @@ def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) ->
         except KeyboardInterrupt:
             raise
         except UsageError as error:
-            raise UsageError(f"{where}: {error}{recipe}") from None
+            raise UsageError(f"{where}: {text_of(error)}{recipe}") from None
         except BaseException as error:
             if ships(kind):  # a mistake in PlateauLens, which its traceback finds
                 raise

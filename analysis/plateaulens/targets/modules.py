@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from plateaulens.errors import UsageError
+from plateaulens.errors import LONGEST_MESSAGE, UsageError, shortened, text_of
 
 
 def load_module(name: str) -> None:
@@ -124,7 +124,7 @@ def told(error: BaseException, file: str) -> str:
         Its kind, the first line of its message, and the last line of the file that the traceback comes through. A
         `UsageError` explains itself, and goes without its kind.
     """
-    message = (str(error).strip().splitlines() or [""])[0]
+    message = shortened((text_of(error).strip().splitlines() or [""])[0], LONGEST_MESSAGE)
     kind = "" if isinstance(error, UsageError) else type(error).__name__
     lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
     place = f" ({file}, line {lines[-1]})" if lines else ""

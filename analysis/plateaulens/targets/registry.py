@@ -16,7 +16,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from plateaulens.config import TargetConfig, VariantConfig, type_name
-from plateaulens.errors import UsageError
+from plateaulens.errors import UsageError, shown, text_of
 from plateaulens.names import CONTROL, REFERENCE, label
 from plateaulens.targets.base import ActivationType, Base, Target, TargetContext, made_by, mixes, ships
 from plateaulens.targets.modules import file_of, load_module, module_of, source_of, told
@@ -201,11 +201,11 @@ def definition(kind: ActivationType, config: TargetConfig) -> str:
         return (described.strip().splitlines() or ["registered by the user"])[0]
     try:
         return str(own).format(**config.model_dump())
-    except (LookupError, ValueError, AttributeError) as error:
+    except Exception as error:
         raise UsageError(
-            f"activation type {kind.name!r} (in {module_of(made_by(kind))}): its definition {str(own)!r} cannot be "
-            f"filled in ({type(error).__name__}: {error}); write {{name}} for a constant of [targets], {{{{ for a brace"
-        ) from None
+            f"activation type {kind.name!r} (in {module_of(made_by(kind))}): its definition {text_of(own)!r} cannot be "
+            f"filled in ({told(error, '')}); write {{name}} for a constant of [targets], {{{{ for a brace"
+        ) from error
 
 
 @dataclass(eq=False)
@@ -292,7 +292,7 @@ def _checked(kinds: Sequence[ActivationType], *, has_sae: bool) -> tuple[Activat
 def _name(kind: Any) -> str:
     """The name that a function or class is registered by."""
     if not (inspect.isfunction(kind) or inspect.isclass(kind)):
-        raise UsageError(f"register takes a function or a class, not {kind!r} of type {type(kind).__name__}")
+        raise UsageError(f"register takes a function or a class, not {shown(kind)} of type {type(kind).__name__}")
     name = kind.__name__ if inspect.isfunction(kind) else getattr(kind, "name", None)
     where = f"activation type {kind.__qualname__} of {module_of(kind)}"
     if not isinstance(name, str):

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 import torch
@@ -114,6 +115,6 @@ def _read(path: Path, length: int) -> NDArray[np.int32]:
 
 def _replace(path: Path, tokens: NDArray[np.int32]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npy")
-    np.save(partial, tokens)
-    partial.replace(path)
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".npy", delete=False) as partial:
+        np.save(partial, tokens)
+    Path(partial.name).replace(path)
