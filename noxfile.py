@@ -114,7 +114,7 @@ def report(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def calibrate(session: nox.Session) -> None:
-    """Check every interval and test on simulated data, and write the table of docs/statistics.md. Takes 20 minutes."""
+    """Check every interval and test on simulated data, and write the table of docs/statistics.md. Takes an hour."""
     install(session)
     session.run("python", "-m", "calibration", *options(session, CALIBRATION))
 

@@ -17,7 +17,7 @@ END = "<!-- calibration: end -->"
 _INTRODUCTION = (
     "{replications} replications of each cell (fewer where a method declines to estimate), with {resamples} resamples "
     "or swaps each. Entries are per cent: the mean over designs and activation types, and in brackets the lowest and "
-    "the highest of them. The Monte Carlo standard error of one of them is {error:.1f} at 5 or 95 %."
+    "the highest of them. The Monte Carlo standard error of one of them is {error:.1f} or less at 5 or 95 %."
 )
 
 
@@ -102,11 +102,13 @@ def render(frame: pd.DataFrame) -> str:
     str
         Markdown: how much was computed, and a table for each kind of row.
     """
+    per_cell = frame.groupby(["question", "design", "samples"])["replications"].max()
+    least, most = per_cell.min(), per_cell.max()
     parts = [
         _INTRODUCTION.format(
-            replications=frame["replications"].max(),
+            replications=most if least == most else f"{least} to {most}",
             resamples=frame["resamples"].max(),
-            error=100 * np.sqrt(0.05 * 0.95 / frame["replications"].max()),
+            error=100 * np.sqrt(0.05 * 0.95 / least),
         )
     ]
     for title, (kind, corners, rows, cell) in _TABLES.items():

@@ -53,6 +53,12 @@ def test_tables_go_between_the_markers(frame: pd.DataFrame) -> None:
     assert table.insert(once, table.render(frame)) == once
 
 
+def test_the_introduction_says_how_many_replications_there_are(frame: pd.DataFrame) -> None:
+    assert table.render(frame).startswith("4 replications of each cell")
+    more = pd.concat([frame, frame.assign(samples=200, replications=100)])
+    assert table.render(more).startswith("4 to 100 replications of each cell")
+
+
 def test_new_cells_replace_old_ones(frame: pd.DataFrame) -> None:
     again = frame[frame["design"] == "ties"].assign(share=0.5)
     merged = table.merge(frame, again)

@@ -4,7 +4,7 @@ Which is stored for which quantity is decided by theory:
 
 - **Studentised** (bootstrap-t) for a mean and a mean paired difference: correct to second order, and it allows for the
   estimated standard error, which percentile and BCa intervals take for known; at 50 prompts that is most of the error.
-- **None** for a standard deviation: of lognormal steps none of these holds it at a few hundred prompts.
+- **None** for a standard deviation: under long tails the prompts that decide it are too rare to be in the sample.
 - **BCa** (bias-corrected and accelerated; Efron 1987, JASA 82:171) for smooth quantities without a simple standard
   error: Cliff's delta. Correct to second order, and it respects the quantity's range.
 - **Percentile**, with whole draws in place of interpolated ones, for quantiles.
