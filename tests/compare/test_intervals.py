@@ -11,6 +11,7 @@ from plateaulens.compare.intervals import (
     degenerate,
     effective_number,
     exact_interval,
+    mean_interval,
     order_interval,
     order_quantile,
     rare_reach,
@@ -104,6 +105,27 @@ class TestStudentised:
         estimates, errors = np.array([1.0, 0.0, 0.0, 2.0, 1.0]), np.array([1.0, 0.0, 0.0, 1.0, 1.0])
         interval = studentised_interval(estimates, errors, 0.9, fallback=np.array([-7.0, 7.0]))
         np.testing.assert_array_equal(interval, [-7, 7])
+
+
+class TestMean:
+    def test_is_the_studentised_interval_of_the_values_that_are_there(
+        self, values: NDArray[np.float64], resampling: Resampling
+    ) -> None:
+        there = np.arange(40) >= 15
+        kept = np.where(there, values, 0.0)
+        n = resampling.sums(there)
+        mean = resampling.sums(kept) / n
+        error = np.sqrt((resampling.sums(kept**2) / n - mean**2) / (n - 1))
+        found = mean_interval(kept[np.newaxis], there[np.newaxis], resampling, 0.9)
+        np.testing.assert_allclose(found.estimate, [values[15:].mean()])
+        expected = studentised_interval(mean, error, 0.9, fallback=np.zeros(2))
+        np.testing.assert_allclose(found.interval, [expected])
+
+    def test_equal_values_leave_no_error_and_none_no_mean(self, resampling: Resampling) -> None:
+        values = np.array([np.full(40, 0.1), np.zeros(40)])
+        found = mean_interval(values, np.array([[True] * 40, [False] * 40]), resampling, 0.95)
+        np.testing.assert_allclose(found.interval[0], [0.1, 0.1])
+        assert np.isnan([found.estimate[1], *found.interval[1]]).all()
 
 
 class TestOrder:

@@ -26,6 +26,13 @@ class TestUnits:
         assert units_of(7, CLUSTERS).tolist() == CLUSTERS.tolist()
         assert units_of(0, None).size == 0
 
+    def test_grouped_prompts_are_worth_their_units(self) -> None:
+        single, grouped = (
+            Weights(np.ones((1, units), np.int8), units_of(7, own)) for units, own in ((7, None), (4, CLUSTERS))
+        )
+        assert (single.is_grouped, single.worth) == (False, 1.0)
+        assert (grouped.is_grouped, grouped.worth) == (True, 4 / 7)
+
     def test_very_many_are_put_into_units_of_equal_size(self) -> None:
         sizes = np.bincount(units_of(3 * MAXIMUM_UNITS + 5, None))
         assert len(sizes) == MAXIMUM_UNITS

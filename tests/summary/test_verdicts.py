@@ -8,7 +8,6 @@ from plateaulens.summary.verdicts import (
     agreed,
     conclusion,
     equivalence,
-    nearness,
     order,
     steepness_relation,
     timing,
@@ -52,14 +51,6 @@ def test_turning_the_difference_turns_the_verdict(interval: list[float]) -> None
     turned = {"later": "earlier", "earlier": "later", "undecided": "undecided"}
     lower, upper = interval
     assert timing((-upper, -lower), n_pairs=300) == turned[timing((lower, upper), n_pairs=300)]
-
-
-@pytest.mark.parametrize(
-    ("interval", "expected"),
-    [((-0.2, -0.1), "nearer"), ((0.1, 0.2), "farther"), ((-0.1, 0.1), "undecided"), (NAN, "undefined")],
-)
-def test_nearness(interval: tuple[float, float], expected: str) -> None:
-    assert nearness(interval) == expected
 
 
 @pytest.mark.parametrize(

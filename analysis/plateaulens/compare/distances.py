@@ -180,9 +180,32 @@ def ks_equivalence_p(
     NDArray[np.float64]
         p-values, (...); NaN where there is no distance.
     """
+    return np.asarray(ndtr(equivalence_score(differences[0], _standard_error(differences), pairs, margin)))
+
+
+def equivalence_score(
+    difference: NDArray[np.float64], error: NDArray[np.float64], pairs: NDArray[np.number], margin: float
+) -> NDArray[np.float64]:
+    """The largest over places x of (|F(x) - G(x)| - margin) / se(x), whose normal probability is `ks_equivalence_p`.
+
+    Parameters
+    ----------
+    difference
+        F - G, (..., bins).
+    error
+        Its standard error, (..., bins), which is taken to be that of a difference of size `margin` at least.
+    pairs
+        The numbers of base prompts behind them, (...).
+    margin
+        The distance that matters.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Scores, (...); NaN where there is no distance.
+    """
     least = np.sqrt(margin * (1 - margin) / np.maximum(pairs, 1))[..., np.newaxis]
-    score = (np.abs(differences[0]) - margin) / np.maximum(_standard_error(differences), least)
-    largest: NDArray[np.float64] = ndtr(score.max(axis=-1))
+    largest: NDArray[np.float64] = ((np.abs(difference) - margin) / np.maximum(error, least)).max(axis=-1)
     return largest
 
 

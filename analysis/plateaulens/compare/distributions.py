@@ -114,7 +114,7 @@ def compare_types(
     observations = Observations(value, censored, reference)
     weighted = observations.weigh(resampling)
     result: Comparison = {"n": observations.has_value.sum(axis=1), "n_pairs": observations.pairs.sum(axis=1)}
-    reaches = weighted.reaches(settings.confidence, resampling.units)
+    reaches = weighted.reaches(settings.confidence, resampling.worth)
     result |= _smooth_quantities(weighted, reaches, resampling, settings)
     result |= _distances(weighted, reaches, last_step, margin, settings.confidence)
     result |= _orders(weighted, settings.confidence)
@@ -238,15 +238,15 @@ class Weighted:
             "paired_delta": paired_delta(self.ordered_differences, self.observations.difference_support),
         }
 
-    def reaches(self, confidence: float, units: int) -> "Reaches":
+    def reaches(self, confidence: float, worth: float) -> "Reaches":
         """How far intervals have to reach because of what the sample shows too rarely for a bootstrap.
 
         Parameters
         ----------
         confidence
             The nominal coverage of the intervals.
-        units
-            How many independent units the base prompts form.
+        worth
+            How many independent units there are for each base prompt, as `Weights.worth` has it.
 
         Returns
         -------
@@ -255,7 +255,6 @@ class Weighted:
         """
         counts, support = self.ordered_differences[0].astype(np.float64), self.observations.difference_support
         finite = self.differences[0][..., np.isfinite(support)].astype(np.float64)
-        worth = min(1.0, units / max(self.observations.codes.shape[1], 1))
 
         def reach(rare: NDArray[np.float64], pairs: NDArray[np.float64]) -> NDArray[np.float64]:
             found = rare_reach(worth * rare, worth * pairs, confidence)
@@ -346,7 +345,7 @@ def _censored_fractions(observations: Observations, resampling: Resampling, conf
     count, total = (observed.sum(axis=1) for observed in (observations.censored, observations.observed))
     share = ratio(count.astype(np.float64), total.astype(np.float64))
     number = total.astype(np.float64)
-    if resampling.units < len(resampling.unit):
+    if resampling.is_grouped:
         draws = ratio(resampling.sums(observations.censored.T), resampling.sums(observations.observed.T))[1:]
         number = effective_number(np.nan_to_num(share), draws, total, resampling.units)
     interval = exact_interval(np.nan_to_num(share) * number, number, confidence)

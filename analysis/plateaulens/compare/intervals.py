@@ -20,12 +20,14 @@ be from that of the sample, and `widened` lets an interval reach as far. `degene
 prompts for any of it.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from statsmodels.stats.proportion import proportion_confint
 
-from plateaulens.compare.resampling import quantile, ratio
+from plateaulens.compare.resampling import Resampling, percentile_interval, quantile, ratio
 
 ROUNDING = 1e-9
 """The part of the largest difference below which a difference is none."""
@@ -124,6 +126,46 @@ def studentised_interval(
     scores = np.where(usable, np.stack([high, low]), 0.0)
     bounds = np.stack(list(point - scores * np.where(usable, error, 0.0)), axis=-1)
     return _where_point(point, np.where(usable[..., np.newaxis], bounds, fallback))
+
+
+class Mean(NamedTuple):
+    """Means of values that base prompts have or lack."""
+
+    estimate: NDArray[np.float64]
+    """(...); NaN where no base prompt has one."""
+    interval: NDArray[np.float64]
+    """Their studentised intervals, (..., 2)."""
+
+
+def mean_interval(
+    values: NDArray[np.float64], there: NDArray[np.bool_], resampling: Resampling, confidence: float
+) -> Mean:
+    """Means over base prompts with `studentised_interval`, whose fallback is the percentile interval.
+
+    Parameters
+    ----------
+    values
+        A value of each base prompt, (..., sample), 0 where it has none.
+    there
+        Whether it has one, (..., sample).
+    resampling
+        Resamples of the base prompts.
+    confidence
+        The nominal coverage of the intervals.
+
+    Returns
+    -------
+    Mean
+        Over the last axis.
+    """
+    number, total, squares = (resampling.sums(np.moveaxis(each, -1, 0)) for each in (there, values, values**2))
+    mean = ratio(total, number)
+    variance = ratio(squares, number) - mean**2
+    # what rounding leaves of the variance of equal values is none
+    variance = np.where(variance > ROUNDING * ratio(squares, number), variance, 0.0)
+    error = np.sqrt(ratio(variance, np.maximum(number - 1, 0)))
+    fallback = percentile_interval(mean[1:], confidence)
+    return Mean(mean[0], studentised_interval(mean, error, confidence, fallback=fallback))
 
 
 def order_interval(estimates: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:

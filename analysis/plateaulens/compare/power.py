@@ -31,9 +31,8 @@ from scipy.optimize import brentq
 from scipy.special import ndtri
 from scipy.stats import binom
 
-from plateaulens.compare.distances import distances
+from plateaulens.compare.distances import distances, equivalence_score
 from plateaulens.compare.permutation import ROUNDING
-from plateaulens.compare.resampling import ratio
 
 DRAWS = 1000
 """Samples whose verdicts are counted: a power is known to within 1.6 points."""
@@ -257,9 +256,8 @@ def power_equivalent(samples: Samples, *, margin: float, level: float) -> float:
     float
         The share of the samples.
     """
-    least = np.sqrt(margin * (1 - margin) / samples.pairs)[:, np.newaxis]
-    score = ratio(np.abs(samples.difference) - margin, np.maximum(samples.error, least))
-    return float(np.mean(score.max(axis=-1) <= ndtri(level)))
+    score = equivalence_score(samples.difference, samples.error, samples.pairs, margin)
+    return float(np.mean(score <= ndtri(level)))
 
 
 def shrunk_distance(pairs: Pairs, rng: np.random.Generator) -> float:

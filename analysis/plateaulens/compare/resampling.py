@@ -61,6 +61,16 @@ class Weights:
         """The number of units."""
         return int(self.rows.shape[1])
 
+    @property
+    def is_grouped(self) -> bool:
+        """Whether a unit holds more than one base prompt."""
+        return self.units < len(self.unit)
+
+    @property
+    def worth(self) -> float:
+        """How many independent units there are for each base prompt, at most 1."""
+        return min(1.0, self.units / max(len(self.unit), 1))
+
     def totals(self, values: NDArray[np.number | np.bool_]) -> NDArray[np.float64]:
         """What values add up to in each unit.
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 from plateaulens import names
 from plateaulens.names import CLAIMS, label, metric_label
-from plateaulens.report.contents import BLOWUP, main_metrics, synthetic_types, values_of
+from plateaulens.report.contents import BLOWUP, main_metrics, synthetic_types, values_of, word_of
 from plateaulens.report.phrases import confidence_of
 from plateaulens.report.table import Column, Table
 from plateaulens.report.text import listing
@@ -180,7 +180,7 @@ def _changes(cases: xr.Dataset, metric: str) -> Iterator[Change]:
         case = own.isel(case=place)
         for name in synthetic_types(case):
             if case["conclusion_changed"].sel(activation_type=name):
-                yield Change(label(name), str(case["conclusion"].sel(activation_type=name).item()), values[place])
+                yield Change(label(name), word_of(case, "conclusion", name), values[place])
         claim = _claim(case)
         if claim["nearness_changed"].any():
             word = str(claim["nearness"].item())

@@ -135,6 +135,26 @@ def compared_types(group: xr.Dataset) -> list[str]:
     return [name for name in types_of(group) if name != REFERENCE]
 
 
+def word_of(values: xr.Dataset, variable: str, activation_type: str) -> str:
+    """The word that a summary has on one type.
+
+    Parameters
+    ----------
+    values
+        Of one metric and statistic.
+    variable
+        Which word.
+    activation_type
+        The type.
+
+    Returns
+    -------
+    str
+        As it is stored.
+    """
+    return str(values[variable].sel(activation_type=activation_type).item())
+
+
 def controls_of(group: xr.Dataset) -> list[str]:
     """The types that are real targets drawn again: only chance tells them from real.
 

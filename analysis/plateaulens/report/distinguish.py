@@ -4,7 +4,7 @@ import pandas as pd
 import xarray as xr
 
 from plateaulens.names import CONTROL, label
-from plateaulens.report.contents import compared_types, synthetic_types, values_of
+from plateaulens.report.contents import compared_types, synthetic_types, values_of, word_of
 from plateaulens.report.phrases import NOTHING_TO_COMPARE, confidence_of
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
 from plateaulens.report.text import listing, number, p_equals
@@ -25,7 +25,7 @@ def distinguish_sentence(group: xr.Dataset) -> str:
     """
     if not synthetic_types(group):
         return NOTHING_TO_COMPARE
-    told = {name: str(group["told"].sel(activation_type=name).item()) for name in compared_types(group)}
+    told = {name: word_of(group, "told", name) for name in compared_types(group)}
     words = {
         "told apart": "told from real ones, by a classifier or by their mean discrepancy, for",
         "not told apart": "told from real ones by no test for",

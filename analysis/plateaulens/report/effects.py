@@ -16,6 +16,7 @@ from plateaulens.report.contents import (
     other_metrics,
     synthetic_types,
     types_of,
+    word_of,
 )
 from plateaulens.report.phrases import NOTHING_TO_COMPARE, level, prompts, unmeasured
 from plateaulens.report.table import KS_DIGITS, STEP_DIGITS, TYPE, Column, Row, Table, by_metric, estimated, measured
@@ -102,7 +103,7 @@ def timing_sentences(experiment: xr.Dataset, *, metric: str, statistic: str = BL
     for _, values in compared(experiment, [metric], statistic):
         types: dict[str, list[str]] = {direction: [] for direction in _DIRECTIONS}
         for name in synthetic_types(values):
-            types[str(values["direction"].sel(activation_type=name).item())].append(name)
+            types[word_of(values, "direction", name)].append(name)
         sentences += [_sentence(values, held, found, metric, statistic) for found, held in types.items() if held]
     return " ".join(sentences) or unmeasured(statistic)
 

@@ -6,7 +6,7 @@ import xarray as xr
 
 from plateaulens import names
 from plateaulens.names import label, metric_label
-from plateaulens.report.contents import bounds, compared_types, main_metrics, synthetic_types
+from plateaulens.report.contents import bounds, compared_types, main_metrics, synthetic_types, word_of
 from plateaulens.report.phrases import confidence_of
 from plateaulens.report.sweep import experiment_of
 from plateaulens.report.table import STEP_DIGITS, TYPE, Column, Row, Table, estimated, measured
@@ -43,8 +43,8 @@ def pooled_sentence(summary: xr.DataTree) -> str:
         values = experiment.sel(metric=metric)
         clauses = []
         for word, said in (("earlier", statistic.before), ("later", statistic.after)):
-            found = [name for name in synthetic_types(experiment) if _word(values, "pooled_direction", name) == word]
-            sure = [name for name in found if _word(values, "pooled_new_site", name) == word]
+            found = [name for name in synthetic_types(experiment) if word_of(values, "pooled_direction", name) == word]
+            sure = [name for name in found if word_of(values, "pooled_new_site", name) == word]
             if found:
                 clauses.append(f"{listing([label(name) for name in found])} {said} than real ({_new(sure, found)})")
         none = f"no type is shown to be {statistic.before} or {statistic.after} than real"
@@ -116,10 +116,6 @@ def _sites(experiment: xr.Dataset) -> int:
     """The most that any type has on any metric."""
     counts = experiment["pooled_sites"].to_numpy()
     return int(np.nanmax(counts)) if np.isfinite(counts).any() else 0
-
-
-def _word(values: xr.Dataset, variable: str, name: str) -> str:
-    return str(values[variable].sel(activation_type=name).item())
 
 
 def _new(sure: list[str], found: list[str]) -> str:

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from plateaulens.names import metric_label
-from plateaulens.report.contents import BLOWUP, compared, settings_of, synthetic_types
+from plateaulens.report.contents import BLOWUP, compared, settings_of, synthetic_types, word_of
 from plateaulens.report.phrases import alike, are, margin_of
 from plateaulens.report.text import listing, number, percent
 
@@ -39,11 +39,7 @@ def power_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None = N
         return ""
     found = {}
     for metric, values in compared(experiment, metrics, statistic):
-        undecided = [
-            name
-            for name in synthetic_types(values)
-            if str(values["verdict"].sel(activation_type=name).item()) == "undecided"
-        ]
+        undecided = [name for name in synthetic_types(values) if word_of(values, "verdict", name) == "undecided"]
         if undecided:
             found[metric_label(metric)] = _power(values.sel(activation_type=undecided), undecided)
     return alike(found)

@@ -6,7 +6,6 @@ more. Every sentence is Markdown without markup.
 
 from collections.abc import Sequence
 from math import isnan
-from typing import Any
 
 import pandas as pd
 import xarray as xr
@@ -22,6 +21,7 @@ from plateaulens.report.contents import (
     main_metrics,
     plateau_metric,
     synthetic_types,
+    word_of,
 )
 from plateaulens.report.phrases import (
     NOTHING_TO_COMPARE,
@@ -103,7 +103,7 @@ def control_sentence(experiment: xr.Dataset, *, metrics: Sequence[str] | None = 
     apart, missing = [], []
     for metric, values in compared(experiment, metrics, statistic):
         on = f"on {metric_label(metric)}"
-        known = [name for name in draws if str(_of(values, "verdict", name)) != "undefined"]
+        known = [name for name in draws if word_of(values, "verdict", name) != "undefined"]
         if not known:
             missing.append(on)
             continue
@@ -212,7 +212,7 @@ def overview_table(summary: xr.DataTree) -> Table:
             key = f"{name}_{metric}"
             columns[key] = Column(f"{described.short}, {metric_label(metric)}")
             for kind in compared_types(experiment):
-                word = str(values["conclusion"].sel(activation_type=kind).item())
+                word = word_of(values, "conclusion", kind)
                 found.setdefault(kind, {"type": kind})[key] = word
     return Table(pd.DataFrame(list(found.values())), columns)
 
@@ -361,7 +361,7 @@ def _row(values: xr.Dataset, name: str) -> Row:
 def _verdicts(values: xr.Dataset, statistic: str) -> str:
     groups: dict[str, list[str]] = {}
     for name in synthetic_types(values):
-        groups.setdefault(str(values["conclusion"].sel(activation_type=name).item()), []).append(name)
+        groups.setdefault(word_of(values, "conclusion", name), []).append(name)
     before, after = names.statistic(statistic).before, names.statistic(statistic).after
     near = f"within KS {margin_of(values)} of real"
     predicates = {
@@ -380,9 +380,9 @@ def _verdicts(values: xr.Dataset, statistic: str) -> str:
     return "; ".join(f"{are(groups[verdict])} {words}" for verdict, words in predicates.items() if verdict in groups)
 
 
-def _of(values: xr.Dataset, quantity: str, name: str) -> Any:
-    """One number or word of one type."""
-    return values[quantity].sel(activation_type=name).item()
+def _of(values: xr.Dataset, quantity: str, name: str) -> float:
+    """One number of one type."""
+    return float(values[quantity].sel(activation_type=name))
 
 
 def _one_in(experiment: xr.Dataset) -> str:

@@ -258,6 +258,8 @@ class Digests:
         self._arrays = (
             {name: array.async_array for name, array in group.arrays()} if isinstance(group, zarr.Group) else {}
         )
+        self._spans: dict[tuple[str, int], NDArray[np.uint8]] = {}
+        """The digests of the spans that were asked for and are written."""
 
     async def of(self, key: str) -> bytes | None:
         """The digest of a file.
@@ -281,10 +283,19 @@ class Digests:
             return None
         name, span, file = place
         try:
-            row = np.asarray(await self._arrays[name].getitem((span, file)))
+            row = (await self._of_span(name, span))[file]
         except (ValueError, IndexError, RuntimeError):  # `verify` says so
             return None
         return row.tobytes() if row.any() else None
+
+    async def _of_span(self, name: str, span: int) -> NDArray[np.uint8]:
+        """The digests of a span, (file, byte), read once for all of its files."""
+        if (name, span) in self._spans:
+            return self._spans[name, span]
+        rows = np.asarray(await self._arrays[name].getitem((span,)))
+        if rows.any():  # else it may still be written
+            self._spans[name, span] = rows
+        return rows
 
     def remedy(self, key: str) -> str:
         """What to do about a file.

@@ -12,8 +12,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from plateaulens.compare.intervals import studentised_interval
-from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
+from plateaulens.compare.intervals import mean_interval
+from plateaulens.compare.resampling import Resampling, ratio
 from plateaulens.store.reading import sample_ranges
 from plateaulens.summary.attributes import Attributes, attrs, interval_attrs
 from plateaulens.summary.verdicts import steepness_relation, word_array
@@ -128,12 +128,6 @@ def _geometric(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The geometric mean (...) over the last axis and its interval (..., 2), from logarithms; NaN is left out."""
     there = np.isfinite(logarithm)
-    known = np.moveaxis(np.where(there, logarithm, 0.0), -1, 0)
-    number = resampling.sums(np.moveaxis(there, -1, 0))
-    mean = ratio(resampling.sums(known), number)
-    variance = np.maximum(ratio(resampling.sums(known**2), number) - mean**2, 0.0)
-    error = np.sqrt(ratio(variance, np.maximum(number - 1, 0)))
-    simple = percentile_interval(mean[1:], confidence)
-    interval = studentised_interval(mean, error, confidence, fallback=simple)
+    found = mean_interval(np.where(there, logarithm, 0.0), there, resampling, confidence)
     with np.errstate(over="ignore"):  # of a handful of curves a bound may lie beyond every number: it is infinite
-        return np.exp(mean[0]), np.exp(interval)
+        return np.exp(found.estimate), np.exp(found.interval)

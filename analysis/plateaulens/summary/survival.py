@@ -1,15 +1,13 @@
 """Survival curves, log-rank tests and restricted means of an experiment, as a part of its group of the summary."""
 
-from typing import NamedTuple
-
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from plateaulens.compare.distances import distances, distribution_functions
-from plateaulens.compare.intervals import ROUNDING, rare_reach, studentised_interval, widened
+from plateaulens.compare.intervals import mean_interval, rare_reach, widened
 from plateaulens.compare.permutation import Swaps
-from plateaulens.compare.resampling import Resampling, percentile_interval, quantile, ratio
+from plateaulens.compare.resampling import Resampling, quantile
 from plateaulens.compare.survival import kaplan_meier, logrank, paired_scores, restricted
 from plateaulens.summary.attributes import attrs, bounds, interval_attrs
 
@@ -68,7 +66,7 @@ def survival_dataset(
     curves = [kaplan_meier(time[cell], event[cell], last + 1, confidence) for cell in cells]
     probability = np.array([curve.probability for curve in curves]).reshape(*shape, last + 1)
     band = np.array([curve.band for curve in curves]).reshape(*shape, last + 1, 2)
-    if resampling.units < len(resampling.unit):
+    if resampling.is_grouped:
         reach = _grouped_reach(time, event, last, resampling, confidence)
         lower, upper = np.minimum(band[..., 0], probability - reach), np.maximum(band[..., 1], probability + reach)
         band = np.clip(np.stack([lower, upper], axis=-1), 0.0, 1.0)
@@ -84,10 +82,10 @@ def survival_dataset(
     known = np.isfinite(time)
     pairs = known & known[..., other : other + 1, :]
     change = np.where(pairs, time - time[..., other : other + 1, :], 0.0)
-    mean = _studentised(np.where(known, time, 0.0), known, resampling, confidence)
-    difference = _studentised(change, pairs, resampling, confidence)
-    worth = resampling.units / max(len(resampling.unit), 1)
-    farther = rare_reach(worth * (change != 0).sum(axis=-1), worth * pairs.sum(axis=-1), confidence) * last
+    mean = mean_interval(np.where(known, time, 0.0), known, resampling, confidence)
+    difference = mean_interval(change, pairs, resampling, confidence)
+    changed, number = (resampling.worth * each.sum(axis=-1) for each in (change != 0, pairs))
+    farther = rare_reach(changed, number, confidence) * last
     values = {
         "survival": probability,
         "survival_band": band,
@@ -120,27 +118,6 @@ def survival_dataset(
         {name: (DIMS[name], value, attributes[name]) for name, value in values.items()},
         coords={**{name: steps[name] for name in _LEADING}, "bound": bounds()},
     )
-
-
-class _Mean(NamedTuple):
-    """Means (...) with their intervals (..., 2)."""
-
-    estimate: NDArray[np.float64]
-    interval: NDArray[np.float64]
-
-
-def _studentised(
-    values: NDArray[np.float64], there: NDArray[np.bool_], resampling: Resampling, confidence: float
-) -> _Mean:
-    """Means over the last axis of `values` (..., sample), which are 0 where they are not there."""
-    number, total, squares = (resampling.sums(np.moveaxis(each, -1, 0)) for each in (there, values, values**2))
-    mean = ratio(total, number)
-    # what rounding leaves of the variance of equal values is none
-    variance = ratio(squares, number) - mean**2
-    variance = np.where(variance > ROUNDING * ratio(squares, number), variance, 0.0)
-    error = np.sqrt(ratio(variance, np.maximum(number - 1, 0)))
-    fallback = percentile_interval(mean[1:], confidence)
-    return _Mean(mean[0], studentised_interval(mean, error, confidence, fallback=fallback))
 
 
 def _grouped_reach(

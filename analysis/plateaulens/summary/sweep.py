@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from plateaulens.config import AnalysisConfig
 from plateaulens.errors import LONGEST_MESSAGE, UsageError, reading, shortened, shown
 from plateaulens.store.identity import resume_differences
-from plateaulens.store.integrity import write_files
 from plateaulens.store.location import Location, locate
 from plateaulens.store.manifest import AXES, Entry, Manifest, config_of, read_manifest
 from plateaulens.store.reading import check_kind, open_run
 from plateaulens.store.schema import RUN_KIND, SCHEMA_VERSION, SWEEP_SUMMARY_KIND
-from plateaulens.summary.analyze import encoding, summarize_experiment
+from plateaulens.summary.analyze import summarize_experiment, write_summary
 from plateaulens.summary.attributes import attrs
 from plateaulens.summary.comparison import controls_of
 from plateaulens.summary.pooling import changes_of, pooled_dataset
@@ -71,9 +70,7 @@ def analyze_sweep(folder: Path, out: Location, settings: AnalysisConfig | None =
     manifest = read_manifest(folder)
     check_runs(folder, manifest)
     summary = summarize_sweep(folder, manifest, settings or manifest.config.analysis)
-    with place.replace() as store:
-        summary.to_zarr(store, mode="w-", consolidated=False, zarr_format=3, encoding=encoding(summary))
-        write_files(store)
+    write_summary(summary, out)
     return summary
 
 

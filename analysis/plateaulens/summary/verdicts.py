@@ -2,10 +2,10 @@
 
 A verdict is a function of stored numbers, and is stored beside them: a sentence can never say more than its interval,
 and whoever queries a summary finds the page's own word. "undecided" is no verdict of equality: it says that these data
-do not settle the question; "undefined" says that there is no number to judge. `timing`, `nearness`,
-`steepness_relation`, `length_relation`, `fate`, `movement` and `apart` are each about one comparison at its interval's
-confidence, with no correction for how many there are. `equivalence`, `order`, `direction` and `agreed` are about a
-whole family, when they are given p-values that have been adjusted for it.
+do not settle the question; "undefined" says that there is no number to judge. `timing`, `steepness_relation`,
+`length_relation`, `fate`, `movement` and `apart` are each about one comparison at its interval's confidence, with no
+correction for how many there are. `equivalence`, `order`, `direction` and `agreed` are about a whole family, when they
+are given p-values that have been adjusted for it.
 
 Intervals are (lower, upper), NaN where there is none.
 """
@@ -87,33 +87,6 @@ def timing(
     if upper < 0 and not own[0] > other[1]:
         return "earlier"
     return "undecided"
-
-
-def nearness(ks_difference_interval: ArrayLike) -> Nearness:
-    """Whether type a is nearer to the reference than type b, by the interval of their difference of distances, a - b.
-
-    Parameters
-    ----------
-    ks_difference_interval
-        Of the distance of a minus that of b.
-
-    Returns
-    -------
-    Nearness
-        "nearer" when the whole interval is below 0, "farther" when it is above, "undecided" when it holds 0,
-        "undefined" when there is none (NaN).
-
-    Examples
-    --------
-    >>> nearness((-0.1, -0.02))
-    'nearer'
-    """
-    lower, upper = np.asarray(ks_difference_interval)
-    if np.isnan(lower) or np.isnan(upper):
-        return "undefined"
-    if upper < 0:
-        return "nearer"
-    return "farther" if lower > 0 else "undecided"
 
 
 def equivalence(equivalence_p: float, difference_p: float, alpha: float) -> Equivalence:
