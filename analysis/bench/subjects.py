@@ -12,7 +12,8 @@ from transformers.utils import logging
 
 from plateaulens.config import ModelConfig, SiteConfig
 from plateaulens.errors import UsageError
-from plateaulens.subject.model import Subject, load_subject, parse_site
+from plateaulens.subject.model import Subject, load_subject
+from plateaulens.subject.sites import parse_site
 
 GPT2_SIZED = "gpt2-sized"
 """124 million random weights in the published shape: time depends on shapes, not on what the weights are."""

@@ -8,27 +8,63 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from plateaulens import plot, stats
+
     __version__: str
     from plateaulens.errors import UsageError
+    from plateaulens.library.runs import compare, report, save
+    from plateaulens.library.subject import Subject
+    from plateaulens.library.walk import walk
     from plateaulens.store.reading import open_run, open_summary, open_sweep_summary
     from plateaulens.store.verify import verify
     from plateaulens.summary.analyze import analyze
 
-__all__ = ["UsageError", "__version__", "analyze", "open_run", "open_summary", "open_sweep_summary", "verify"]
+__all__ = [
+    "Subject",
+    "UsageError",
+    "__version__",
+    "analyze",
+    "compare",
+    "open_run",
+    "open_summary",
+    "open_sweep_summary",
+    "plot",
+    "report",
+    "save",
+    "stats",
+    "verify",
+    "walk",
+]
 
 _HOMES = {
+    "Subject": "plateaulens.library.subject",
     "UsageError": "plateaulens.errors",
     "analyze": "plateaulens.summary.analyze",
     "open_run": "plateaulens.store.reading",
     "open_summary": "plateaulens.store.reading",
     "open_sweep_summary": "plateaulens.store.reading",
+    "save": "plateaulens.library.runs",
     "verify": "plateaulens.store.verify",
+    "walk": "plateaulens.library.walk",
 }
+_MODULES = ("plot", "stats")
+_CALLED = ("compare", "report")
+"""Packages that can be called: see `plateaulens.library.called`."""
+_TREES = ("open_run", "open_summary", "walk")
+"""What gives a tree, and its accessor with it."""
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return _version()
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name in _CALLED:
+        package = import_module(f"{__name__}.{name}")
+        import_module(f"{__name__}.library.called").make_callable(package.__name__)
+        return package
+    if name in _TREES:
+        import_module(f"{__name__}.library.accessor")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -158,8 +158,9 @@ class ModelConfig(Strict):
     """Hub revision (branch, tag or commit); None is the hub's default branch."""
     processing: Literal["none", "folded"] = "none"
     """`none` leaves the weights as published; `folded` folds LayerNorm in and centres the writing weights."""
-    dtype: Literal["float32"] = "float32"
-    """Of weights and activations."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the weights of the blocks; `bfloat16` halves the memory of a large model and moves the results. The residual
+    stream, the unembedding and the metrics are float32 always."""
     device: str = "cpu"
     """As PyTorch names it."""
 
@@ -180,22 +181,43 @@ class SaeConfig(Strict):
     of a release that SAELens knows, or of a hub repository with folders in that format."""
     revision: str | None = None
     """Hub revision of a release; None is the hub's default branch."""
-    frequency: Literal["shipped", "measured"] = "shipped"
-    """Each latent's firing frequency: as it comes with the SAE, or measured on the run's own prompts."""
+    frequency: Literal["auto", "shipped", "measured"] = "auto"
+    """Each latent's firing frequency: as it comes with the SAE, or measured on the run's own prompts; `auto` takes what
+    comes with it where something does."""
+    hook: str | None = None
+    """What an SAE reads that does not say so itself, as a hook name; None leaves it to the SAE."""
 
 
 class PromptConfig(Strict):
     """Which token sequences are the base prompts. Only the last position of each is ever perturbed."""
 
     source: str
-    """Token ids: an `.npz` (a path, or the name of one that ships in data/prompts), or a pretokenized data set: a
-    parquet file, a directory with some, or a hub id."""
+    """Token ids: an `.npz` (a path, or the name of one that ships in data/prompts), an `.npy`, or parquet files. Or
+    texts, which the model's tokenizer makes tokens of: a `.txt` with one a line, JSON lines, or parquet files. All but
+    the arrays may be a file, a directory, or a hub id."""
     revision: str | None = None
     """Hub revision of a data set; None is the hub's default branch."""
     sequences: Count | None = None
-    """Sequences to take from the beginning; None takes all of an `.npz`, and the first 8,192 of a data set."""
+    """Sequences to take from the beginning; None takes all of an `.npz` or `.npy`, and the first 8,192 of others."""
+    column: str = "text"
+    """The column (in JSON lines, the key) that is read: texts, or in parquet files lists of token ids. A parquet file
+    with `input_ids` beside `text` is read as token ids unless there is a template."""
+    bos: bool = True
+    """Whether exactly one BOS stands in front of texts, where the tokenizer has one; token ids stay as they are."""
+    template: bool = False
+    """Whether texts become a user's messages in the tokenizer's chat template, cut so that the whole has `length`
+    tokens. The template alone says whether there is a BOS."""
+    position: Annotated[int, Within(-100_000, 100_000)] = -1
+    """Which token of a prompt is perturbed, counted from 0, or from the end where it is negative. The effect is read at
+    the end of the prompt, whichever it is."""
     length: Length = 10
     """Tokens per prompt; longer sequences are cut after this many, shorter ones of a data set left out."""
+
+    @model_validator(mode="after")
+    def _check_bos(self) -> Self:
+        if self.template and not self.bos:
+            raise ValueError("bos: with template, the chat template says whether there is a BOS; leave bos out")
+        return self
 
 
 class VariantConfig(Strict):
@@ -221,6 +243,21 @@ class VariantConfig(Strict):
         return self.model_dump(include={"anchor_cosine", "anchor_pool", "baseline_pool"}, exclude_none=True)
 
 
+class FileConfig(Strict):
+    """An activation type whose activations somebody else made: rows of a file, each as wide as the write site."""
+
+    path: str
+    """A .safetensors, .npy or .pt file, or a .zarr array."""
+    rows: Literal["pool", "sample", "prompt"] = "pool"
+    """Which row is a base prompt's target: one drawn from all of them, the row of the sample's number, or the row of
+    the prompt in the prompt file."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_path(cls, given: Any) -> Any:
+        return {"path": given} if isinstance(given, str) else given
+
+
 class TargetConfig(Strict):
     """The activation types of a run, and the constants of the recipes that have some."""
 
@@ -228,6 +265,8 @@ class TargetConfig(Strict):
     """Names in the order of the `activation_type` coordinate; must hold `real`."""
     variants: dict[TypeName, VariantConfig] = {}
     """Further types, by name, which follow those of `types` in the `activation_type` coordinate."""
+    files: dict[TypeName, FileConfig] = {}
+    """Types whose activations are in files, by name; they follow the variants. A text is the path of a pool."""
     modules: tuple[str, ...] = ()
     """Python files (`my_types.py`) or importable modules that register activation types of one's own."""
     anchor_cosine: Cosine = 0.42
@@ -245,12 +284,14 @@ class TargetConfig(Strict):
             raise ValueError("types names one type twice")
         if both := [name for name in self.variants if name in self.types]:
             raise ValueError(f"variants.{both[0]} has the name of one of the types; choose another")
+        if both := [name for name in self.files if name in (*self.types, *self.variants)]:
+            raise ValueError(f"files.{both[0]} has the name of another type; choose another")
         return self
 
     @property
     def names(self) -> tuple[str, ...]:
         """The values of the `activation_type` coordinate."""
-        return (*self.types, *self.variants)
+        return (*self.types, *self.variants, *self.files)
 
 
 class ExperimentConfig(Strict):
@@ -273,6 +314,9 @@ class EngineConfig(Strict):
     precision: Literal["float32", "bf16"] = "float32"
     """What the linear layers of the blocks multiply in; residual stream, unembedding and metrics are float32 always.
     `bf16` is faster and moves the results: docs/performance.md says by how much."""
+    way: Annotated[str, _known("way of running", ("auto", *names.WAYS))] = "auto"
+    """How points go through the model, one of `plateaulens.names.WAYS`; `auto` is the quickest of them that gives what
+    whole prompts give on this model and machine, which is seen before the run."""
     samples_per_chunk: Chunk = 96
     """Base prompts per stored chunk: what one writer owns, and the most that a killed run has to do again."""
 
@@ -293,6 +337,10 @@ class AnalysisConfig(Strict):
     the experiment's own (`plateaulens.names.EXPERIMENTS`, each with its reason) stands where none is given."""
     guard_looks: bool = False
     """Whether the level is spent with the base prompts that are there, so that looks at a growing run share it."""
+    family_wise: bool = False
+    """Whether Holm's adjustment is over everything that the tables of verdicts say (types, metrics, statistics and
+    experiments together), so that the chance of any wrong rejection among them is at most 1 - `confidence`; else it is
+    over the types of each metric and statistic by themselves."""
     equivalence_steps: Scale = 3.0
     """The mean difference, in steps, below which a type counts as simultaneous with real: less than the 4 steps by
     which the authors' structured type comes later in relative steps."""

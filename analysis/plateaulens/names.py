@@ -218,6 +218,24 @@ STATISTICS = {
             constants=("minimum_slope",),
             is_default=False,
         ),
+        Statistic(
+            "steepest_point",
+            label="steepest point",
+            title="steepest point",
+            definition="max-slope step with the vertex of the parabola through the three rises around it",
+            constants=("minimum_slope",),
+            is_default=False,
+        ),
+        Statistic(
+            "max_slope_error",
+            label="error of the max-slope step",
+            title="max-slope error",
+            definition="how far the max-slope step may be off, when values are by 0.05 % of the curve's largest",
+            before="smaller",
+            after="larger",
+            constants=("minimum_slope",),
+            is_default=False,
+        ),
     )
 }
 """Every step statistic, in the order in which a summary stores them. All are counted in steps."""
@@ -454,3 +472,13 @@ def family(statistic_name: str, metric_name: str) -> str:
 
 def _spelled_out(name: str) -> str:
     return name.replace("_", " ")
+
+
+PACKED, BRIDGE, WHOLE, COPIED = "packed", "bridge", "whole", "copied"
+WAYS = {
+    PACKED: "all points of a prompt in one sequence through the model's own blocks, one token of work for each",
+    BRIDGE: "all points of a path in one sequence through TransformerLens, which also compares them with each other",
+    WHOLE: "the end of the prompt once for each point, the tokens before it from a cache",
+    COPIED: "the whole prompt once for each point",
+}
+"""The ways of running a model over points, the quickest first. `plateaulens.scan.choice` decides which is right."""

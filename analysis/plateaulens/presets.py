@@ -73,6 +73,7 @@ def override(
     seed: int | None = None,
     experiments: list[str] | None = None,
     sources: Mapping[str, str | None] | None = None,
+    activations: Mapping[str, str] | None = None,
 ) -> RunConfig:
     """The configuration with the command line's options in place of the preset's, checked again.
 
@@ -89,6 +90,8 @@ def override(
     sources
         By section (`model`, `sae`, `prompts`): a path, or a hub's name with `@revision` after it or not. Without one
         the revision is the hub's default branch.
+    activations
+        Files of activations by the name of the type that they become; see `plateaulens.config.FileConfig`.
 
     Returns
     -------
@@ -104,6 +107,8 @@ def override(
     for section, source in (sources or {}).items():
         if source is not None:
             values[section] = {**(values[section] or {}), **_reference(source)}
+    if activations:
+        values["targets"]["files"] = {**values["targets"]["files"], **activations}
     if seed is not None:
         values["seed"] = seed
     if experiments is not None:

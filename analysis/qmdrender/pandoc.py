@@ -54,7 +54,7 @@ def convert(
         *("--wrap=none", "--columns=10000"),  # else a long line of a table would fix the widths of its columns
         *("--template", str(_HERE / "templates" / ("page.html" if to == "html" else "page.typ"))),
         *("--resource-path", os.pathsep.join(map(str, resources))),
-        *("--lua-filter", str(filters / "callout.lua"), "--lua-filter", str(filters / "crossref.lua")),
+        *(f"--lua-filter={filters / name}.lua" for name in ("visible", "callout", "crossref")),
         *(["--citeproc"] if cited else []),
         *("--lua-filter", str(filters / f"{to}.lua")),
         *options,

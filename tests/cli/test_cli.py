@@ -1,6 +1,7 @@
 """The command line: each mistake is one line on standard error and another exit status, and loses nothing."""
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.processes import PATIENCE, environment
-from tests.tiny import make_sae, measured, write_preset, write_sae
+from tests.tiny import D_MODEL, make_sae, measured, write_preset, write_sae
 
 from plateaulens.cli import main
+from plateaulens.names import WAYS
 from plateaulens.store.reading import open_run, open_summary
 
 Run = Callable[..., str]
@@ -147,10 +149,11 @@ class TestOptions:
         options = ["--samples", "2", "--seed", "5", "--experiments", "plateau", "--out", str(tmp_path / "run.zarr")]
         assert main(["collect", "--preset", str(preset), *options]) == 0
         out, err = capfd.readouterr()
-        assert out.splitlines() == [
-            f"collecting plateau into {tmp_path / 'run.zarr'}",
-            f"finished: {tmp_path / 'run.zarr'}",
-        ]
+        first, memory, way, last = out.splitlines()
+        assert first == f"collecting plateau into {tmp_path / 'run.zarr'}"
+        assert memory.startswith("memory: about 2 MB (0 MB of weights, ")
+        assert way == f"way of running: packed ({WAYS['packed']})"
+        assert last == f"finished: {tmp_path / 'run.zarr'}"
         assert err == ""
         found = open_run(tmp_path / "run.zarr")
         assert (found.attrs["seed"], found["plateau"].sizes["sample"]) == (5, 2)
@@ -158,6 +161,21 @@ class TestOptions:
 
 
 class TestSubject:
+    def test_activations_of_a_file_become_a_type(self, preset: Path, tmp_path: Path) -> None:
+        rows = np.random.default_rng(0).normal(size=(3, D_MODEL)).astype(np.float32)
+        np.save(tmp_path / "mine.npy", rows)
+        options = ["--samples", "2", "--experiments", "sensitivity", "--out", str(tmp_path / "run.zarr")]
+        assert main(["collect", "--preset", str(preset), *options, "--activations", f"mine={tmp_path}/mine.npy"]) == 0
+        found = open_run(tmp_path / "run.zarr")
+        target = found["activations"].target.sel(activation_type="mine").to_numpy()
+        assert all(any(np.array_equal(row, known) for known in rows) for row in target)
+        assert json.loads(found.attrs["identity"])["activation_types"]["mine"]["file"] == "mine.npy"
+        assert np.isfinite(found["sensitivity"].curve.sel(activation_type="mine")).all()
+
+    def test_activations_without_a_name(self) -> None:
+        with pytest.raises(SystemExit):
+            main(["collect", "--activations", "mine.npy"])
+
     def test_an_unknown_activation_type(self, refused: Run) -> None:
         message = refused(targets__types=["real", "reel"])
         assert message.startswith("unknown activation type 'reel' in targets.types; known are real, real_control")
@@ -173,7 +191,7 @@ class TestSubject:
     def test_an_sae_of_another_width(self, refused: Run, tmp_path: Path) -> None:
         write_sae(tmp_path / "wide", make_sae(d_in=48))
         message = refused(sae__source=str(tmp_path / "wide"))
-        assert message == f"SAE {tmp_path / 'wide'} reads 48 dimensions, the model has 32: use one made for it"
+        assert message == f"SAE {tmp_path / 'wide'} reads 48 numbers, an activation there has 32: use one made for it"
 
     def test_an_sae_of_another_hook(self, refused: Run, tmp_path: Path) -> None:
         write_sae(tmp_path / "later", make_sae(hook="blocks.2.hook_resid_pre"))

@@ -74,3 +74,18 @@ def test_one_that_is_not_there_is_an_error_where_it_was_asked_for(
     assert "--beside: no summary at nowhere.zarr" in missing
     assert "is not a plateaulens summary" in wrong
     assert not asked
+
+
+def test_numbers_are_written_beside_the_page_unless_told_otherwise(
+    summary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def note(*_: object, data: bool, **__: object) -> list[Path]:
+        asked.append(data)
+        return []
+
+    monkeypatch.setattr(building, "build", note)
+    assert main(["report", "--summary", str(summary)]) == 0
+    assert main(["report", "--summary", str(summary), "--no-data"]) == 0
+    assert asked == [True, False]

@@ -213,7 +213,8 @@ class TestWithoutAHub:
         )
         assert line.endswith(
             "): point at local copies with --model PATH (a directory or a .gguf file), --sae PATH (a folder in "
-            "SAELens' on-disk format), --prompts PATH (an .npz, a .parquet file, or a directory of such)\n"
+            "SAELens' on-disk format), --prompts PATH (token ids: .npz, .npy, .parquet; texts: .txt, .jsonl, .parquet; "
+            "or a directory of such)\n"
         )
         assert not (tmp_path / RUN).exists()
 
@@ -243,7 +244,7 @@ class TestWithoutAHub:
             (f"{cache_folder(SAE)}/snapshots/*/{SITE}/*", f"was not found (no {SITE} among the files that there are"),
             (
                 f"{cache_folder(DATA)}/snapshots/*/data/*",
-                f"prompts '{DATA}' was not found (no parquet file among the files",
+                f"prompts '{DATA}' was not found (no parquet, JSON lines",
             ),
         ],
     )
@@ -285,7 +286,7 @@ def test_the_shipped_preset_is_the_papers() -> None:
     assert (config.model.source, config.model.processing) == (MODEL, "folded")
     assert (config.sites.write, config.sites.read) == (SITE, "blocks.11.hook_resid_post")
     assert config.sae is not None
-    assert (config.sae.source, config.sae.frequency) == (SAE_SOURCE, "shipped")
+    assert (config.sae.source, config.sae.frequency) == (SAE_SOURCE, "auto")
     assert (config.prompts.source, config.prompts.length) == (DATA, 10)
     for name in config.experiments:
         assert (config.experiment(name).samples, config.experiment(name).steps) == (1000, 101)

@@ -106,7 +106,7 @@ class TestCells:
         [
             ({"sweep__read": ["blocks.0.hook_resid_post"]}, "no read site comes after a write site"),
             ({"sweep__seed": [1, 1]}, "the sweep has 2 cells of the name"),
-            ({"sweep__read": ["blocks.1.mlp"]}, "is not a residual stream"),
+            ({"sweep__read": ["blocks.1.mlp"]}, "is none that can be measured"),
         ],
     )
     def test_no_cells(self, changes: dict[str, Any], message: str, configure: Configure) -> None:

@@ -36,6 +36,7 @@ title: Small report
 ```{python}
 #| tags: [parameters]
 summary = "nowhere"
+taken = ""
 ```
 
 ```{python}

@@ -15,6 +15,8 @@ DRAW: dict[str, Callable[[xr.DataTree], Figure]] = {
     "max_slope_cdf absolute": lambda tree: figures.max_slope_cdf(tree["sensitivity_absolute"].to_dataset()),
     "example_curves": lambda tree: figures.example_curves(tree["sensitivity"].to_dataset()),
     "example_curves absolute": lambda tree: figures.example_curves(tree["sensitivity_absolute"].to_dataset()),
+    "experiment_drawing": lambda tree: figures.experiment_drawing(tree["sensitivity"].to_dataset()),
+    "experiment_drawing plateau": lambda tree: figures.experiment_drawing(tree["plateau"].to_dataset()),
     "max_slope_histograms": lambda tree: figures.max_slope_histograms(tree["sensitivity"].to_dataset()),
     "plateaus": lambda tree: figures.plateaus(tree["plateau"].to_dataset(), threshold=20.0),
     "target_geometry": lambda tree: figures.target_geometry(tree["geometry"].to_dataset()),

@@ -5,6 +5,7 @@ import xarray as xr
 from tests.figures.checks import data
 
 from plateaulens import figures, names
+from plateaulens.figures.style import APART, NEAR, OPEN
 
 
 def test_forest_shows_every_type_but_real_and_what_chance_gives(summary: xr.DataTree) -> None:
@@ -28,7 +29,7 @@ def test_forest_shows_every_type_but_real_and_what_chance_gives(summary: xr.Data
         np.testing.assert_allclose([box.x1 for box in boxes], values["ks_null_upper"])
         assert [round((box.y0 + box.y1) / 2, 6) for box in boxes] == list(range(len(types)))
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["95 % of distances by chance", "margin of equivalence, 0.15"]
+    assert labels == ["noise floor: 95 % of distances by chance", "margin of equivalence, 0.15"]
 
 
 def test_chance_is_drawn_without_a_control_too_and_the_margin_is_the_experiment_s(summary: xr.DataTree) -> None:
@@ -43,3 +44,17 @@ def test_a_type_without_a_distance_has_nothing_grey(summary: xr.DataTree) -> Non
     sensitivity["ks_null_upper"].loc[{"activation_type": "bag", "metric": "l2"}] = np.nan
     place = [str(name) for name in sensitivity["activation_type"].values if name != "real"].index("bag")
     assert figures.ks_forest(sensitivity).axes[0].patches[place].get_extents().width == 0
+
+
+def test_every_row_has_its_verdict_in_words_and_colour(summary: xr.DataTree) -> None:
+    sensitivity = summary["sensitivity"].to_dataset().copy(deep=True)
+    for kind, word in {"bag": "equivalent, later", "random": "undecided", "structured": "earlier"}.items():
+        sensitivity["conclusion"].loc[{"activation_type": kind}] = word
+    types = [str(name) for name in sensitivity["activation_type"].values if name != "real"]
+    for ax in figures.ks_forest(sensitivity, metrics=["l2", "kl"]).axes:
+        said = dict(zip(types, ax.texts, strict=True))
+        words = {kind: text.get_text() for kind, text in said.items()}
+        assert (words["bag"], words["random"], words["structured"]) == ("equivalent, later", "undecided", "earlier")
+        assert [text.get_position()[1] for text in ax.texts] == list(range(len(types)))
+        colors = {kind: text.get_color() for kind, text in said.items()}
+        assert (colors["bag"], colors["random"], colors["structured"]) == (NEAR, OPEN, APART)

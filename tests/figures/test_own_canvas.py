@@ -41,6 +41,7 @@ PANELS: dict[str, Callable[[xr.DataTree, Axes | None], Figure]] = {
 }
 PAGES: dict[str, Callable[[xr.DataTree, Page | None], Figure]] = {
     "example_curves": lambda tree, page: figures.example_curves(group(tree, "sensitivity"), figure=page),
+    "experiment_drawing": lambda tree, page: figures.experiment_drawing(group(tree, "sensitivity"), figure=page),
     "max_slope_histograms": lambda tree, page: figures.max_slope_histograms(group(tree, "sensitivity"), figure=page),
     "plateaus": lambda tree, page: figures.plateaus(group(tree, "plateau"), threshold=20.0, figure=page),
     "target_geometry": lambda tree, page: figures.target_geometry(group(tree, "geometry"), figure=page),

@@ -1,9 +1,12 @@
 """Models, autoencoders and prompts, through what `collect` reads them with."""
 
+import gzip
 import io
 import json
 import struct
 import zipfile
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from tests.conftest import BLOCKS, VOCABULARY
-from tests.fuzz.inputs import check, damaged, fuzz, json_files, mutated, replaced, run
+from tests.conftest import BLOCKS, VOCABULARY, tiny_tokenizer
+from tests.fuzz.inputs import as_json, check, damaged, fuzz, json_files, mutated, replaced, run
 from tests.subject.test_gguf import write_gguf
 from tests.tiny import D_MODEL, WRITE, write_model, write_preset, write_prompts, write_sae
 
@@ -57,16 +60,25 @@ def model(path: Path) -> Weights | None:
 def sae(path: Path) -> LoadedSae | None:
     """An SAE; None when it is refused on one line."""
     try:
-        return load_sae(SaeConfig(source=str(path)), d_model=D_MODEL, write_site=WRITE, blocks=BLOCKS)
+        return load_sae(SaeConfig(source=str(path)), width=D_MODEL, write_site=WRITE, blocks=BLOCKS)
     except UsageError as error:
         check(error, path)
         return None
 
 
-def prompts(path: Path) -> NDArray[Any] | None:
+@cache
+def tokenizer() -> Any:
+    """Words for tokens, and a chat template."""
+    made = tiny_tokenizer()
+    made.chat_template = "w1 {{ messages[0]['content'] }} w2"
+    return made
+
+
+def prompts(path: Path, *, template: bool = False) -> NDArray[Any] | None:
     """Token ids; None when they are refused on one line."""
     try:
-        return load_prompts(PromptConfig(source=str(path), length=6), vocabulary=VOCABULARY).tokens.numpy()
+        config = PromptConfig(source=str(path), length=6, template=template)
+        return load_prompts(config, vocabulary=VOCABULARY, tokenizer=tokenizer()).tokens.numpy()
     except UsageError as error:
         check(error, path)
         return None
@@ -133,6 +145,14 @@ def npz(header: bytes, data: bytes, compression: int = zipfile.ZIP_STORED) -> by
     return file.getvalue()
 
 
+WORDS = "w1 w2 w3 w4 w5 w6 w7"
+
+
+def as_lines(texts: Sequence[str]) -> bytes:
+    """Texts in UTF-8, one a line."""
+    return "\n".join(texts).encode(errors="replace")
+
+
 class TestPrompts:
     @fuzz(300)
     @given(data=st.data())
@@ -167,9 +187,53 @@ class TestPrompts:
     @given(data=st.data())
     def test_parquet(self, data: st.DataObject, tmp_path: Path) -> None:
         file, made = tmp_path / "any.parquet", io.BytesIO()
-        pq.write_table(pa.table({"input_ids": [[1, 2, 3, 4, 5, 6, 7]] * 5}), made)
+        column: dict[str, list[Any]] = {"input_ids": [[1, 2, 3, 4, 5, 6, 7]] * 5}
+        if data.draw(st.booleans(), label="texts"):
+            column = {"text": [WORDS] * 5}
+        pq.write_table(pa.table(column), made)
         file.write_bytes(data.draw(damaged(made.getvalue()), label="file"))
         prompts(file)
+
+    @fuzz(200)
+    @given(data=st.data())
+    def test_arrays(self, data: st.DataObject, tmp_path: Path) -> None:
+        file, made = tmp_path / "any.npy", io.BytesIO()
+        np.save(made, np.full((3, 7), 5, dtype=data.draw(st.sampled_from([np.uint8, np.int64]), label="dtype")))
+        file.write_bytes(data.draw(damaged(made.getvalue()), label="file"))
+        found = prompts(file)
+        if found is not None:
+            assert np.array_equal(found, np.load(file)[:, :6])
+
+    @fuzz(300)
+    @given(data=st.data(), template=st.booleans())
+    def test_texts(self, data: st.DataObject, template: bool, tmp_path: Path) -> None:
+        file = tmp_path / "any.txt"
+        lines = st.lists(st.text(max_size=20) | st.just(WORDS), max_size=6).map(as_lines)
+        file.write_bytes(data.draw(lines | damaged(as_lines([WORDS] * 3)) | st.binary(max_size=60), label="file"))
+        found = prompts(file, template=template)
+        if found is not None:
+            own = [tokenizer()(line)["input_ids"] for line in file.read_text("utf-8-sig").split("\n")]
+            if template:
+                assert found.tolist() == [[1, *ids[:4], 2] for ids in own if len(ids) >= 4]
+            else:
+                assert found.tolist() == [ids[:6] for ids in own if len(ids) >= 6]
+
+    @fuzz(300)
+    @given(data=st.data(), name=st.sampled_from(["any.jsonl", "any.json", "any.jsonl.gz"]))
+    def test_json_lines(self, data: st.DataObject, name: str, tmp_path: Path) -> None:
+        file = tmp_path / name
+        lines = data.draw(st.lists(json_files({"text": WORDS, "n": 1}), min_size=1, max_size=3), label="lines")
+        content = b"\n".join([as_json({"text": WORDS}), *lines])
+        if name.endswith(".gz"):
+            content = gzip.compress(content, mtime=0)
+            content = data.draw(st.just(content) | damaged(content), label="archive")
+        file.write_bytes(content)
+        found = prompts(file)
+        if found is not None:
+            content = gzip.decompress(file.read_bytes()) if name.endswith(".gz") else content
+            texts = [json.loads(line)["text"] or "" for line in content.decode("utf-8-sig").split("\n") if line.strip()]
+            own = [tokenizer()(text)["input_ids"] for text in texts]
+            assert found.tolist() == [ids[:6] for ids in own if len(ids) >= 6]
 
 
 PLACES = ["model/config.json", "model/model.safetensors", "sae/cfg.json", "sae/sae_weights.safetensors", "prompts.npz"]

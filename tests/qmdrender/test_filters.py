@@ -217,3 +217,36 @@ def test_the_page_loads_nothing_and_declares_its_language(converted: Convert) ->
     assert '<math display="block"' in page
     assert not re.search(r'(?:src|<link[^>]*href)="(?!data:)', page)
     assert "<script" not in page
+
+
+PARTS = """
+::: {.content-visible when-format="html"}
+On the page.
+:::
+
+::: {.content-hidden when-format="html"}
+In the PDF, [and here]{.content-visible unless-format="html"}.
+:::
+"""
+
+
+def test_parts_for_one_format(converted: Convert) -> None:
+    page, pdf = (converted(PARTS, to) for to in ("html", "typst"))
+    assert "On the page." in page
+    assert "In the PDF" not in page
+    assert "In the PDF, and here." in " ".join(pdf.split())
+    assert "On the page" not in pdf
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ("", "exactly one of when-format and unless-format"),
+        ('when-format="html" unless-format="html"', "exactly one of"),
+        ('when-format="docx"', "html or typst"),
+        ('when-meta="x"', "needs Quarto itself"),
+    ],
+)
+def test_other_conditions_are_refused(converted: Convert, attributes: str, said: str) -> None:
+    with pytest.raises(RenderError, match=said):
+        converted(f"[x]{{.content-visible {attributes}}}", "html")

@@ -85,4 +85,12 @@ def test_any_other_model_is_another_one(summary: xr.DataTree, source: str) -> No
     text = authors.authors_sentences(with_model(summary, source)).replace("\\", "")
     assert f"measures another model, {source}, so agreement number by number is not expected" in text
     assert text.startswith("The authors' numbers are for GPT-2.")
-    assert "replications.ipynb" in text
+    assert text.endswith("Where they were printed is in @tbl-sources.")
+
+
+def test_every_number_has_its_place_in_the_authors_notebooks(summary: xr.DataTree) -> None:
+    frame = authors.source_table(summary).frame
+    assert set(frame["source"]) == {row["source"] for row in authors.comparable(summary)}
+    assert frame["source"].is_unique
+    assert frame["source"].str.contains(r"\.ipynb").any()
+    assert frame["measured"].str.contains("max slope, L2").any()

@@ -54,6 +54,8 @@ record = {{
 with open({log!r}, "a") as log:
     log.write(json.dumps(record) + "\\n")
 print("Starting python3 kernel...Done")
+if {warns}:
+    print("\x1b[33mWARNING: a div is not closed\x1b[39m")
 if {fails}:
     print("ERROR: something\\nUsageError: no metric l3\\n")
     sys.exit(1)
@@ -87,12 +89,12 @@ def summary(tmp_path: Path) -> Path:
     return path
 
 
-def install_quarto(folder: Path, *, fails: bool = False) -> Path:
+def install_quarto(folder: Path, *, fails: bool = False, warns: bool = False) -> Path:
     """Put a stand-in for Quarto into `folder`; returns the file that it appends what it was asked to."""
     folder.mkdir(exist_ok=True)
     log = folder / "asked.jsonl"
     program = folder / "quarto"
-    program.write_text(QUARTO.format(python=sys.executable, log=str(log), fails=fails))
+    program.write_text(QUARTO.format(python=sys.executable, log=str(log), fails=fails, warns=warns))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return log
 
@@ -133,6 +135,17 @@ def test_quarto_is_preferred_and_told_everything(
         assert record["parameters"] == {"summary": str(summary.resolve())}
         assert record["python"] == sys.executable
         assert {"_quarto.yml", "index.qmd", "references.bib"} <= set(record["files"])
+
+
+def test_what_quarto_warns_of_is_shown_although_it_succeeds(
+    summary: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install_quarto(tmp_path, warns=True)
+    build(summary, tmp_path / "out")
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "Quarto (html): WARNING: a div is not closed",
+        "Quarto (pdf): WARNING: a div is not closed",
+    ]
 
 
 def test_quarto_is_found_by_its_variable_and_among_the_scripts_of_this_python(
@@ -311,3 +324,7 @@ def test_real_project_has_the_settings_that_both_renderers_need() -> None:
     html, typst = settings["format"]["html"], settings["format"]["typst"]
     assert (html["theme"], html["embed-resources"], html["html-math-method"]) == ("default", True, "mathml")
     assert typst["citeproc"] is True
+    assert html["format-links"] is False, "the page must not link to a PDF that may not be there"
+    assert settings["tbl-colwidths"] is False
+    assert typst["toc"] is False
+    assert typst["margin"] == {"x": "2.4cm", "y": "2.4cm"}

@@ -17,7 +17,9 @@ def test_censoring_names_the_largest_share(sensitivity: xr.Dataset, edit: Edit) 
     group = edit(sensitivity, "censored_fraction", 0.0)
     assert censoring.censoring_sentence(group).startswith("No curve is censored")
     group = edit(group, "censored_fraction", 0.125, activation_type="bag", metric="kl")
-    assert "12.5\u00a0% of a type's curves, those of bag on KL" in censoring.censoring_sentence(group)
+    assert censoring.censoring_sentence(group) == (
+        "At most 12.5\u00a0% of a type's curves do not blow up inside the window and are censored: those of bag on KL."
+    )
 
 
 def test_a_type_of_which_nothing_is_known_is_not_the_largest(sensitivity: xr.Dataset, edit: Edit) -> None:

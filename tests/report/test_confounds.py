@@ -8,7 +8,7 @@ import xarray as xr
 from tests.report.tables import row
 from tests.report.words import fated
 
-from plateaulens.report.confounds import adjusted_sentences, confounds_table
+from plateaulens.report.confounds import adjusted_sentences, confounds_table, still_sentence
 from plateaulens.report.text import MISSING, estimate
 
 Edit = Callable[..., xr.Dataset]
@@ -39,39 +39,44 @@ def moved(edit: Edit, group: xr.Dataset, change: float, ends: list[float], name:
 class TestSentences:
     def test_what_stays_is_still_there(self, bag: xr.Dataset) -> None:
         assert adjusted_sentences(bag) == (
-            "At equal path length (relative steps), on L2 and KL, bag is still later than real by regression and by "
-            "matching. On L2 and KL, regression shows no change of any difference."
+            "At equal path length by regression, bag still blows up later than real on L2 and KL. At equal path length "
+            "by matching, bag still blows up later than real on L2 and KL. On L2, no difference is shown to change at "
+            "equal path length. On KL, no difference is shown to change at equal path length. These paths are of "
+            "relative steps."
         )
 
     @pytest.mark.parametrize(
         ("interval", "words"),
         [
-            ([-1.0, 1.0], "no longer shown to differ by regression, still later than real by matching"),
-            ([-3.0, -1.0], "now earlier than real by regression, still later than real by matching"),
-            ([np.nan, np.nan], "not comparable by regression, still later than real by matching"),
+            ([-1.0, 1.0], "bag is no longer shown to differ"),
+            ([-3.0, -1.0], "bag now blows up earlier than real"),
+            ([np.nan, np.nan], "bag is not comparable"),
         ],
     )
     def test_what_goes_is_said_to_go(self, bag: xr.Dataset, edit: Edit, interval: list[float], words: str) -> None:
         group = edit(bag, "adjusted_difference_interval", interval, adjustment="path_length")
         group = fated(moved(edit, group, 2.0, [1.0, 3.0]))
-        assert f"bag is {words}." in adjusted_sentences(group, metrics=("l2",))
+        text = adjusted_sentences(group, metrics=("l2",))
+        assert f"At equal path length by regression, {words} on L2." in text
+        assert "At equal path length by matching, bag still blows up later than real on L2." in text
 
     def test_what_is_no_longer_shown_need_not_have_changed(self, bag: xr.Dataset, edit: Edit) -> None:
         """An irrelevant covariate widens the interval, until it holds 0: that is no finding."""
         group = edit(bag, "adjusted_difference_interval", [-0.5, 3.5], adjustment="path_length")
         group = fated(edit(group, "matched_difference_interval", [-0.5, 3.5], covariate="path_length"))
         text = adjusted_sentences(group)
-        assert "bag is undecided by regression and by matching." in text
+        for method in ("regression", "matching"):
+            assert f"At equal path length by {method}, the fate of bag is undecided on L2 and KL." in text
         assert "no longer" not in text
-        assert text.endswith("regression shows no change of any difference.")
+        assert "On KL, no difference is shown to change at equal path length." in text
 
     @pytest.mark.parametrize(
         ("difference", "change", "interval", "words"),
         [
-            (2.0, 1.5, [1.0, 2.0], "shrinks for bag (by 1.5 [1.0, 2.0] steps)"),
-            (-2.0, -1.5, [-2.0, -1.0], "shrinks for bag (by 1.5 [1.0, 2.0] steps)"),
-            (2.0, -1.5, [-2.0, -1.0], "grows for bag (by 1.5 [1.0, 2.0] steps)"),
-            (2.0, 6.0, [5.0, 7.0], "turns round for bag (by 6.0 [5.0, 7.0] steps)"),
+            (2.0, 1.5, [1.0, 2.0], "is smaller at equal path length, in steps by 1.5 (1.0 to 2.0)"),
+            (-2.0, -1.5, [-2.0, -1.0], "is smaller at equal path length, in steps by 1.5 (1.0 to 2.0)"),
+            (2.0, -1.5, [-2.0, -1.0], "is larger at equal path length, in steps by 1.5 (1.0 to 2.0)"),
+            (2.0, 6.0, [5.0, 7.0], "turns round at equal path length, in steps by 6.0 (5.0 to 7.0)"),
         ],
     )
     def test_a_change_is_claimed_with_its_size(
@@ -79,18 +84,32 @@ class TestSentences:
     ) -> None:
         group = moved(edit, edit(bag, "adjusted_difference", difference), change, interval)
         text = adjusted_sentences(fated(group))
-        assert text.endswith(f" On L2 and KL, the difference {words}.")
+        for metric in ("L2", "KL"):
+            assert f" On {metric}, the difference of bag {words}." in text
         assert "explain" not in text
 
     def test_no_difference_at_all(self, bag: xr.Dataset, edit: Edit) -> None:
         group = edit(bag, "adjusted_difference_interval", [-1.0, 1.0])
         group = fated(edit(group, "matched_difference_interval", [-1.0, 1.0]))
-        assert "bag is not shown to differ by regression and by matching." in adjusted_sentences(group)
+        for method in ("regression", "matching"):
+            text = f"At equal path length by {method}, bag is not shown to differ on L2 and KL."
+            assert text in adjusted_sentences(group)
 
     def test_a_run_without_the_path_or_without_types(self, bag: xr.Dataset) -> None:
         text = adjusted_sentences(bag.sel(path=["plateau"]))
         assert text == "The run has no relative steps to compare at equal path length."
         assert "no type to compare" in adjusted_sentences(kept(bag, "real"))
+
+    def test_what_is_still_there_is_counted(self, bag: xr.Dataset, edit: Edit) -> None:
+        assert still_sentence(bag) == (
+            "At equal path length, regression still finds 1 of 1 type earlier or later than real on L2, and 1 on KL."
+        )
+        gone = fated(edit(bag, "adjusted_difference_interval", [-0.5, 3.5], adjustment="path_length", metric="kl"))
+        assert still_sentence(gone).endswith("real on L2, and none on KL.")
+        assert still_sentence(bag.sel(path=["plateau"])) == (
+            "The run has no relative steps to compare at equal path length."
+        )
+        assert "no type to compare" in still_sentence(kept(bag, "real"))
 
 
 class TestTable:

@@ -28,8 +28,8 @@ def case(group: xr.Dataset, constant: str, value: float) -> xr.DataArray:
 
 def test_nothing_changes(steady: xr.Dataset) -> None:
     text = constants_sentence(steady)
-    assert text.startswith("Of 6 conclusions on max-slope steps in relative steps")
-    assert "moving the slope threshold by factors of 0.01 to 100 changes none" in text
+    assert text.startswith("Moving the slope threshold by factors of 0.01 to 100 changes none of 6 conclusions on L2")
+    assert "for relative steps. Moving the step size over" in text
     table = constants_table(steady).cells()
     headings = table["constant"].str.startswith("**")
     assert next(iter(table["constant"][headings])) == "**relative, max slope**"
@@ -47,7 +47,7 @@ def test_changes_are_counted_and_named(steady: xr.Dataset) -> None:
     group["nearness"] = group["nearness"].where(~(at_kl & claim), "nearer")
     group = changed(group)
     text = constants_sentence(group)
-    assert "moving the slope threshold by factors of 0.01 to 100 changes 2" in text
+    assert text.startswith("Moving the slope threshold by factors of 0.01 to 100 changes 2 of 6 conclusions")
     table = constants_table(group).cells()
     found = table[~table["changes"].isin(["none", ""])]
     assert list(found["on"]) == ["KL"]
@@ -58,18 +58,18 @@ def test_other_pairs_are_not_counted(steady: xr.Dataset) -> None:
     group = steady.copy(deep=True)
     other = (group["activation_type"] == "bag") & (group["other_type"] == "baseline")
     group["nearness"] = group["nearness"].where(~(case(group, "minimum_slope", 100.0) & other), "nearer")
-    assert "by factors of 0.01 to 100 changes none" in constants_sentence(changed(group))
+    assert "by factors of 0.01 to 100 changes none of" in constants_sentence(changed(group))
 
 
 def test_without_the_claim_s_types_only_types_are_counted(steady: xr.Dataset) -> None:
     text = constants_sentence(steady.sel(activation_type=["real", "bag"]))
-    assert text.startswith("Of 2 conclusions on max-slope steps in relative steps")
+    assert " of 2 conclusions on L2 and KL, for relative steps." in text
 
 
 def test_the_caption_says_that_they_are_adjusted(steady: xr.Dataset) -> None:
     text = constants_table_caption(steady)
     assert "the conclusions of the other sections" in text
-    assert "level of 0.05 that is adjusted by Holm's method" in text
+    assert "Their level is 0.05, adjusted by Holm's method." in text
 
 
 def test_a_run_without_relative_steps(steady: xr.Dataset) -> None:

@@ -39,7 +39,7 @@ def test_captions_say_how_many_prompts(sensitivity: xr.Dataset, summary: xr.Data
 
 def test_a_caption_names_the_types_and_the_metrics_that_are_shown(sensitivity: xr.Dataset) -> None:
     few = sensitivity.sel(activation_type=["real", "random", "bag"])
-    assert "for real and random;" in curves.max_slope_histograms_caption(few)
+    assert "for real and random," in curves.max_slope_histograms_caption(few)
     assert "on L2 (left) and KL (right) for" in curves.max_slope_histograms_caption(few)
     assert "on L2 and KL for every" in curves.max_slope_cdf_caption(few)
     assert "on L2 for every" in curves.max_slope_cdf_caption(few.sel(metric=["l2", "js"]))

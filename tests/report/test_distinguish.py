@@ -28,7 +28,8 @@ def alike(summary: xr.DataTree, edit: Edit) -> xr.Dataset:
 
 def test_nothing_is_told_apart(alike: xr.Dataset) -> None:
     text = distinguish_sentence(alike)
-    assert text.startswith("Targets are told from real ones by no test for random and bag (n = 24")
+    assert text.startswith("Random and bag are told from real by no test.")
+    assert text.endswith("The tests have 24 base prompts, and p is adjusted over types and tests.")
     assert "Real control, the second draw of real targets, is not told from real (smallest p\u00a0=\u00a00.900" in text
 
 
@@ -36,20 +37,20 @@ def test_p_values_are_adjusted_for_types_and_tests(alike: xr.Dataset, edit: Edit
     # Six tests, two types with three tests each: the smallest p-value counts sixfold.
     for p, is_told in ((0.008, True), (0.009, False)):
         group = told(edit(alike, "mmd_p", p, activation_type="bag"))
-        assert ("discrepancy, for bag; they" in distinguish_sentence(group)) == is_told
+        assert ("Bag is told from real before any curve is run" in distinguish_sentence(group)) == is_told
 
 
 def test_a_control_that_is_told_apart_is_a_false_alarm(alike: xr.Dataset, edit: Edit) -> None:
     group = told(edit(alike, "mmd_p", 0.01, activation_type="real_control"))
     text = distinguish_sentence(group)
     assert "Real control, the second draw of real targets, is told from real too" in text
-    assert text.endswith("the two are exchangeable by construction, so this is a false alarm.")
+    assert "That is a false alarm: both draws are made alike." in text
 
 
 def test_a_type_without_whole_targets_is_said_not_to_be_tested(alike: xr.Dataset, edit: Edit) -> None:
     group = edit(edit(alike, "mmd_p", np.nan, activation_type="bag"), "classifier_p", np.nan, activation_type="bag")
     text = distinguish_sentence(told(group))
-    assert "by no test for random; they are not known well enough to be tested for bag (n" in text
+    assert text.startswith("Random is told from real by no test. Bag is not known well enough to be tested.")
 
 
 def test_a_run_without_control_or_types(alike: xr.Dataset) -> None:

@@ -6,43 +6,41 @@ import re
 import numpy as np
 import xarray as xr
 
-from plateaulens.report import findings, verdicts
+from plateaulens.report import findings, power, verdicts
 from plateaulens.report.contents import types_of
-
-
-def test_findings_have_an_item_per_question(summary: xr.DataTree) -> None:
-    items = findings.findings(summary).splitlines()
-    titles = [item.partition("**")[2].partition("**")[0] for item in items]
-    assert titles == [
-        "Like real ones?",
-        "The paper's claim.",
-        "Noise floor.",
-        "Plateaus.",
-        "Path lengths.",
-        "The targets themselves.",
-        "Constants.",
-    ]
-
-
-def test_findings_say_once_what_the_summary_lacks(summary: xr.DataTree) -> None:
-    tree = xr.DataTree.from_dict({name: summary[name].to_dataset() for name in ("geometry", "plateau")})
-    tree.attrs = summary.attrs
-    text = findings.findings(tree)
-    assert text.count("This run has no experiment with relative steps.") == 1
-    for absent in ("comparison at equal geometry", "test of the targets themselves", "under other constants"):
-        assert text.count(absent) == 1
 
 
 def test_a_run_without_a_plateau_threshold_says_so(summary: xr.DataTree) -> None:
     tree = summary.copy()
     tree.attrs["analysis"] = json.dumps(json.loads(summary.attrs["analysis"]) | {"plateau_threshold": {}})
-    assert "**Plateaus.** The analysis has no plateau threshold" in findings.findings(tree)
+    assert findings.points(tree).splitlines()[1].startswith("- The analysis has no plateau threshold")
 
 
-def test_the_noise_floor_says_how_many_false_alarms_there_are(summary: xr.DataTree) -> None:
-    text = findings.findings(summary)
-    assert verdicts.false_alarm_sentence(summary) in text
+def test_the_first_screen_has_no_false_alarm_for_a_finding(summary: xr.DataTree) -> None:
+    """What is tested of real control is no claim about a type."""
+    text = f"{findings.headline(summary)} {findings.points(summary)}"
+    assert "control" not in text
     assert "more than chance" not in text
+
+
+def test_limits_hold_what_the_run_says_against_itself(summary: xr.DataTree) -> None:
+    items = findings.limits(summary).splitlines()
+    assert items == [f"- {findings.comparisons_sentence(summary)}"]
+    tree = summary.copy()
+    looks = [
+        {"completed": {"sensitivity": count}, "level": 0.05, "planned": {"sensitivity": 300}} for count in (12, 24)
+    ]
+    tree.attrs["looks"] = json.dumps(looks)
+    groups = {name: node.to_dataset() for name, node in tree.children.items()}
+    verdict = groups["plateau"]["verdict"]
+    groups["plateau"] = groups["plateau"].assign(verdict=verdict.assign_attrs(margin_as_recorded=False))
+    late = xr.DataTree.from_dict(groups)
+    late.attrs = tree.attrs
+    assert findings.limits(late).splitlines() == [
+        *items,
+        f"- {verdicts.margin_sentences(late)}",
+        f"- {power.looks_sentence(late)}",
+    ]
 
 
 def test_comparisons_are_counted(summary: xr.DataTree) -> None:
@@ -59,4 +57,4 @@ def test_comparisons_are_counted(summary: xr.DataTree) -> None:
 
 def test_no_sentence_has_a_hyphen_for_a_minus(summary: xr.DataTree, reversed_summary: xr.DataTree) -> None:
     for tree in (summary, reversed_summary):
-        assert not re.search(r"-\d", findings.findings(tree))
+        assert not re.search(r"(?<=[ (])-\d", f"{findings.headline(tree)} {findings.points(tree)}")

@@ -32,9 +32,10 @@ def test_longer_and_shorter_paths_are_named_with_their_excess(alike: xr.Dataset,
     group = edit(group, "path_length_interval", [39.0, 41.0], activation_type="random")
     group = related(edit(group, "path_length_mean", 40.0, activation_type="random"))
     text = path_length_caution(group)
-    assert text.startswith("Caution:")
-    assert "longer than to real ones for bag (by 20\u00a0%)" in text
-    assert "shorter than to real ones for random (by 20\u00a0%)" in text
+    assert text == (
+        "Paths to bag are longer on average than to real, by 20\u00a0%. Paths to random are shorter on average than to "
+        "real, by 20\u00a0%."
+    )
     assert "structured" not in text
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pypandoc
@@ -78,8 +79,8 @@ def poisoned(summary: xr.DataTree, payload: str) -> xr.DataTree:
     return tree
 
 
-def page_of(summary: Path) -> tuple[str, list[Figure]]:
-    shown = shown_by(INDEX, summary)
+def page_of(summary: Path, taken: Path) -> tuple[str, list[Figure]]:
+    shown = shown_by(INDEX, summary, taken=taken)
     texts = [item.data if isinstance(item, Markdown) else item for item in shown]
     page = "\n\n".join(text for text in texts if isinstance(text, str))
     return page, [item for item in shown if isinstance(item, Figure)]
@@ -89,7 +90,10 @@ def page_of(summary: Path) -> tuple[str, list[Figure]]:
 def test_texts_of_a_summary_are_shown_literally(summary: xr.DataTree, tmp_path: Path) -> None:
     """The poisoned page has the elements of the plain one, and no other."""
     pages, figures = zip(
-        *(page_of(write(poisoned(summary, text), tmp_path / f"{i}.zarr")) for i, text in enumerate(("plain", PAYLOAD))),
+        *(
+            page_of(write(poisoned(summary, text), tmp_path / f"{i}.zarr"), tmp_path / f"taken-{i}")
+            for i, text in enumerate(("plain", PAYLOAD))
+        ),
         strict=True,
     )
     plain, hostile = (Elements(pypandoc.convert_text(page, "html", format="markdown")) for page in pages)
@@ -98,6 +102,14 @@ def test_texts_of_a_summary_are_shown_literally(summary: xr.DataTree, tmp_path: 
     assert "$x_1$" in hostile.text
     for figure in figures[1]:
         figure.draw_without_rendering()
+    kept = [
+        sorted(path.relative_to(folder) for path in folder.rglob("*")) for folder in sorted(tmp_path.glob("taken-*"))
+    ]
+    assert kept[0] == kept[1]
+    for picture in (tmp_path / "taken-1" / "figures").iterdir():
+        elements = list(ET.parse(picture).iter())  # noqa: S314 (matplotlib's)
+        assert not [each.tag for each in elements if each.tag.endswith(("script", "foreignObject", "}a"))]
+        assert not [name for each in elements for name in each.attrib if name.startswith("on")]
 
 
 @pytest.mark.slow

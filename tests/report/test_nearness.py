@@ -22,38 +22,38 @@ class TestSentences:
     @pytest.mark.parametrize(
         ("verdict", "answer"),
         [
-            ("nearer", "structured on L2 (KS"),
-            ("farther", "baseline on L2 (KS"),
-            ("undecided", "undecided on L2 (KS"),
-            ("undefined", "not comparable on L2, where one of them has no step."),
+            ("nearer", "Structured is nearer to real than baseline on L2: KS 0."),
+            ("farther", "Baseline is nearer to real than structured on L2: KS 0."),
+            ("undecided", "Whether structured or baseline is nearer to real is undecided on L2: KS 0."),
+            ("undefined", "Structured and baseline cannot be compared on L2, where one of them has no step."),
         ],
     )
     def test_the_answer_is_the_stored_one(self, sensitivity: xr.Dataset, edit: Edit, verdict: str, answer: str) -> None:
         group = edit(sensitivity, "nearness", verdict, activation_type="structured", other_type="baseline")
         text = nearness.nearness_sentence(group, "structured", "baseline", metrics=("l2",))
-        assert text.startswith(f"Nearer to real, structured or baseline: {answer}")
+        assert text.startswith(answer)
 
     def test_too_few_base_prompts_decide_nothing(self, sensitivity: xr.Dataset) -> None:
         """There are 24; even distances that could not lie farther apart would stay undecided."""
         pair = sensitivity["nearness"].sel(convention="corrected", statistic="max_slope")
         assert set(pair.sel(activation_type="structured", other_type=["baseline", "bag"]).values.flat) == {"undecided"}
         text = nearness.nearness_sentence(sensitivity, "structured", "bag", metrics=("l2",))
-        assert text.startswith("Nearer to real, structured or bag: undecided on L2 (KS 0.")
-        assert text.endswith("; too few base prompts for a test).")
+        assert text.startswith("Whether structured or bag is nearer to real is undecided on L2: KS 0.")
+        assert text.endswith(", and too few base prompts for a test.")
 
     def test_distances_and_their_difference_are_given(self, sensitivity: xr.Dataset, edit: Edit) -> None:
         sensitivity = edit(edit(sensitivity, "ks_difference_p", 0.2), "ks_difference_interval", [-0.1, 0.3])
         values = sensitivity.sel(convention="corrected", statistic="max_slope", metric="kl")
         pair = values.sel(activation_type="structured", other_type="bag")
         text = nearness.nearness_sentence(sensitivity, "structured", "bag")
-        assert f"difference {number(float(pair['ks_difference']), 2)}" in text
+        assert f"a difference of {number(float(pair['ks_difference']), 2)}" in text
         assert interval(pair["ks_difference_interval"].values, 2) in text
-        assert text.count("95\u00a0% interval") == 1
+        assert text.count("95\u00a0% interval") == 2, "one for each metric"
 
     def test_the_claim_is_about_both_pairs(self, sensitivity: xr.Dataset) -> None:
         text = nearness.claim_sentences(sensitivity)
-        assert "structured or baseline:" in text
-        assert "structured or bag:" in text
+        assert "structured or baseline is nearer" in text
+        assert "structured or bag is nearer" in text
 
     def test_it_needs_both_types(self, sensitivity: xr.Dataset) -> None:
         text = nearness.nearness_sentence(only(sensitivity, "real", "baseline"), "structured", "baseline")

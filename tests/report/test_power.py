@@ -23,12 +23,13 @@ def test_an_undecided_type_has_its_power_beside_it(sensitivity: xr.Dataset, edit
         group = edit(group, name, baseline, activation_type="baseline", metric="l2")
     group = edit(edit(group, "n_pairs", 20, activation_type="bag"), "n_pairs", 20, activation_type="baseline")
     assert power_sentences(group) == (
-        "On L2, bag and baseline are undecided: with 20 base prompts, a KS distance of 0.15 would have been found "
-        "different in 31\u00a0% to 42\u00a0% and a type equal to real equivalent in 20\u00a0%."
+        "On L2, 20 base prompts find a KS distance of 0.15 different in 31\u00a0% to 42\u00a0% of runs, for bag and "
+        "baseline. On L2, 20 base prompts find a type that equals real equivalent in 20\u00a0% of runs, for bag and "
+        "baseline."
     )
     nothing = edit(group, "power_different", float("nan"))
     assert power_sentences(nothing, metrics=("l2",)) == (
-        "On L2, bag and baseline are undecided: with 20 base prompts, a type equal to real equivalent in 20\u00a0%."
+        "On L2, 20 base prompts find a type that equals real equivalent in 20\u00a0% of runs, for bag and baseline."
     )
 
 
@@ -42,8 +43,8 @@ def test_a_summary_without_powers_says_nothing(sensitivity: xr.Dataset, edit: Ed
 @pytest.mark.parametrize(
     ("guarded", "words"),
     [
-        (False, "each time at a level of 5\u00a0%. Every look is a further chance of a false verdict"),
-        (True, "these looks share the level of the tests, and this one has 2.5\u00a0% of it"),
+        (False, "Each look had a level of 5\u00a0%, and is a further chance of a false verdict"),
+        (True, "These looks share the level of the tests, and this one has 2.5\u00a0% of it"),
     ],
 )
 def test_more_than_one_look_is_said(guarded: bool, words: str) -> None:

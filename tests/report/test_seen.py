@@ -23,7 +23,7 @@ def made(summary: xr.DataTree, tmp_path_factory: pytest.TempPathFactory) -> list
     write_summary(summary, folder / "summary.zarr")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # the kernel has to import what this process imports
-        return build(folder / "summary.zarr", folder / "out", renderer="builtin")
+        return build(folder / "summary.zarr", folder / "out", renderer="builtin", data=True)
 
 
 @pytest.mark.parametrize("width", [DESKTOP, NARROW])
@@ -34,6 +34,14 @@ def test_the_page_is_seen_whole(made: list[Path], tmp_path: Path, width: int) ->
     assert all(own > 0 and right <= seen["width"] for own, right in seen["pictures"])
     assert seen["astray"] == []
     assert not re.search(r"\?@|\[@|Traceback", seen["text"])
+
+
+def test_what_the_page_links_to_lies_beside_it(made: list[Path]) -> None:
+    page = made[0].read_text(encoding="utf-8")
+    links = re.findall(r'href="((?!#|https?:|data:)[^"]+)"', page)
+    assert len(links) == 3 + 2 * len(re.findall(r"<img\b", page)) > 20
+    assert [link for link in links if not (made[0].parent / link).exists()] == []
+    assert "data (CSV)" not in text_of(made[1])
 
 
 def test_the_pdf_has_the_sections_figures_and_tables_of_the_page(made: list[Path]) -> None:

@@ -100,11 +100,22 @@ class TestProvenance:
 def test_subject_names_model_sites_and_sae(summary: xr.DataTree) -> None:
     config = config_of(summary)
     text = setting.subject(config).replace("\\", "")
-    assert "the model synthetic, its weights as published" in text
+    assert "The model is synthetic, its weights as published" in text
     assert "blocks.1.hook_resid_pre" in text
-    assert "there is no SAE" in text
+    assert text.endswith("There is no SAE.")
     folded = config.model_copy(update={"model": config.model.model_copy(update={"processing": "folded"})})
     assert "LayerNorm folded in" in setting.subject(folded)
+
+
+def test_the_story_names_the_model_and_what_the_run_has(summary: xr.DataTree) -> None:
+    text = setting.story(summary).replace("\\", "")
+    assert text.startswith("One activation of synthetic, that of a prompt's last token")
+    assert "latents of a sparse autoencoder (SAE)" in text
+    assert text.endswith("Base prompts: 24 (relative steps), 24 (absolute steps) and 24 (plateaus).")
+    real = summary["geometry"].to_dataset().sel(activation_type=["real", "random"])
+    plain = xr.DataTree.from_dict({"geometry": real})
+    plain.attrs = dict(summary.attrs)
+    assert "SAE" not in setting.story(plain)
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95])
@@ -125,16 +136,19 @@ def test_thresholds_are_told_of_the_metrics_of_the_run_alone() -> None:
 def test_recipes_of_synthetic_types_are_told_where_the_run_has_them(summary: xr.DataTree) -> None:
     targets = config_of(summary).targets
     assert "For a synthetic target the base A is encoded" in setting.synthetic(targets)
-    assert f"one of the {targets.anchor_pool} latents" in setting.synthetic(targets)
+    assert f"the {targets.anchor_pool} latents" in setting.synthetic(targets)
     few = targets.model_copy(update={"types": ("real", "baseline")})
     assert "strongest" not in setting.synthetic(few)
     assert setting.synthetic(targets.model_copy(update={"types": ("real",)})) == "This run has no synthetic types."
 
 
-def test_margins_are_told_with_their_reasons(summary: xr.DataTree) -> None:
-    text = setting.margins(summary)
-    assert text.startswith("0.15 for relative steps, between the authors' reconstructions (0.11) and nearest synthetic")
-    assert "; 0.075 for absolute steps, in proportion to the authors' structured type" in text
+def test_margins_stand_with_their_reasons(summary: xr.DataTree) -> None:
+    table = setting.experiment_table(summary).cells()
+    assert list(table["margin"]) == ["0.15", "0.075", "0.15"]
+    reasons = [reason.replace("\\", "") for reason in table["why this margin"]]
+    assert reasons[0].startswith("between the authors' reconstructions (0.11) and nearest synthetic types")
+    assert reasons[1].startswith("in proportion to the authors' structured type")
     groups = {name: node.to_dataset() for name, node in summary.children.items()}
     groups["plateau"] = groups["plateau"].assign(verdict=groups["plateau"]["verdict"].assign_attrs(margin=0.3))
-    assert setting.margins(xr.DataTree.from_dict(groups)).endswith("; 0.3 for plateaus, set by the analysis")
+    last = setting.experiment_table(xr.DataTree.from_dict(groups)).cells().iloc[-1]
+    assert (last["margin"], last["why this margin"]) == ("0.3", "set by the analysis")

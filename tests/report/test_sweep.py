@@ -151,6 +151,9 @@ def test_several_maps_are_named(folder: Path) -> None:
     titles = [title for title, _ in sweep.maps(group.to_dataset())]
     assert titles == ["seed 0", "seed 1"]
     assert "Shown is seed 0, the first of 2" in sweep.map_caption(titles[0], 2)
+    assert sweep.map_caption(titles[0], 1) == "It is the only map of the sweep.", (
+        "never empty: Quarto would show its source"
+    )
     saes = [entry.model_copy(update={"sae": f"sae-{entry.write}"}) for entry in manifest.cells]
     group = summarize_sweep(folder, manifest.model_copy(update={"cells": tuple(saes)}), SETTINGS)["sensitivity"]
     ((title, layers),) = sweep.maps(group.to_dataset())

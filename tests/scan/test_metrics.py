@@ -106,8 +106,10 @@ class TestAgainstSciPy:
     def test_js_is_scipys_jensen_shannon_distance(self, logits: NDArray[np.float32]) -> None:
         p, q = softmax(logits.astype(np.float64), axis=1)
         _, js = divergences(torch.from_numpy(logits[1:]).double(), torch.from_numpy(logits[0]).double())
-        # SciPy's own result is the root of what cancellation leaves
-        assert js.item() == pytest.approx(float(np.nan_to_num(jensenshannon(p, q, base=2))), rel=1e-9, abs=1e-7)
+        # SciPy's own result is the root of what cancellation leaves, which may be below 0
+        with np.errstate(invalid="ignore"):
+            expected = float(np.nan_to_num(jensenshannon(p, q, base=2)))
+        assert js.item() == pytest.approx(expected, rel=1e-9, abs=1e-7)
 
     @given(LOGITS)
     def test_float32_is_close(self, logits: NDArray[np.float32]) -> None:

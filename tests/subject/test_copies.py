@@ -9,7 +9,9 @@ from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel
 
+from plateaulens.subject.anatomy import find_anatomy, reading_sites, run
 from plateaulens.subject.copies import UNCENTRED, WRITERS, centred_copy, shared_copy
+from plateaulens.subject.sites import parse_site
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,22 @@ class TestCentred:
         for block in range(3):
             expected = cache[f"blocks.{block}.hook_resid_pre"]
             torch.testing.assert_close(streams[block], expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+    def test_so_is_what_passes_within_blocks(self, architecture: str, tokens: Tensor) -> None:
+        """SAEs of these sites were trained on TransformerLens' processed weights."""
+        model = perturbed(architecture)
+        copy = centred_copy(model)
+        assert copy is not None
+        bridge = TransformerBridge.boot_transformers("a/b", hf_model=model, tokenizer=tiny_tokenizer(), device="cpu")
+        bridge.enable_compatibility_mode(disable_warnings=True)
+        ends = ("attn.hook_z", "hook_attn_out", "hook_mlp_out")
+        sites = {f"blocks.{block}.{end}": parse_site(f"blocks.{block}.{end}", 3) for block in range(3) for end in ends}
+        with torch.inference_mode(), reading_sites(find_anatomy(copy), sites) as kept:
+            _, cache = bridge.run_with_cache(tokens)
+            run(copy, tokens)
+        for name, found in kept.items():
+            expected = cache[name].flatten(2)
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
     def test_logits_change_by_a_constant_per_position_at_most(self, architecture: str, tokens: Tensor) -> None:
         model = perturbed(architecture)

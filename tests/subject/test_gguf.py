@@ -11,9 +11,9 @@ from tests.conftest import VOCABULARY, tiny_model
 
 from plateaulens.config import ModelConfig, SiteConfig
 from plateaulens.errors import UsageError
+from plateaulens.names import PACKED
 from plateaulens.resources import sha256_of
-from plateaulens.scan.direct import choose_forward
-from plateaulens.scan.packing import check_packing
+from plateaulens.scan.choice import choose
 from plateaulens.subject.model import load_subject
 
 POSITIONS = 1024
@@ -73,7 +73,7 @@ def test_the_model_in_the_file_is_the_model_that_runs(path: Path) -> None:
     with torch.inference_mode():
         torch.testing.assert_close(subject.bridge(tokens), original(tokens).logits, rtol=1e-4, atol=1e-4)
     assert subject.identity == {"file": "tiny.gguf", "sha256": sha256_of(path)}
-    check_packing(subject, choose_forward(subject), tokens)
+    assert choose(subject, tokens, points=9).way == PACKED
 
 
 @pytest.mark.parametrize(("place", "what"), [(8, "tensors"), (16, "fields")])

@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.conftest import tiny_model
+from tests.conftest import tiny_model, tiny_tokenizer
 from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 from transformers.utils import logging as transformers_logging
 
 from plateaulens.config import ModelConfig, SiteConfig
 from plateaulens.errors import UsageError
-from plateaulens.subject.model import Subject, load_subject, parse_site
+from plateaulens.subject.model import Subject, boot, load_subject
 from plateaulens.subject.weights import load_weights
 
 SITES = SiteConfig(write="blocks.1.hook_resid_pre", read="blocks.2.hook_resid_post")
@@ -39,33 +41,6 @@ def folder(tiny_files: Path, tmp_path: Path) -> Path:
 
 
 class TestSites:
-    @pytest.mark.parametrize(
-        ("name", "boundary"),
-        [("blocks.0.hook_resid_pre", 0), ("blocks.0.hook_resid_post", 1), ("blocks.2.hook_resid_post", 3)],
-    )
-    def test_a_boundary_counts_the_blocks_that_have_run(self, name: str, boundary: int) -> None:
-        site = parse_site(name, blocks=3)
-        assert (site.name, site.boundary) == (name, boundary)
-
-    @pytest.mark.parametrize(
-        "name",
-        [
-            "blocks.1.hook_mlp_out",
-            "blocks.1.hook_resid_mid",
-            "hook_embed",
-            "blocks.-1.hook_resid_pre",
-            "blocks.1.hook_resid_pre ",
-            "",
-        ],
-    )
-    def test_what_is_no_residual_stream_is_refused(self, name: str) -> None:
-        with pytest.raises(UsageError, match=r"is not a residual stream: use blocks.N.hook_resid_pre"):
-            parse_site(name, blocks=3)
-
-    def test_a_block_that_is_not_there_is_refused(self) -> None:
-        with pytest.raises(UsageError, match=r"'blocks.3.hook_resid_pre': the model has 3 blocks, numbered 0 to 2"):
-            parse_site("blocks.3.hook_resid_pre", blocks=3)
-
     @pytest.mark.parametrize(
         ("write", "read"),
         [
@@ -236,3 +211,20 @@ class TestActivations:
         last = subject.last_activations(tokens, batch_size=3)
         torch.testing.assert_close(last, subject.activations(tokens)[:, -1], rtol=1e-5, atol=1e-5)
         assert last.is_contiguous()
+
+
+def test_transformer_lens_installs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For pictures that it cannot read it would run pip; a model of those is run without it, and nothing starts."""
+    started: list[object] = []
+    monkeypatch.setattr(subprocess, "check_call", started.append)
+    model = tiny_model("gemma3").eval()
+    assert boot(model, tiny_tokenizer(), name="tiny/gemma3", device="cpu") is None
+    with pytest.raises(UsageError, match="measured as published"):
+        boot(model, tiny_tokenizer(), name="tiny/gemma3", device="cpu", folded=True)
+
+    def install(*_: object, **__: object) -> None:
+        subprocess.check_call(["pip", "install", "anything"])
+
+    monkeypatch.setattr(TransformerBridge, "boot_transformers", install)
+    assert boot(tiny_model("llama").eval(), tiny_tokenizer(), name="tiny/llama", device="cpu") is None
+    assert started == []

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.subject.tokenizers import make_tokenizer
 
 from plateaulens.config import PromptConfig
 from plateaulens.errors import UsageError
@@ -33,6 +34,26 @@ class TestReading:
         assert prompts.tokens.tolist() == TOKENS.tolist()
         digest = hashlib.sha256((tmp_path / "deep" / "prompts.npz").read_bytes()).hexdigest()
         assert prompts.identity == {"file": "prompts.npz", "sha256": digest}
+
+    def test_a_single_array(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "tokens.npy", TOKENS)
+        prompts = load(tmp_path / "tokens.npy", length=3)
+        assert prompts.tokens.tolist() == TOKENS[:, :3].tolist()
+        digest = hashlib.sha256((tmp_path / "tokens.npy").read_bytes()).hexdigest()
+        assert prompts.identity == {"file": "tokens.npy", "sha256": digest}
+
+    def test_an_archive_of_another_name(self, tmp_path: Path) -> None:
+        saved(tmp_path, TOKENS).rename(tmp_path / "tokens")
+        assert load(tmp_path / "tokens").tokens.tolist() == TOKENS.tolist()
+
+    def test_what_is_noted(self, tmp_path: Path) -> None:
+        path = saved(tmp_path, TOKENS[[0, 1, 0, 2, 2, 2]])
+        assert load(path).notes == ("2 prompts occur twice or more",)
+        config = PromptConfig(source=str(path), length=4)
+        assert load_prompts(config, vocabulary=12, tokenizer=make_tokenizer()).notes == (
+            "2 of 6 prompts have special tokens within the text",  # 1 and 2, in its first row
+            "2 prompts occur twice or more",
+        )
 
     def test_longer_sequences_are_cut_at_the_end(self, tmp_path: Path) -> None:
         assert load(saved(tmp_path, TOKENS), length=2).tokens.tolist() == [[0, 1], [4, 5], [8, 9]]
@@ -65,13 +86,37 @@ class TestMistakes:
             load(tmp_path / "prompts.npz")
 
     def test_a_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"no \.parquet file in this directory"):
+        with pytest.raises(UsageError, match=r"no file of a data set in this directory \(\.parquet, \.jsonl"):
             load(tmp_path)
 
-    def test_a_single_array(self, tmp_path: Path) -> None:
-        np.save(tmp_path / "tokens.npy", TOKENS)
-        with pytest.raises(UsageError, match=r"tokens.npy has no array 'tokens'"):
+    @pytest.mark.parametrize("name", ["tokens", "tokens.bin", "tokens.csv"])
+    def test_no_kind_of_file_that_is_known(self, name: str, tmp_path: Path) -> None:
+        (tmp_path / name).write_bytes(b"1,2,3")
+        with pytest.raises(UsageError, match=rf"{name} is of no kind that prompts are read from: .* \.npz, \.npy"):
+            load(tmp_path / name)
+
+    @pytest.mark.parametrize("content", [b"", b"no array", b"\x93NUMPY\x01\x00v\x00{"])
+    def test_no_array(self, content: bytes, tmp_path: Path) -> None:
+        (tmp_path / "tokens.npy").write_bytes(content)
+        with pytest.raises(UsageError, match=r"tokens.npy is no array \(.*\): write it with numpy.save"):
             load(tmp_path / "tokens.npy")
+
+    @pytest.mark.parametrize("shape", [(10**12, 10), (2**62, 4), (3, 5), (3, 3), (-1, 4)])
+    def test_an_array_that_claims_another_size(self, shape: tuple[int, int], tmp_path: Path) -> None:
+        header = f"{{'descr': '<i4', 'fortran_order': False, 'shape': {shape}}}".encode()
+        start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+        (tmp_path / "tokens.npy").write_bytes(start + TOKENS.tobytes())
+        with pytest.raises(UsageError, match=r"tokens.npy is no array \(an array of shape .* does not fit into a file"):
+            load(tmp_path / "tokens.npy")
+
+    def test_another_kind_of_single_array(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "tokens.npy", TOKENS.astype(float))
+        with pytest.raises(UsageError, match=r"its array is float64 \(3, 4\), wanted integers \(sequence, position\)"):
+            load(tmp_path / "tokens.npy")
+
+    def test_no_sequence(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"prompts.npz has no sequence: give some"):
+            load(saved(tmp_path, TOKENS[:0]))
 
     def test_an_archive_of_something_else(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "prompts.npz", words=TOKENS)

@@ -30,8 +30,8 @@ def activations() -> Tensor:
     return 4 * torch.randn((20, D_MODEL), generator=torch.Generator().manual_seed(1))
 
 
-def load(folder: Path, *, d_model: int = D_MODEL, write_site: str = WRITE) -> LoadedSae:
-    return load_sae(SaeConfig(source=str(folder)), d_model=d_model, write_site=write_site, blocks=3)
+def load(folder: Path, *, width: int = D_MODEL, write_site: str = WRITE, **options: Any) -> LoadedSae:
+    return load_sae(SaeConfig(source=str(folder), **options), width=width, write_site=write_site, blocks=3)
 
 
 def set_sparsity(folder: Path, **tensors: Tensor) -> None:
@@ -96,6 +96,11 @@ class TestFrequency:
         fired = torch.arange(LATENTS) % 16 != 0
         torch.testing.assert_close(frequency[fired], expected[fired])
 
+    def test_none_that_ever_fired(self, folder: Path) -> None:
+        set_sparsity(folder, sparsity=torch.full((LATENTS,), -10.0))
+        with pytest.raises(UsageError, match=r'no live latent, every firing frequency is 0: have .* frequency = "mea'):
+            load(folder)
+
     def test_never_is_exactly_0_and_hardly_ever_is_not(self, folder: Path) -> None:
         logarithm = torch.full((LATENTS,), -3.0)
         # -10 as SAELens makes it, the neighbours that rounding may lead to, and one token of ten billion
@@ -131,7 +136,7 @@ class TestFrequency:
 class TestMistakes:
     def test_no_such_sae(self) -> None:
         with pytest.raises(UsageError, match="no sae 'nothing': neither a path nor one of those that ship"):
-            load_sae(SaeConfig(source="nothing"), d_model=D_MODEL, write_site=WRITE, blocks=3)
+            load_sae(SaeConfig(source="nothing"), width=D_MODEL, write_site=WRITE, blocks=3)
 
     @pytest.mark.parametrize("name", ["cfg.json", "sae_weights.safetensors"])
     def test_a_missing_file(self, name: str, folder: Path) -> None:
@@ -198,8 +203,8 @@ class TestMistakes:
             load(folder)
 
     def test_another_width(self, folder: Path) -> None:
-        with pytest.raises(UsageError, match="reads 32 dimensions, the model has 768: use one made for it"):
-            load(folder, d_model=768)
+        with pytest.raises(UsageError, match="reads 32 numbers, an activation there has 768: use one made for it"):
+            load(folder, width=768)
 
     @pytest.mark.parametrize("hook", ["blocks.2.hook_resid_pre", "blocks.1.hook_mlp_out", "blocks.9.hook_resid_pre"])
     def test_another_hook(self, hook: str, tmp_path: Path) -> None:
@@ -209,23 +214,27 @@ class TestMistakes:
 
     def test_no_hook(self, tmp_path: Path) -> None:
         write_sae(tmp_path / "sae", make_sae(hook=None))
-        with pytest.raises(UsageError, match="belongs to None, the write site is"):
+        with pytest.raises(UsageError, match=r'does not say what it reads .*: name it with hook = "blocks.N..." in'):
             load(tmp_path / "sae")
+        loaded = load(tmp_path / "sae", hook="blocks.0.hook_resid_post")
+        assert loaded.identity["hook_name"] == "blocks.0.hook_resid_post"
+        assert [note.partition("does not")[2] for note in loaded.notes] == [
+            " say what it reads: it is taken for one of blocks.0.hook_resid_post"
+        ]
+        with pytest.raises(UsageError, match=r"belongs to blocks\.2\.hook_mlp_out, the write site is"):
+            load(tmp_path / "sae", hook="blocks.2.hook_mlp_out")
+
+    def test_a_hook_that_is_named_wrongly(self, folder: Path) -> None:
+        assert load(folder, hook="blocks.0.hook_resid_post").notes == ()
+        with pytest.raises(UsageError, match=f"belongs to {WRITE}, hook in the preset's .sae. says blocks.1.hook_mlp_"):
+            load(folder, hook="blocks.1.hook_mlp_out")
+
+    def test_a_hook_that_is_no_site_may_be_named(self, tmp_path: Path) -> None:
+        write_sae(tmp_path / "sae", make_sae(hook="hook_embed"))
+        with pytest.raises(UsageError, match="belongs to hook_embed, the write site is"):
+            load(tmp_path / "sae")
+        assert load(tmp_path / "sae", hook=WRITE).identity["hook_name"] == WRITE
 
     def test_a_write_site_that_is_none_is_the_write_site_s_mistake(self, folder: Path) -> None:
-        with pytest.raises(UsageError, match=r"site 'blocks.1.hook_mlp_out' is not a residual stream"):
-            load(folder, write_site="blocks.1.hook_mlp_out")
-
-    @pytest.mark.parametrize("mode", ["layer_norm", "constant_norm_rescale", "expected_average_only_in"])
-    def test_an_sae_whose_decoder_depends_on_what_was_encoded_last(
-        self, mode: str, activations: Tensor, tmp_path: Path
-    ) -> None:
-        made: Any = make_sae(normalize_activations=mode)
-        if mode != "expected_average_only_in":
-            with torch.no_grad():
-                made.encode(activations)
-                code = torch.zeros(20, LATENTS)
-                assert not torch.equal(made.decode(code), made.b_dec.expand(20, -1)), "the mode is harmless after all"
-        write_sae(tmp_path / "sae", made)
-        with pytest.raises(UsageError, match=f"normalize_activations='{mode}'"):
-            load(tmp_path / "sae")
+        with pytest.raises(UsageError, match=r"site 'blocks.1.hook_pattern' is none that can be measured"):
+            load(folder, write_site="blocks.1.hook_pattern")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 from sae_lens import SAE
+from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 from safetensors.torch import save_file
 from tests.tiny import D_MODEL, LATENTS, WRITE, make_sae, write_sae
 from torch import Tensor
@@ -16,7 +17,8 @@ from torch import Tensor
 from plateaulens.config import SaeConfig
 from plateaulens.errors import UsageError
 from plateaulens.subject import hub
-from plateaulens.subject.sae import NOT_ROW_BY_ROW, LoadedSae, load_sae
+from plateaulens.subject.registry import NOT_ROW_BY_ROW
+from plateaulens.subject.sae import LoadedSae, find_sae, load_sae
 
 COMMIT = "c" * 40
 SCOPE = "gemma-scope-2-270m-pt-res-all:layer_0_width_16k_l0_small"
@@ -49,7 +51,7 @@ def cached(cache: Path, repository: str, folder: str, revision: str = "main") ->
 
 def load(source: str, *, activations: Callable[[], Tensor] | None = None, **options: Any) -> LoadedSae:
     return load_sae(
-        SaeConfig(source=source, **options), d_model=D_MODEL, write_site=WRITE, blocks=3, activations=activations
+        SaeConfig(source=source, **options), width=D_MODEL, write_site=WRITE, blocks=3, activations=activations
     )
 
 
@@ -98,18 +100,27 @@ class TestArchitectures:
         with pytest.raises(UsageError, match=f"is a {architecture}, it.*: use a sparse autoencoder"):
             load(str(tmp_path / "sae"))
 
-    def test_heads_side_by_side(self, tmp_path: Path) -> None:
-        write_sae(tmp_path / "sae", make_sae(hook="blocks.1.attn.hook_z", reshape_activations="hook_z"))
-        with pytest.raises(UsageError, match=r"reshapes what it reads .*'hook_z'.*: use one of the residual stream"):
-            load(str(tmp_path / "sae"))
-
 
 class TestFrequencies:
-    def test_none_shipped(self, tmp_path: Path) -> None:
+    def test_none_shipped(self, activations: Tensor, tmp_path: Path) -> None:
         write_sae(tmp_path / "sae")
         (tmp_path / "sae" / "sparsity.safetensors").unlink()
         with pytest.raises(UsageError, match=r'comes without firing frequencies .*: .* frequency = "measured"'):
+            load(str(tmp_path / "sae"), frequency="shipped")
+        with pytest.raises(UsageError, match="comes without firing frequencies, and there are no activations here"):
             load(str(tmp_path / "sae"))
+        loaded = load(str(tmp_path / "sae"), activations=lambda: activations)
+        assert loaded.identity["frequency"] == "measured"
+        assert len(loaded.notes) == 1
+        assert loaded.notes[0].endswith("comes without firing frequencies: they are measured on the prompts")
+        explicit = load(str(tmp_path / "sae"), frequency="measured", activations=lambda: activations)
+        assert torch.equal(loaded.frequency, explicit.frequency)
+        assert (explicit.identity, explicit.notes) == (loaded.identity, ())
+
+    def test_none_that_fires_on_the_prompts(self, tmp_path: Path) -> None:
+        write_sae(tmp_path / "sae")
+        with pytest.raises(UsageError, match="no live latent, every firing frequency is 0: use another"):
+            load(str(tmp_path / "sae"), frequency="measured", activations=lambda: torch.zeros((3, D_MODEL)))
 
     def test_measured_by_hand(self, activations: Tensor, tmp_path: Path) -> None:
         write_sae(tmp_path / "sae")
@@ -162,7 +173,54 @@ class TestReleases:
         code = (activations @ made.W_enc + made.b_enc).detach()
         torch.testing.assert_close(loaded.sae.encode(activations), code * (code > made.threshold))
         with pytest.raises(UsageError, match="comes without firing frequencies"):
-            load(SCOPE)
+            load(SCOPE, frequency="shipped")
+
+    def test_a_scale_that_saelens_folds(self, cache: Path, activations: Tensor) -> None:
+        release, sae_id = "gpt2-small-mlp-tm", "blocks.1.hook_mlp_out"
+        known = get_pretrained_saes_directory()[release]
+        made = make_sae(hook=sae_id, normalize_activations="expected_average_only_in")
+        write_sae(cached(cache, known.repo_id, known.saes_map[sae_id]), made)
+        loaded = load_sae(SaeConfig(source=f"{release}:{sae_id}"), width=D_MODEL, write_site=sae_id, blocks=3)
+        assert loaded.identity["normalization"] == "folded (expected_average_only_in)"
+        scale = known.norm_scaling_factor[sae_id]
+        assert loaded.notes == (
+            f"SAE {release}:{sae_id} reads activations times {scale:.4g}: folded (expected_average_only_in)",
+        )
+        with torch.no_grad():
+            code = made.encode(activations * scale)
+            torch.testing.assert_close(loaded.sae.encode(activations), code)
+            torch.testing.assert_close(loaded.sae.decode(code), made.decode(code) / scale)
+
+    def test_a_scale_beside_the_weights_of_a_repository(self, cache: Path, activations: Tensor) -> None:
+        folder = cached(cache, "someone/saes", "one")
+        made = make_sae(normalize_activations="expected_average_only_in")
+        write_sae(folder, made)
+        (folder / "activation_scaler.json").write_text('{"scaling_factor": 0.25, "has_whitening": false}')
+        loaded = load("someone/saes:one")
+        assert loaded.identity["normalization"] == "folded (expected_average_only_in, activation_scaler.json)"
+        with torch.no_grad():
+            torch.testing.assert_close(loaded.sae.encode(activations), made.encode(activations / 4))
+
+    @pytest.mark.slow
+    def test_the_embedding_is_what_comes_into_the_first_block(
+        self, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """SAELens calls it `hook_embed`; the real one is 2,304 wide."""
+        release, sae_id = "gemma-scope-2b-pt-res", "embedding/width_4k/average_l0_6"
+        (cached(cache, "google/gemma-scope-2b-pt-res", sae_id) / "params.npz").write_bytes(b"")
+        made = make_sae(hook="hook_embed")
+        monkeypatch.setattr(SAE, "from_pretrained_with_cfg_and_sparsity", lambda *_, **__: (made, {}, None))
+        site = "blocks.0.hook_resid_pre"
+        config = SaeConfig(source=f"{release}:{sae_id}")
+        loaded = load_sae(
+            config, width=D_MODEL, write_site=site, blocks=3, activations=lambda: torch.full((2, D_MODEL), 50.0)
+        )
+        assert loaded.identity["hook_name"] == site
+
+    @pytest.mark.slow
+    def test_a_transcoder_of_a_release_is_refused_before_anything_is_fetched(self) -> None:
+        with pytest.raises(UsageError, match=r"is a jumprelu_transcoder, it writes to another place .*: use a sparse"):
+            find_sae(SaeConfig(source="gemma-scope-2b-pt-transcoders:layer_3/width_16k/average_l0_54"))
 
     def test_an_id_that_a_release_does_not_have(self) -> None:
         with pytest.raises(UsageError, match=r"release gpt2-small-res-jb has no 'blocks.12.*'; it has blocks.0.hook"):

@@ -172,6 +172,11 @@ class TestTooFewResamples:
         assert float(cell.ks_p_holm.min()) == pytest.approx(0.05)
         assert (cell.verdict == "different").any()
 
+    def test_family_wise_counts_every_metric_and_statistic(self, seven: xr.Dataset) -> None:
+        settings = AnalysisConfig(resamples=139, statistics=("plateau_length",), family_wise=True)
+        with pytest.raises(UsageError, match=f"139 are too few for {7 * seven['metric'].size} tests at level"):
+            summarize_experiment(seven, "plateau", settings)
+
     def test_controls_are_counted_apart(self, seven: xr.Dataset) -> None:
         controls = ("real_control", "bag", "baseline", "structured")
         with pytest.raises(UsageError, match=r"too few for 4 types at level 0\.05"):

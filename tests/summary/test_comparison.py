@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from statsmodels.stats.multitest import multipletests
 
 from plateaulens.compare.distributions import BY_METHOD, compare_types
 from plateaulens.compare.permutation import Swaps
@@ -48,6 +49,34 @@ def test_every_cell_is_the_comparison_of_its_values(steps: xr.Dataset, resamplin
     assert expected.keys() - VARIABLES.keys() == {f"{name}_interval_by_method" for name in BY_METHOD}
     for name in VARIABLES:
         np.testing.assert_array_equal(found[name].sel(cell), expected[name])
+
+
+@pytest.mark.parametrize("tables", [1, 3])
+def test_family_wise_is_holm_over_everything_that_the_tables_say(
+    tables: int, steps: xr.Dataset, resampling: Resampling
+) -> None:
+    """The chance of any wrong rejection in `tables` tables is held: Holm within each, Bonferroni between them."""
+    settings = SETTINGS.model_copy(update={"family_wise": True})
+    found = compare_dataset(
+        steps, resampling, settings, np.random.default_rng(1), last_step=100, margin=0.12, tables=tables
+    )
+    plain = compare(steps, resampling)
+    assert found.verdict.attrs["adjustment"] == "Holm over the whole table"
+    for name in ("ks_p", "mean_difference_p"):
+        np.testing.assert_array_equal(found[name], plain[name])
+        for convention in found.convention:
+            own = found.sel(convention=convention)
+            for members in (own.is_control, ~own.is_control):
+                p = own[name].where(members).to_numpy()
+                adjusted = own[f"{name}_holm"].where(members).to_numpy()
+                tested = ~np.isnan(p)
+                if tested.any():
+                    expected = np.minimum(tables * multipletests(p[tested], method="holm")[1], 1)
+                    np.testing.assert_allclose(adjusted[tested], expected)
+        assert (
+            (found[f"{name}_holm"] >= plain[f"{name}_holm"] - 1e-12).where(plain[f"{name}_holm"].notnull(), True).all()
+        )
+        np.testing.assert_array_equal(found[f"{name}_bh"], plain[f"{name}_bh"])
 
 
 def test_axes_are_named_in_order_and_described(steps: xr.Dataset, resampling: Resampling) -> None:

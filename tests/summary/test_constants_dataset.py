@@ -106,7 +106,7 @@ def test_with_nothing_moved_it_is_the_report(run: xr.DataTree) -> None:
     for name in ("sensitivity", "plateau"):
         experiment = run[name].to_dataset()
         report = summarize_experiment(experiment, name, SETTINGS).sel(convention="corrected")
-        constants = _constants({name: experiment}, targets, SETTINGS, None)
+        constants = _constants({name: experiment}, targets, SETTINGS, None, 2)
         unmoved = of(constants, is_default=True)
         assert unmoved.sizes["case"] >= 2
         for case in range(unmoved.sizes["case"]):

@@ -66,9 +66,7 @@ def test_it_is_read_back_as_it_was_up_to_half_precision(trained: SAE[Any], spars
     frequency[0] = 0
     save(trained, frequency, tmp_path / "sae")
     trained.to(torch.float32)
-    loaded = load_sae(
-        SaeConfig(source=str(tmp_path / "sae")), d_model=24, write_site="blocks.0.hook_resid_pre", blocks=1
-    )
+    loaded = load_sae(SaeConfig(source=str(tmp_path / "sae")), width=24, write_site="blocks.0.hook_resid_pre", blocks=1)
     assert loaded.sae.cfg.architecture() == trained.cfg.architecture()
     error = (loaded.sae(sparse) - before).norm(dim=1) / before.norm(dim=1)
     assert error.median() < 2e-3

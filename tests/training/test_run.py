@@ -77,7 +77,7 @@ def test_what_ships(made: Path) -> None:
 
 def test_the_sae_belongs_to_the_model(made: Path) -> None:
     folder = made / "data" / "saes" / f"tiny-{WRITE}"
-    loaded = load_sae(SaeConfig(source=str(folder)), d_model=32, write_site=WRITE, blocks=3)
+    loaded = load_sae(SaeConfig(source=str(folder)), width=32, write_site=WRITE, blocks=3)
     quality = json.loads((folder / "quality.json").read_text())["quality"]
     assert loaded.sae.cfg.d_sae == 64
     assert 0 < quality["fraction_of_variance_unexplained"] < 1

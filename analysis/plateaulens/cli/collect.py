@@ -1,16 +1,17 @@
 """`plateaulens collect`: run the experiments of a preset."""
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plateaulens import names
+from plateaulens import cache, names
 from plateaulens.cli.interrupt import leaving_at_once
-from plateaulens.cli.options import DEFAULT_PRESET, needs
+from plateaulens.cli.options import DEFAULT_PRESET, add_quick, needs, preset
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError, shown
-from plateaulens.presets import override, read_config
-from plateaulens.resources import find
+from plateaulens.presets import override
+from plateaulens.quick import NOTICE
 from plateaulens.subject.embedded import notice
 
 if TYPE_CHECKING:
@@ -24,13 +25,27 @@ def add(commands: "Commands") -> None:
     """Declare the subcommand."""
     parser = commands.add_parser("collect", help="run the experiments of a preset and store every curve")
     parser.add_argument("--preset", help=f"name of a preset that ships, or a TOML file (default: {DEFAULT_PRESET})")
+    add_quick(parser, "few prompts, one experiment and some types, as a run of its own (NAME-quick)")
     parser.add_argument("--samples", type=int, help="base prompts, for every experiment (default: the preset's)")
     parser.add_argument("--seed", type=int, help="seed of every draw (default: the preset's)")
     parser.add_argument("--experiments", help=f"comma-separated, among {','.join(names.EXPERIMENTS)}")
     parser.add_argument("--model", help="hub id (with @revision or not), directory, or .gguf file")
     parser.add_argument("--sae", help="folder in SAELens' format, or RELEASE:ID (with @revision or not)")
-    parser.add_argument("--prompts", help=".npz, .parquet, directory of such, or hub id (with @revision or not)")
+    parser.add_argument(
+        "--prompts", help="token ids (.npz, .npy, .parquet), texts (.txt, .jsonl, .parquet), a folder, or hub id"
+    )
+    parser.add_argument(
+        "--activations",
+        action="append",
+        default=[],
+        type=_named_file,
+        metavar="NAME=FILE",
+        help="a type of one's own: rows of a .safetensors, .npy, .pt or .zarr file, one drawn for each base prompt",
+    )
     parser.add_argument("--out", help="where the run is stored, a path or a URL (default: data/runs/NAME.zarr)")
+    parser.add_argument(
+        "--no-cache", action="store_true", help=f"read and compute all anew, and keep nothing (see {cache.VARIABLE})"
+    )
     machines = parser.add_mutually_exclusive_group()
     machines.add_argument("--workers", type=_workers, metavar="N", help="share the work out to N processes")
     machines.add_argument("--scheduler", metavar="ADDRESS", help="share it out to the workers of this dask scheduler")
@@ -38,6 +53,11 @@ def add(commands: "Commands") -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    with cache.switched_off() if options.no_cache else nullcontext():
+        return _collect(options)
+
+
+def _collect(options: argparse.Namespace) -> int:
     config = _configuration(options)
     out = options.out or Path("data/runs") / f"{config.name}.zarr"
     if (terms := notice(config.model.source)) is not None:
@@ -45,13 +65,19 @@ def _run(options: argparse.Namespace) -> int:
     try:
         with leaving_at_once():
             from plateaulens.collect.collect import collect  # noqa: PLC0415  needs the extra `collect`
+            from plateaulens.collect.context import open_context  # noqa: PLC0415
     except ImportError as error:
         raise needs(error, "collect") from None
     if config.sweep is not None:
         return _collect_sweep(config, options)
+    if options.quick:
+        print(NOTICE, flush=True)
     print(f"collecting {', '.join(config.experiments)} into {out}", flush=True)
     if options.scheduler is None and options.workers is None:
-        collect(config, out)
+        run_context = open_context(config)
+        for note in run_context.notes:
+            print(note, flush=True)
+        collect(config, out, run_context)
     else:
         try:
             with leaving_at_once():
@@ -75,6 +101,13 @@ def _collect_sweep(config: RunConfig, options: argparse.Namespace) -> int:
     return 0
 
 
+def _named_file(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not equals or not name or not path:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not NAME=FILE")
+    return name, path
+
+
 def _workers(text: str) -> int:
     try:
         number = int(text)
@@ -89,11 +122,11 @@ def _workers(text: str) -> int:
 
 def _configuration(options: argparse.Namespace) -> RunConfig:
     experiments = None if options.experiments is None else options.experiments.split(",")
-    config = read_config(find("presets", options.preset or DEFAULT_PRESET))
     return override(
-        config,
+        preset(options),
         samples=options.samples,
         seed=options.seed,
         experiments=experiments,
         sources={section: getattr(options, section) for section in ("model", "sae", "prompts")},
+        activations=dict(options.activations),
     )

@@ -10,7 +10,20 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import NoReturn
 
-from plateaulens.cli import analyze, collect, compare_reference, plan, report, train, verify
+from plateaulens.cli import (
+    analyze,
+    cache,
+    collect,
+    compare_reference,
+    export,
+    models,
+    plan,
+    report,
+    show,
+    train,
+    verify,
+)
+from plateaulens.cli.examples import EXAMPLES, as_text
 from plateaulens.cli.interrupt import INTERRUPTED, STOPPED
 from plateaulens.errors import LONGEST_MESSAGE, UsageError, shortened, text_of
 
@@ -31,6 +44,8 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that it cannot say must not fail finished work
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what could follow, see the README
+        _complete(parser)
     options = parser.parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
@@ -43,6 +58,15 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None)
         return INTERRUPTED
     except OSError as error:
         return _fail(_explain(error))
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Tell the shell what could follow, and end; without the package there is nothing to tell."""
+    try:
+        import argcomplete  # noqa: PLC0415  an optional package
+    except ImportError:
+        return
+    argcomplete.autocomplete(parser)
 
 
 @contextmanager
@@ -84,9 +108,16 @@ class Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="plateaulens", description="Does this activation behave like a real one? Run, analyse and report it."
+        prog="plateaulens",
+        description="Does this activation behave like a real one? Run, analyse and report it.",
+        epilog=as_text(EXAMPLES[""]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (collect, analyze, report, compare_reference, train, verify, plan):
+    for command in (collect, analyze, report, show, export, compare_reference, train, verify, plan, models, cache):
         command.add(commands)
+    for name, subparser in commands.choices.items():
+        subparser.description = next(each.help for each in commands._choices_actions if each.dest == name)  # noqa: SLF001
+        subparser.epilog = as_text(EXAMPLES[name])
+        subparser.formatter_class = argparse.RawDescriptionHelpFormatter
     return parser

@@ -3,8 +3,10 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError, first_line
 from plateaulens.presets import read_config
+from plateaulens.quick import quick
 from plateaulens.resources import find
 
 if TYPE_CHECKING:
@@ -13,9 +15,15 @@ if TYPE_CHECKING:
 DEFAULT_PRESET = "smollm2"
 
 
-def preset_name(options: argparse.Namespace) -> str:
-    """The name that runs and summaries of the chosen preset have unless told otherwise."""
-    return read_config(find("presets", options.preset or DEFAULT_PRESET)).name
+def add_quick(parser: argparse.ArgumentParser, what: str) -> None:
+    """Declare `--quick`, of which `what` says what it stands for in this subcommand."""
+    parser.add_argument("--quick", action="store_true", help=what)
+
+
+def preset(options: argparse.Namespace) -> RunConfig:
+    """The chosen preset, or its quick run."""
+    config = read_config(find("presets", options.preset or DEFAULT_PRESET))
+    return quick(config) if options.quick else config
 
 
 def needs(error: ImportError, extra: str) -> UsageError:

@@ -2,16 +2,21 @@
 
 import argparse
 import json
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plateaulens.cli.interrupt import leaving_at_once
-from plateaulens.cli.options import DEFAULT_PRESET, preset_name
+from plateaulens.cli.options import DEFAULT_PRESET, add_quick, preset
 from plateaulens.config import ReportConfig
 from plateaulens.errors import UsageError, reading, shown
+from plateaulens.progress import shown as showing
 
 if TYPE_CHECKING:
     from plateaulens.cli.options import Commands
+
+OUT = Path("report/_output")
+"""Where the pages go unless told otherwise."""
 
 
 def add(commands: "Commands") -> None:
@@ -19,11 +24,12 @@ def add(commands: "Commands") -> None:
     parser = commands.add_parser("report", help="render a summary as HTML and PDF")
     parser.add_argument("--summary", help="the summary, a path or a URL (default: data/summaries/NAME.zarr)")
     parser.add_argument("--preset", help=f"preset that names the default summary (default: {DEFAULT_PRESET})")
+    add_quick(parser, "the preset's quick run, into a folder of its own")
     parser.add_argument(
         "--beside", help="the summary of another model's run to set this one beside (default: the one its preset names)"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("report/_output"), help="folder for the pages (default: %(default)s)"
+        "--out", type=Path, help="folder for the pages (default: report/_output, with --quick report/_output/NAME)"
     )
     parser.add_argument(
         "--to", type=_formats, default="html,pdf", help="formats, comma-separated (default: %(default)s)"
@@ -31,6 +37,10 @@ def add(commands: "Commands") -> None:
     parser.add_argument(
         "--renderer", default="auto", choices=["auto", "quarto", "builtin"], help="default: %(default)s"
     )
+    parser.add_argument(
+        "--no-data", action="store_true", help="write the pages alone: no results.json, report.md, tables and figures"
+    )
+    parser.add_argument("--open", action="store_true", help="show the page in a browser when it is finished")
     parser.set_defaults(command=_run)
 
 
@@ -48,9 +58,16 @@ def _run(options: argparse.Namespace) -> int:
         from plateaulens.store.reading import check_kind, root_attributes  # noqa: PLC0415
         from plateaulens.store.schema import SUMMARY_KIND, SWEEP_SUMMARY_KIND  # noqa: PLC0415
 
-    summary = locate(options.summary or Path("data/summaries") / f"{preset_name(options)}.zarr")
+    if options.open and "html" not in options.to:
+        raise UsageError("--open shows the page: have html among the formats of --to")
+    if options.quick and options.summary:
+        raise UsageError("--quick names a summary, and so does --summary: leave one of them out")
+    summary = locate(options.summary or Path("data/summaries") / f"{preset(options).name}.zarr")
     if not summary.exists():
-        raise UsageError(f"no summary at {summary}: make it with `plateaulens analyze`, or name another with --summary")
+        raise UsageError(
+            f"no summary at {summary}: make it with `plateaulens analyze{' --quick' if options.quick else ''}`, or "
+            "name another with --summary"
+        )
     attributes = root_attributes(summary)
     is_sweep = attributes.get("kind") == SWEEP_SUMMARY_KIND
     check_kind(summary, SWEEP_SUMMARY_KIND if is_sweep else SUMMARY_KIND)
@@ -60,17 +77,30 @@ def _run(options: argparse.Namespace) -> int:
         if not locate(options.beside).exists():
             raise UsageError(f"--beside: no summary at {locate(options.beside)}; make it with `plateaulens analyze`")
         check_kind(locate(options.beside), SUMMARY_KIND)
-    made = build(
-        summary,
-        options.out,
-        formats=options.to,
-        renderer=options.renderer,
-        document="sweep.qmd" if is_sweep else "index.qmd",
-        beside=None if is_sweep else options.beside or _named_beside(summary, attributes.get("config")),
-    )
+    with showing("rendering"):
+        made = build(
+            summary,
+            options.out or (OUT / preset(options).name if options.quick else OUT),
+            formats=options.to,
+            renderer=options.renderer,
+            document="sweep.qmd" if is_sweep else "index.qmd",
+            beside=None if is_sweep else options.beside or _named_beside(summary, attributes.get("config")),
+            data=not options.no_data,
+        )
     for path in made:
         print(f"finished: {path}")
+    if options.open:
+        _open(next(path for path in made if path.suffix == ".html"))
     return 0
+
+
+def _open(page: Path) -> None:
+    try:
+        opened = webbrowser.open(page.resolve().as_uri())
+    except webbrowser.Error:
+        opened = False
+    if not opened:
+        print(f"no browser was found: open {page.resolve()} in one")
 
 
 def _named_beside(summary: object, config: object) -> Path | None:

@@ -63,6 +63,8 @@ def collect_on_cluster(
     with _connected(scheduler, workers) as client:
         run = _answer(client.submit(describe, config, pure=False, resources=TURN))
         _check_software(software(run.attributes))
+        for note in run.notes:
+            print(note, flush=True)
         assignment = Assignment(config, run.attributes, place.absolute())
         with open_or_create(place, run.spec, run.attributes, run.prompts) as store:
             _measure(client, assignment, store, ["activations"])

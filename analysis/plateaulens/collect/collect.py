@@ -16,7 +16,9 @@ def _ignore(paths: int) -> None:
     """Where nobody wants to know how many paths have been walked."""
 
 
-def collect(config: RunConfig, out: Location, run_context: RunContext | None = None) -> None:
+def collect(
+    config: RunConfig, out: Location, run_context: RunContext | None = None, *, quiet: bool | None = None
+) -> None:
     """Run what is still missing of a configuration's run, with a progress bar when there is a terminal.
 
     A run that stopped at any moment is continued by the same call, to the same bytes.
@@ -29,6 +31,8 @@ def collect(config: RunConfig, out: Location, run_context: RunContext | None = N
         Where the run is, or is to be.
     run_context
         That of the configuration, when it has been opened already.
+    quiet
+        Whether there is no progress bar; None has one where there is a terminal.
 
     Raises
     ------
@@ -40,7 +44,7 @@ def collect(config: RunConfig, out: Location, run_context: RunContext | None = N
         for span in store.pending("activations"):
             _run_span(run_context, store, "activations", span)
         for name in config.experiments:
-            _run_experiment(run_context, store, name)
+            _run_experiment(run_context, store, name, quiet)
         store.seal()
 
 
@@ -78,12 +82,12 @@ def span_values(
     return run_context.curves(group, span, {name: known[name].to_numpy() for name in ("base", "target")}, advance)
 
 
-def _run_experiment(run_context: RunContext, store: RunStore, name: str) -> None:
+def _run_experiment(run_context: RunContext, store: RunStore, name: str, quiet: bool | None) -> None:
     width = len(run_context.kinds)
     pending = store.pending(name)
     total = run_context.config.experiment(name).samples * width
     left = sum(span.stop - span.start for span in pending) * width
-    with tqdm(total=total, initial=total - left, unit="path", desc=name, disable=None) as bar:
+    with tqdm(total=total, initial=total - left, unit="path", desc=name, disable=quiet) as bar:
         for span in pending:
             _run_span(run_context, store, name, span, bar.update)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 
 from plateaulens import names
 from plateaulens.collect import experiments
-from plateaulens.config import RunConfig
+from plateaulens.collect.footprint import check_memory, needs
+from plateaulens.collect.pool import real_activations
+from plateaulens.config import RunConfig, SaeConfig
 from plateaulens.errors import UsageError
 from plateaulens.provenance import commit, versions
-from plateaulens.scan.direct import choose_forward
+from plateaulens.scan.choice import choose
 from plateaulens.scan.engine import Forward
-from plateaulens.scan.packing import check_packing
 from plateaulens.scan.walk import walk
 from plateaulens.store.schema import ExperimentSpec, MetricSpec, RunSpec
 from plateaulens.store.spans import Values
 from plateaulens.subject import preflight
 from plateaulens.subject.architectures import check_architecture
+from plateaulens.subject.datasets import DEFAULT_SEQUENCES
 from plateaulens.subject.model import Subject, load_subject
 from plateaulens.subject.prompts import Prompts, load_prompts
 from plateaulens.subject.sae import LoadedSae, load_sae
@@ -48,6 +50,10 @@ class RunContext:
     kinds: tuple[ActivationType, ...]
     """In the order of the `activation_type` coordinate."""
     forward: Forward
+    way: str
+    """How points go through the model, one of `plateaulens.names.WAYS`."""
+    notes: tuple[str, ...]
+    """What somebody who starts the run wants to know of it, a sentence each."""
 
     def activations(self, span: slice) -> Values:
         """The values of `/activations` for a span: bases, and one target of each type.
@@ -150,47 +156,151 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
     """
     # first, as names are checked before anything slow happens
     kinds = registry.create_all(config.targets, has_sae=config.sae is not None)
-    preflight.check(config)
+    known = preflight.check(config)
+    memory = None if known is None else needs(config, known, prompts=config.prompts.sequences or DEFAULT_SEQUENCES)
+    if memory is not None:
+        check_memory(memory, config)
     if previous is not None and previous.config.model != config.model:
         previous = None
-    subject = load_subject(config.model, config.sites) if previous is None else previous.subject.at(config.sites)
-    check_architecture(subject.bridge.original_model.config, length=config.prompts.length)
-    prompts = load_prompts(config.prompts, vocabulary=int(subject.bridge.cfg.d_vocab))
+    loaded = load_subject(config.model, config.sites) if previous is None else previous.subject.at(config.sites)
+    subject = replace(loaded, position=config.prompts.position)
+    check_architecture(subject.config, length=config.prompts.length)
+    prompts = load_prompts(config.prompts, vocabulary=subject.vocabulary, tokenizer=subject.tokenizer)
     if config.samples > len(prompts.tokens):
         raise UsageError(
             f"{config.samples} samples asked for, prompt file {config.prompts.source} has {len(prompts.tokens)}"
         )
-    sae = None
-    if config.sae is not None:
-        sae = load_sae(
-            config.sae,
-            d_model=subject.d_model,
-            write_site=config.sites.write,
-            blocks=subject.blocks,
-            activations=lambda: subject.last_activations(prompts.tokens).cpu(),
-        )
-    forward = choose_forward(subject)
-    check_packing(subject, forward, prompts.tokens)
-    if config.engine.precision != "float32":  # its rounding is more than the check lets pass
-        forward = choose_forward(subject, config.engine.precision)
-    if previous is not None and _has_same_activations(previous.config, config):
-        pool = previous.target_context.pool
-    else:
-        pool = Pool(subject.last_activations(prompts.tokens).cpu(), np.arange(len(prompts.tokens)))
-    target_context = TargetContext(
-        pool, config.targets, config.seed, None if sae is None else Dictionary.of(sae.sae, sae.frequency)
+
+    def find_sae(subject: Subject) -> LoadedSae | None:
+        return None if config.sae is None else sae_for(config.sae, subject, prompts)
+
+    def find_pool(subject: Subject) -> Pool:
+        if previous is not None and _has_same_activations(previous.config, config):
+            return previous.target_context.pool
+        return Pool(real_activations(subject, config.model, prompts.tokens), np.arange(len(prompts.tokens)))
+
+    context = assemble(
+        config,
+        kinds,
+        subject,
+        prompts,
+        base_row=base_rows(config.seed, len(prompts.tokens))[: config.samples],
+        find_sae=find_sae,
+        find_pool=find_pool,
     )
-    order = generator(config.seed, 0, "base prompts").permutation(len(prompts.tokens))
+    return context if memory is None else replace(context, notes=(str(memory), *context.notes))
+
+
+def assemble(
+    config: RunConfig,
+    kinds: tuple[ActivationType, ...],
+    subject: Subject,
+    prompts: Prompts,
+    *,
+    base_row: NDArray[np.int64],
+    find_sae: Callable[[Subject], LoadedSae | None],
+    find_pool: Callable[[Subject], Pool],
+) -> RunContext:
+    """The context of a run whose parts are there: how its model is run is decided, and what depends on that is made.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+    kinds
+        Its activation types.
+    subject
+        Its model, at its sites and its position.
+    prompts
+        Its prompts.
+    base_row
+        The row among them of each sample, shaped (sample,).
+    find_sae, find_pool
+        Give the SAE and the real activations, told the model as it will be run.
+
+    Returns
+    -------
+    RunContext
+        With notes on how the model is run, on the prompts and on the SAE.
+
+    Raises
+    ------
+    UsageError
+        When prompts have no token at the position, and as `plateaulens.scan.choice.choose` and the two makers do.
+    """
+    length = prompts.tokens.shape[1]
+    if not -length <= config.prompts.position < length:
+        raise UsageError(f"prompts.position is {config.prompts.position}, and prompts have {length} tokens")
+    choice = choose(
+        subject,
+        prompts.tokens,
+        points=max(len(kinds) * config.experiment(name).steps for name in config.experiments),
+        precision=config.engine.precision,
+        way=None if config.engine.way == "auto" else config.engine.way,
+    )
+    sae = find_sae(choice.subject)
+    dictionary = None if sae is None else Dictionary.of(sae.sae, sae.frequency)
     return RunContext(
         config=config,
-        subject=subject,
+        subject=choice.subject,
         sae=sae,
         prompts=prompts,
-        base_row=order[: config.samples],
-        target_context=target_context,
+        base_row=base_row,
+        target_context=TargetContext(find_pool(choice.subject), config.targets, config.seed, dictionary),
         kinds=kinds,
-        forward=forward,
+        forward=choice.forward,
+        way=choice.way,
+        notes=(
+            f"way of running: {choice.way} ({names.WAYS[choice.way]})",
+            *([f"why not a quicker one: {choice.why}"] if choice.why else []),
+            *prompts.notes,
+            *(() if sae is None else sae.notes),
+        ),
     )
+
+
+def sae_for(settings: SaeConfig, subject: Subject, prompts: Prompts) -> LoadedSae:
+    """The SAE that is named, for a model at its write site; what has to be measured is measured on the prompts.
+
+    Parameters
+    ----------
+    settings
+        Which SAE.
+    subject
+        The model, as it will be run.
+    prompts
+        The run's.
+
+    Returns
+    -------
+    LoadedSae
+        As `plateaulens.subject.sae.load_sae` gives it.
+    """
+    return load_sae(
+        settings,
+        width=subject.width,
+        write_site=subject.write.name,
+        blocks=subject.blocks,
+        activations=lambda: subject.last_activations(prompts.tokens).cpu(),
+    )
+
+
+def base_rows(seed: int, prompts: int) -> NDArray[np.int64]:
+    """The order in which prompts become base prompts.
+
+    Parameters
+    ----------
+    seed
+        The run's.
+    prompts
+        How many there are.
+
+    Returns
+    -------
+    NDArray
+        Rows of the prompts, each once, shaped (prompt,): a run has the first of them, as many as it has samples.
+    """
+    return generator(seed, 0, "base prompts").permutation(prompts)
 
 
 def specification(run_context: RunContext) -> RunSpec:
@@ -217,7 +327,7 @@ def specification(run_context: RunContext) -> RunSpec:
         experiments=specs,
         samples=config.samples,
         positions=config.prompts.length,
-        d_model=run_context.subject.d_model,
+        d_model=run_context.subject.width,
         samples_per_chunk=config.engine.samples_per_chunk,
         metrics=tuple(MetricSpec(name, names.METRICS[name].units) for name in config.metrics),
         mixed=mixed(run_context.kinds),
@@ -264,6 +374,7 @@ def attributes(run_context: RunContext) -> dict[str, str | int]:
         "processing": config.model.processing,
         "dtype": config.model.dtype,
         "device": str(subject.device),
+        "way": run_context.way,
     }
     return {
         "name": config.name,

@@ -18,7 +18,7 @@ from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of
 from plateaulens.store.reading import open_run
-from plateaulens.subject.model import parse_site
+from plateaulens.subject.sites import parse_site
 
 _UNFIT_FOR_FILES = re.compile(r"[^\w.=+-]+")
 
@@ -58,11 +58,16 @@ def collect_sweep(config: RunConfig, folder: Path) -> None:
     manifest.write(folder)
     missing = [cell for cell, entry in zip(wanted, manifest.cells, strict=True) if entry.state != "complete"]
     run_context: RunContext | None = None
+    told: set[str] = set()
     for number, cell in enumerate(missing, start=1):
         print(f"cell {number} of {len(missing)}: {cell.entry.name}", flush=True)
         manifest.with_state(cell.entry.name, "running").write(folder)
         try:
             run_context = open_context(cell.config, run_context)
+            for note in run_context.notes:
+                if note not in told:
+                    print(note, flush=True)
+            told.update(run_context.notes)
             collect(cell.config, folder / cell.entry.run, run_context)
         except UsageError as error:
             raise UsageError(f"sweep cell {cell.entry.name}: {error}") from None

@@ -41,6 +41,8 @@ class Description:
     spec: RunSpec
     attributes: Attributes
     prompts: Values
+    notes: tuple[str, ...]
+    """See `plateaulens.collect.context.RunContext`."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ def describe(config: RunConfig) -> Description:
         The error is returned, with the worker's name, when the configuration cannot be run.
     """
     run_context = _run_context(config)
-    return Description(specification(run_context), attributes(run_context), prompt_values(run_context))
+    return Description(
+        specification(run_context), attributes(run_context), prompt_values(run_context), run_context.notes
+    )
 
 
 @_returning_usage_errors

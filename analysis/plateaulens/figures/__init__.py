@@ -5,6 +5,7 @@
 - `distributions`: max-slope steps as distributions, and by how much their quantiles are shifted.
 - `differences`: distances and differences to real, a row or a line per type: as they are, at equal geometry, and with
   the constants of the analysis moved; and how well targets are told from real ones.
+- `experiment`: a drawing of what is done, from a curve of the run.
 - `geometry`: where the targets lie.
 - `models`: two runs beside each other.
 - `sweep`: the layers of a sweep.
@@ -24,6 +25,7 @@ too::
 from plateaulens.figures.curves import example_curves, plateaus, survival_curves
 from plateaulens.figures.differences import adjusted_differences, constant_sensitivity, distinguishability, ks_forest
 from plateaulens.figures.distributions import max_slope_cdf, max_slope_histograms, quantile_shifts
+from plateaulens.figures.experiment import experiment_drawing
 from plateaulens.figures.geometry import target_geometry
 from plateaulens.figures.models import beside
 from plateaulens.figures.sweep import layer_map
@@ -34,6 +36,7 @@ __all__ = [
     "constant_sensitivity",
     "distinguishability",
     "example_curves",
+    "experiment_drawing",
     "ks_forest",
     "layer_map",
     "max_slope_cdf",

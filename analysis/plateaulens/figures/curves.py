@@ -89,7 +89,9 @@ def mean_curve(ax: Axes, curves: xr.Dataset, style: TypeStyle) -> None:
     """
     x = positions(curves, curves["step"])
     lower, upper = (curves["curve_interval"].sel(bound=bound).values for bound in ("lower", "upper"))
-    ax.fill_between(x, lower, upper, color=style.color, alpha=0.2, linewidth=0, zorder=style.zorder - 0.5)
+    ax.fill_between(
+        x, lower, upper, color=style.color, alpha=0.2, linewidth=0, zorder=style.zorder - 0.5, label=style.label
+    )
     ax.plot(x, curves["curve_mean"].values, **style.line)
 
 
@@ -224,7 +226,9 @@ def survival_curves(
             panel.plot(x, cell["survival"].to_numpy(), drawstyle="steps-post", **style.line)
             lower, upper = (cell["survival_band"].sel(bound=end).to_numpy() for end in ("lower", "upper"))
             if np.isfinite(lower).all():
-                panel.fill_between(x, lower, upper, step="post", color=style.color, alpha=0.12, linewidth=0)
+                panel.fill_between(
+                    x, lower, upper, step="post", color=style.color, alpha=0.12, linewidth=0, label=style.label
+                )
         dress(panel, title=metric_label(metric), x=step_axis(experiment))
         panel.set_xlim(first, last)
         panel.set_ylim(0, 1.02)

@@ -30,6 +30,7 @@ from plateaulens.figures.style import (
     panels,
     present,
     styles,
+    verdict_color,
 )
 from plateaulens.names import CLAIMS, CUT, MAIN_METRICS, MAIN_TYPES, REFERENCE, label, metric_label, path_label
 
@@ -63,11 +64,12 @@ def ks_forest(
     metrics: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """One panel per metric: the Kolmogorov-Smirnov distance of every type to `real`, with its interval.
+    """One panel per metric: the Kolmogorov-Smirnov distance of every type to `real`, with its interval and its verdict.
 
     The grey part of a row is what chance gives: where the distance lies if the type and `real` are exchangeable within
     base prompts, with the probability that the analysis' confidence is (`ks_null_upper`). The dashed line is the margin
-    of equivalence. Metrics without the statistic have no panel.
+    of equivalence. Right of a row stands its verdict, the summary's `conclusion`. Metrics without the statistic have no
+    panel.
 
     Parameters
     ----------
@@ -111,6 +113,9 @@ def ks_forest(
                 markeredgewidth=0.6,
                 zorder=4,
             )
+            word = str(values["conclusion"].sel(activation_type=name).item())
+            panel.text(1.02, row, word, transform=panel.get_yaxis_transform(), va="center", fontsize=SMALL_SIZE,
+                       fontweight="bold", color=verdict_color(word))  # fmt: skip
         upper = np.nan_to_num(values["ks_null_upper"].sel(activation_type=list(drawn)).to_numpy())
         panel.barh(range(len(drawn)), upper, height=1.0, color=BAND, linewidth=0, zorder=0)
         panel.axvline(margin, color=GUIDE, linewidth=1.0, linestyle=_DASHES, zorder=1)
@@ -120,7 +125,7 @@ def ks_forest(
     name_rows(axes[0], drawn)
     share = 100 * compared["ks_null_upper"].attrs["confidence"]
     marks = [
-        Line2D([], [], color=BAND, linewidth=8, label=f"{share:g} % of distances by chance"),
+        Line2D([], [], color=BAND, linewidth=8, label=f"noise floor: {share:g} % of distances by chance"),
         Line2D([], [], color=GUIDE, linewidth=1.0, linestyle=_DASHES, label=f"margin of equivalence, {margin:g}"),
     ]
     legend(on, marks, where="outside lower center")
@@ -274,7 +279,13 @@ def _line(
 ) -> None:
     interval = cases[f"{name}_interval"]
     ax.fill_between(
-        place, interval.sel(bound="lower"), interval.sel(bound="upper"), color=style.color, alpha=0.15, linewidth=0
+        place,
+        interval.sel(bound="lower"),
+        interval.sel(bound="upper"),
+        color=style.color,
+        alpha=0.15,
+        linewidth=0,
+        label=style.label,
     )
     ax.plot(place, cases[name].to_numpy(), marker="o", markersize=3.5, **style.line)
 

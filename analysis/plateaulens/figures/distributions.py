@@ -133,13 +133,15 @@ def max_slope_histograms(
 def _bars(ax: Axes, experiment: xr.Dataset, metric: str, name: str, edges: NDArray[np.float64]) -> None:
     """One type's histogram, the mean of its observed steps, and the outline of `real`."""
     style = styles([name])[name]
-    ax.stairs(_fractions(experiment, metric, name, edges), edges, fill=True, color=style.color, alpha=0.55, zorder=3)
+    ax.stairs(_fractions(experiment, metric, name, edges), edges, fill=True, color=style.color, alpha=0.55, zorder=3,
+              label=style.label)  # fmt: skip
     observed, _ = statistic_of(experiment, "max_slope", metric, name)
     if observed.size:
         ax.axvline(float(observed.mean()), color=style.color, linewidth=1.4, zorder=5)
     if name != REFERENCE:
         outline = styles([REFERENCE])[REFERENCE].color
-        ax.stairs(_fractions(experiment, metric, REFERENCE, edges), edges, color=outline, linewidth=0.8, zorder=4)
+        ax.stairs(_fractions(experiment, metric, REFERENCE, edges), edges, color=outline, linewidth=0.8, zorder=4,
+                  label=label(REFERENCE))  # fmt: skip
 
 
 def _fractions(
@@ -198,7 +200,8 @@ def quantile_shifts(
             shift = cell["quantile_shift"].to_numpy()
             lower, upper = (cell["quantile_shift_interval"].sel(bound=end).to_numpy() for end in ("lower", "upper"))
             inside = np.isfinite(lower) & np.isfinite(upper)
-            panel.fill_between(probability, lower, upper, where=inside, color=style.color, alpha=0.13, linewidth=0)
+            panel.fill_between(probability, lower, upper, where=inside, color=style.color, alpha=0.13, linewidth=0,
+                               label=style.label)  # fmt: skip
             panel.plot(probability, np.where(np.isfinite(shift), shift, np.nan), marker="o", markersize=3, **style.line)
         dress(panel, title=metric_label(metric), x="quantile")
         panel.set_xticks(probability[::2])

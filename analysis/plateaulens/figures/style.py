@@ -33,6 +33,9 @@ GUIDE = "#8c8c8c"
 BAND = "#e4e4e4"
 """Of the band behind all rows that chance alone accounts for: where the second draw of real lies."""
 
+NEAR, APART, OPEN = "#0b6e4a", "#a33a00", "#5a5a5a"
+"""Of the words of verdicts: like real, different, and neither; each on white with a contrast of 6 or more."""
+
 Page = Figure | SubFigure
 """What a figure of several panels is drawn on."""
 Side = Literal["outside right center", "outside upper center", "outside lower center"]
@@ -300,6 +303,28 @@ def name_rows(ax: Axes, drawn: Mapping[str, TypeStyle]) -> None:
     """
     ax.set_yticks(range(len(drawn)), [literal(style.label) for style in drawn.values()], fontsize=BASE_SIZE, color=INK)
     ax.set_ylim(len(drawn) - 0.4, -0.6)
+
+
+def verdict_color(conclusion: str) -> str:
+    """The colour of a verdict's word.
+
+    Parameters
+    ----------
+    conclusion
+        As a summary stores it.
+
+    Returns
+    -------
+    str
+        One of three; words of difference are many, and share one.
+
+    Examples
+    --------
+    >>> verdict_color("equivalent, later") == verdict_color("equivalent") != verdict_color("later")
+    True
+    """
+    first = conclusion.partition(",")[0]
+    return {"equivalent": NEAR, "undecided": OPEN, "undefined": OPEN, "false alarm": OPEN}.get(first, APART)
 
 
 def handle(style: TypeStyle) -> Line2D:

@@ -12,7 +12,7 @@ from plateaulens.replication.comparison import their_moments
 from plateaulens.replication.reference import read_reference
 from plateaulens.report.contents import BLOWUP, config_of, group_of, types_of, values_of
 from plateaulens.report.table import KS_DIGITS, STEP_DIGITS, TYPE, Column, Row, Table, estimated, measured
-from plateaulens.report.text import escape, listing
+from plateaulens.report.text import escape
 
 _MEASURED = ["experiment", "statistic", "metric", "activation_type"]
 _MEAN_AND_SD = "{} ({})"
@@ -82,10 +82,31 @@ def authors_table_caption(summary: xr.DataTree) -> str:
     """
     model = config_of(summary).model.source
     return (
-        f"Means (population SD) of steps, and Kolmogorov-Smirnov distances to real: what the authors printed for "
-        f"GPT-2, and this run ({escape(model)}) under the authors' conventions, its steps counted on the authors' grid "
-        f"of 100 points; in the last column, the KS distance under the corrected ones. Intervals are uniform bands."
+        f"Means (population SD) of steps, and Kolmogorov-Smirnov distances to real. *GPT-2*: what the authors printed. "
+        f"*Here*: this run ({escape(model)}) under the authors' conventions, its steps counted on their grid of 100 "
+        f"points. *Corrected*: the KS distance under the corrected conventions. Intervals are uniform bands."
     )
+
+
+def source_table(summary: xr.DataTree) -> Table:
+    """Where the authors printed the numbers of `authors_table`.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    Table
+        A row per cell of a notebook and what it prints.
+    """
+    places: dict[str, list[str]] = {}
+    for row in comparable(summary):
+        what = _measured(row["experiment"], row["statistic"], row["metric"])
+        places.setdefault(row["source"], []).append(what)
+    rows = [{"source": source, "measured": "; ".join(dict.fromkeys(what))} for source, what in places.items()]
+    return Table(pd.DataFrame(rows), {"source": Column("printed in", "text"), "measured": Column("measured")})
 
 
 def authors_sentences(summary: xr.DataTree) -> str:
@@ -109,9 +130,7 @@ def authors_sentences(summary: xr.DataTree) -> str:
         relation = f"This run measures another model, {escape(model)}, so agreement number by number is not expected."
     if not rows:
         return f"The authors' numbers are for GPT-2. {relation} They printed none for what this run has measured."
-    printed = listing(list(dict.fromkeys(escape(row["source"]) for row in rows)))
-    place = f"They were printed in the authors' notebooks (cells c, commits @): {printed}."
-    return f"The authors' numbers are for GPT-2. {relation} {place}"
+    return f"The authors' numbers are for GPT-2. {relation} Where they were printed is in @tbl-sources."
 
 
 def _row(summary: xr.DataTree, authors: Mapping[str, Any]) -> Row:

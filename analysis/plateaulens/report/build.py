@@ -5,6 +5,7 @@ Both read the same project (`report/` of the installation), in a temporary copy,
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Literal, NoReturn
 from plateaulens import resources
 from plateaulens.errors import UsageError
 from plateaulens.replacing import publish, scratch
+from plateaulens.report.taken import gather, put
 from plateaulens.store.location import Location, locate
 
 Format = Literal["html", "pdf"]
@@ -27,6 +29,8 @@ DEFAULT_OUT = Path("report") / "_output"
 _PROJECT_FILES = ("_quarto.yml", "references.bib")
 _QUARTO_NAMES: Mapping[Format, str] = {"html": "html", "pdf": "typst"}
 _LOG = "report.log"
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
+_WARNING = re.compile(r"\[?WARN(?:ING)?\b")
 # Quarto itself uses papermill to hand parameters over, and the notebook packages of the Python that it is given.
 _QUARTO_NEEDS = ("quarto", "yaml", "papermill", "nbclient", "ipykernel")
 _BUILTIN_NEEDS = ("yaml", "nbclient", "ipykernel", "pypandoc", "typst")
@@ -40,6 +44,7 @@ def build(
     renderer: Renderer = "auto",
     document: str = "index.qmd",
     beside: Location | None = None,
+    data: bool = False,
 ) -> list[Path]:
     """Render the report of a summary into a folder, as `index.html` and `index.pdf`.
 
@@ -60,6 +65,9 @@ def build(
         That file of the project which is the report of such a summary.
     beside
         The summary that `index.qmd` sets this one beside; where there is none, the report says how to make it.
+    data
+        Whether everything that the page is made of is written beside it: `results.json`, `report.md`, tables in `data`,
+        the numbers of each figure in `data/figures`, and the figures themselves in `figures`.
 
     Returns
     -------
@@ -89,14 +97,22 @@ def build(
         parameters = {"summary": place.absolute()}
         if beside is not None:
             parameters["beside"] = locate(beside).absolute()
+        taken, made_in = project / "taken", project / "made"
+        taken.mkdir()
+        if data:
+            locate(out).check_outside()
+            parameters["taken"] = str(taken)
         if program is None:
             print(
                 f"rendering the report with the built-in renderer{'' if renderer == 'builtin' else ' (no Quarto here)'}"
             )
-            made = _render_builtin(project, out, formats, parameters)
+            made = _render_builtin(project, made_in, out, formats, parameters)
         else:
             print(f"rendering the report with Quarto ({program})")
             made = _render_with_quarto(program, project, out, formats, parameters)
+        if data:
+            gather(summary, taken)
+        made = put(taken, made, out) if data else publish(made, out)
     (out / _LOG).unlink(missing_ok=True)
     return made
 
@@ -116,12 +132,14 @@ def _find_quarto() -> str | None:
     return found or shutil.which("quarto", path=sysconfig.get_path("scripts"))
 
 
-def _render_builtin(project: Path, out: Path, formats: Sequence[Format], parameters: Mapping[str, str]) -> list[Path]:
+def _render_builtin(
+    project: Path, made_in: Path, out: Path, formats: Sequence[Format], parameters: Mapping[str, str]
+) -> list[Path]:
     import qmdrender  # noqa: PLC0415 (its packages are optional)
 
     names = [_QUARTO_NAMES[name] for name in formats]
     try:
-        return qmdrender.render(project / "index.qmd", out, formats=names, parameters=parameters, scratch=project)
+        return qmdrender.render(project / "index.qmd", made_in, formats=names, parameters=parameters, scratch=project)
     except qmdrender.RenderError as error:
         _fail(out, str(error), error.details)
 
@@ -147,7 +165,31 @@ def _render_with_quarto(
         if done.returncode or not (project / f"index.{name}").is_file():
             said = done.stdout.strip().splitlines() or [f"Quarto made no index.{name} and said nothing"]
             _fail(out, said[-1].strip(), done.stdout)
-    return publish([project / f"index.{name}" for name in formats], out)
+        for line in warnings_of(done.stdout):
+            print(f"Quarto ({name}): {line}")
+    return [project / f"index.{name}" for name in formats]
+
+
+def warnings_of(said: str) -> list[str]:
+    r"""What Quarto and pandoc warned of while they succeeded, without the colours of a terminal.
+
+    Parameters
+    ----------
+    said
+        All that they printed.
+
+    Returns
+    -------
+    list of str
+        Each warning once, on one line.
+
+    Examples
+    --------
+    >>> warnings_of("ok\n\x1b[33mWARNING: a div is not closed\x1b[0m\n[WARNING] no title\nWARN: old\n")
+    ['WARNING: a div is not closed', '[WARNING] no title', 'WARN: old']
+    """
+    plain = _COLORS.sub("", said)
+    return list(dict.fromkeys(line.strip() for line in plain.splitlines() if _WARNING.match(line.strip())))
 
 
 def _fail(out: Path, reason: str, details: str) -> NoReturn:

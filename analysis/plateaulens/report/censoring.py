@@ -51,8 +51,8 @@ def censoring_sentence(experiment: xr.Dataset, *, statistic: str = BLOWUP) -> st
     if share == 0:
         return f"No curve is censored: all {event} inside the window."
     return (
-        f"Curves that do not {event} inside the window are censored: at most {percent(share, 1)} of a type's curves, "
-        f"those of {label(kind)} on {metric_label(metric)}."
+        f"At most {percent(share, 1)} of a type's curves do not {event} inside the window and are censored: those of "
+        f"{label(kind)} on {metric_label(metric)}."
     )
 
 
@@ -100,9 +100,9 @@ def censoring_table_caption(experiment: xr.Dataset) -> str:
     """
     return (
         f"Censoring, max-slope steps, {prompts(experiment)}. *Sentinel mean*: the authors' convention, in which a "
-        f"curve that does not blow up has step 99; *restricted mean*: of the step or the window's end, "
-        f"whichever is first, with its paired difference to real and {level(experiment)} bootstrap intervals; p-values "
-        f"of the log-rank test against real, the pairing ignored (*p*) and respected (*p, paired*), not adjusted."
+        f"curve that does not blow up has step 99. *Restricted mean*: of the step or the window's end, whichever is "
+        f"first, with its paired difference to real and {level(experiment)} bootstrap intervals. *p*: of the log-rank "
+        f"test against real, with the pairing ignored. *p, paired*: with the pairing respected. Neither is adjusted."
     )
 
 
@@ -121,8 +121,8 @@ def survival_curves_caption(experiment: xr.Dataset) -> str:
     """
     confidence = confidence_of(experiment["survival_band"])
     return (
-        f"Kaplan-Meier curves of the max-slope step for {main_types(experiment)}, {prompts(experiment)}: the share of "
-        f"curves that have not blown up, with simultaneous {confidence} bands. A curve ends at the share that is "
+        f"Kaplan-Meier curves of the max-slope step for {main_types(experiment)}, {prompts(experiment)}. They show the "
+        f"share of curves that have not blown up, with simultaneous {confidence} bands, and end at the share that is "
         f"censored."
     )
 

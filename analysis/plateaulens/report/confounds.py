@@ -6,16 +6,25 @@ import pandas as pd
 import xarray as xr
 
 from plateaulens.names import CUT, experiment, label, metric_label, path_label
-from plateaulens.report.contents import BLOWUP, compared_types, main_metrics, synthetic_types, values_of
-from plateaulens.report.phrases import NOTHING_TO_COMPARE, alike, are, confidence_of, unmeasured
+from plateaulens.report.contents import BLOWUP, compared_types, main_metrics, synthetic_types, values_of, word_of
+from plateaulens.report.phrases import (
+    NOTHING_TO_COMPARE,
+    confidence_of,
+    grouped,
+    happens,
+    on,
+    subject,
+    unmeasured,
+)
 from plateaulens.report.table import STEP_DIGITS, TYPE, Column, Row, Table, estimated, measured
-from plateaulens.report.text import estimate, listing, number
+from plateaulens.report.text import interval, number
 
 _ADJUSTMENTS = {"none": "as it is", "path_length": "equal path length", "all": "equal geometry"}
 _EQUAL = "path_length"
 """What sentences and the columns of changes adjust for, and base prompts are matched on."""
-_MOVED = {"shrinks": "shrinks", "grows": "grows", "turns": "turns round"}
-"""By the summary's word, what a difference does."""
+_METHODS = (("adjusted_fate", "by regression"), ("matched_fate", "by matching"))
+_MOVED = {"shrinks": "is smaller", "grows": "is larger", "turns": "turns round"}
+"""By the summary's word, what a difference does at equal path length."""
 
 
 def adjusted_sentences(
@@ -48,9 +57,49 @@ def adjusted_sentences(
         return unmeasured(BLOWUP)
     values = confounds.sel(path=path, statistic=BLOWUP)
     shown = main_metrics(confounds) if metrics is None else metrics
-    text = alike({metric_label(metric): _fates(values.sel(metric=metric)) for metric in shown})
-    changes = alike({metric_label(metric): _changes(values.sel(metric=metric)) for metric in shown})
-    return f"At equal path length ({path_label(path)}), {text[0].lower()}{text[1:]} {changes}"
+    sentences = []
+    for words, how in _METHODS:
+        said = grouped({metric: _words(values.sel(metric=metric), words) for metric in shown})
+        for fate, where, types in said:
+            sentences.append(f"At equal path length {how}, {_fate(fate, types, values)} {on(where)}.")
+    sentences += [sentence for metric in shown for sentence in _changes(values.sel(metric=metric))]
+    return f"{' '.join(sentences)} These paths are of {path_label(path)}."
+
+
+def still_sentence(confounds: xr.Dataset, *, path: str = "sensitivity") -> str:
+    """How many differences to real are still there at equal path length, by regression, on the main metrics.
+
+    Parameters
+    ----------
+    confounds
+        The group `confounds`.
+    path
+        Value of the coordinate `path`.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
+    held = synthetic_types(confounds)
+    if path not in values_of(confounds, "path"):
+        return f"The run has no {path_label(path)} to compare at equal path length."
+    if not held:
+        return NOTHING_TO_COMPARE
+    if BLOWUP not in values_of(confounds, "statistic"):
+        return unmeasured(BLOWUP)
+    values = confounds.sel(path=path, statistic=BLOWUP, adjustment=_EQUAL)
+    counts = {}
+    for metric in main_metrics(confounds):
+        fates = _words(values.sel(metric=metric), "adjusted_fate").values()
+        counts[metric] = len([fate for fate in fates if fate.startswith("still")]) or "none"
+    (first, count), *others = counts.items()
+    types = "type" if len(held) == 1 else "types"
+    rest = "".join(f", and {more} {on([metric])}" for metric, more in others)
+    return (
+        f"At equal path length, regression still finds {count} of {len(held)} {types} earlier or later than real "
+        f"{on([first])}{rest}."
+    )
 
 
 def confounds_table(confounds: xr.Dataset, *, metric: str, paths: Sequence[str] | None = None) -> Table:
@@ -108,11 +157,11 @@ def confounds_table_caption(confounds: xr.Dataset, *, metric: str) -> str:
     caliper = number(confounds["matched_prompts"].attrs["caliper"], 1)
     return (
         f"Mean difference of the max-slope step to real on {metric_label(metric)}, in steps, a curve without one "
-        f"counting as the window's end: as it is; by regression at equal path length and at equal geometry; and over "
-        f"the base prompts whose two paths agree to {caliper} standard deviations (matched). *Change*: the difference "
-        f"as it is minus that at equal path length, of the same base prompts. Only where its interval excludes 0 is "
-        f"the path length shown to matter: an adjusted interval that holds 0 shows nothing by itself. *No overlap*: "
-        f"the data hold no equal targets. {_robust(confounds)} intervals, not adjusted for their number."
+        f"counting as the window's end. It is given as it is, and by regression at equal path length and at equal "
+        f"geometry. *Matched*: over the base prompts whose two paths agree to {caliper} standard deviations. "
+        f"*Change*: the difference as it is minus that at equal path length, of the same base prompts. The path length "
+        f"is shown to matter only where the interval of the change excludes 0. *No overlap*: the data hold no equal "
+        f"targets. Intervals are {_robust(confounds)} ones, not adjusted for their number."
     )
 
 
@@ -132,9 +181,9 @@ def adjusted_differences_caption(confounds: xr.Dataset, *, metric: str) -> str:
         Markdown.
     """
     return (
-        f"Mean difference of the max-slope step to real on {metric_label(metric)}, with {_robust(confounds)} "
-        f"intervals: as it is, and by regression at equal path length and at equal geometry (path length, norm, cosine "
-        f"to the base, distance from the mean base). *To the target*: both paths of a prompt end at the nearer target."
+        f"Mean difference of the max-slope step to real on {metric_label(metric)}, as it is and by regression, with "
+        f"{_robust(confounds)} intervals. Equal geometry: path length, norm, cosine to the base, and distance from the "
+        f"mean base. *To the target*: both paths of a prompt end at the nearer target."
     )
 
 
@@ -143,34 +192,48 @@ def _statistic(path: str) -> str:
     return experiment(path.removesuffix(CUT)).statistic
 
 
-def _fates(values: xr.Dataset) -> str:
-    groups: dict[str, list[str]] = {}
-    for name in synthetic_types(values):
-        own = values.sel(activation_type=name)
-        regressed = _than_real(str(own["adjusted_fate"].sel(adjustment="path_length").item()))
-        matched = _than_real(str(own["matched_fate"].sel(covariate=_EQUAL).item()))
-        both = f"{regressed} by regression and by matching"
-        each = f"{regressed} by regression, {matched} by matching"
-        groups.setdefault(both if regressed == matched else each, []).append(name)
-    return "; ".join(f"{are(types)} {words}" for words, types in groups.items())
+def _words(values: xr.Dataset, variable: str) -> dict[str, str]:
+    """The word at equal path length on every type, of one metric."""
+    where = {name: _EQUAL for name in ("adjustment", "covariate") if name in values[variable].dims}
+    return {name: word_of(values.sel(where), variable, name) for name in synthetic_types(values)}
 
 
-def _changes(values: xr.Dataset) -> str:
-    """The differences that regression at equal path length is shown to change, each with its change."""
+def _fate(fate: str, types: Sequence[str], values: xr.Dataset) -> str:
+    """What becomes of the difference of some types, as a clause."""
+    who = subject(types, synthetic_types(values))
+    how, _, when = fate.partition(" ")
+    if when in {"earlier", "later"}:
+        return f"{who.text} {how} {happens(BLOWUP, when, plural=who.is_plural)} than real"
+    verb = who.agrees("is", "are")
+    return {"undecided": f"the fate of {who.text} is undecided"}.get(fate, f"{who.text} {verb} {fate}")
+
+
+def _changes(values: xr.Dataset) -> list[str]:
+    """The differences that regression at equal path length is shown to change, each kind with its range of changes."""
     own = values.sel(adjustment=_EQUAL)
+    held, where = synthetic_types(own), f"On {metric_label(str(values['metric'].item()))}"
     found: dict[str, list[str]] = {}
-    for name in synthetic_types(own):
-        change = own.sel(activation_type=name)
-        if (word := str(change["adjusted_movement"].item())) in _MOVED:
-            steps = abs(change["adjusted_change"].item())
-            ends = sorted(abs(change["adjusted_change_interval"].to_numpy()))
-            found.setdefault(word, []).append(f"{label(name)} (by {estimate(steps, ends, STEP_DIGITS)} steps)")
-    clauses = [f"the difference {_MOVED[word]} for {listing(types)}" for word, types in found.items()]
-    return "; ".join(clauses) or "regression shows no change of any difference"
+    for name in held:
+        if (word := word_of(own, "adjusted_movement", name)) in _MOVED:
+            found.setdefault(word, []).append(name)
+    sentences = []
+    for word, types in found.items():
+        ordered = sorted(types, key=lambda name: abs(float(own["adjusted_change"].sel(activation_type=name))))
+        ends = list(dict.fromkeys((ordered[0], ordered[-1])))
+        least, *most = (_change(own, name, named=len(ends) > 1) for name in ends)
+        said = f"{least}{''.join(f' up to {each}' for each in most)}"
+        whose = subject(types, held).text
+        sentences.append(f"{where}, the difference of {whose} {_MOVED[word]} at equal path length, in steps by {said}.")
+    return sentences or [f"{where}, no difference is shown to change at equal path length."]
 
 
-def _than_real(fate: str) -> str:
-    return f"{fate} than real" if fate.endswith(("earlier", "later")) else fate
+def _change(own: xr.Dataset, name: str, *, named: bool) -> str:
+    """By how many steps the difference of one type changes, whichever way."""
+    change = own.sel(activation_type=name)
+    steps = abs(float(change["adjusted_change"]))
+    ends = sorted(abs(change["adjusted_change_interval"].to_numpy()))
+    whose = f"; {label(name)}" if named else ""
+    return f"{number(steps, STEP_DIGITS)} ({interval(ends, STEP_DIGITS)}{whose})"
 
 
 def _row(values: xr.Dataset, name: str) -> Row:

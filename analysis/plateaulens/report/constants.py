@@ -10,7 +10,7 @@ import xarray as xr
 from plateaulens import names
 from plateaulens.names import CLAIMS, label, metric_label
 from plateaulens.report.contents import BLOWUP, main_metrics, synthetic_types, values_of, word_of
-from plateaulens.report.phrases import confidence_of
+from plateaulens.report.phrases import confidence_of, on
 from plateaulens.report.table import Column, Table
 from plateaulens.report.text import listing
 
@@ -61,15 +61,17 @@ def constants_sentence(constants: xr.Dataset) -> str:
     metrics = main_metrics(kept)
     has_claim = bool((_claim(kept)["nearness"] != "undefined").any())
     subjects = len(metrics) * (len(synthetic_types(kept)) + has_claim)
-    clauses = []
+    counts = []
     for constant in dict.fromkeys(values_of(kept, "constant")):
         own = _cases(kept, constant=constant)
         changed = {(metric, change.subject) for metric in metrics for change in _changes(own, metric)}
-        clauses.append(f"{_moved(own, constant)} changes {len(changed) or 'none'}")
-    return (
-        f"Of {subjects} conclusions on max-slope steps in relative steps (what is said of each type and real, and "
-        f"whether {_FIRST} or {_SECOND} is nearer, on {listing([metric_label(metric) for metric in metrics])}), "
-        f"moving the {'; moving the '.join(clauses)}."
+        counts.append((_moved(own, constant), str(len(changed) or "none")))
+    (first, count), *others = counts
+    return " ".join(
+        [
+            f"Moving the {first} changes {count} of {subjects} conclusions {on(metrics)}, for relative steps.",
+            *(f"Moving the {moved} changes {count}." for moved, count in others),
+        ]
     )
 
 
@@ -131,9 +133,9 @@ def constants_table_caption(constants: xr.Dataset) -> str:
     """
     alpha = constants["conclusion"].attrs["alpha"]
     return (
-        f"What changes when a constant is moved: what is said of a type and real (equivalent, different, earlier, "
-        f"later, undecided), and whether {_FIRST} or {_SECOND} is nearer to it. These are the conclusions of the other "
-        f"sections, by the same tests at a level of {alpha:.2g} that is adjusted by Holm's method."
+        f"What changes when a constant is moved: the verdict on each type and its direction, and whether {_FIRST} or "
+        f"{_SECOND} is nearer to real. These are the conclusions of the other sections, by the same tests. Their level "
+        f"is {alpha:.2g}, adjusted by Holm's method."
     )
 
 
@@ -155,7 +157,7 @@ def constant_sensitivity_caption(constants: xr.Dataset, *, metric: str) -> str:
     confidence = confidence_of(constants["mean_difference_interval"])
     return (
         f"Mean paired difference to real on {metric_label(metric)} as each constant is moved, with {confidence} "
-        f"bootstrap intervals (bands); the dashed line is the value in use."
+        f"bootstrap intervals (bands). The dashed line is the value in use."
     )
 
 

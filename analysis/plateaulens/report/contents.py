@@ -6,6 +6,7 @@ what it does not know is shown by its own name.
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -341,6 +342,60 @@ def plateau_metric(summary: xr.DataTree) -> str | None:
     held = metrics_of(summary)
     ends = [metric for metric in settings_of(summary).plateau_threshold if metric in held]
     return MAIN_METRICS[0] if MAIN_METRICS[0] in ends else next(iter(ends), None)
+
+
+class Leading(NamedTuple):
+    """What the first screen of a report is about."""
+
+    name: str
+    """An experiment."""
+    statistic: str
+    """That of its verdicts."""
+    metrics: list[str]
+    """The metrics that are shown; none where the statistic is defined on none."""
+
+
+def leading(summary: xr.DataTree) -> Leading:
+    """The experiment that the first screen is about: the first one, with relative steps before all others.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    Leading
+        That of relative steps, without metrics, where the summary has no experiment.
+    """
+    found = experiments_of(summary)
+    if not found:
+        return Leading(next(iter(names.EXPERIMENTS)), BLOWUP, [])
+    name = next(iter(found))
+    return Leading(name, names.experiment(name).statistic, shown_metrics(summary, name, found[name]))
+
+
+def shown_metrics(summary: xr.DataTree, name: str, experiment: xr.Dataset) -> list[str]:
+    """The metrics on which an experiment's verdicts are shown: of plateau lengths the one that has a threshold.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+    name
+        Of the experiment.
+    experiment
+        Its group.
+
+    Returns
+    -------
+    list of str
+        None where no metric has a threshold.
+    """
+    if "plateau_threshold" not in names.statistic(names.experiment(name).statistic).constants:
+        return main_metrics(experiment)
+    metric = plateau_metric(summary)
+    return [metric] if metric else []
 
 
 def step_length(experiment: xr.Dataset) -> float | None:

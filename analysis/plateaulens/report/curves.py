@@ -63,7 +63,7 @@ def step_table_caption(experiment: xr.Dataset, *, what: str = "Max-slope steps")
         Markdown.
     """
     return (
-        f"{what} by activation type, {prompts(experiment)}: mean in steps over the prompts whose curve has one, with "
+        f"{what} by activation type, {prompts(experiment)}. Mean in steps over the prompts whose curve has one, with "
         f"its {level(experiment)} bootstrap interval in brackets, and their standard deviation."
     )
 
@@ -129,7 +129,7 @@ def max_slope_cdf_caption(experiment: xr.Dataset) -> str:
         Markdown.
     """
     return (
-        f"Distribution functions of the max-slope step on {_metrics(experiment)} for every activation type; "
+        f"Distribution functions of the max-slope step on {_metrics(experiment)} for every activation type, "
         f"{prompts(experiment)}. A line that ends below 1 belongs to a type with censored curves."
     )
 
@@ -150,7 +150,27 @@ def example_curves_caption(experiment: xr.Dataset) -> str:
     examples = experiment.sizes["example"]
     return (
         f"Curves on {_metrics(experiment, 'top', 'bottom')} of the first {examples} base prompts, with a dot at each "
-        f"max-slope step; in the last column the mean over {prompts(experiment)}. Bands are {bands(experiment)}."
+        f"max-slope step. Last column: the mean over {prompts(experiment)}. Bands are {bands(experiment)}."
+    )
+
+
+def drawing_caption(experiment: xr.Dataset) -> str:
+    """For `plateaulens.figures.experiment_drawing`.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    metric = metric_label(main_metrics(experiment)[0])
+    return (
+        f"The experiment, with a curve of this run. Above: the path from base to target. Below: how far the response "
+        f"on {metric} is from that at the base, for one prompt and a real target. Grey: its first fifth of height."
     )
 
 
@@ -168,9 +188,9 @@ def max_slope_histograms_caption(experiment: xr.Dataset) -> str:
         Markdown.
     """
     return (
-        f"Max-slope steps on {_metrics(experiment, 'left', 'right')} for {main_types(experiment)}; "
+        f"Max-slope steps on {_metrics(experiment, 'left', 'right')} for {main_types(experiment)}, "
         f"{prompts(experiment)}. Bars are shares of all prompts, vertical lines means, black outlines the histogram of "
-        f"real; below, the distribution functions."
+        f"real. Below: the distribution functions."
     )
 
 

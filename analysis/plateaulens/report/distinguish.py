@@ -5,9 +5,16 @@ import xarray as xr
 
 from plateaulens.names import CONTROL, label
 from plateaulens.report.contents import compared_types, synthetic_types, values_of, word_of
-from plateaulens.report.phrases import NOTHING_TO_COMPARE, confidence_of
+from plateaulens.report.phrases import NOTHING_TO_COMPARE, capital, confidence_of, subject
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
-from plateaulens.report.text import listing, number, p_equals
+from plateaulens.report.text import number, p_equals
+
+_VERDICTS = {
+    "told apart": "told from real before any curve is run, by a classifier or by the mean discrepancy",
+    "not told apart": "told from real by no test",
+    "undefined": "not known well enough to be tested",
+}
+"""By the word of a summary's `told`, what is said of targets."""
 
 
 def distinguish_sentence(group: xr.Dataset) -> str:
@@ -25,28 +32,24 @@ def distinguish_sentence(group: xr.Dataset) -> str:
     """
     if not synthetic_types(group):
         return NOTHING_TO_COMPARE
-    told = {name: word_of(group, "told", name) for name in compared_types(group)}
-    words = {
-        "told apart": "told from real ones, by a classifier or by their mean discrepancy, for",
-        "not told apart": "told from real ones by no test for",
-        "undefined": "not known well enough to be tested for",
-    }
-    found = []
-    for verdict, claim in words.items():
-        if types := [label(name) for name in synthetic_types(group) if told[name] == verdict]:
-            found.append(f"{claim} {listing(types)}")
-    text = f"Targets are {'; they are '.join(found)} (n = {_most(group)}, p adjusted over types and tests)."
-    if CONTROL not in told:
-        return text
-    smallest = f"(smallest {p_equals(_least(group.sel(activation_type=CONTROL)))}, not adjusted)"
-    if told[CONTROL] != "told apart":
-        return (
-            f"{text} {label(CONTROL).capitalize()}, the second draw of real targets, is not told from real {smallest}."
-        )
-    return (
-        f"{text} {label(CONTROL).capitalize()}, the second draw of real targets, is told from real too {smallest}: the "
-        f"two are exchangeable by construction, so this is a false alarm."
-    )
+    held = synthetic_types(group)
+    sentences = []
+    for verdict, words in _VERDICTS.items():
+        if types := [name for name in held if word_of(group, "told", name) == verdict]:
+            who = subject(types, held)
+            sentences.append(f"{who.opens()} {who.agrees('is', 'are')} {words}.")
+    if CONTROL in compared_types(group):
+        sentences += _control(group)
+    return f"{' '.join(sentences)} The tests have {_most(group)} base prompts, and p is adjusted over types and tests."
+
+
+def _control(group: xr.Dataset) -> list[str]:
+    """What the tests make of the second draw of real targets."""
+    least = f"smallest {p_equals(_least(group.sel(activation_type=CONTROL)))}, not adjusted"
+    second = f"{capital(label(CONTROL))}, the second draw of real targets,"
+    if word_of(group, "told", CONTROL) != "told apart":
+        return [f"{second} is not told from real ({least})."]
+    return [f"{second} is told from real too ({least}).", "That is a false alarm: both draws are made alike."]
 
 
 def distinguish_table(group: xr.Dataset) -> Table:
@@ -96,9 +99,9 @@ def distinguish_table_caption(group: xr.Dataset) -> str:
         Markdown.
     """
     return (
-        f"Targets against real ones, n = {_most(group)} base prompts: area under the ROC curve (AUC, chance 0.5) and "
-        f"share of targets told right, of a linear (L) and a Gaussian (G) classifier; squared maximum mean discrepancy "
-        f"(MMD) in thousandths; permutation p-values within base prompts, not adjusted."
+        f"Targets against real ones, n = {_most(group)} base prompts, by a linear (L) and a Gaussian (G) classifier. "
+        f"*AUC*: area under the ROC curve, 0.5 by chance. *Right*: share of targets told right. *MMD*: squared maximum "
+        f"mean discrepancy in thousandths. *p*: of permutations within base prompts, not adjusted."
     )
 
 
@@ -117,9 +120,9 @@ def distinguishability_caption(group: xr.Dataset) -> str:
     """
     confidence = confidence_of(group["auc_interval"])
     return (
-        f"How well cross-validated classifiers tell a type's targets from real ones: area under the ROC curve with "
-        f"{confidence} bootstrap intervals, n = {_most(group)} base prompts. Of areas that targets exchangeable with "
-        f"real ones would have, {confidence_of(group['auc_null_upper'])} lie in the grey part."
+        f"How well classifiers tell a type's targets from real ones: area under the ROC curve with {confidence} "
+        f"bootstrap intervals, n = {_most(group)} base prompts. Grey: where {confidence_of(group['auc_null_upper'])} "
+        f"of areas lie by chance."
     )
 
 

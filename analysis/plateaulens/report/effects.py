@@ -1,7 +1,6 @@
 """By how many steps types come earlier or later than real ones: sentences, tables and captions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import xarray as xr
 
@@ -18,7 +17,7 @@ from plateaulens.report.contents import (
     types_of,
     word_of,
 )
-from plateaulens.report.phrases import NOTHING_TO_COMPARE, level, prompts, unmeasured
+from plateaulens.report.phrases import NOTHING_TO_COMPARE, happens, level, prompts, subject, unmeasured
 from plateaulens.report.table import KS_DIGITS, STEP_DIGITS, TYPE, Column, Row, Table, by_metric, estimated, measured
 from plateaulens.report.text import interval, listing, number, percent
 from plateaulens.summary.verdicts import MINIMUM_PAIRS
@@ -35,24 +34,8 @@ _EFFECTS = {
 _DIRECTIONS = ("later", "earlier", "mixed", "undecided", "censored", "too few", "uncorrected", "undefined")
 """The words of a summary's `direction`, in the order of their sentences."""
 
-_AGREEING = "; the median; the mean with censored curves counted at the window's end; P(later) minus P(earlier)"
-"""What stands behind a mean difference that they do not agree with."""
-
-
-@dataclass(frozen=True)
-class Wording:
-    """The patterns of a statistic's sentences; `{types}` stands for the types concerned."""
-
-    claim: str = "{types} targets {event} {when} than real ones"
-    question: str = "whether {types} targets {event} {before} or {after} than real ones"
-
-
-_WORDINGS = {
-    "plateau_length": Wording(
-        claim="plateaus around {types} bases are {when} than around real ones",
-        question="whether plateaus around {types} bases are {before} or {after} than around real ones",
-    )
-}
+_SINGLY = {"mixed", "censored"}
+"""Those of them that are said type by type."""
 
 
 def timing_paragraphs(experiment: xr.Dataset, *, statistic: str = BLOWUP) -> str:
@@ -81,7 +64,8 @@ def timing_sentences(experiment: xr.Dataset, *, metric: str, statistic: str = BL
     The summary's `direction` says which: one is claimed when the interval of the mean paired difference (type minus
     real, in steps) excludes 0, its p-value, adjusted by Holm's method for the number of types, is significant as well,
     and the median, the prompts one by one and the mean with censored curves point the same way. Further draws of real
-    targets are left out: they are no types of their own.
+    targets are left out: they are no types of their own. Of several types the smallest and the largest mean difference
+    are given; all are in `effect_table`.
 
     Parameters
     ----------
@@ -95,17 +79,71 @@ def timing_sentences(experiment: xr.Dataset, *, metric: str, statistic: str = BL
     Returns
     -------
     str
-        Markdown, a sentence for each direction that there is.
+        Markdown, a sentence for each direction that there is, and one for what withholds it.
     """
-    if not synthetic_types(experiment):
+    held = synthetic_types(experiment)
+    if not held:
         return NOTHING_TO_COMPARE
     sentences = []
     for _, values in compared(experiment, [metric], statistic):
         types: dict[str, list[str]] = {direction: [] for direction in _DIRECTIONS}
-        for name in synthetic_types(values):
+        for name in held:
             types[word_of(values, "direction", name)].append(name)
-        sentences += [_sentence(values, held, found, metric, statistic) for found, held in types.items() if held]
+        for found, named in types.items():
+            together = [[name] for name in named] if found in _SINGLY else [named] if named else []
+            for each in together:
+                sentences += _sentences(values, each, found, metric, statistic)
     return " ".join(sentences) or unmeasured(statistic)
+
+
+def timing(values: xr.Dataset, types: Sequence[str], found: str, statistic: str) -> str:
+    """In which direction types differ from real, or that this is undecided, without the metric and without a number.
+
+    Parameters
+    ----------
+    values
+        Of one metric and statistic.
+    types
+        Those of the same direction, at least one.
+    found
+        The word of the summary's `direction`.
+    statistic
+        Whose steps are compared.
+
+    Returns
+    -------
+    str
+        A clause without a capital.
+    """
+    named, who = names.statistic(statistic), subject(types, synthetic_types(values))
+    when = {"earlier": named.before, "later": named.after}.get(found)
+    if when is None:
+        either = happens(statistic, f"{named.before} or {named.after}", plural=who.is_plural)
+        return f"whether {who.text} {either} than real is undecided"
+    return f"{who.text} {happens(statistic, when, plural=who.is_plural)} than real"
+
+
+def size(values: xr.Dataset, name: str, found: str, *, key: str = "") -> str:
+    """By how many steps one type differs from real on average, with the interval.
+
+    Parameters
+    ----------
+    values
+        Of one metric and statistic.
+    name
+        The type.
+    found
+        The word of the summary's `direction`: a number of steps earlier has no sign of its own.
+    key
+        Stands before the interval.
+
+    Returns
+    -------
+    str
+        A phrase, such as `5.7 steps (3.5 to 7.8)`.
+    """
+    steps, ends = _steps(values, name, found)
+    return f"{steps} steps ({key}{ends})"
 
 
 def effect_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
@@ -168,9 +206,9 @@ def effect_table_caption(experiment: xr.Dataset, *, what: str = "max-slope steps
     """
     return (
         f"Effect sizes of {what} against real, {prompts(experiment)}, with {level(experiment)} bootstrap intervals in "
-        f"brackets: Wasserstein distance in steps, Cliff's delta (-1 all earlier, 1 all later), mean and median paired "
-        f"difference in steps, type minus real."
-    ).replace("(-1", "(\u22121")
+        f"brackets. *Wasserstein*: distance in steps. *Cliff's delta*: -1 all earlier, 1 all later. *Mean* and "
+        f"*median*: paired difference in steps, type minus real."
+    ).replace("-1 all", "\u22121 all")
 
 
 def quantile_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
@@ -219,7 +257,7 @@ def quantile_table_caption(experiment: xr.Dataset) -> str:
         Markdown.
     """
     return (
-        f"Quantile of the type minus that of real, max-slope steps, {prompts(experiment)}; *beyond*: the type's "
+        f"Quantile of the type minus that of real, max-slope steps, {prompts(experiment)}. *Beyond*: the type's "
         f"quantile lies beyond the window."
     )
 
@@ -240,9 +278,9 @@ def quantile_shifts_caption(experiment: xr.Dataset) -> str:
     held = types_of(experiment)
     shown = listing([label(name) for name in SHIFTED if name in held] or ["no type"])
     return (
-        f"By how many steps the deciles of the max-slope step of {shown} lie behind those of real, "
-        f"{prompts(experiment)}, with pointwise {level(experiment)} bootstrap bands. A horizontal line would be a mere "
-        f"delay; a line ends where the decile lies beyond the window."
+        f"By how many steps the deciles of the max-slope step of {shown} lie behind those of real. Bands are pointwise "
+        f"{level(experiment)} bootstrap bands, {prompts(experiment)}. A horizontal line would be a mere "
+        f"delay. A line ends where the decile lies beyond the window."
     )
 
 
@@ -253,45 +291,61 @@ def _effects(values: xr.Dataset, name: str) -> Row:
     return row
 
 
-def _sentence(values: xr.Dataset, types: Sequence[str], direction: str, metric: str, statistic: str) -> str:
-    on = f"On {metric_label(metric)}"
-    if direction == "undefined":
-        words = listing([label(name) for name in types])
-        return f"{on} there is nothing to compare for {words}: no base prompt has a step both for it and for real."
-    event = names.statistic(statistic).event
-    reason = {
-        "too few": f", because fewer than {MINIMUM_PAIRS} base prompts have both steps",
-        "mixed": ", because what would have to agree does not",
-        "uncorrected": ", because the p-value does not hold once adjusted for the number of types",
-        "censored": f", because the differences leave out curves that do not {event}, and their shares differ",
-    }.get(direction, "")
-    real = percent(float(values["censored_fraction"].sel(activation_type=REFERENCE)), 1)
-    share = {"censored": f" and share censored, real {real}", "mixed": _AGREEING}.get(direction, "")
+def _sentences(values: xr.Dataset, types: Sequence[str], found: str, metric: str, statistic: str) -> list[str]:
+    """What is said of types of the same direction on one metric, and what withholds one."""
+    held, here = synthetic_types(values), f"On {metric_label(metric)}"
+    who = subject(types, held)
+    if found == "undefined":
+        return [f"{here}, {who.text} {who.agrees('has', 'have')} no step to compare with real in any base prompt."]
+    if found == "mixed":
+        own = values.sel(activation_type=types[0])
+        median, restricted = (
+            number(float(own[name]), STEP_DIGITS) for name in ("median_difference", "restricted_mean_difference")
+        )
+        delta = number(float(own["paired_delta"]), KS_DIGITS)
+        either = happens(statistic, _neither(statistic), plural=False)
+        said = f"mean difference {size(values, types[0], found)}, median {median}, restricted mean {restricted}"
+        return [f"{here}, {who.text} {either} than real: {said}, P(later) minus P(earlier) {delta}."]
+    claims = found in {"earlier", "later"}
+    claim = timing(values, types, found, statistic) if claims else f"the direction is open for {who.text}"
+    by = "by " if claims else ""
     if len(types) == 1:
-        claim = _claim(label(types[0]), direction, statistic)
-        key = f"mean difference in steps ({level(values)} interval{share})"
-        return f"{on}, {claim}{reason}: {key} {_difference(values, types[0], direction)}."
-    items = [f"{label(name)} {_difference(values, name, direction)}" for name in types]
-    key = f"mean differences in steps ({level(values)} intervals{share})"
-    return f"{on}, {_claim('these', direction, statistic)}{reason}: {key} {listing(items)}."
+        said = f"{by}{size(values, types[0], found, key=f'{level(values)} interval ')}"
+    else:
+        turned = -1 if found == "earlier" else 1
+        ordered = sorted(types, key=lambda name: turned * float(values["mean_difference"].sel(activation_type=name)))
+        (least, ends), (most, others) = (_steps(values, name, found) for name in (ordered[0], ordered[-1]))
+        said = f"{by}{least} steps ({ends}; {label(ordered[0])}) up to {most} ({others}; {label(ordered[-1])})"
+    return [f"{here}, {claim}: {said}.", *_reason(values, types, found, statistic)]
 
 
-def _claim(types: str, direction: str, statistic: str) -> str:
-    """What is said of some types: in which direction they differ, or that this is undecided or has no single answer."""
-    named, wording = names.statistic(statistic), _WORDINGS.get(statistic, Wording())
-    when = {"earlier": named.before, "later": named.after}.get(direction)
-    words = {"types": types, "event": named.event, "before": named.before, "after": named.after}
-    if when is None:
-        answer = "has no single answer" if direction == "mixed" else "is undecided"
-        return f"{wording.question.format(**words)} {answer}"
-    return wording.claim.format(when=when, **words)
+def _reason(values: xr.Dataset, types: Sequence[str], found: str, statistic: str) -> list[str]:
+    """What withholds a direction that the interval alone would claim."""
+    if found == "too few":
+        return [f"Fewer than {MINIMUM_PAIRS} base prompts have both steps."]
+    if found == "uncorrected":
+        return ["The p-value does not hold once adjusted for the number of types."]
+    if found == "censored":
+        event = names.statistic(statistic).event
+        own, real = (percent(float(_share(values, name)), 1) for name in (types[0], REFERENCE))
+        where = f"{own} of those of {label(types[0])}, {real} of those of {label(REFERENCE)}"
+        return [f"The mean leaves out curves that do not {event}: {where}."]
+    return []
 
 
-def _difference(values: xr.Dataset, name: str, direction: str) -> str:
+def _share(values: xr.Dataset, name: str) -> xr.DataArray:
+    return values["censored_fraction"].sel(activation_type=name)
+
+
+def _neither(statistic: str) -> str:
+    named = names.statistic(statistic)
+    return f"neither {named.before} nor {named.after}"
+
+
+def _steps(values: xr.Dataset, name: str, found: str) -> tuple[str, str]:
+    """A mean difference and its interval; turned round where a word says that it is below 0."""
     own = values.sel(activation_type=name)
-    share = f"; {percent(float(own['censored_fraction']), 1)}" if direction == "censored" else ""
-    if direction == "mixed":
-        steps = (number(float(own[name]), STEP_DIGITS) for name in ("median_difference", "restricted_mean_difference"))
-        share = "; " + "; ".join((*steps, number(float(own["paired_delta"]), KS_DIGITS)))
-    ends = interval(bounds(own["mean_difference_interval"]), STEP_DIGITS)
-    return f"{number(float(own['mean_difference']), STEP_DIGITS)} ({ends}{share})"
+    mean, ends = float(own["mean_difference"]), bounds(own["mean_difference_interval"])
+    if found == "earlier":
+        mean, ends = -mean, -ends[::-1]
+    return number(mean, STEP_DIGITS), interval(ends, STEP_DIGITS)

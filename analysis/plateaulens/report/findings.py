@@ -1,27 +1,58 @@
-"""The main results as a list, how many comparisons they stand among, and the section that only some runs have.
+"""The first screen: what the run found in one sentence, three more with their numbers, and a line of facts.
 
 No sentence is written by hand: which types it names, its verb and its numbers all follow from the summary, so that it
-cannot claim what the run does not show.
+cannot claim what the run does not show. Beside them, how many comparisons they stand among, and the section that only
+some runs have.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import xarray as xr
 from IPython.display import Markdown
 
-from plateaulens.report.confounds import adjusted_sentences
-from plateaulens.report.constants import constants_sentence
-from plateaulens.report.contents import compared_types, experiments_of, group_of, plateau_metric
-from plateaulens.report.distinguish import distinguish_sentence
-from plateaulens.report.geometry import path_length_caution
-from plateaulens.report.nearness import claim_sentences
+from plateaulens import names
+from plateaulens.names import CLAIMS, label, metric_label
+from plateaulens.report.contents import (
+    BLOWUP,
+    bounds,
+    compared,
+    compared_types,
+    config_of,
+    experiments_of,
+    group_of,
+    leading,
+    main_metrics,
+    plateau_metric,
+    synthetic_types,
+    types_of,
+    values_of,
+    word_of,
+)
+from plateaulens.report.effects import size, timing
+from plateaulens.report.nearness import claim_sentences, difference
 from plateaulens.report.page import shown
-from plateaulens.report.phrases import NO_THRESHOLD, absent
+from plateaulens.report.phrases import (
+    NO_THRESHOLD,
+    NOTHING_TO_COMPARE,
+    absent,
+    capital,
+    confidence_of,
+    happens,
+    level,
+    margin_of,
+    on,
+    subject,
+    unmeasured,
+)
 from plateaulens.report.plateaus import STATISTIC
-from plateaulens.report.text import number
+from plateaulens.report.power import looks_sentence
+from plateaulens.report.table import STEP_DIGITS
+from plateaulens.report.text import escape, interval, listing, number
 from plateaulens.report.verdicts import (
     control_sentence,
-    false_alarm_sentence,
+    margin_sentences,
     verdict_sentences,
     verdict_table,
     verdict_table_caption,
@@ -30,13 +61,17 @@ from plateaulens.report.verdicts import (
 RECONSTRUCTED = "sensitivity_reconstructed"
 """The experiment that starts at the reconstructed base."""
 INTRODUCTION = (
-    "These paths start at the base as the SAE sees it, decode(encode(A)), so that base and synthetic targets both lack "
+    "These paths start at the base as the SAE sees it, decode(encode(A)). Base and synthetic targets then both lack "
     "the SAE's error."
 )
+_MAIN = "sensitivity"
+"""The experiment that the first screen is about, where the run has it."""
+_EQUAL = "path_length"
+_NO_EXPERIMENT = "This run has no experiment to draw a finding from."
 
 
-def findings(summary: xr.DataTree) -> str:
-    """The main results; an item without its group says that the summary does not have it.
+def headline(summary: xr.DataTree) -> str:
+    """The run's own finding: which types are like real, and what the others are, on the main metrics.
 
     Parameters
     ----------
@@ -46,22 +81,192 @@ def findings(summary: xr.DataTree) -> str:
     Returns
     -------
     str
-        A Markdown list.
+        One sentence of at most 25 words.
     """
-    caution = path_length_caution(summary["geometry"].to_dataset())
-    answers = {
-        "Like real ones?": _of(summary, "sensitivity", verdict_sentences),
-        "The paper's claim.": _of(summary, "sensitivity", claim_sentences),
-        "Noise floor.": _noise_floor(summary),
-        "Plateaus.": _of(summary, "plateau", lambda group: _plateau_verdicts(summary, group)),
-        "Path lengths.": f"{caution} {_of(summary, 'confounds', adjusted_sentences)}",
-        "The targets themselves.": _of(summary, "distinguish", distinguish_sentence),
-        "Constants.": _of(summary, "constants", constants_sentence),
+    name, statistic, metrics = leading(summary)
+    experiment = group_of(summary, name)
+    if experiment is None:
+        return _NO_EXPERIMENT
+    if not metrics:
+        return NO_THRESHOLD
+    held = synthetic_types(experiment)
+    if not held:
+        return NOTHING_TO_COMPARE
+    said = {
+        metric: {name: word_of(values, "conclusion", name) for name in held}
+        for metric, values in compared(experiment, metrics, statistic)
     }
-    items: dict[str, str] = {}
-    for title, text in answers.items():
-        items.setdefault(text, title)
-    return "\n".join(f"- **{title}** {text}" for text, title in items.items())
+    if not said:
+        return unmeasured(statistic)
+    kinds: dict[str, list[str]] = {}
+    for name in held:
+        kinds.setdefault(_kind([words[name] for words in said.values()]), []).append(name)
+    where, near = on(list(said)), kinds.pop("equivalent", [])
+    if not near:
+        opening = f"No type is shown within KS {margin_of(experiment)} of real {where}"
+    else:
+        who = subject(near, held)
+        opening = f"{who.opens()} {who.agrees('is', 'are')} within KS {margin_of(experiment)} of real {where}"
+    return f"{opening}{_rest(kinds, held, statistic)}."
+
+
+def _kind(words: list[str]) -> str:
+    """One word for the conclusions on all metrics."""
+    firsts = {word.partition(",")[0] for word in words}
+    if len(firsts) == 1:
+        return firsts.pop()
+    if firsts.issubset({"undecided", "undefined"}):
+        return "undecided"
+    return "split" if firsts & {"undecided", "undefined", "equivalent"} else "different"
+
+
+def _rest(kinds: Mapping[str, list[str]], held: list[str], statistic: str) -> str:
+    """What the types are that are not like real on every metric, as the rest of a sentence."""
+    left = sum(len(types) for types in kinds.values())
+    before, after = names.statistic(statistic).before, names.statistic(statistic).after
+    if not left:
+        return ""
+    if len(kinds) == 1 and (before in kinds or after in kinds):
+        ((when, types),) = kinds.items()
+        if left == len(held):
+            return f", and every type {happens(statistic, when, plural=False)}"
+        who = label(types[0]) if left == 1 else "every other type"
+        return f"; {who} {happens(statistic, when, plural=False)}"
+    counts = {
+        ("differs", "differ"): sum(len(kinds.get(kind, [])) for kind in (before, after, "different", "mixed")),
+        ("splits by metric", "split by metric"): len(kinds.get("split", [])),
+        ("is undecided", "are undecided"): sum(len(kinds.get(kind, [])) for kind in ("undecided", "undefined")),
+    }
+    said = [f"{count} {verbs[0] if count == 1 else verbs[1]}" for verbs, count in counts.items() if count]
+    return f"{': ' if left == len(held) else '; of the others, '}{listing(said)}"
+
+
+def points(summary: xr.DataTree) -> str:
+    """Three more findings: the paper's claim, plateaus, and what equal path length leaves.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    str
+        A Markdown list of sentences of at most 30 words, each with the place that shows it; what the summary lacks is
+        said once.
+    """
+    sentences = dict.fromkeys((_claim(summary), _plateaus(summary), _at_equal_length(summary)))
+    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def _focus(group: xr.Dataset) -> str:
+    """The type that single sentences are about: the first of the paper's claim, where the run has it."""
+    held = synthetic_types(group)
+    return CLAIMS[0][0] if CLAIMS[0][0] in held else held[0]
+
+
+def _claim(summary: xr.DataTree) -> str:
+    group, (first, second) = group_of(summary, _MAIN), CLAIMS[0]
+    if group is None:
+        return absent(_MAIN)
+    a, b = label(first), label(second)
+    if not {first, second}.issubset(types_of(group)):
+        return f"The run does not have both {a} and {b} targets, so their nearness to real ones is not compared."
+    claims = {
+        "nearer": (f"{a} is nearer to real than {b}", f"{a} is"),
+        "farther": (f"{b} is nearer to real than {a}", f"{b} is"),
+        "undecided": (f"whether {a} or {b} is nearer to real is undecided", "that is undecided"),
+    }
+    pairs = {metric: values.sel(activation_type=first, other_type=second) for metric, values in compared(group)}
+    words = {metric: str(pair["nearness"].item()) for metric, pair in pairs.items()}
+    known = [metric for metric in pairs if words[metric] in claims]
+    if not known:
+        return f"{capital(a)} and {b} cannot be compared, as one of them has no step."
+    word, others = words[known[0]], known[1:]
+    alike = [known[0], *(metric for metric in others if words[metric] == word)]
+    rest = "".join(f"; {on([metric])} {claims[words[metric]][1]}" for metric in others if metric not in alike)
+    said = f"KS differs by {difference(pairs[known[0]], key=True)}" + (f" {on(known[:1])}" if len(alike) > 1 else "")
+    return f"{capital(claims[word][0])} {on(alike)}: {said}{rest} (@tbl-pairs)."
+
+
+def _plateaus(summary: xr.DataTree) -> str:
+    group, metric = group_of(summary, "plateau"), plateau_metric(summary)
+    if group is None:
+        return absent("plateau")
+    if metric is None:
+        return NO_THRESHOLD
+    if not synthetic_types(group):
+        return NOTHING_TO_COMPARE
+    for _, values in compared(group, [metric], STATISTIC):
+        return _timed(values, STATISTIC, metric, "@fig-plateaus")
+    return unmeasured(STATISTIC)
+
+
+def _timed(values: xr.Dataset, statistic: str, metric: str, place: str) -> str:
+    """In which direction the type of single sentences differs from real, by how much, and where that is shown."""
+    name = _focus(values)
+    found = word_of(values, "direction", name)
+    if found == "undefined":
+        return f"{capital(label(name))} has no step to compare with real on {metric_label(metric)} ({place})."
+    by = "by " if found in {"earlier", "later"} else ""
+    said = size(values, name, found, key=f"{level(values)} interval ")
+    return f"{capital(timing(values, [name], found, statistic))} on {metric_label(metric)}: {by}{said} ({place})."
+
+
+def _at_equal_length(summary: xr.DataTree) -> str:
+    group = group_of(summary, "confounds")
+    if group is None:
+        return absent("confounds")
+    if (
+        not synthetic_types(group)
+        or BLOWUP not in values_of(group, "statistic")
+        or _MAIN not in values_of(group, "path")
+    ):
+        return absent(_MAIN)
+    metric, name = main_metrics(group)[0], _focus(group)
+    own = group.sel(path=_MAIN, statistic=BLOWUP, metric=metric, activation_type=name, adjustment=_EQUAL)
+    fate = str(own["adjusted_fate"].item())
+    mean, ends = float(own["adjusted_difference"]), bounds(own["adjusted_difference_interval"])
+    how, _, when = fate.partition(" ")
+    if when in {"earlier", "later"}:
+        mean, ends = (-mean, -ends[::-1]) if when == "earlier" else (mean, ends)
+        claim, by = f"{label(name)} {how} {happens(BLOWUP, when, plural=False)} than real", "by "
+    else:
+        by = ""
+        claim = {
+            "undecided": f"the fate of {label(name)} is undecided",
+            "not comparable": f"{label(name)} is not comparable",
+        }.get(fate, f"{label(name)} is {fate} from real")
+    ends_of = f"{confidence_of(own['adjusted_difference_interval'])} interval {interval(ends, STEP_DIGITS)}"
+    said = "" if fate == "not comparable" else f": {by}{number(mean, STEP_DIGITS)} steps ({ends_of})"
+    return f"At equal path length, {claim} on {metric_label(metric)}{said} (@fig-confounds)."
+
+
+def facts(summary: xr.DataTree) -> str:
+    """What was measured, in one line: model, sites, SAE, prompts, date and commit.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    config = config_of(summary)
+    created = datetime.fromisoformat(json.loads(summary.attrs["provenance"])["created"]).astimezone(UTC)
+    counts = dict.fromkeys(number(group.sizes["sample"], 0) for group in experiments_of(summary).values())
+    items = {
+        "Model": escape(config.model.source),
+        "site": f"{escape(config.sites.write)} to {escape(config.sites.read)}",
+        "SAE": escape(config.sae.source) if config.sae else "none",
+        "prompts": f"{next(iter(counts), 'none')} of {config.prompts.length} tokens",
+        "collected": f"{created:%Y-%m-%d}",
+        "commit": escape(str(summary.attrs["commit"])[:10]),
+    }
+    return " · ".join(f"{key} {value}" for key, value in items.items())
 
 
 def comparisons_sentence(summary: xr.DataTree) -> str:
@@ -83,9 +288,26 @@ def comparisons_sentence(summary: xr.DataTree) -> str:
         count += int(distances.count())
     return (
         f"The summary holds {number(count, 0)} comparisons of a type's steps with those of real. Tests behind verdicts "
-        f"and directions are adjusted for the types of one table and metric, and not for how many tables and metrics "
-        f"there are; intervals, and comparisons at equal geometry, are each for themselves."
+        f"and directions are adjusted for the types of one table and metric, not for how many of these there are. "
+        f"Intervals, and comparisons at equal geometry, are each for themselves."
     )
+
+
+def limits(summary: xr.DataTree) -> str:
+    """What the run itself says against reading too much into it: comparisons, late margins, repeated looks.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    str
+        A Markdown list.
+    """
+    texts = (comparisons_sentence(summary), margin_sentences(summary), looks_sentence(summary))
+    return "\n".join(f"- {text}" for text in texts if text)
 
 
 def reconstructed_section(summary: xr.DataTree) -> Markdown:
@@ -109,7 +331,7 @@ def _reconstructed(experiment: xr.Dataset) -> str:
     table, caption = verdict_table(experiment).markdown(), verdict_table_caption(experiment)
     return "\n\n".join(
         [
-            "## Relative steps from the reconstruction {#sec-reconstructed}",
+            "### Relative steps from the reconstruction {#sec-reconstructed}",
             INTRODUCTION,
             verdict_sentences(experiment),
             control_sentence(experiment),
@@ -117,20 +339,3 @@ def _reconstructed(experiment: xr.Dataset) -> str:
             f"::: {{#tbl-reconstructed}}\n\n{table}\n\n{caption}\n\n:::",
         ]
     )
-
-
-def _noise_floor(summary: xr.DataTree) -> str:
-    group, alarms = group_of(summary, "sensitivity"), false_alarm_sentence(summary)
-    if group is None:
-        return alarms or absent("sensitivity")
-    return f"{control_sentence(group)} {alarms}".strip()
-
-
-def _of(summary: xr.DataTree, name: str, make: Callable[[xr.Dataset], str]) -> str:
-    group = group_of(summary, name)
-    return absent(name) if group is None else make(group)
-
-
-def _plateau_verdicts(summary: xr.DataTree, experiment: xr.Dataset) -> str:
-    metric = plateau_metric(summary)
-    return verdict_sentences(experiment, metrics=(metric,), statistic=STATISTIC) if metric else NO_THRESHOLD

@@ -5,9 +5,9 @@ import xarray as xr
 
 from plateaulens.names import REFERENCE, label
 from plateaulens.report.contents import bounds, compared_types, types_of
-from plateaulens.report.phrases import confidence_of, prompts
+from plateaulens.report.phrases import confidence_of, prompts, subject
 from plateaulens.report.table import TYPE, Column, Row, Table
-from plateaulens.report.text import listing, percent
+from plateaulens.report.text import percent
 
 _QUANTITIES = {
     "target_norm": ("norm", 1),
@@ -32,17 +32,25 @@ def path_length_caution(geometry: xr.Dataset) -> str:
     """
     mean, relation = geometry["path_length_mean"], geometry["path_relation"]
     real = float(mean.sel(activation_type=REFERENCE))
-    groups: dict[str, list[str]] = {"longer": [], "shorter": []}
-    for name in compared_types(geometry):
-        excess = float(mean.sel(activation_type=name)) / real - 1
-        found = str(relation.sel(activation_type=name).item())
-        if found in groups:
-            groups[found].append(f"{label(name)} (by {percent(abs(excess))})")
-    clauses = [f"{kind} than to real ones for {listing(items)}" for kind, items in groups.items() if items]
-    if not clauses:
+    held = compared_types(geometry)
+    excess = {name: float(mean.sel(activation_type=name)) / real - 1 for name in held}
+    sentences = []
+    for found in ("longer", "shorter"):
+        types = [name for name in held if str(relation.sel(activation_type=name).item()) == found]
+        if types:
+            ordered = sorted(types, key=lambda name: abs(excess[name]))
+            ends = list(dict.fromkeys((ordered[0], ordered[-1])))
+            said = " to ".join(_excess(excess[name], name if len(ends) > 1 else "") for name in ends)
+            sentences.append(f"Paths to {subject(types, held).text} are {found} on average than to real, by {said}.")
+    if not sentences:
         tolerance = percent(relation.attrs["tolerance"])
         return f"No type's mean path length is shown to differ from that of real targets by more than {tolerance}."
-    return f"Caution: the mean path to the target is {', and '.join(clauses)}."
+    return " ".join(sentences)
+
+
+def _excess(excess: float, name: str) -> str:
+    """A relative difference of means, with whose it is."""
+    return percent(abs(excess)) + (f" ({label(name)})" if name else "")
 
 
 def geometry_table(geometry: xr.Dataset) -> Table:
@@ -81,7 +89,7 @@ def geometry_table_caption(geometry: xr.Dataset) -> str:
     confidence = confidence_of(geometry["path_length_interval"])
     return (
         f"Mean norm of the targets, length of the path, cosine of target and base, and distance of the target from the "
-        f"mean base, {prompts(geometry)}, with {confidence} bootstrap intervals in brackets."
+        f"mean base. In brackets {confidence} bootstrap intervals, {prompts(geometry)}."
     )
 
 
@@ -100,9 +108,8 @@ def target_geometry_caption(geometry: xr.Dataset) -> str:
     """
     confidence = confidence_of(geometry["path_length_interval"])
     return (
-        f"Norms of the targets and lengths of the paths to them, {prompts(geometry)}: kernel density estimates, with "
-        f"the mean (tick) and its {confidence} bootstrap interval (bar). The dashed "
-        f"line is the mean of real."
+        f"Norms of the targets and lengths of the paths to them, {prompts(geometry)}: densities, with the mean (tick) "
+        f"and its {confidence} bootstrap interval (bar). The dashed line is the mean of real."
     )
 
 

@@ -24,6 +24,7 @@ from plateaulens.report.effects import timing_sentences
 from plateaulens.report.page import shown
 from plateaulens.report.phrases import confidence_of
 from plateaulens.report.table import KS_DIGITS, STEP_DIGITS, TYPE, Column, Row, Table, estimated, measured
+from plateaulens.report.taken import Taken
 from plateaulens.report.text import escape, interval, listing, number
 from plateaulens.store.location import locate
 from plateaulens.store.reading import open_summary
@@ -42,7 +43,7 @@ _QUANTITIES = {
 Runs = Mapping[str, xr.Dataset]
 
 
-def section(summary: xr.DataTree, other: str) -> Markdown:
+def section(summary: xr.DataTree, other: str, kept: Taken | None = None) -> Markdown:
     """The section, with its heading and a picture that is written to the working directory.
 
     Parameters
@@ -51,6 +52,8 @@ def section(summary: xr.DataTree, other: str) -> Markdown:
         The summary of the run.
     other
         The path or URL of the summary that this one is set beside, or empty.
+    kept
+        Keeps the figure for the reader of a page.
 
     Returns
     -------
@@ -62,10 +65,10 @@ def section(summary: xr.DataTree, other: str) -> Markdown:
     UsageError
         When `other` is no summary, or was made by an earlier version.
     """
-    return shown(_text(summary, other) if other else "")
+    return shown(_text(summary, other, kept or Taken("")) if other else "")
 
 
-def _text(summary: xr.DataTree, other: str) -> str:
+def _text(summary: xr.DataTree, other: str, kept: Taken) -> str:
     place = locate(other)
     if not place.exists():
         name = escape(Path(other).stem)
@@ -80,7 +83,7 @@ def _text(summary: xr.DataTree, other: str) -> str:
     if len(runs) < len(trees) or not all("steepness_mean" in group for group in runs.values()):
         return f"{_HEADING}\n\nThis summary and {escape(other)} do not both hold relative steps and their steepness."
     types = shared_types(runs)
-    figure = figures.beside(runs, types=[name for name in types if name != REFERENCE])
+    figure = kept.keep("models", figures.beside(runs, types=[name for name in types if name != REFERENCE]))
     figure.savefig(_PICTURE, metadata={"Date": None})  # the same bytes every time
     table = models_table(runs).markdown()
     return "\n\n".join(
@@ -90,6 +93,7 @@ def _text(summary: xr.DataTree, other: str) -> str:
             *(steepness_sentence(runs, metric) for metric in shared_metrics(runs)),
             *(f"**{escape(name)}.** {_timing(run.sel(activation_type=types))}" for name, run in runs.items()),
             f"::: {{#fig-models}}\n\n![]({_PICTURE}){{fig-alt='{_alternative(runs)}'}}\n\n{_caption(runs)}\n\n:::",
+            *filter(None, [str(kept.links("models").data)]),
             f"::: {{#tbl-models}}\n\n{table}\n\n{_table_caption(runs)}\n\n:::",
         ]
     )

@@ -6,9 +6,9 @@ from math import isnan
 
 import xarray as xr
 
-from plateaulens.names import CLAIMS, MAIN_TYPES, REFERENCE, label, metric_label
+from plateaulens.names import CLAIMS, MAIN_TYPES, REFERENCE, label
 from plateaulens.report.contents import BLOWUP, bounds, compared, synthetic_types, types_of
-from plateaulens.report.phrases import alpha_of, level, prompts, unmeasured
+from plateaulens.report.phrases import alpha_of, capital, level, on, prompts, unmeasured
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, by_metric, estimated, measured
 from plateaulens.report.text import MISSING, interval, listing, number
 
@@ -79,26 +79,45 @@ def nearness_sentence(
     a, b = label(first), label(second)
     if not {first, second}.issubset(types_of(experiment)):
         return f"The run does not have both {a} and {b} targets, so their nearness to real ones is not compared."
-    answers = []
-    for metric, values in compared(experiment, metrics, statistic):
-        pair = values.sel(activation_type=first, other_type=second)
-        answer = {"nearer": a, "farther": b, "undecided": "undecided"}.get(str(pair["nearness"].item()))
-        if answer is None:
-            answers.append(f"not comparable on {metric_label(metric)}, where one of them has no step")
-            continue
-        distances = [number(float(values["ks"].sel(activation_type=name)), KS_DIGITS) for name in (first, second)]
-        ends = interval(bounds(pair["ks_difference_interval"]), KS_DIGITS)
-        difference = number(float(pair["ks_difference"]), KS_DIGITS)
-        key = f", {level(values)} interval" if not answers else ","
-        if isnan(float(pair["ks_difference_p"])):
-            answers.append(
-                f"{answer} on {metric_label(metric)} (KS {listing(distances)}; too few base prompts for a test)"
-            )
-            continue
-        answers.append(
-            f"{answer} on {metric_label(metric)} (KS {listing(distances)}, difference {difference}{key} {ends})"
-        )
-    return f"Nearer to real, {a} or {b}: {'; '.join(answers)}." if answers else unmeasured(statistic)
+    sentences = [f"{_answer(values, first, second)}." for _, values in compared(experiment, metrics, statistic)]
+    return " ".join(sentences) or unmeasured(statistic)
+
+
+def _answer(values: xr.Dataset, first: str, second: str) -> str:
+    """Which of two types is nearer on one metric, and by how much."""
+    pair = values.sel(activation_type=first, other_type=second)
+    a, b, where = label(first), label(second), on([str(values["metric"].item())])
+    claim = {
+        "nearer": f"{capital(a)} is nearer to real than {b} {where}",
+        "farther": f"{capital(b)} is nearer to real than {a} {where}",
+        "undecided": f"Whether {a} or {b} is nearer to real is undecided {where}",
+    }.get(str(pair["nearness"].item()))
+    if claim is None:
+        return f"{capital(a)} and {b} cannot be compared {where}, where one of them has no step"
+    distances = listing([number(float(values["ks"].sel(activation_type=name)), KS_DIGITS) for name in (first, second)])
+    if isnan(float(pair["ks_difference_p"])):
+        return f"{claim}: KS {distances}, and too few base prompts for a test"
+    return f"{claim}: KS {distances}, a difference of {difference(pair, key=True)}"
+
+
+def difference(pair: xr.Dataset, *, key: bool) -> str:
+    """The difference of two types' KS distances to real with its interval.
+
+    Parameters
+    ----------
+    pair
+        Values of one metric, statistic and pair of types.
+    key
+        Whether the confidence of the interval is said.
+
+    Returns
+    -------
+    str
+        A phrase.
+    """
+    ends = interval(bounds(pair["ks_difference_interval"]), KS_DIGITS)
+    said = f"{level(pair)} interval " if key else ""
+    return f"{number(float(pair['ks_difference']), KS_DIGITS)} ({said}{ends})"
 
 
 def pair_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
@@ -140,9 +159,9 @@ def pair_table_caption(experiment: xr.Dataset) -> str:
         Markdown.
     """
     return (
-        f"Which of two types is nearer to real, {prompts(experiment)}: both KS distances, their paired difference with "
-        f"its {level(experiment)} interval, and p-values, raw and adjusted as in the table of verdicts, here over all "
-        f"pairs of types."
+        f"Which of two types is nearer to real, {prompts(experiment)}: both KS distances, and their paired difference "
+        f"with its {level(experiment)} interval. P-values are raw, and adjusted as in the table of verdicts, here over "
+        f"all pairs of types."
     )
 
 
@@ -196,9 +215,9 @@ def pair_matrix_caption(experiment: xr.Dataset, *, what: str = "max-slope steps"
         Markdown.
     """
     return (
-        f"Is the row's type nearer to real than the column's, or farther, by KS distance of {what} "
-        f"({prompts(experiment)}; Holm over all pairs, level {alpha_of(experiment)})? A question mark: "
-        f"undecided."
+        f"Is the row's type nearer to real than the column's, or farther, by KS distance of {what}? "
+        f"{capital(prompts(experiment))}, tests by Holm over all pairs at a level of {alpha_of(experiment)}. A "
+        f"question mark: undecided."
     )
 
 

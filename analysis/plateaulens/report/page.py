@@ -1,6 +1,6 @@
 """The glue of `report/index.qmd`: the same cell works whether or not the run has what it shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import xarray as xr
@@ -96,6 +96,24 @@ def on(metric: str | None, make: Callable[..., Figure | Table | str], otherwise:
         For `show`.
     """
     return partial(make, metric=metric) if metric else lambda _: otherwise
+
+
+def drawn(metrics: Sequence[str], make: Callable[..., Figure]) -> Maker:
+    """A maker of a figure that shows some metrics.
+
+    Parameters
+    ----------
+    metrics
+        None where there is nothing to show.
+    make
+        Takes a group and `metrics`.
+
+    Returns
+    -------
+    callable
+        For `show`; it shows a dash without metrics.
+    """
+    return partial(make, metrics=metrics) if metrics else lambda _: MISSING
 
 
 def say_on(metric: str | None, make: Callable[..., str]) -> Callable[[xr.Dataset], str]:

@@ -1,11 +1,12 @@
 """The phrases that sentences and captions share, and what is said where a summary lacks something."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import xarray as xr
 
 from plateaulens import names
-from plateaulens.names import MAIN_TYPES, label, metric_label
+from plateaulens.names import CLAIMS, MAIN_TYPES, label, metric_label
 from plateaulens.report.contents import experiments_of, other_metrics, types_of
 from plateaulens.report.text import listing, number, percent
 
@@ -61,49 +62,206 @@ def unmeasured(statistic: str) -> str:
     return f"This summary has no {names.statistic(statistic).label} to compare."
 
 
-def are(activation_types: Sequence[str]) -> str:
-    """The names of types with their verb.
+class Subject(NamedTuple):
+    """The types that a sentence is about, and whether its verb is in the plural."""
+
+    text: str
+    is_plural: bool
+
+    def opens(self) -> str:
+        """The text as a sentence begins.
+
+        Returns
+        -------
+        str
+            With a capital.
+        """
+        return capital(self.text)
+
+    def agrees(self, singular: str, plural: str) -> str:
+        """The form of a verb that goes with it.
+
+        Parameters
+        ----------
+        singular, plural
+            Both forms.
+
+        Returns
+        -------
+        str
+            One of them.
+        """
+        return plural if self.is_plural else singular
+
+
+class Said(NamedTuple):
+    """One word that holds for the same types on the same metrics."""
+
+    word: str
+    metrics: tuple[str, ...]
+    types: tuple[str, ...]
+
+
+_KINDS = {
+    "SAE-synthetic": (*dict.fromkeys(name for pair in CLAIMS for name in pair), "single_latent"),
+    "Gaussian": (*MAIN_TYPES[1:2], "isotropic"),
+}
+"""Types that share what they are made of: latents of the SAE, or draws from a normal distribution."""
+_MOST_WORDS = 7
+"""How many words of names a sentence has before it counts the types instead."""
+
+
+def subject(activation_types: Sequence[str], held: Sequence[str]) -> Subject:
+    """Types by what they share: all of them, all but one, all of a kind; else by name, and many by their number.
 
     Parameters
     ----------
     activation_types
         Values of an `activation_type` coordinate, at least one.
+    held
+        All types that the sentence could be about, in order.
 
     Returns
     -------
-    str
-        The beginning of a sentence.
+    Subject
+        Without a capital.
 
     Examples
     --------
-    >>> are(["bag"]), are(["bag", "single_latent"])
-    ('bag is', 'bag and single latent are')
+    >>> held = ["random", "isotropic", "reconstruction", "baseline", "bag", "structured", "single_latent"]
+    >>> subject(["bag"], held).text, subject(held, held).text, subject(["bag", "random"], held).text
+    ('bag', 'every type', 'bag and random')
+    >>> subject([name for name in held if name != "bag"], held).text
+    'every type but bag'
+    >>> subject(held[3:], held).text, subject([*held[:2], *held[3:]][1:], held).text
+    ('every SAE-synthetic type', 'isotropic and all SAE-synthetic types')
     """
-    return f"{listing([label(name) for name in activation_types])} {'is' if len(activation_types) == 1 else 'are'}"
+    if len(activation_types) == 1:
+        return Subject(label(activation_types[0]), is_plural=False)
+    others = [name for name in held if name not in activation_types]
+    if len(activation_types) > 2 and len(others) <= 1:
+        return Subject("every type" + "".join(f" but {label(name)}" for name in others), is_plural=False)
+    left, kinds = list(activation_types), []
+    for kind, members in _KINDS.items():
+        there = [name for name in held if name in members]
+        if len(there) > 1 and all(name in left for name in there):
+            left = [name for name in left if name not in there]
+            kinds.append((kind, there))
+    if len(kinds) == 1 and not left and len(kinds[0][1]) > 2:
+        return Subject(f"every {kinds[0][0]} type", is_plural=False)
+    parts = [label(name) for name in left]
+    parts += [f"{'both' if len(there) == 2 else 'all'} {kind} types" for kind, there in kinds]
+    text = listing(parts)
+    if len(text.split()) > _MOST_WORDS:
+        text = f"{len(activation_types)} of {len(held)} types"
+    return Subject(text, is_plural=True)
 
 
-def alike(sentences: Mapping[str, str]) -> str:
-    """Sentences that begin with "On" and their key; equal ones are put together.
+def capital(text: str) -> str:
+    """Text as a sentence begins.
 
     Parameters
     ----------
-    sentences
-        By key, without that beginning and without a full stop.
+    text
+        At least one letter.
 
     Returns
     -------
     str
-        The sentences.
+        With its first letter a capital.
 
     Examples
     --------
-    >>> alike({"L2": "a is b", "KL": "a is b", "JS": "a is c"})
-    'On L2 and KL, a is b. On JS, a is c.'
+    >>> capital("single latent is"), capital("my_type")
+    ('Single latent is', 'My_type')
     """
-    where: dict[str, list[str]] = {}
-    for key, sentence in sentences.items():
-        where.setdefault(sentence, []).append(key)
-    return " ".join(f"On {listing(keys)}, {sentence}." for sentence, keys in where.items())
+    return text[:1].upper() + text[1:]
+
+
+def grouped(words: Mapping[str, Mapping[str, str]]) -> Iterator[Said]:
+    """Words by metric and type, with types of which the same is said, on the same metrics, put together.
+
+    Parameters
+    ----------
+    words
+        By metric, then by type.
+
+    Yields
+    ------
+    Said
+        In the order of metrics, and within one in that of types.
+
+    Examples
+    --------
+    >>> for said in grouped({"l2": {"a": "later", "b": "later"}, "kl": {"a": "later", "b": "undecided"}}):
+    ...     print(*said)
+    later ('l2', 'kl') ('a',)
+    later ('l2',) ('b',)
+    undecided ('kl',) ('b',)
+    """
+    where: dict[tuple[str, str], list[str]] = {}
+    for metric, said in words.items():
+        for kind, word in said.items():
+            where.setdefault((word, kind), []).append(metric)
+    types: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (word, kind), metrics in where.items():
+        types.setdefault((word, tuple(metrics)), []).append(kind)
+    for (word, places), kinds in types.items():
+        yield Said(word, places, tuple(kinds))
+
+
+def on(metrics: Sequence[str]) -> str:
+    """On which metrics something holds.
+
+    Parameters
+    ----------
+    metrics
+        Values of a `metric` coordinate, at least one.
+
+    Returns
+    -------
+    str
+        A phrase.
+
+    Examples
+    --------
+    >>> on(["l2", "kl"])
+    'on L2 and KL'
+    """
+    return f"on {listing([metric_label(metric) for metric in metrics])}"
+
+
+def happens(statistic: str, when: str, *, plural: bool) -> str:
+    """What a type does whose steps come before or after those of real.
+
+    Parameters
+    ----------
+    statistic
+        Value of a `statistic` coordinate.
+    when
+        How: `plateaulens.names.Statistic.before`, `after`, or both.
+    plural
+        Whether the verb is.
+
+    Returns
+    -------
+    str
+        A predicate, without that it is compared with real.
+
+    Examples
+    --------
+    >>> happens("max_slope", "later", plural=False), happens("plateau_length", "shorter or longer", plural=True)
+    ('blows up later', 'have shorter or longer plateaus')
+    >>> happens("half_height", "later", plural=False)
+    'reaches half of its end later'
+    """
+    if statistic == names.experiment("plateau").statistic:
+        return f"{'have' if plural else 'has'} {when} plateaus"
+    verb, _, rest = names.statistic(statistic).event.partition(" ")
+    if not plural:
+        verb += "es" if verb.endswith(("ch", "sh", "s")) else "s"
+        rest = rest.replace("their", "its")
+    return f"{' '.join(filter(None, (verb, rest)))} {when}"
 
 
 def prompts(group: xr.Dataset) -> str:

@@ -12,8 +12,26 @@ from plateaulens.report.table import Table
 STATISTIC = names.experiment("plateau").statistic
 
 
+def verdict_sentences(experiment: xr.Dataset, *, metric: str) -> str:
+    """`plateaulens.report.verdicts.verdict_sentences` of plateau lengths.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metric
+        On which a plateau has an end.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    return verdicts.verdict_sentences(experiment, metrics=(metric,), statistic=STATISTIC)
+
+
 def plateau_sentences(experiment: xr.Dataset, *, metric: str) -> str:
-    """Verdicts, noise floor, the paper's pairs and censoring of plateau lengths on one metric.
+    """Noise floor, the paper's pairs and censoring of plateau lengths on one metric.
 
     Parameters
     ----------
@@ -29,7 +47,6 @@ def plateau_sentences(experiment: xr.Dataset, *, metric: str) -> str:
     """
     return "\n\n".join(
         [
-            verdicts.verdict_sentences(experiment, metrics=(metric,), statistic=STATISTIC),
             verdicts.control_sentence(experiment, metrics=(metric,), statistic=STATISTIC),
             nearness.claim_sentences(experiment, metrics=(metric,), statistic=STATISTIC),
             censoring_sentence(experiment, statistic=STATISTIC),
@@ -144,6 +161,6 @@ def plateaus_caption(experiment: xr.Dataset, *, metric: str) -> str:
     """
     return (
         f"Left: mean {metric_label(metric)} curves by type of base on the way to a Gaussian draw, "
-        f"{prompts(experiment)}; bands are {bands(experiment)}. Right: share of prompts still on their plateau "
-        f"after a path of that length; a plus sign marks the share that is censored at the end of the window."
+        f"{prompts(experiment)}. Bands are {bands(experiment)}. Right: share of prompts still on their plateau after a "
+        f"path of that length. A plus sign marks the share that is censored at the end of the window."
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from plateaulens.names import metric_label
 from plateaulens.report.contents import BLOWUP, compared, settings_of, synthetic_types, word_of
-from plateaulens.report.phrases import alike, are, margin_of
+from plateaulens.report.phrases import margin_of, subject
 from plateaulens.report.text import listing, number, percent
 
 FALSE_AFTER_TEN_LOOKS = 0.16
@@ -37,26 +37,27 @@ def power_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None = N
     """
     if "power_equivalent" not in experiment or experiment["power_equivalent"].attrs["statistic"] != statistic:
         return ""
-    found = {}
-    for metric, values in compared(experiment, metrics, statistic):
-        undecided = [name for name in synthetic_types(values) if word_of(values, "verdict", name) == "undecided"]
-        if undecided:
-            found[metric_label(metric)] = _power(values.sel(activation_type=undecided), undecided)
-    return alike(found)
+    return " ".join(
+        sentence
+        for metric, values in compared(experiment, metrics, statistic)
+        if (undecided := [name for name in synthetic_types(values) if word_of(values, "verdict", name) == "undecided"])
+        for sentence in _power(values, undecided, metric)
+    )
 
 
-def _power(values: xr.Dataset, undecided: Sequence[str]) -> str:
-    """On the types of `values`, all of them undecided."""
-    counts = np.unique(values["n_pairs"].to_numpy())
+def _power(values: xr.Dataset, undecided: Sequence[str], metric: str) -> list[str]:
+    """On the undecided types of one metric."""
+    own = values.sel(activation_type=list(undecided))
+    who, where = subject(undecided, synthetic_types(values)).text, f"On {metric_label(metric)}"
+    counts = np.unique(own["n_pairs"].to_numpy())
     with_prompts = " to ".join(number(count, 0) for count in dict.fromkeys((counts[0], counts[-1])))
-    different, equivalent = (values[name].to_numpy() for name in ("power_different", "power_equivalent"))
-    clauses = []
+    different, equivalent = (own[name].to_numpy() for name in ("power_different", "power_equivalent"))
+    found = []
     if np.isfinite(different).any():
-        clauses.append(f"a KS distance of {margin_of(values)} would have been found different in {_range(different)}")
+        found.append(f"a KS distance of {margin_of(own)} different in {_range(different)}")
     if np.isfinite(equivalent).any():
-        clauses.append(f"a type equal to real equivalent in {_range(equivalent)}")
-    power = f": with {with_prompts} base prompts, {' and '.join(clauses)}" if clauses else ""
-    return f"{are(undecided)} undecided{power}"
+        found.append(f"a type that equals real equivalent in {_range(equivalent)}")
+    return [f"{where}, {with_prompts} base prompts find {each} of runs, for {who}." for each in found]
 
 
 def _range(powers: NDArray[np.float64]) -> str:
@@ -82,14 +83,14 @@ def looks_sentence(summary: xr.DataTree) -> str:
     if len(looks) < 2:
         return ""
     at, level = listing([number(_most(look), 0) for look in looks]), looks[-1]["level"]
-    first = f"This run was analysed {len(looks)} times while it grew, at {at} base prompts"
+    first = f"This run was analysed {len(looks)} times while it grew, at {at} base prompts."
     if settings_of(summary).guard_looks:
-        return f"{first}; these looks share the level of the tests, and this one has {percent(level, 1)} of it."
+        return f"{first} These looks share the level of the tests, and this one has {percent(level, 1)} of it."
     return (
-        f"{first}, each time at a level of {percent(level)}. Every look is a further chance of a false verdict: of ten "
-        f"at types that do not differ, at least one finds a difference in {percent(FALSE_AFTER_TEN_LOOKS)} at a level "
-        f"of 5\u00a0%. Where the first verdict that turned up was kept, it says less than its level; "
-        "`analysis.guard_looks` shares the level between looks."
+        f"{first} Each look had a level of {percent(level)}, and is a further chance of a false verdict. At a level of "
+        f"5\u00a0%, one of ten looks at types that do not differ finds a difference in "
+        f"{percent(FALSE_AFTER_TEN_LOOKS)}. Where the first verdict that turned up was kept, it says less than its "
+        "level. The setting `analysis.guard_looks` shares the level between looks."
     )
 
 

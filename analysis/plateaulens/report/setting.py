@@ -36,11 +36,41 @@ def subject(config: RunConfig) -> str:
     str
         Markdown.
     """
-    sae = f"the SAE is {escape(config.sae.source)}" if config.sae else "there is no SAE"
+    sae = f"The SAE is {escape(config.sae.source)}" if config.sae else "There is no SAE"
     return (
-        f"the model {escape(config.model.source)}, {_PROCESSING[config.model.processing]}, on prompts of "
+        f"The model is {escape(config.model.source)}, {_PROCESSING[config.model.processing]}. Prompts have "
         f"{config.prompts.length} tokens ({escape(config.prompts.source)}). The write site is "
-        f"{escape(config.sites.write)}, the read site {escape(config.sites.read)}, and {sae}."
+        f"{escape(config.sites.write)}, the read site {escape(config.sites.read)}. {sae}."
+    )
+
+
+def story(summary: xr.DataTree) -> str:
+    """What was done, in the shortest words: the path, the targets, the curve, its step, and the comparison.
+
+    Parameters
+    ----------
+    summary
+        The summary.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    config = config_of(summary)
+    held = types_of(summary["geometry"].to_dataset())
+    sizes = [
+        f"{number(group.sizes['sample'], 0)} ({names.experiment(name).title})"
+        for name, group in experiments_of(summary).items()
+    ]
+    composed = " or composed of latents of a sparse autoencoder (SAE)" if _RECOMBINED & set(held) else ""
+    return (
+        f"One activation of {escape(config.model.source)}, that of a prompt's last token, is moved step by step from "
+        f"its own value (the base) to another one (the target). Targets are real (another prompt's), drawn at "
+        f"random{composed}. A curve is how far the response has moved: at the read site (L2), and in the next-token "
+        f"distribution (KL). Where it rises most steeply, at its max-slope step, it blows up. A type of target is like "
+        f"real when its steps are distributed like those of real targets."
+        + (f" Base prompts: {listing(sizes)}." if sizes else "")
     )
 
 
@@ -60,15 +90,15 @@ def synthetic(targets: TargetConfig) -> str:
     sentences = []
     if _RECOMBINED & set(targets.types):
         sentences.append(
-            "For a synthetic target the base A is encoded by the sparse autoencoder (SAE), its active latents are "
+            "For a synthetic target the base A is encoded by the sparse autoencoder (SAE). Its active latents are "
             "replaced by others at the same activations, and the code is decoded."
         )
     if _ANCHORED in targets.types:
         sentences.append(
-            f"For {label(_ANCHORED)}, the strongest latent is replaced by that one of the {targets.anchor_pool} "
-            "latents nearest in firing frequency whose decoder cosine to it is nearest "
-            f"{targets.anchor_cosine:g}; every other latent by the unused one whose cosine to this replacement is "
-            "nearest to its own cosine to the strongest."
+            f"For {label(_ANCHORED)}, candidates for the strongest latent are the {targets.anchor_pool} latents that "
+            f"fire about as often. It is replaced by the one whose decoder cosine to it is nearest "
+            f"{targets.anchor_cosine:g}. Every other latent is replaced by an unused one, whose cosine to this "
+            "replacement is nearest to its own cosine to the strongest."
         )
     return " ".join(sentences) or "This run has no synthetic types."
 
@@ -111,28 +141,6 @@ def resampling(settings: AnalysisConfig) -> str:
     return f"{number(settings.resamples, 0)} resamples, confidence {percent(settings.confidence)}"
 
 
-def margins(summary: xr.DataTree) -> str:
-    """The margin of equivalence of every experiment as a KS distance, and why it is that one.
-
-    Parameters
-    ----------
-    summary
-        The summary.
-
-    Returns
-    -------
-    str
-        An enumeration, whose items are separated by semicolons.
-    """
-    items = []
-    for name, experiment in experiments_of(summary).items():
-        known = names.experiment(name)
-        used = experiment["verdict"].attrs["margin"]
-        reason = known.margin_reason if used == known.equivalence_margin else "set by the analysis"
-        items.append(f"{used:g} for {known.title}, {reason}")
-    return "; ".join(items)
-
-
 def level(settings: AnalysisConfig) -> str:
     """The level of the tests.
 
@@ -150,7 +158,7 @@ def level(settings: AnalysisConfig) -> str:
 
 
 def experiment_table(summary: xr.DataTree) -> Table:
-    """The experiments of the run with their sizes.
+    """The experiments of the run with their sizes, and the margin of equivalence of each with its reason.
 
     Parameters
     ----------
@@ -168,6 +176,8 @@ def experiment_table(summary: xr.DataTree) -> Table:
         "types": Column("types", "text"),
         "points": Column("points per path", "text"),
         "step": Column("step length"),
+        "margin": Column("margin"),
+        "reason": Column("why this margin", "prose"),
     }
     rows = [_experiment(name, experiment) for name, experiment in experiments_of(summary).items()]
     return Table(pd.DataFrame(rows), columns)
@@ -260,14 +270,17 @@ def _on_metrics(values: Mapping[str, float], metrics: Sequence[str]) -> str:
 
 def _experiment(name: str, experiment: xr.Dataset) -> Row:
     points, length = experiment.sizes["step"], step_length(experiment)
+    known, used = names.experiment(name), experiment["verdict"].attrs["margin"]
     return {
         "experiment": name,
-        "title": names.experiment(name).title,
+        "title": known.title,
         "prompts": experiment.sizes["sample"],
         "types": experiment.sizes["activation_type"],
         "points": points,
         "step_length": float("nan") if length is None else length,
         "step": f"1/{points - 1} of the path" if length is None else f"{length:g} activation units",
+        "margin": f"{used:g}",
+        "reason": known.margin_reason if used == known.equivalence_margin else "set by the analysis",
     }
 
 

@@ -6,10 +6,10 @@ import pandas as pd
 import xarray as xr
 
 from plateaulens.names import REFERENCE, label, metric_label
-from plateaulens.report.contents import bounds, main_metrics, synthetic_types, types_of
-from plateaulens.report.phrases import NOTHING_TO_COMPARE, confidence_of, prompts
+from plateaulens.report.contents import bounds, main_metrics, synthetic_types, types_of, word_of
+from plateaulens.report.phrases import NOTHING_TO_COMPARE, confidence_of, prompts, subject
 from plateaulens.report.table import TYPE, Column, Row, Table, estimated, measured
-from plateaulens.report.text import interval, listing, number
+from plateaulens.report.text import interval, number
 
 DIGITS = 2
 _UNKNOWN = "not shown to differ in steepness from"
@@ -36,6 +36,33 @@ def steepness_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None
         return NOTHING_TO_COMPARE
     shown = main_metrics(experiment) if metrics is None else metrics
     return "\n\n".join(_sentence(experiment.sel(metric=metric), metric) for metric in shown)
+
+
+def real_sentence(experiment: xr.Dataset) -> str:
+    """How steep curves towards real targets are at their steepest, on each main metric.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    return " ".join(
+        _real(experiment.sel(metric=metric, activation_type=REFERENCE), metric) for metric in main_metrics(experiment)
+    )
+
+
+def _real(real: xr.Dataset, metric: str) -> str:
+    where = f"On {metric_label(metric)}"
+    if not int(real["steepness_n"]):
+        return f"{where}, no curve towards real targets blows up, so there is no steepness to compare with."
+    steepest, ends = number(float(real["steepness_mean"]), 1), interval(bounds(real["steepness_mean_interval"]))
+    key = f"{confidence_of(real['steepness_mean_interval'])} interval "
+    return f"{where}, curves towards real targets rise at most {steepest} times ({key}{ends}) as steeply as a line."
 
 
 def steepness_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None) -> Table:
@@ -83,43 +110,50 @@ def steepness_table_caption(experiment: xr.Dataset) -> str:
     """
     confidence = confidence_of(experiment["steepness_ratio_interval"])
     return (
-        f"Steepness of the curves, {prompts(experiment)}: the largest rise of one step over the mean rise; geometric "
+        f"Steepness of the curves, {prompts(experiment)}: the largest rise of one step over the mean rise. Geometric "
         f"means, and geometric mean ratios to real within base prompts, with {confidence} bootstrap intervals in "
-        "brackets, each for itself; *curves*: how many blow up, which alone have a steepness."
+        "brackets, each for itself. *Curves*: how many blow up, which alone have a steepness."
     )
 
 
 def _sentence(values: xr.Dataset, metric: str) -> str:
-    on = f"On {metric_label(metric)}"
+    here, held = f"On {metric_label(metric)}", synthetic_types(values)
     real = values.sel(activation_type=REFERENCE)
     if not int(real["steepness_n"]):
-        return f"{on}, no curve towards real targets blows up, so there is no steepness to compare with."
-    groups: dict[str, list[str]] = {words: [] for words in _WORDS.values()}
-    without = []
-    for name in synthetic_types(values):
+        return _real(real, metric)
+    found: dict[str, list[str]] = {}
+    for name in held:
+        found.setdefault(word_of(values, "steepness_relation", name), []).append(name)
+    sentences = [_real(real, metric)]
+    for word, words in _WORDS.items():
+        if types := found.get(word):
+            sentences.append(
+                f"{here}, curves towards {subject(types, held).text} are {words} real: {_ratios(values, types)}."
+            )
+    if without := [name for name in held if word_of(values, "steepness_relation", name) not in _WORDS]:
+        who = subject(without, held).text
+        sentences.append(f"{here}, curves towards {who} blow up in no base prompt in which real's do.")
+    return " ".join([*sentences, *_flat(values)])
+
+
+def _ratios(values: xr.Dataset, types: Sequence[str]) -> str:
+    """The smallest and the largest ratio of steepness, with whose it is."""
+    ordered = sorted(types, key=lambda name: float(values["steepness_ratio"].sel(activation_type=name)))
+    said = []
+    for name in dict.fromkeys((ordered[0], ordered[-1])):
         own = values.sel(activation_type=name)
-        ratio = number(float(own["steepness_ratio"]), DIGITS)
         ends = interval(bounds(own["steepness_ratio_interval"]), DIGITS)
-        words = _WORDS.get(str(own["steepness_relation"].item()))
-        if words is None:
-            without.append(label(name))
-        else:
-            groups[words].append(f"{label(name)} ({ratio}, {ends})")
-    clauses = [f"those towards {listing(items)} are {words} them" for words, items in groups.items() if items]
-    if without:
-        clauses.append(f"those towards {listing(without)} blow up in no base prompt in which real's do")
-    steepest, ends = number(float(real["steepness_mean"]), 1), interval(bounds(real["steepness_mean_interval"]))
-    confidence = confidence_of(values["steepness_ratio_interval"])
-    return (
-        f"{on}, curves towards real targets that blow up are at their steepest {steepest} times ({ends}) as "
-        f"steep as a straight line; {'; '.join(clauses)} (ratios of steepness, {confidence} intervals, each for "
-        f"itself).{_flat(values)}"
-    )
+        whose = f"; {label(name)}" if len(types) > 1 else ""
+        said.append(f"{number(float(own['steepness_ratio']), DIGITS)} ({ends}{whose})")
+    return f"{'ratios' if len(types) > 1 else 'a ratio of'} {' to '.join(said)}"
 
 
-def _flat(values: xr.Dataset) -> str:
-    """How many curves have no steepness, by type; nothing where all have one."""
+def _flat(values: xr.Dataset) -> list[str]:
+    """How many curves have no steepness, for the type that has most of them; nothing where all have one."""
     curves = values.sizes["sample"]
     flat = {name: curves - int(values["steepness_n"].sel(activation_type=name)) for name in types_of(values)}
-    items = [f"{number(count, 0)} towards {label(name)}" for name, count in flat.items() if count]
-    return f" Curves that do not blow up have none: of {number(curves, 0)} each, {listing(items)}." if items else ""
+    most = max(flat, key=lambda name: flat[name])
+    if not flat[most]:
+        return []
+    count = f"{number(flat[most], 0)} of {number(curves, 0)} of a type"
+    return [f"Curves that do not blow up have none: at most {count}, those towards {label(most)}."]

@@ -90,11 +90,11 @@ def map_caption(title: str, count: int) -> str:
     Returns
     -------
     str
-        Markdown; nothing where it is the only one.
+        Markdown.
     """
     if count == 1:
-        return ""
-    return f"Shown is {escape(title)}, the first of {count}; the summary has all."
+        return "It is the only map of the sweep."
+    return f"Shown is {escape(title)}, the first of {count}. The summary has all."
 
 
 def varied_sentences(summary: xr.DataTree) -> str:

@@ -1,7 +1,7 @@
 """Which types are like real ones: sentences, tables and captions.
 
 Verdicts are those that the summary stores; the words for them are closed, so that a sentence says what was found and no
-more. Every sentence is Markdown without markup.
+more. Every sentence is Markdown without markup, makes one claim, and has at most thirty words.
 """
 
 from collections.abc import Sequence
@@ -18,20 +18,21 @@ from plateaulens.report.contents import (
     compared_types,
     controls_of,
     experiments_of,
-    main_metrics,
-    plateau_metric,
+    shown_metrics,
     synthetic_types,
     word_of,
 )
 from plateaulens.report.phrases import (
     NOTHING_TO_COMPARE,
-    alike,
     alpha_of,
-    are,
     confidence_of,
+    grouped,
+    happens,
     level,
     margin_of,
+    on,
     prompts,
+    subject,
     unmeasured,
 )
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, by_metric, estimated, measured
@@ -52,7 +53,7 @@ _COLUMNS = {
 
 
 def verdict_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> str:
-    """The verdict on every type, a sentence for each metric; one for those on which all verdicts agree.
+    """The verdict on every type: a sentence for each word, with the types and the metrics that it holds for.
 
     Parameters
     ----------
@@ -68,13 +69,30 @@ def verdict_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None =
     str
         Markdown.
     """
-    if not synthetic_types(experiment):
+    held = synthetic_types(experiment)
+    if not held:
         return NOTHING_TO_COMPARE
-    found = {
-        metric_label(metric): _verdicts(values, statistic)
-        for metric, values in compared(experiment, metrics, statistic)
-    }
-    return alike(found) or unmeasured(statistic)
+    said = grouped(
+        {
+            metric: {name: word_of(values, "conclusion", name) for name in held}
+            for metric, values in compared(experiment, metrics, statistic)
+        }
+    )
+    patterns = _patterns(margin_of(experiment), statistic)
+    sentences = []
+    for word, where, types in sorted(said, key=lambda each: list(patterns).index(each.word)):
+        who = subject(types, held)
+        verb = {
+            "is": who.agrees("is", "are"),
+            "has": who.agrees("has", "have"),
+            "differs": who.agrees("differs", "differ"),
+        }
+        happening = {
+            when: happens(statistic, when, plural=who.is_plural)
+            for when in (names.statistic(statistic).before, names.statistic(statistic).after)
+        }
+        sentences.append(f"{who.opens()} {patterns[word].format(on=on(where), **verb, **happening)}.")
+    return " ".join(sentences) or unmeasured(statistic)
 
 
 def control_sentence(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> str:
@@ -97,35 +115,33 @@ def control_sentence(experiment: xr.Dataset, *, metrics: Sequence[str] | None = 
     str
         Markdown.
     """
-    if not controls_of(experiment):
-        return f"The run has no {label(CONTROL)} targets, so the noise floor of the distances was not measured."
     draws = controls_of(experiment)
-    apart, missing = [], []
+    if not draws:
+        return f"The run has no {label(CONTROL)} targets, so the noise floor of the distances was not measured."
+    sentences, missing = [], []
     for metric, values in compared(experiment, metrics, statistic):
-        on = f"on {metric_label(metric)}"
         known = [name for name in draws if word_of(values, "verdict", name) != "undefined"]
         if not known:
-            missing.append(on)
+            missing.append(metric)
             continue
-        items = [
-            f"{number(_of(values, 'ks', name), KS_DIGITS)} ({p_equals(_of(values, 'ks_p', name))})" for name in known
-        ]
         mean, upper = (number(_of(values, name, known[0]), KS_DIGITS) for name in ("ks_null", "ks_null_upper"))
         share = confidence_of(values["ks_null_upper"])
-        apart.append(
-            f"{listing(items)} {on}, where chance gives {mean} on average and at most {upper} in {share} of cases"
+        what = "two draws of real targets lie" if len(draws) == 1 else f"{len(draws)} further draws of real targets lie"
+        distances = listing(
+            [f"{number(_of(values, 'ks', name), KS_DIGITS)} ({p_equals(_of(values, 'ks_p', name))})" for name in known]
         )
-    sentences = []
-    if apart:
-        what = "two independent draws" if len(draws) == 1 else f"{len(draws)} further draws and the first one"
-        sentences.append(f"The KS distance of {what} of real targets is {'; '.join(apart)}.")
+        apart = "apart" if len(draws) == 1 else "from the first"
+        sentences += [
+            f"On {metric_label(metric)}, {what} KS {distances} {apart}.",
+            f"Chance alone gives {mean} on average, and at most {upper} in {share} of cases.",
+        ]
     if alarms := false_alarms(experiment, metrics=metrics, statistic=statistic):
-        sentences.append(
-            f"Equal distributions are rejected {listing(alarms)}. Draws of real targets are exchangeable by "
-            f"construction, so this is a false alarm, which is expected in one of {_one_in(experiment)} such tests."
-        )
+        sentences += [
+            f"Telling real targets from real ones {listing(alarms)} is a false alarm: they are drawn alike.",
+            f"One in {_one_in(experiment)} such tests gives one.",
+        ]
     if missing:
-        sentences.append(f"Two draws of real targets have no distance {listing(missing)}.")
+        sentences.append(f"Two draws of real targets have no distance {on(missing)}.")
     return " ".join(sentences) or unmeasured(statistic)
 
 
@@ -169,7 +185,7 @@ def false_alarm_sentence(summary: xr.DataTree) -> str:
     """
     columns, alarms, level_of_tests = 0, [], 0.0
     for name, experiment in experiments_of(summary).items():
-        described, shown = names.experiment(name), _shown_metrics(summary, name, experiment)
+        described, shown = names.experiment(name), shown_metrics(summary, name, experiment)
         tested = [
             metric
             for metric, values in compared(experiment, shown, described.statistic)
@@ -187,7 +203,7 @@ def false_alarm_sentence(summary: xr.DataTree) -> str:
     which = f" ({', '.join(alarms)})" if alarms else ""
     return (
         f"Draws of real targets are told apart in {len(alarms) or 'none'}{which} of the {columns} columns of "
-        f"@tbl-overview; {number(columns * level_of_tests, KS_DIGITS)} false alarms are expected."
+        f"@tbl-overview. By chance, {number(columns * level_of_tests, KS_DIGITS)} false alarms are expected."
     )
 
 
@@ -208,7 +224,7 @@ def overview_table(summary: xr.DataTree) -> Table:
     found: dict[str, Row] = {}
     for name, experiment in experiments_of(summary).items():
         described = names.experiment(name)
-        for metric, values in compared(experiment, _shown_metrics(summary, name, experiment), described.statistic):
+        for metric, values in compared(experiment, shown_metrics(summary, name, experiment), described.statistic):
             key = f"{name}_{metric}"
             columns[key] = Column(f"{described.short}, {metric_label(metric)}")
             for kind in compared_types(experiment):
@@ -234,12 +250,11 @@ def overview_table_caption(summary: xr.DataTree) -> str:
     margins = listing([f"{margin_of(group)} ({names.experiment(name).short})" for name, group in found.items()])
     return (
         f"The verdict on every type, by experiment and metric. *Equivalent*: within a KS distance of real of "
-        f"{margins}; a word behind it says how the type differs detectably all the same. *Earlier*, *later*, "
-        f"*shorter*, *longer*: different from real, and in that direction by the mean, the median, within prompts and "
-        f"with censored curves counted; *mixed*: different, and these do not point one way; *different*: in no "
-        f"direction that is shown. Tests are at a level of {alpha_of(next(iter(found.values())))}, adjusted for the "
-        f"types of a column. Those of {label(CONTROL)} are adjusted apart: where it is told from real, that is a "
-        f"*false alarm*."
+        f"{margins}; a second word says how it differs all the same. *Earlier*, *later*, *shorter*, *longer*: "
+        f"different, and in that direction by all four measures of @sec-comparison. *Mixed*: different, and these do "
+        f"not agree. *Different*: in no direction that is shown. *Undecided*: this run does not settle the question. "
+        f"Tests are at a level of {alpha_of(next(iter(found.values())))}, adjusted for the types of a column. *False "
+        f"alarm*: real targets told from real ones."
     )
 
 
@@ -260,10 +275,10 @@ def margin_sentences(summary: xr.DataTree) -> str:
     for name, experiment in experiments_of(summary).items():
         attributes = experiment["verdict"].attrs
         if not attributes["margin_as_recorded"]:
-            recorded = f", {attributes['margin_recorded']:g}" if "margin_recorded" in attributes else ""
+            recorded = f"{attributes['margin_recorded']:g} was" if "margin_recorded" in attributes else "none was"
             sentences.append(
-                f"For {names.experiment(name).title} the margin of equivalence, {margin_of(experiment)}, is not the "
-                f"one that was written down before collecting{recorded or ' (none was)'}."
+                f"The margin of equivalence for {names.experiment(name).title}, {margin_of(experiment)}, is not the "
+                f"one that was written down before collecting: {recorded}."
             )
     return " ".join(sentences)
 
@@ -310,21 +325,23 @@ def verdict_table_caption(experiment: xr.Dataset, *, explained: bool = False) ->
     if explained:
         return f"Verdicts, {prompts(experiment)}; the columns are those of @tbl-verdicts."
     return (
-        f"Verdicts, {prompts(experiment)}. KS to real with its {level(experiment)} uniform band; *chance*: its mean if "
-        f"type and real were exchangeable, and what {confidence_of(experiment['ks_null_upper'])} of such distances do "
-        f"not exceed; *p* of equal distributions, raw, and adjusted by Holm's method (types) and "
-        f"by Benjamini and Hochberg's (types, metrics, statistics); *bound*: one-sided {level(experiment)} upper bound "
-        f"of KS, raw; *p, margin*: of a KS distance of {margin_of(experiment)} or more, Holm."
+        f"Verdicts, {prompts(experiment)}. KS to real with its {level(experiment)} uniform band. *Chance*: its mean if "
+        f"type and real were exchangeable, and in brackets what {confidence_of(experiment['ks_null_upper'])} of such "
+        f"distances do not exceed. *p*: of equal distributions. *Holm*: adjusted for the types. *BH*: adjusted by "
+        f"Benjamini and Hochberg for types, metrics and statistics. *Bound*: one-sided {level(experiment)} upper bound "
+        f"of KS. *p, margin*: of a KS distance of {margin_of(experiment)} or more, by Holm."
     )
 
 
-def ks_forest_caption(experiment: xr.Dataset) -> str:
+def ks_forest_caption(experiment: xr.Dataset, *, statistic: str = BLOWUP) -> str:
     """For `plateaulens.figures.ks_forest`.
 
     Parameters
     ----------
     experiment
         An experiment's group.
+    statistic
+        Whose distances they are.
 
     Returns
     -------
@@ -333,18 +350,10 @@ def ks_forest_caption(experiment: xr.Dataset) -> str:
     """
     share = confidence_of(experiment["ks_null_upper"])
     return (
-        f"Kolmogorov-Smirnov distance of each type's max-slope steps to those of real, with {level(experiment)} "
-        f"uniform bands; {prompts(experiment)}. Grey: {share} of the distances of exchangeable types lie in it, with "
-        f"this type's ties and pairing. Dashed: the margin of equivalence, {margin_of(experiment)}."
+        f"Distance of each type from real, by its {names.statistic(statistic).label}s: KS with {level(experiment)} "
+        f"uniform bands, {prompts(experiment)}. Grey: the noise floor, where {share} of distances lie by chance. "
+        f"Dashed: the margin of equivalence, {margin_of(experiment)}. Beside each row: its verdict (@tbl-overview)."
     )
-
-
-def _shown_metrics(summary: xr.DataTree, name: str, experiment: xr.Dataset) -> list[str]:
-    """The metrics of an experiment's columns: of plateau lengths the one that has a threshold."""
-    if "plateau_threshold" not in names.statistic(names.experiment(name).statistic).constants:
-        return main_metrics(experiment)
-    metric = plateau_metric(summary)
-    return [metric] if metric else []
 
 
 def _row(values: xr.Dataset, name: str) -> Row:
@@ -358,26 +367,23 @@ def _row(values: xr.Dataset, name: str) -> Row:
     }
 
 
-def _verdicts(values: xr.Dataset, statistic: str) -> str:
-    groups: dict[str, list[str]] = {}
-    for name in synthetic_types(values):
-        groups.setdefault(word_of(values, "conclusion", name), []).append(name)
+def _patterns(margin: str, statistic: str) -> dict[str, str]:
+    """By the word of a summary's `conclusion`, in the order of their sentences, what follows the subject."""
     before, after = names.statistic(statistic).before, names.statistic(statistic).after
-    near = f"within KS {margin_of(values)} of real"
-    predicates = {
+    near = f"{{is}} within KS {margin} of real {{on}}"
+    return {
         "equivalent": near,
-        f"equivalent, {before}": f"{near} and detectably {before}",
-        f"equivalent, {after}": f"{near} and detectably {after}",
-        "equivalent, mixed": f"{near} and detectably different, in no single direction",
-        "equivalent, different": f"{near} and detectably different",
-        before: f"different from real and {before}",
-        after: f"different from real and {after}",
-        "mixed": "different from real, in no single direction",
-        "different": f"different from real, neither shown to be {before} nor {after}",
-        "undecided": "undecided",
-        "undefined": "without a step to compare",
+        f"equivalent, {before}": f"{near}, and detectably {before}",
+        f"equivalent, {after}": f"{near}, and detectably {after}",
+        "equivalent, mixed": f"{near}, and detectably different in no single direction",
+        "equivalent, different": f"{near}, and detectably different",
+        before: f"{{differs}} from real {{on}}, and {{{before}}}",
+        after: f"{{differs}} from real {{on}}, and {{{after}}}",
+        "mixed": "{differs} from real {on}, in no single direction",
+        "different": "{differs} from real {on}, and no direction is shown",
+        "undecided": f"{{is}} undecided {{on}}: neither shown to lie within KS {margin} of real nor to differ",
+        "undefined": "{has} no step to compare {on}",
     }
-    return "; ".join(f"{are(groups[verdict])} {words}" for verdict, words in predicates.items() if verdict in groups)
 
 
 def _of(values: xr.Dataset, quantity: str, name: str) -> float:

@@ -46,13 +46,13 @@ class BridgeForward:
         def keep(stream: Float[Tensor, "sequence token d_model"], hook: Any) -> None:
             kept[hook.name] = stream[:, shared:].unflatten(0, points.shape[:2]).clone()
 
-        bridge, read = self._subject.bridge, self._subject.read.name
+        bridge, read = self._subject.bridge, self._subject.read.hook
         names = {name: str(bridge.hook_dict[name].name) for name in (read, FINAL_SITE)}
         tokens = tokens.repeat_interleave(points.shape[1], dim=0)
         bridge.run_with_hooks(
             torch.cat([tokens[:, :shared], tokens[:, -1:].expand(-1, steps)], dim=1),
             return_type=None,
-            fwd_hooks=[(self._subject.write.name, write), *((name, keep) for name in names)],
+            fwd_hooks=[(self._subject.write.hook, write), *((name, keep) for name in names)],
             attention_mask=packed_mask(len(tokens), shared, steps).to(points.device),
             position_ids=packed_positions(shared, steps).expand(len(tokens), -1).to(points.device),
             logits_to_keep=1,

@@ -1,7 +1,7 @@
-"""Packed points through the language model itself: the bridge's weights by a shorter way.
+"""Packed points through the language model itself, by its own weights.
 
 The blocks are run one by one, without TransformerLens' hooks and without an attention mask, so a model can only be run
-like this if its attention is known to be the plain causal one. `choose_forward` knows which are.
+like this if all that its attention asks for is known. `fits_directly` knows of which models it is.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,11 +13,14 @@ from torch import Tensor
 from transformers.activations import NewGELUActivation
 
 from plateaulens.errors import UsageError
-from plateaulens.scan.attention import PACKED
+from plateaulens.scan.attention import PACKED_ATTENTION
 from plateaulens.scan.bridge import BridgeForward, packed_positions
 from plateaulens.scan.engine import Forward, Response
 from plateaulens.scan.layers import BlockOfKind, GatedBlock, RotaryByKind, gated_fits
 from plateaulens.scan.linear import Precision, prepare, prepare_all
+from plateaulens.scan.within import WithinBlocks
+from plateaulens.subject.anatomy import text_config
+from plateaulens.subject.architectures import PLAIN, WINDOW
 from plateaulens.subject.copies import shared_copy
 from plateaulens.subject.model import Subject
 
@@ -25,33 +28,89 @@ Block = Callable[..., Tensor]
 
 
 class Parts(NamedTuple):
-    """What the parts of a transformers base model are called."""
+    """What the parts of a transformers model are called, and what it does besides running its blocks."""
 
-    blocks: str
-    norm: str
-    rotary: str | None = None
+    blocks: str = "layers"
+    norm: str = "norm"
+    rotary: str | None = "rotary_emb"
     """What computes the rotary position embeddings, for models that have them."""
     positions: str | None = None
     """What is added to the token embeddings by position, for models that have it."""
-    kinds: bool = False
-    """Whether layers are of several kinds, which differ in rotary embeddings and in windows longer than a prompt."""
+    language: str | None = None
+    """What reads tokens, in a model that reads pictures as well."""
+    heeds_kinds: bool = False
+    """Whether a layer has a window by its entry in `layer_types`."""
+    rotary_by_kind: bool = False
+    """Whether layers of different kinds have different rotary embeddings."""
+    embedding_factor: str | None = None
+    """The option that token embeddings are multiplied by, where their module does not do that itself."""
+    logit_factor: str | None = None
+    """The option that logits are multiplied by."""
+    logit_divisor: str | None = None
+    """The option that logits are divided by."""
+    logit_cap: str | None = None
+    """The option c by which logits x become `c * tanh(x / c)`."""
 
 
 VERIFIED = {
-    "gemma3_text": Parts("layers", "norm", rotary="rotary_emb", kinds=True),
-    "gpt2": Parts("h", "ln_f", positions="wpe"),
-    "gpt_neox": Parts("layers", "final_layer_norm", rotary="rotary_emb"),
-    "llama": Parts("layers", "norm", rotary="rotary_emb"),
-    "qwen3": Parts("layers", "norm", rotary="rotary_emb"),
+    "cohere": Parts(logit_factor="logit_scale"),
+    "cohere2": Parts(heeds_kinds=True, logit_factor="logit_scale"),
+    "gemma": Parts(),
+    "gemma2": Parts(heeds_kinds=True, logit_cap="final_logit_softcapping"),
+    "gemma3": Parts(language="language_model", heeds_kinds=True, rotary_by_kind=True),
+    "gemma3_text": Parts(heeds_kinds=True, rotary_by_kind=True, logit_cap="final_logit_softcapping"),
+    "gpt2": Parts("h", "ln_f", rotary=None, positions="wpe"),
+    "gpt_neox": Parts(norm="final_layer_norm"),
+    "gpt_oss": Parts(heeds_kinds=True),
+    "granite": Parts(embedding_factor="embedding_multiplier", logit_divisor="logits_scaling"),
+    "llama": Parts(),
+    "mistral": Parts(),
+    "olmo2": Parts(),
+    "phi3": Parts(),
+    "qwen2": Parts(heeds_kinds=True),
+    "qwen3": Parts(heeds_kinds=True),
+    "qwen3_moe": Parts(),
 }
-"""By `model_type`, the architectures for which tests hold `DirectForward` equal to `BridgeForward`."""
+"""By `model_type`, the architectures for which tests hold `DirectForward` equal to whole prompts."""
+
+ROTARY = {"default", "dynamic", "linear", "llama3", "longrope", "yarn"}
+"""The kinds of rotary embeddings for which tests do so."""
+
+
+def fits_directly(config: Any) -> bool:
+    """Whether `DirectForward` is known to give what whole prompts give.
+
+    Parameters
+    ----------
+    config
+        A model's transformers configuration, of one that reads pictures as well perhaps.
+
+    Returns
+    -------
+    bool
+        True for an architecture of `VERIFIED` whose layers are of kinds that it tells apart, whose rotary embeddings
+        are among `ROTARY`, and whose attention is causal and has windows of one token at least or none.
+    """
+    parts, text = VERIFIED.get(config.model_type), text_config(config)
+    if parts is None:
+        return False
+    kinds = set(getattr(text, "layer_types", None) or ())
+    rotary = getattr(text, "rope_parameters", None) or {}
+    each = [one for one in rotary.values() if isinstance(one, dict)] or [rotary]
+    window = getattr(text, "sliding_window", None)
+    return (
+        kinds <= ({PLAIN, WINDOW} if parts.heeds_kinds else {PLAIN})
+        and {one.get("rope_type", "default") for one in each} <= ROTARY
+        and not getattr(text, "use_bidirectional_attention", False)
+        and (window is None or window >= 1)
+    )
 
 
 def choose_forward(subject: Subject, precision: Precision = "float32") -> Forward:
-    """`DirectForward` where it is known to equal `BridgeForward`, which runs everything else, in float32 only.
+    """`DirectForward` where it `fits_directly`; `BridgeForward` runs everything else, in float32 only.
 
-    It is for verified architectures, with published weights or a copy known to stand for the processed ones: another
-    architecture's attention may hold what packing would get wrong (biases by distance, sinks, capped scores, windows).
+    It is for published weights or a copy known to stand for the processed ones: another architecture's attention may
+    hold what packing would get wrong.
 
     Parameters
     ----------
@@ -70,12 +129,8 @@ def choose_forward(subject: Subject, precision: Precision = "float32") -> Forwar
     UsageError
         For another precision than float32 where the bridge is what runs.
     """
-    if subject.model is not None:
-        config = subject.model.config
-        parts = VERIFIED.get(config.model_type)
-        plain = set(getattr(config, "layer_types", None) or ()) <= {"full_attention"}
-        if parts is not None and (plain or parts.kinds):
-            return DirectForward(subject, precision)
+    if subject.model is not None and fits_directly(subject.model.config):
+        return DirectForward(subject, precision)
     if precision != "float32":
         raise UsageError(f"engine.precision {precision!r}: this model runs in float32 only, leave the key out")
     return BridgeForward(subject)
@@ -84,14 +139,17 @@ def choose_forward(subject: Subject, precision: Precision = "float32") -> Forwar
 class DirectForward:
     """Runs the blocks from the write site on over the prompts' earlier tokens followed by all points of each prompt.
 
-    All paths of a prompt share its earlier tokens, which alone go through the blocks before the write site.
-    With the precision `bf16`, the linear layers of the blocks multiply in bfloat16; all else is float32, and so is the
-    unembedding, as a logit in bfloat16 would be rounded by more than a small step changes it.
+    All paths of a prompt share its earlier tokens, which alone go through the blocks before the write site. When that
+    is within a block, the last token goes with them, and its row enters that block once for every point.
+
+    With the precision `bf16`, the linear layers of the blocks multiply in bfloat16 (but experts and their router do
+    not); all else is float32, and so is the unembedding, as a logit in bfloat16 would be rounded by more than a small
+    step changes it.
 
     Parameters
     ----------
     subject
-        One with a `model` whose architecture is in `VERIFIED`; that model is left as it is.
+        One with a `model` that `fits_directly`; that model is left as it is.
     precision
         What the linear layers of the blocks multiply in.
     """
@@ -100,44 +158,83 @@ class DirectForward:
         assert subject.model is not None
         model = shared_copy(subject.model)
         self.concurrent = model.device.type == "cpu"
-        model.set_attn_implementation(PACKED)
-        base: Any = model.base_model
-        parts = VERIFIED[model.config.model_type]
+        parts, self._config = VERIFIED[model.config.model_type], text_config(model.config)
+        base: Any = model.base_model if parts.language is None else getattr(model.base_model, parts.language)
         layers: torch.nn.ModuleList = getattr(base, parts.blocks)
         prepare_all(layers, precision)
         _fuse_activations(layers)
-        self._counted_from_points = gated_fits(model.config)
-        blocks: list[Block] = [GatedBlock(layer) if self._counted_from_points else layer for layer in layers]
+        write, read = subject.write, subject.read
+        between = write.is_between_blocks and read.is_between_blocks
+        self._within = None if between else WithinBlocks(model, write, read)
+        base.set_attn_implementation(PACKED_ATTENTION)
+        self._counted_from_points = gated_fits(self._config)
+        reached = () if between else (write.block, read.block)
+        blocks: list[Block] = [
+            GatedBlock(layer) if self._counted_from_points and index not in reached else layer
+            for index, layer in enumerate(layers)
+        ]
         rotary: Callable[..., Any] | None = None if parts.rotary is None else getattr(base, parts.rotary)
-        if parts.kinds:
-            blocks = [BlockOfKind(block, kind) for block, kind in zip(blocks, model.config.layer_types, strict=True)]
-            rotary = RotaryByKind(base.rotary_emb, model.config.layer_types)
-        write, read = subject.write.boundary, subject.read.boundary
-        self._before, self._between, self._after = blocks[:write], blocks[write:read], blocks[read:]
+        if parts.rotary_by_kind:
+            blocks = [BlockOfKind(block, kind) for block, kind in zip(blocks, self._config.layer_types, strict=True)]
+            rotary = RotaryByKind(base.rotary_emb, self._config.layer_types)
+        start, end = write.boundary, read.boundary + (not read.is_between_blocks)
+        self._before, self._between, self._after = blocks[:start], blocks[start:end], blocks[end:]
+        self._write = write
         self._embedding: torch.nn.Module = base.get_input_embeddings()
         self._norm: torch.nn.Module = getattr(base, parts.norm)
         self._rotary = rotary
         self._positions: torch.nn.Module | None = None if parts.positions is None else getattr(base, parts.positions)
+        self._parts = parts
         self._head = prepare(model.get_output_embeddings(), "float32")
 
-    def run(
-        self, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt path step d_model"]
-    ) -> Response:
+    def run(self, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt path step width"]) -> Response:
         """All paths of a prompt are one sequence. See `plateaulens.scan.engine.Forward.run`."""
-        shared, (paths, steps) = tokens.shape[1] - 1, points.shape[1:3]
-        earlier = self._through(self._before, self._embed(tokens[:, :shared]), shared)
-        stream = torch.cat([earlier, points.flatten(1, 2)], dim=1)
+        shared, packed = tokens.shape[1] - 1, points.flatten(1, 2)
+        if self._within is None:
+            at_read, final = self._from_write(self._entering(tokens, packed), shared)
+        else:
+            with self._within.running(packed, shared) as passing:
+                at_read, final = self._from_write(self._entering(tokens, packed), shared)
+            at_read = at_read if passing.read is None else passing.read
+        return Response(at_read.unflatten(1, points.shape[1:3]), final.unflatten(1, points.shape[1:3]))
+
+    def _entering(
+        self, tokens: Int[Tensor, "prompt position"], packed: Float[Tensor, "prompt point width"]
+    ) -> Float[Tensor, "prompt token d_model"]:
+        """The stream that enters the first block whose result depends on the points."""
+        shared = tokens.shape[1] - 1
+        if self._write.is_between_blocks:
+            earlier = self._through(self._before, self._embed(tokens[:, :shared]), shared)
+            return torch.cat([earlier, packed], dim=1)
+        clean = self._through(self._before, self._embed(tokens), shared)
+        last = torch.zeros_like(clean[:, shared:]) if self._write.place == "mid" else clean[:, shared:]
+        return torch.cat([clean[:, :shared], last.expand(-1, packed.shape[1], -1)], dim=1)
+
+    def _from_write(
+        self, stream: Float[Tensor, "prompt token d_model"], shared: int
+    ) -> tuple[Float[Tensor, "prompt point d_model"], Float[Tensor, "prompt point d_model"]]:
+        """The stream after the blocks up to the read site, and what is unembedded, at the points' rows."""
         at_read = self._through(self._between, stream, shared)
         final = self._norm(self._through(self._after, at_read, shared)[:, shared:])
-        return Response(at_read[:, shared:].unflatten(1, (paths, steps)), final.unflatten(1, (paths, steps)))
+        return at_read[:, shared:], final
 
     def unembed(self, final: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
         """In float32, whatever the precision. See `plateaulens.scan.engine.Forward.unembed`."""
         logits: Tensor = self._head(final)
-        return logits
+        factor, divisor, cap = (
+            None if name is None else getattr(self._config, name)
+            for name in (self._parts.logit_factor, self._parts.logit_divisor, self._parts.logit_cap)
+        )
+        if factor is not None:
+            logits = logits * factor
+        if divisor is not None:
+            logits = logits / divisor
+        return logits if cap is None else (logits / cap).tanh() * cap
 
     def _embed(self, tokens: Int[Tensor, "prompt position"]) -> Float[Tensor, "prompt position d_model"]:
         stream: Tensor = self._embedding(tokens)
+        if self._parts.embedding_factor is not None:
+            stream = stream * getattr(self._config, self._parts.embedding_factor)
         if self._positions is not None:
             stream = stream + self._positions(torch.arange(tokens.shape[1], device=tokens.device))
         return stream
@@ -149,12 +246,22 @@ class DirectForward:
             return stream
         settings: dict[str, Any] = {"shared": shared}
         if self._rotary is not None:
-            points = stream.shape[1] - shared
-            positions = torch.arange(-shared, 0) if self._counted_from_points else packed_positions(shared, points)
-            settings["position_embeddings"] = self._rotary(stream, positions[None].to(stream.device))
+            # some rotary embeddings depend on how long a prompt is, so its last position is always among them
+            positions = packed_positions(shared, max(stream.shape[1] - shared, 1))
+            if self._counted_from_points:
+                # quick blocks rotate no points
+                positions = (positions if self._within else positions[:shared]) - shared
+            rotation = self._rotary(stream, positions[None].to(stream.device))
+            settings["position_embeddings"] = _of_first(rotation, stream.shape[1])
         for block in blocks:
             stream = block(stream, **settings)
         return stream
+
+
+def _of_first(rotation: Any, tokens: int) -> Any:
+    if isinstance(rotation, dict):
+        return {kind: _of_first(one, tokens) for kind, one in rotation.items()}
+    return tuple(part[:, :tokens] for part in rotation)
 
 
 def _fuse_activations(layers: torch.nn.Module) -> None:

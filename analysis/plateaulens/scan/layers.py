@@ -1,13 +1,11 @@
-"""Blocks of some architectures over packed points: Llama's and Qwen3's by a shorter way, Gemma 3's by their kinds.
+"""Blocks of some architectures over packed points: those like Llama's by a shorter way, Gemma 3's by their kinds.
 
-The block of Llama and Qwen3 (`GatedBlock`) is run with fewer passes over memory than transformers' own. All points
-stand at the same position, and rotary embeddings only make scores depend on differences of positions. So positions are
-counted from the points' own: then nothing has to be rotated but the prompt's few earlier tokens. The activation, the
-gate and the residual sums are left to the matrix products.
+The block of Llama, Mistral, Qwen2 and Qwen3 (`GatedBlock`) is run with fewer passes over memory than transformers' own.
+All points stand at the same position, and rotary embeddings only make scores depend on differences of positions. So
+positions are counted from the points' own: then nothing has to be rotated but the prompt's few earlier tokens. The
+activation, the gate and the residual sums are left to the matrix products.
 
-Gemma 3 has layers of several kinds, each with rotary embeddings to another base (`BlockOfKind`, `RotaryByKind`). What
-the kinds look back on differs beyond a window only, and a model whose window is shorter than the prompts is refused
-(`plateaulens.subject.architectures`).
+Gemma 3 has layers of several kinds, each with rotary embeddings to another base (`BlockOfKind`, `RotaryByKind`).
 """
 
 from collections.abc import Callable, Sequence
@@ -34,17 +32,17 @@ def gated_fits(config: Any) -> bool:
     Returns
     -------
     bool
-        True for Llama and Qwen3 with SiLU, and with rotary embeddings that scale no scores and depend on nothing but
-        positions.
+        True for Llama, Mistral, Qwen2 and Qwen3 with SiLU, and with rotary embeddings that scale no scores and depend
+        on nothing but positions.
     """
     rotary = getattr(config, "rope_parameters", None) or {}
     # other rotary embeddings scale the scores, or depend on how long the sequence is
     plain = rotary.get("rope_type", "default") in {"default", "linear", "llama3"}
-    return config.model_type in {"llama", "qwen3"} and plain and config.hidden_act == "silu"
+    return config.model_type in {"llama", "mistral", "qwen2", "qwen3"} and plain and config.hidden_act == "silu"
 
 
 class GatedBlock:
-    """Runs one decoder layer of Llama or Qwen3.
+    """Runs one decoder layer of Llama, Mistral, Qwen2 or Qwen3.
 
     Parameters
     ----------
@@ -55,6 +53,10 @@ class GatedBlock:
     def __init__(self, layer: Any) -> None:
         self._attention, self._mlp = layer.self_attn, layer.mlp
         self._before_attention, self._before_mlp = layer.input_layernorm, layer.post_attention_layernorm
+        config = self._attention.config
+        # Mistral's layers are all alike and ask the configuration; Llama's have no window, whatever that says
+        is_mistral = config.model_type == "mistral"
+        self._window = config.sliding_window if is_mistral else getattr(self._attention, "sliding_window", None)
 
     def __call__(
         self,
@@ -72,7 +74,8 @@ class GatedBlock:
         shared
             Number of earlier tokens.
         position_embeddings
-            Cosines and sines of the earlier tokens, each shaped (1, shared, d_head), points being at position 0.
+            Cosines and sines, each shaped (1, token, d_head), of the earlier tokens first, points being at position 0;
+            those of points are not looked at.
 
         Returns
         -------
@@ -88,9 +91,11 @@ class GatedBlock:
         if hasattr(attention, "q_norm"):
             query, key = rms_norm(query, attention.q_norm), rms_norm(key, attention.k_norm)
         query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-        early = apply_rotary_pos_emb(query[:, :, :shared], key[:, :, :shared], *position_embeddings)
+        cosines, sines = (part[:, :shared] for part in position_embeddings)
+        early = apply_rotary_pos_emb(query[:, :, :shared], key[:, :, :shared], cosines, sines)
         query[:, :, :shared], key[:, :, :shared] = early
-        found: Tensor = attend(query, key, value, scaling=attention.scaling, shared=shared).flatten(2)
+        settings = {"scaling": attention.scaling, "window": self._window}
+        found: Tensor = attend(query, key, value, shared=shared, **settings).flatten(2)
         stream = attention.o_proj.plus(attention.o_proj.narrow(found), stream)
         x = mlp.gate_proj.narrow(rms_norm(stream, self._before_mlp))
         after: Tensor = mlp.down_proj.plus(mlp.up_proj.times(x, mlp.gate_proj.silu(x)), stream)

@@ -11,7 +11,7 @@ The ideas are those of Giglemiani et al. (2024, arXiv 2409.15019) and of their n
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from plateaulens.steps.curves import (
     LINE_END,
@@ -27,6 +27,9 @@ from plateaulens.steps.curves import (
 
 RATIO_TOLERANCE = 1e-6
 """How far above 1 a triangle-to-area ratio must be to count: a straight line in single precision stays below."""
+
+ROUNDING = 5e-4
+"""By how much curves differ between a CPU and a GPU, as a share of their largest value: measured on L2, less on KL."""
 
 
 def max_slope(curve: ArrayLike, minimum_slope: float) -> StepValues:
@@ -186,6 +189,93 @@ def half_height(curve: ArrayLike, minimum_slope: float) -> StepValues:
     return answer(reached.argmax(axis=-1), (end > 0) & moves, curves)
 
 
+def steepest_point(curve: ArrayLike, minimum_slope: float) -> StepValues:
+    """The max-slope step with what is between steps: the vertex of the parabola through the three rises around it.
+
+    With the largest rise b at step k and its neighbours a and c it is k + (a - c) / (2 (a - 2b + c)), which is within
+    half a step of k: that of the curve through whose rises a parabola passes exactly. Where a neighbour is missing, or
+    as large (a flat top), it is k.
+
+    Parameters
+    ----------
+    curve
+        (..., step), at least 2 points.
+    minimum_slope
+        The rise per step that the largest one must exceed, in the units of the curves.
+
+    Returns
+    -------
+    StepValues
+        (...), censored as `max_slope` is.
+
+    Examples
+    --------
+    >>> steepest_point([0.0, 1.0, 4.0, 6.0], minimum_slope=0.02).value  # rises 1, 3, 2
+    array(2.16666667)
+    """
+    curves = as_curves(curve)
+    rises = np.diff(curves.points)
+    place, before, largest, behind = _around_the_largest(rises)
+    bend = before - 2 * largest + behind
+    shift = np.divide(before - behind, 2 * bend, out=np.zeros_like(bend), where=bend < 0)
+    return answer(place + 1 + np.clip(shift, -0.5, 0.5), rises.max(axis=-1) > minimum_slope, curves)
+
+
+def max_slope_error(curve: ArrayLike, minimum_slope: float, noise: float = ROUNDING) -> StepValues:
+    """How many steps the steepest point may be off, when every value of the curve may be by a share of the largest.
+
+    Two rises may then differ by 4 e from what they are, with e = `noise` max |y|. So any step whose rise is within 4 e
+    of the largest could be the max-slope step, and the answer is the distance to the farthest of them. Where that is
+    the step itself, it is how far the vertex of `steepest_point` moves, 4 e / |a - 2b + c|, at most half a step.
+
+    Parameters
+    ----------
+    curve
+        (..., step), at least 2 points.
+    minimum_slope
+        As in `max_slope`.
+    noise
+        By which share of their largest a curve's values differ between devices.
+
+    Returns
+    -------
+    StepValues
+        (...), in steps; censored as `max_slope` is.
+
+    Examples
+    --------
+    >>> max_slope_error([0.0, 1.0, 1.0, 2.0], minimum_slope=0.02).value  # two rises of 1, two steps apart
+    array(2.)
+    """
+    curves = as_curves(curve)
+    rises = np.diff(curves.points)
+    place, before, largest, behind = _around_the_largest(rises)
+    allowed = 4 * noise * np.abs(curves.points).max(axis=-1)
+    near = rises >= (largest - allowed)[..., np.newaxis]
+    farthest = np.where(near, np.abs(np.arange(rises.shape[-1]) - place[..., np.newaxis]), 0).max(axis=-1)
+    bend = np.abs(before - 2 * largest + behind)
+    moved = np.divide(allowed, bend, out=np.full_like(bend, 0.5), where=bend > 0)
+    return answer(np.maximum(farthest, np.minimum(moved, 0.5)), rises.max(axis=-1) > minimum_slope, curves)
+
+
+def _around_the_largest(
+    rises: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The place of the largest rise, the one before it, itself, and the one behind; at an end all three are itself."""
+    place = rises.argmax(axis=-1)
+    last = rises.shape[-1] - 1
+
+    def at(index: NDArray[np.int64]) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = np.take_along_axis(rises, index[..., np.newaxis], axis=-1)[..., 0]
+        return found
+
+    inside = (place > 0) & (place < last)
+    largest = at(place)
+    before = np.where(inside, at(np.maximum(place - 1, 0)), largest)
+    behind = np.where(inside, at(np.minimum(place + 1, last)), largest)
+    return place, before, largest, behind
+
+
 EVALUATED: dict[str, Callable[[ArrayLike, Thresholds], StepValues]] = {
     "max_slope": lambda curve, own: max_slope(curve, own.minimum_slope),
     "first_nonlinearity": lambda curve, own: first_nonlinearity(curve, own.tolerance, floor=own.minimum_slope),
@@ -194,5 +284,7 @@ EVALUATED: dict[str, Callable[[ArrayLike, Thresholds], StepValues]] = {
         undefined(as_curves(curve)) if own.plateau is None else plateau_length(curve, own.plateau)
     ),
     "half_height": lambda curve, own: half_height(curve, own.minimum_slope),
+    "steepest_point": lambda curve, own: steepest_point(curve, own.minimum_slope),
+    "max_slope_error": lambda curve, own: max_slope_error(curve, own.minimum_slope),
 }
 """By name, every statistic with a metric's thresholds in place; one that a metric does not have is undefined."""

@@ -46,7 +46,10 @@ def resume_differences(stored: Attributes, asked: Attributes) -> list[str]:
     >>> resume_differences(stored, stored | {"config": '{"sensitivity": {"samples": 200}, "analysis": {"seed": 1}}'})
     ['sensitivity.samples: stored 300, asked 200']
     """
-    return differences(_comparable(stored), _comparable(asked), "asked")
+    before, now = _comparable(stored), _comparable(asked)
+    if "way" not in before["identity"]:  # an earlier version did not write down how points went through the model
+        now["identity"] = {key: value for key, value in now["identity"].items() if key != "way"}
+    return differences(before, now, "asked")
 
 
 def differences(stored: Mapping[str, Any], other: Mapping[str, Any], word: str, prefix: str = "") -> list[str]:
@@ -90,6 +93,8 @@ def _comparable(attributes: Attributes) -> dict[str, Any]:
         identity = _object(str(attributes["identity"]))
     except KeyError as error:
         raise ValueError(f"root attribute {error} is missing") from None
+    if isinstance(config.get("sae"), dict):  # whether frequencies were measured is in the SAE's identity
+        config["sae"].pop("frequency", None)
     return {**{key: value for key, value in config.items() if key not in NOT_MEASURED}, "identity": identity}
 
 

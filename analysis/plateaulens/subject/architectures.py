@@ -1,28 +1,29 @@
-"""Which architectures may be measured: packed points are right only where attention asks for no more than positions.
+"""Which models can be measured at all, and of which it is known that their points must not be packed.
 
-The points of a path all stand at one position of one sequence, at different indices. What goes by index (windows,
-biases by distance, recurrent states) or changes the logits after the unembedding would go wrong without a word.
+The points of a packed path all stand at one position of one sequence, at different indices. What goes by index (biases
+by distance, recurrent states) would go wrong; such models are run over whole prompts (`plateaulens.scan.choice`).
 """
 
 from typing import Any
 
 from plateaulens.errors import UsageError, reading, shown
 
-ALIBI = "its attention is biased by the distance between token indices (ALiBi)"
-CAPPED = "it caps scores or logits"
-SINKS = "its attention has sinks"
-RECURRENT = "it carries a state from token to token"
 BOTH_WAYS = "its attention is not causal, or it has an encoder"
+REFUSED = dict.fromkeys(
+    ("bert", "roberta", "xlm-roberta", "electra", "deberta-v2", "t5", "mt5", "bart", "xlnet", "prophetnet"), BOTH_WAYS
+)
+"""By transformers' `model_type`, what cannot be measured in any way, and why."""
 
-REFUSED: dict[str, str] = {
+ALIBI = "its attention is biased by the distance between token indices (ALiBi)"
+RECURRENT = "it carries a state from token to token"
+UNPACKABLE: dict[str, str] = {
     **dict.fromkeys(("bloom", "mpt"), ALIBI),
-    **dict.fromkeys(("gemma2", "gemma3n", "gemma3n_text", "recurrent_gemma", "grok"), CAPPED),
-    **dict.fromkeys(("gpt_oss",), SINKS),
     **dict.fromkeys(
         (
             "mamba",
             "mamba2",
             "falcon_mamba",
+            "recurrent_gemma",
             "rwkv",
             "xlstm",
             "jamba",
@@ -35,16 +36,19 @@ REFUSED: dict[str, str] = {
             "lfm2",
             "lfm2_moe",
             "qwen3_next",
+            "qwen3_5",
+            "qwen3_5_text",
+            "qwen3_5_moe",
+            "qwen3_5_moe_text",
             "minimax",
         ),
         RECURRENT,
     ),
-    **dict.fromkeys(("bert", "roberta", "t5", "bart", "xlnet", "prophetnet"), BOTH_WAYS),
 }
-"""By transformers' `model_type`, architectures that cannot be packed, and why."""
+"""By transformers' `model_type`, architectures whose points are not packed, and why."""
 
 PLAIN, WINDOW = "full_attention", "sliding_attention"
-"""The kinds of layers that are fit, a window where it is no shorter than the prompts."""
+"""The kinds of layers that may be packed."""
 
 
 EXTENTS = {
@@ -86,10 +90,9 @@ def check_extents(config: Any) -> None:
 
 
 def check_architecture(config: Any, *, length: int) -> None:
-    """Refuse, by name, a model whose configuration says that packed points would not be what the whole prompt gives.
+    """Refuse, by name, a model that no way of running can measure.
 
-    An architecture that this knows nothing against is still measured against the plain way before a run
-    (`plateaulens.scan.packing`).
+    That a model of another name is causal is measured before a run (`plateaulens.scan.choice`).
 
     Parameters
     ----------
@@ -101,44 +104,49 @@ def check_architecture(config: Any, *, length: int) -> None:
     Raises
     ------
     UsageError
-        That names the model type and the reason: its attention asks for more than positions, it changes the logits
-        after the unembedding, or its window or its positions are too few for a prompt.
+        That names the model type and the reason: its attention sees later tokens, or it has too few positions.
     """
     with reading(
         f"the configuration of model type {shown(config.model_type)} cannot be read", "use a sound checkpoint"
     ):
-        reason = REFUSED.get(config.model_type) or _reason(config, length)
+        reason = REFUSED.get(config.model_type) or _unfit(config, length)
     if reason is not None:
         raise UsageError(
-            f"model type {config.model_type!r} cannot be measured: {reason}, which packed steps would get wrong; "
-            "GPT-2, GPT-NeoX, Llama, Qwen3 and Gemma 3 can"
+            f"model type {config.model_type!r} cannot be measured: {reason}; use a causal language model"
+            if reason == BOTH_WAYS
+            else f"model type {config.model_type!r} cannot be measured: {reason}; use shorter prompts"
         )
 
 
-def _reason(config: Any, length: int) -> str | None:
-    return _unfit_kind(config) or _too_short(config, length)
-
-
-def _unfit_kind(config: Any) -> str | None:
-    if getattr(config, "alibi", False) or getattr(config, "position_embedding_type", None) == "alibi":
-        return ALIBI
-    if any(getattr(config, f"{what}_logit_softcapping", None) for what in ("attn", "final")):
-        return CAPPED
-    if getattr(config, "is_encoder_decoder", False) or getattr(config, "use_bidirectional_attention", False):
+def _unfit(config: Any, length: int) -> str | None:
+    get = getattr(config, "get_text_config", None)
+    text = config if get is None else get()
+    if getattr(config, "is_encoder_decoder", False) or getattr(text, "use_bidirectional_attention", None) is True:
         return BOTH_WAYS
-    kinds = set(getattr(config, "layer_types", None) or (PLAIN,))
-    if odd := sorted(kinds - {PLAIN, WINDOW}):
-        return f"it has layers of the kind {odd[0]!r}"
+    positions = getattr(text, "max_position_embeddings", None)
+    if positions is not None and positions < length:
+        return f"it has {positions} positions, prompts.length is {length}"
     return None
 
 
-def _too_short(config: Any, length: int) -> str | None:
-    window = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None)
-    slides = WINDOW in kinds if kinds else getattr(config, "use_sliding_window", True)
-    if window is not None and slides and window < length:
-        return f"its attention looks back {window} tokens, prompts.length is {length}"
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and positions < length:
-        return f"it has {positions} positions, prompts.length is {length}"
+def why_not_packed(config: Any) -> str | None:
+    """What is known to make packed points wrong, whatever packs them.
+
+    Parameters
+    ----------
+    config
+        The language model's transformers configuration.
+
+    Returns
+    -------
+    str or None
+        The reason; None where none is known.
+    """
+    if reason := UNPACKABLE.get(config.model_type):
+        return reason
+    if getattr(config, "alibi", False) or getattr(config, "position_embedding_type", None) == "alibi":
+        return ALIBI
+    kinds = set(getattr(config, "layer_types", None) or (PLAIN,))
+    if odd := sorted(kinds - {PLAIN, WINDOW}):
+        return f"it has layers of the kind {odd[0]!r}"
     return None

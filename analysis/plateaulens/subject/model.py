@@ -3,9 +3,12 @@
 One `Subject` holds a TransformerLens `TransformerBridge`, the tokenizer, and the two sites of a run.
 """
 
-import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Self, cast
+from functools import cached_property
+from typing import Any, NoReturn, Self, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -15,97 +18,30 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plateaulens.config import ModelConfig, SiteConfig
 from plateaulens.errors import UsageError, reading, shown
+from plateaulens.subject.anatomy import (
+    Anatomy,
+    check_site,
+    find_anatomy,
+    find_blocks,
+    reading_sites,
+    run,
+    site_width,
+    text_config,
+)
 from plateaulens.subject.copies import centred_copy, shared_copy
+from plateaulens.subject.sites import Site, parse_sites
 from plateaulens.subject.weights import load_weights, loading
-
-_SITE = re.compile(r"blocks\.(\d{1,6})\.hook_resid_(pre|post)", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Site:
-    """A place in the residual stream: before (`pre`) or after (`post`) one block."""
-
-    name: str
-    """Its TransformerLens hook."""
-    block: int
-    after: bool
-
-    @property
-    def boundary(self) -> int:
-        """How many blocks have run when the stream passes here: `post` of block 0 is `pre` of block 1."""
-        return self.block + self.after
-
-
-def parse_site(name: str, blocks: int) -> Site:
-    """The site that a TransformerLens hook name stands for.
-
-    Parameters
-    ----------
-    name
-        Hook of a residual stream, `blocks.N.hook_resid_pre` or `blocks.N.hook_resid_post`.
-    blocks
-        Number of blocks of the model.
-
-    Returns
-    -------
-    Site
-        Before or after block N.
-
-    Raises
-    ------
-    UsageError
-        For a hook that is no residual stream, or a block that the model does not have.
-
-    Examples
-    --------
-    >>> parse_site("blocks.1.hook_resid_pre", blocks=12).boundary
-    1
-    """
-    match = _SITE.fullmatch(name)
-    if match is None:
-        raise UsageError(
-            f"site {name!r} is not a residual stream: use blocks.N.hook_resid_pre or blocks.N.hook_resid_post"
-        )
-    block = int(match[1])
-    if block >= blocks:
-        raise UsageError(f"site {name!r}: the model has {blocks} blocks, numbered 0 to {blocks - 1}")
-    return Site(name, block, match[2] == "post")
-
-
-def parse_sites(sites: SiteConfig, blocks: int) -> tuple[Site, Site]:
-    """The write and the read site.
-
-    Parameters
-    ----------
-    sites
-        Their hook names.
-    blocks
-        Number of blocks of the model.
-
-    Returns
-    -------
-    tuple of Site
-        The write site, and the read site, which is not before it.
-
-    Raises
-    ------
-    UsageError
-        As `parse_site` does, and when the read site comes first.
-    """
-    write, read = parse_site(sites.write, blocks), parse_site(sites.read, blocks)
-    if read.boundary < write.boundary:
-        raise UsageError(f"sites: {read.name} is read before {write.name} is written; choose a later read site")
-    return write, read
 
 
 @dataclass(frozen=True)
 class Subject:
     """A model with a write site and a read site.
 
-    The bridge runs in evaluation mode and never builds gradients through these methods.
+    It runs in evaluation mode and never builds gradients through these methods.
     """
 
-    bridge: TransformerBridge
+    lens: TransformerBridge | None
+    """TransformerLens' way to the same weights; None where it does not know the architecture, or is not right."""
     tokenizer: PreTrainedTokenizerBase
     identity: dict[str, str]
     """What identifies the weights."""
@@ -114,27 +50,68 @@ class Subject:
     model: PreTrainedModel | None
     """A model without the bridge's hooks that has its residual stream: the very weights, or where the bridge processed
     them a copy with the writing layers centred; None where no such copy is known to be right."""
+    position: int = -1
+    """Which token of a prompt is perturbed, counted from the end where it is negative."""
+    is_narrow: bool = False
+    """Whether the blocks hold their weights in bfloat16."""
+
+    @property
+    def bridge(self) -> TransformerBridge:
+        """TransformerLens' bridge, where there is one."""
+        assert self.lens is not None
+        return self.lens
+
+    @property
+    def _weights(self) -> Any:
+        return self.model if self.lens is None else self.lens.original_model
+
+    @property
+    def config(self) -> Any:
+        """The transformers configuration of the language model."""
+        return text_config(self._weights.config)
+
+    @property
+    def model_type(self) -> str:
+        """What transformers calls the architecture."""
+        return str(getattr(self.config, "model_type", "unknown"))
+
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        """Where the sites are among the modules of `model`."""
+        assert self.model is not None
+        within = [site.block for site in (self.write, self.read) if not site.is_between_blocks]
+        return find_anatomy(self.model, within) if within else Anatomy(find_blocks(self.model), None)
 
     @property
     def d_model(self) -> int:
         """Width of the residual stream."""
-        return int(self.bridge.cfg.d_model)
+        return int(self.config.hidden_size if self.lens is None else self.bridge.cfg.d_model)
+
+    @cached_property
+    def width(self) -> int:
+        """Numbers of an activation at the write site: `d_model` but for `z`."""
+        return self.d_model if self.write.place != "z" else site_width(self.anatomy, self.write, self.d_model)
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of token ids that the model knows."""
+        return int(self.config.vocab_size if self.lens is None else self.bridge.cfg.d_vocab)
 
     @property
     def blocks(self) -> int:
         """Number of transformer blocks."""
-        return int(self.bridge.cfg.n_layers)
+        return int(self.config.num_hidden_layers if self.lens is None else self.bridge.cfg.n_layers)
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.bridge.original_model.parameters()).device
+        return cast("torch.device", next(self._weights.parameters()).device)
 
     @torch.inference_mode()
     def activations(
         self, tokens: Int[Tensor, "prompt position"], *, batch_size: int = 256
-    ) -> Float[Tensor, "prompt position d_model"]:
-        """The residual stream at the write site for every token, running no block beyond it.
+    ) -> Float[Tensor, "prompt position width"]:
+        """What passes the write site for every token.
 
         Parameters
         ----------
@@ -146,15 +123,15 @@ class Subject:
         Returns
         -------
         Tensor
-            Shaped (prompt, position, d_model), on the model's device.
+            Shaped (prompt, position, width), on the model's device.
         """
-        parts = [self._stream(part.to(self.device)) for part in tokens.split(batch_size)]
+        parts = [self._passing(part.to(self.device)) for part in tokens.split(batch_size)]
         return torch.cat(parts)
 
     def last_activations(
         self, tokens: Int[Tensor, "prompt position"], *, batch_size: int = 256
-    ) -> Float[Tensor, "prompt d_model"]:
-        """`activations` at the last position of each prompt, the only one that is ever perturbed.
+    ) -> Float[Tensor, "prompt width"]:
+        """`activations` at the position of each prompt that is perturbed.
 
         Parameters
         ----------
@@ -166,15 +143,20 @@ class Subject:
         Returns
         -------
         Tensor
-            Shaped (prompt, d_model), on the model's device.
+            Shaped (prompt, width), on the model's device.
         """
-        return torch.cat([self.activations(part)[:, -1].clone() for part in tokens.split(batch_size)])
+        return torch.cat([self.activations(part)[:, self.position].clone() for part in tokens.split(batch_size)])
 
-    def _stream(self, tokens: Int[Tensor, "prompt position"]) -> Float[Tensor, "prompt position d_model"]:
+    def _passing(self, tokens: Int[Tensor, "prompt position"]) -> Float[Tensor, "prompt position width"]:
+        if self.lens is None or not self.write.is_between_blocks:
+            assert self.model is not None
+            with reading_sites(self.anatomy, {"write": self.write}) as kept:
+                run(self.model, tokens)
+            return kept["write"]
         if self.write.boundary < self.blocks:
             return cast("Tensor", self.bridge(tokens, stop_at_layer=self.write.boundary))
-        _, cache = self.bridge.run_with_cache(tokens, names_filter=self.write.name)
-        return cache[self.write.name]
+        _, cache = self.bridge.run_with_cache(tokens, names_filter=self.write.hook)
+        return cache[self.write.hook]
 
     def at(self, sites: SiteConfig) -> Self:
         """The same model, written and read elsewhere.
@@ -195,7 +177,23 @@ class Subject:
             As `parse_sites` does.
         """
         write, read = parse_sites(sites, self.blocks)
-        return replace(self, write=write, read=read)
+        other = replace(self, write=write, read=read)
+        other.check_sites()
+        return other
+
+    def check_sites(self) -> None:
+        """Refuse sites that the model does not have.
+
+        Raises
+        ------
+        UsageError
+            That names the first such site.
+        """
+        for site in (self.write, self.read):
+            if not site.is_between_blocks:
+                if self.model is None:
+                    raise UsageError(f"site {site.name!r} is in reach of unprocessed weights only: processing = 'none'")
+                check_site(self.anatomy, site)
 
     def text(self, tokens: Int[Tensor, "prompt position"]) -> list[str]:
         """The prompts as strings, special tokens shown, spaces left as the model has them.
@@ -235,25 +233,83 @@ def load_subject(model: ModelConfig, sites: SiteConfig) -> Subject:
         is written.
     """
     weights = load_weights(model)
-    blocks = int(weights.model.config.num_hidden_layers)
-    write, read = parse_sites(sites, blocks)
+    write, read = parse_sites(sites, int(text_config(weights.model.config).num_hidden_layers))
     # TransformerLens would load a tokenizer again that does not say that it prepends BOS, perhaps from a hub
     weights.tokenizer.init_kwargs["add_bos_token"] = True
     _place(weights.model.eval(), model.device)
     plain = (shared_copy if model.processing == "none" else centred_copy)(weights.model)
+    is_narrow = model.dtype == "bfloat16"
     with loading(model.source):
-        bridge = TransformerBridge.boot_transformers(
-            weights.architecture,
-            hf_model=weights.model,
-            tokenizer=weights.tokenizer,
-            device=model.device,
-            dtype=torch.float32,
-            trust_remote_code=False,
+        folded, name = model.processing == "folded", weights.architecture
+        bridge = (
+            None if is_narrow else boot(weights.model, weights.tokenizer, name=name, device=model.device, folded=folded)
         )
-        if model.processing == "folded":
-            bridge.enable_compatibility_mode(disable_warnings=True)
+    subject = Subject(bridge, weights.tokenizer, weights.identity, write, read, plain, is_narrow=is_narrow)
+    subject.check_sites()
+    return subject
+
+
+def boot(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str, device: str, folded: bool = False
+) -> TransformerBridge | None:
+    """TransformerLens' bridge to a model, which shares its weights.
+
+    Parameters
+    ----------
+    model
+        The model; the bridge puts modules of its own in place of some of its.
+    tokenizer
+        The model's.
+    name
+        What the model is called; TransformerLens records it.
+    device
+        Where the model is.
+    folded
+        Whether the weights are processed.
+
+    Returns
+    -------
+    TransformerBridge or None
+        None where TransformerLens does not know a model that is measured as published, and for a model that reads
+        pictures as well: of that it would ask a hub, and install what it lacks for pictures.
+
+    Raises
+    ------
+    UsageError
+        For a model that reads pictures as well and is to be processed.
+    """
+    if text_config(model.config) is not model.config:
+        if folded:
+            raise UsageError('a model that reads pictures as well is measured as published: use processing = "none"')
+        return None
+    try:
+        with _installing_nothing():
+            bridge = TransformerBridge.boot_transformers(
+                name, hf_model=model, tokenizer=tokenizer, device=device, dtype=torch.float32, trust_remote_code=False
+            )
+    except Exception:
+        if folded:
+            raise
+        return None
+    if folded:
+        bridge.enable_compatibility_mode(disable_warnings=True)
     bridge.requires_grad_(requires_grad=False)
-    return Subject(bridge, weights.tokenizer, weights.identity, write, read, plain)
+    return bridge
+
+
+@contextmanager
+def _installing_nothing() -> Iterator[None]:
+    """Keep TransformerLens, which runs pip for what it lacks, from starting programs."""
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise OSError("no program is started while a model loads")
+
+    before = subprocess.check_call
+    subprocess.check_call = refuse
+    try:
+        yield
+    finally:
+        subprocess.check_call = before
 
 
 def _place(model: PreTrainedModel, device: str) -> None:

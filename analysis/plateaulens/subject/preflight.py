@@ -1,6 +1,7 @@
 """What can be known of a run before anything slow happens: that all it needs is there, and that it can be measured."""
 
 from collections.abc import Callable
+from typing import Any
 
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
@@ -11,7 +12,7 @@ from plateaulens.subject.sae import find_sae
 from plateaulens.subject.weights import find_model, read_config
 
 
-def check(config: RunConfig) -> None:
+def check(config: RunConfig) -> Any:
     """Look for the model, the SAE and the prompts without loading them, and check the model's architecture.
 
     The architecture of a GGUF file is not checked here, as reading its configuration takes as long as loading it.
@@ -21,11 +22,16 @@ def check(config: RunConfig) -> None:
     config
         The run's configuration.
 
+    Returns
+    -------
+    PretrainedConfig or None
+        The model's configuration; None for a GGUF file.
+
     Raises
     ------
     UsageError
         One that names everything that is missing. Where something else is wrong with one of the three, or with the
-        architecture, one that names the first such thing.
+        architecture one that names the first such thing.
     """
     sae = config.sae
     searches: list[Callable[[], object]] = [
@@ -42,8 +48,10 @@ def check(config: RunConfig) -> None:
     if missing:
         raise _together(missing, len(searches))
     known = read_config(find_model(config.model))
-    if known is not None:
-        check_architecture(known, length=config.prompts.length)
+    if known is None:
+        return None
+    check_architecture(known, length=config.prompts.length)
+    return known
 
 
 def _together(missing: list[NotFoundError], wanted: int) -> UsageError:

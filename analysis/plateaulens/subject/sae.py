@@ -1,44 +1,31 @@
 """The sparse autoencoder under study, read from SAELens' on-disk format or one of the releases that SAELens knows."""
 
-import hashlib
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from huggingface_hub import hf_hub_download
 from jaxtyping import Float
 from sae_lens import SAE
-from sae_lens.constants import SAE_CFG_FILENAME, SAE_WEIGHTS_FILENAME, SPARSITY_FILENAME
-from sae_lens.loading import pretrained_sae_loaders
+from sae_lens.constants import SAE_CFG_FILENAME, SPARSITY_FILENAME
 from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from plateaulens.config import SaeConfig
-from plateaulens.errors import UsageError, reading
-from plateaulens.resources import find, sha256_of
+from plateaulens.errors import LONGEST_VALUE, UsageError, shortened
+from plateaulens.resources import find
 from plateaulens.subject import hub
-from plateaulens.subject.model import parse_site
-from plateaulens.subject.weights import check_real
+from plateaulens.subject.registry import NOT_ROW_BY_ROW, known_entry
+from plateaulens.subject.rescaling import fold
+from plateaulens.subject.saelens import Read, Release, from_folder, from_release, reading_sae
+from plateaulens.subject.sites import Site, parse_site
 
 NEVER_FIRED = -9.9
 """The log10 frequency below which a latent counts as never active. SAELens adds 1e-10 before the logarithm, so such a
 latent has -10 up to rounding; one that fires on a single token of ten billion has -9.7."""
 
-NOT_ROW_BY_ROW = {
-    "temporal": "its codes depend on the tokens before",
-    **dict.fromkeys(
-        ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder"),
-        "it writes to another place than it reads",
-    ),
-}
-"""SAELens architectures that are no autoencoder of single activations, and why."""
 OPTION = "--sae PATH (a folder in SAELens' on-disk format)"
 """What takes an SAE that is on this machine."""
 _BATCH = 1024
@@ -50,23 +37,10 @@ class LoadedSae:
 
     sae: SAE[Any]
     frequency: Float[Tensor, " latents"]
-    """Share of tokens on which a latent is active; exactly 0 for one that never was."""
+    """Share of tokens on which a latent is active (its code is not 0); exactly 0 for one that never was."""
     identity: dict[str, str]
-
-
-class Release(NamedTuple):
-    """One SAE of a release, and the commit of the hub repository that has it."""
-
-    name: str
-    id: str
-    repository: hub.Repository
-
-
-class _Read(NamedTuple):
-    sae: SAE[Any]
-    logarithm: Tensor | None
-    """log10 of each latent's firing frequency, where it comes with the SAE."""
-    identity: dict[str, str]
+    notes: tuple[str, ...] = ()
+    """What was done to it, or taken for granted, that is not plain from the configuration; a line each."""
 
 
 def find_sae(config: SaeConfig) -> Path | Release:
@@ -85,7 +59,8 @@ def find_sae(config: SaeConfig) -> Path | Release:
     Raises
     ------
     UsageError
-        When it is nowhere or the release has no such SAE; a `NotFoundError` where a hub was meant.
+        When it is nowhere, the release has no such SAE, or that is no autoencoder; a `NotFoundError` where a hub was
+        meant.
     """
     name, colon, sae_id = config.source.partition(":")
     if not colon or Path(config.source).exists():
@@ -96,6 +71,8 @@ def find_sae(config: SaeConfig) -> Path | Release:
         raise UsageError(f"SAE {config.source!r}: release {name} has no {sae_id!r}; it has {some} ...")
     if known is None and ("/" not in name or not hub.is_id(name)):
         raise UsageError(f"SAE {config.source!r}: SAELens knows no release {name!r}; see its table of pretrained SAEs")
+    if known is not None and (entry := known_entry(name, sae_id)) is not None:
+        _refuse(config.source, entry.kind)
     repository, folder = (name, sae_id) if known is None else (known.repo_id, known.saes_map[sae_id])
     what = f"SAE {config.source!r} of {repository}"
     try:
@@ -110,26 +87,30 @@ def find_sae(config: SaeConfig) -> Path | Release:
 def load_sae(
     config: SaeConfig,
     *,
-    d_model: int,
+    width: int,
     write_site: str,
     blocks: int,
-    activations: Callable[[], Float[Tensor, "token d_model"]] | None = None,
+    activations: Callable[[], Float[Tensor, "token width"]] | None = None,
 ) -> LoadedSae:
     """Read the SAE that a configuration names and check that it belongs to the model and the write site.
+
+    A scale that is the same for all activations is folded into the weights. Where each activation has its own, `encode`
+    takes it into account, `decode` gives what has the scale of none, and `frames` of the SAE gives each row's scale and
+    mean, by which `Dictionary` decodes.
 
     Parameters
     ----------
     config
         Which SAE, and where its firing frequencies come from.
-    d_model
-        Width of the model's residual stream.
+    width
+        Numbers of an activation at the write site; of all heads together where it is what the heads give.
     write_site
-        TransformerLens hook name of the place that the SAE must belong to.
+        Hook name of the place that the SAE must belong to.
     blocks
         Number of blocks of the model.
     activations
-        Gives what the firing frequencies are measured on, shaped (token, d_model); called only if the configuration
-        wants them measured, and needed then.
+        Gives real activations of the write site, shaped (token, width), for what is measured on them; called only when
+        something is, and needed then.
 
     Returns
     -------
@@ -139,30 +120,40 @@ def load_sae(
     Raises
     ------
     UsageError
-        For a folder that is no SAE, weights of another width, an SAE of another site, one that rescales or reshapes its
-        input or is no autoencoder of single activations, or missing firing frequencies.
+        For a folder that is no SAE, weights of another width, an SAE of another site or of none that is known, one that
+        is no autoencoder of single activations, one whose rescaling cannot be known, or missing firing frequencies.
     """
-    place = find_sae(config)
-    sae, logarithm, identity = _from_release(place) if isinstance(place, Release) else _from_folder(place)
-    with _reading(config.source):
-        _check(config.source, sae, d_model=d_model, write_site=write_site, blocks=blocks)
-        sae.eval().requires_grad_(requires_grad=False)
-        _try(config.source, sae)
-    if config.frequency == "measured":
-        assert activations is not None
-        frequency = firing_frequency(sae, activations())
+    what, place = config.source, find_sae(config)
+    read = from_release(place) if isinstance(place, Release) else from_folder(place)
+    real = partial(_real, what, None if activations is None else cache(activations))
+    with reading_sae(what):
+        _check(config, read, width=width, write_site=write_site, blocks=blocks)
+        read.sae.eval().requires_grad_(requires_grad=False)
+        _side_by_side(read.sae)
+        fold(read, real)
+        _try(what, read.sae)
+    measured = config.frequency == "measured" or (config.frequency == "auto" and read.logarithm is None)
+    if measured:
+        frequency = firing_frequency(read.sae, real("firing frequencies"))
+        if config.frequency == "auto":
+            read.notes.append("comes without firing frequencies: they are measured on the prompts")
     else:
-        frequency = _linear(config.source, sae, logarithm)
+        frequency = _linear(what, read.sae, read.logarithm)
+    if not frequency.any():  # neither is a NaN, which `Dictionary` refuses
+        remedy = "use another" if measured else 'have them measured on the prompts with frequency = "measured" in [sae]'
+        raise UsageError(f"SAE {what} has no live latent, every firing frequency is 0: {remedy}")
     about = {
-        "architecture": str(sae.cfg.architecture()),
-        "hook_name": str(sae.cfg.metadata.hook_name),
-        "frequency": config.frequency,
+        "architecture": str(read.sae.cfg.architecture()),
+        "hook_name": str(read.hook),
+        "frequency": "measured" if measured else "shipped",
     }
-    return LoadedSae(sae, frequency, {**identity, **about})
+    return LoadedSae(
+        read.sae, frequency, {**read.identity, **about}, tuple(f"SAE {what} {note}" for note in read.notes)
+    )
 
 
 @torch.inference_mode()
-def firing_frequency(sae: SAE[Any], activations: Float[Tensor, "sample d_model"]) -> Float[Tensor, " latents"]:
+def firing_frequency(sae: SAE[Any], activations: Float[Tensor, "sample width"]) -> Float[Tensor, " latents"]:
     """Share of activations on which each latent is active.
 
     Parameters
@@ -170,7 +161,7 @@ def firing_frequency(sae: SAE[Any], activations: Float[Tensor, "sample d_model"]
     sae
         The autoencoder, on the CPU.
     activations
-        Shaped (sample, d_model), of any floating dtype.
+        Shaped (sample, width), of any floating dtype.
 
     Returns
     -------
@@ -179,83 +170,54 @@ def firing_frequency(sae: SAE[Any], activations: Float[Tensor, "sample d_model"]
     """
     count = torch.zeros(sae.cfg.d_sae)
     for part in activations.split(_BATCH):
-        count += (sae.encode(part.float()) > 0).sum(dim=0)
+        count += (sae.encode(part.float()) != 0).sum(dim=0)
     return count / len(activations)
 
 
-def _from_folder(folder: Path) -> _Read:
-    missing = [name for name in (SAE_CFG_FILENAME, SAE_WEIGHTS_FILENAME) if not (folder / name).is_file()]
-    if missing:
-        raise UsageError(f"SAE {folder} lacks {', '.join(missing)}: give a folder in SAELens' on-disk format")
-    shipped = folder / SPARSITY_FILENAME
-    with _reading(str(folder)):
-        check_real(folder / SAE_WEIGHTS_FILENAME)
-        sae = SAE.load_from_disk(folder, dtype="float32")
-        logarithm = load_file(shipped)["sparsity"] if shipped.is_file() else None
-    together = hashlib.sha256()
-    for name in (SAE_CFG_FILENAME, SAE_WEIGHTS_FILENAME, *((SPARSITY_FILENAME,) if shipped.is_file() else ())):
-        together.update(sha256_of(folder / name).encode())
-    return _Read(sae, logarithm, {"name": folder.name, "sha256": together.hexdigest()})
+def _real(what: str, activations: Callable[[], Tensor] | None, wanted: str) -> Tensor:
+    if activations is None:
+        raise UsageError(f"SAE {what} comes without {wanted}, and there are no activations here to measure them on")
+    return activations().float()
 
 
-def _from_release(release: Release) -> _Read:
-    repository = release.repository
-    with _reading(f"{release.name}:{release.id}"), _commit(repository.commit), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a repository may be named instead of its release
-        sae, _, logarithm = SAE.from_pretrained_with_cfg_and_sparsity(release.name, release.id, dtype="float32")
-    repository.remember()
-    identity = {"release": release.name, "id": release.id, "hub_id": repository.name, "commit": repository.commit}
-    return _Read(sae, logarithm, identity)
+def _refuse(what: str, architecture: str) -> None:
+    if reason := NOT_ROW_BY_ROW.get(architecture):
+        raise UsageError(f"SAE {what} is a {architecture}, {reason}: use a sparse autoencoder")
 
 
-@contextmanager
-def _commit(commit: str) -> Iterator[None]:
-    """Have SAELens' loaders, which know no revisions, take the files of one commit, the cached ones unasked."""
-    download = partial(hf_hub_download, revision=commit)
-
-    def shapes(repository: str, file: str) -> dict[str, list[int]]:
-        """What SAELens asks the hub for over and above the cache."""
-        with safe_open(download(repository, file), framework="pt") as tensors:
-            return {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
-
-    loaders = vars(pretrained_sae_loaders)
-    changes: dict[str, Callable[..., Any]] = {"hf_hub_download": download, "get_safetensors_tensor_shapes": shapes}
-    before = {name: loaders[name] for name in changes}
-    loaders.update(changes)
-    try:
-        yield
-    finally:
-        loaders.update(before)
-
-
-def _reading(what: str) -> AbstractContextManager[None]:
-    return reading(f"SAE {what} cannot be read", "fetch or train it again")
-
-
-def _check(what: str, sae: SAE[Any], *, d_model: int, write_site: str, blocks: int) -> None:
-    cfg = sae.cfg
-    if reason := NOT_ROW_BY_ROW.get(cfg.architecture()):
-        raise UsageError(f"SAE {what} is a {cfg.architecture()}, {reason}: use a sparse autoencoder")
-    if cfg.reshape_activations != "none":
+def _check(config: SaeConfig, read: Read, *, width: int, write_site: str, blocks: int) -> None:
+    what, cfg = config.source, read.sae.cfg
+    _refuse(what, cfg.architecture())
+    own, read.hook = read.hook, config.hook or read.hook
+    if read.hook is None:
         raise UsageError(
-            f"SAE {what} reshapes what it reads (reshape_activations={cfg.reshape_activations!r}): use one of the "
-            "residual stream"
+            f"SAE {what} does not say what it reads (no hook_name in its {SAE_CFG_FILENAME}): name it with "
+            'hook = "blocks.N..." in the preset\'s [sae]'
         )
-    if cfg.d_in != d_model:
-        raise UsageError(f"SAE {what} reads {cfg.d_in} dimensions, the model has {d_model}: use one made for it")
-    hook = str(cfg.metadata.hook_name)
-    if not _same_place(hook, write_site, blocks):
-        raise UsageError(f"SAE {what} belongs to {hook}, the write site is {write_site}: use one made for it")
-    # decoding would need the scale of what was encoded last, which a synthetic code does not have
-    if cfg.normalize_activations != "none":
-        raise UsageError(
-            f"SAE {what} rescales what it reads (normalize_activations={cfg.normalize_activations!r}): fold the "
-            "scale into its weights, or use an SAE without"
-        )
+    if config.hook is not None and own is None:
+        read.notes.append(f"does not say what it reads: it is taken for one of {config.hook}")
+    elif (
+        config.hook is not None
+        and (place := _site(own, blocks)) is not None
+        and not place.is_place_of(parse_site(config.hook, blocks))
+    ):
+        raise UsageError(f"SAE {what} belongs to {own}, hook in the preset's [sae] says {config.hook}: leave that out")
+    named = shortened(str(read.hook), LONGEST_VALUE)
+    wanted, place = parse_site(write_site, blocks), _site(read.hook, blocks)
+    if place is None or not place.is_place_of(wanted):
+        raise UsageError(f"SAE {what} belongs to {named}, the write site is {write_site}: use one made for it")
+    if cfg.d_in != width:
+        raise UsageError(f"SAE {what} reads {cfg.d_in} numbers, an activation there has {width}: use one made for it")
+
+
+def _side_by_side(sae: Any) -> None:
+    """Have what heads give come as rows of all of them: head by head is how SAELens flattens it, too."""
+    sae.turn_off_forward_pass_hook_z_reshaping()
+    sae.cfg.reshape_activations = "none"
 
 
 @torch.inference_mode()
-def _try(what: str, sae: SAE[Any]) -> None:
+def _try(what: str, sae: Any) -> None:
     """Encode and decode one activation: constants such as the `k` of a TopK are looked at by nothing before."""
     if not all(bool(torch.isfinite(weight).all()) for weight in sae.state_dict().values()):
         raise UsageError(f"SAE {what} has weights that are no finite numbers: fetch or train it again")
@@ -264,12 +226,11 @@ def _try(what: str, sae: SAE[Any]) -> None:
         raise UsageError(f"SAE {what} has codes of another shape than its configuration says: fetch or train it again")
 
 
-def _same_place(hook: str, write_site: str, blocks: int) -> bool:
-    wanted = parse_site(write_site, blocks)
+def _site(hook: object, blocks: int) -> Site | None:
     try:
-        return parse_site(hook, blocks).boundary == wanted.boundary
+        return parse_site(str(hook), blocks)
     except UsageError:
-        return False
+        return None
 
 
 def _linear(what: str, sae: SAE[Any], logarithm: Tensor | None) -> Float[Tensor, " latents"]:

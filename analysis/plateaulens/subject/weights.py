@@ -5,18 +5,21 @@ weights are found and identified, and nothing after that.
 """
 
 import copy
+import functools
 import json
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
+import gguf
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_model
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -27,12 +30,15 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from plateaulens import cache
 from plateaulens.config import ModelConfig
 from plateaulens.errors import UsageError, reading, shown
 from plateaulens.resources import sha256_of
 from plateaulens.subject import hub
+from plateaulens.subject.anatomy import text_config
 from plateaulens.subject.architectures import check_extents
 from plateaulens.subject.embedded import EMBEDDED, locate
+from plateaulens.subject.narrow import narrow
 
 OPTION = "--model PATH (a directory or a .gguf file)"
 """What takes a model that is on this machine."""
@@ -40,8 +46,12 @@ _CONFIG = "config.json"
 _INDEX = "*.index.json"
 """What says which files the weights of a model are in, where they are in several."""
 _ADAPTER = "adapter_config.json"
+_KIND = "model"
+"""What a model is in the cache."""
 _SMALLEST_TENSOR, _SMALLEST_FIELD = 24, 13
 """Bytes that the description of a tensor, and a field, have at least in a GGUF file."""
+_ALIGNED = 64
+"""Bytes to whose multiples PyTorch aligns what it makes."""
 _NUMBERS_PER_BYTE = 8
 """More weights than any format has in a byte."""
 _OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -134,13 +144,18 @@ def load_weights(config: ModelConfig) -> Weights:
     Returns
     -------
     Weights
-        In float32.
+        In float32, the blocks' in bfloat16 where the configuration says so (`plateaulens.subject.narrow`).
 
     Raises
     ------
     UsageError
         When the source does not exist or cannot be reached or read.
     """
+    found = _load(config)
+    return replace(found, model=narrow(found.model)) if config.dtype == "bfloat16" else found
+
+
+def _load(config: ModelConfig) -> Weights:
     place = find_model(config)
     if isinstance(place, hub.Repository):
         folder = place.fetch(_needed(place.files))
@@ -227,14 +242,83 @@ def _needed(files: Sequence[str]) -> list[str]:
 
 
 def _from_gguf(source: str, path: Path, architecture: str) -> Weights:
-    options: dict[str, Any] = {"gguf_file": path.name, **_OPTIONS}
     with loading(source):
         _check_counts(path)
-        model = _model(source, path.parent, options, [path])
-        # the weights are plain float32 from here on; a stale quantization entry makes other tools refuse them
-        model.config.quantization_config = None
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, **options)
-    return Weights(model, tokenizer, {"file": path.name, "sha256": sha256_of(path)}, architecture)
+        digest = sha256_of(path)
+        key = _key(digest)
+        found = _cached(source, key)
+        if found is None:
+            options: dict[str, Any] = {"gguf_file": path.name, **_OPTIONS}
+            with _reading_once():
+                model = _model(source, path.parent, options, [path])
+                # the weights are plain float32 from here on; a stale quantization entry makes other tools refuse them
+                model.config.quantization_config = None
+                tokenizer = AutoTokenizer.from_pretrained(path.parent, **options)
+            if sha256_of(path) == digest:
+                _keep(key, model, tokenizer)
+            found = model, tokenizer
+    return Weights(*found, {"file": path.name, "sha256": digest}, architecture)
+
+
+def _key(digest: str) -> cache.Key:
+    """All that the weights depend on which a GGUF file comes to."""
+    distributions = ("gguf", "numpy", "safetensors", "tokenizers", "torch", "transformers")
+    return {
+        "sha256": digest,
+        "versions": {name: version(name) for name in distributions},
+        "code": cache.code_digest("subject"),
+    }
+
+
+def _cached(source: str, key: cache.Key) -> tuple[PreTrainedModel, PreTrainedTokenizerBase] | None:
+    """The model of a GGUF file as an earlier process left it, de-quantised."""
+    place = cache.find(_KIND, key)
+    if place is None:
+        return None
+    try:
+        model = _model(source, place, _OPTIONS, list(place.glob("*.safetensors")))
+        return model, AutoTokenizer.from_pretrained(place, **_OPTIONS)
+    except Exception:  # noqa: BLE001  removed at this moment, or not what was written: the file itself is there
+        cache.forget(_KIND, key)
+        return None
+
+
+def _keep(key: cache.Key, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Keep a model for the next process, unless its tokenizer would come back as another one."""
+
+    def write(part: Path) -> None:
+        model.config.save_pretrained(part)
+        if model.generation_config is not None:
+            model.generation_config.save_pretrained(part)
+        # not as the model itself would be saved, which refuses as it was quantized
+        save_model(model, str(part / "model.safetensors"), metadata={"format": "pt"})
+        tokenizer.save_pretrained(part)
+        if _spoken(AutoTokenizer.from_pretrained(part, **_OPTIONS)) != _spoken(tokenizer):
+            raise ValueError("another tokenizer")
+
+    cache.keep(_KIND, key, sum(tensor.nbytes for tensor in model.parameters()), write)
+
+
+def _spoken(tokenizer: Any) -> tuple[Any, ...]:
+    """All by which tokenizers differ in what they make of a text and of tokens."""
+    parts = ("special_tokens_map", "chat_template", "padding_side", "model_max_length", "clean_up_tokenization_spaces")
+    return (type(tokenizer), tokenizer.backend_tokenizer.to_str(), *(getattr(tokenizer, name, None) for name in parts))
+
+
+@contextmanager
+def _reading_once() -> Iterator[None]:
+    """Have transformers read a GGUF file once: it does so for the configuration, the weights and the tokenizer each.
+
+    Every reading takes seconds, as each token of the vocabulary is an object of its own; so does making the table of
+    the tensors' names, once for each module of the model.
+    """
+    module = vars(gguf)
+    before = {name: module[name] for name in ("GGUFReader", "get_tensor_name_map")}
+    module |= {name: functools.cache(made) for name, made in before.items()}
+    try:
+        yield
+    finally:
+        module |= before
 
 
 def _check_counts(path: Path) -> None:
@@ -266,7 +350,8 @@ def _from_directory(source: str, folder: Path, identity: dict[str, str]) -> Weig
 def _configuration(folder: Path, options: dict[str, Any]) -> Any:
     """A transformers configuration whose extents are those of a model that there could be."""
     config = AutoConfig.from_pretrained(str(folder), **options)
-    check_extents(config)
+    for each in (config, text_config(config)):
+        check_extents(each)
     if (named := getattr(config, "transformers_weights", None)) is not None:
         _check_within(named, ".safetensors", ".safetensors.index.json")
     return config
@@ -295,11 +380,19 @@ def _model(source: str, folder: Path, options: dict[str, Any], files: Sequence[P
         raise UsageError(
             f"model {source!r} lacks weights ({lacking[0]}, one of {len(lacking)}): use a whole checkpoint"
         )
-    if odd := next((name for name, weight in model.named_parameters() if not torch.isfinite(weight).all()), None):
+    for weight in model.parameters():
+        if weight.data_ptr() % _ALIGNED:  # as a file or numpy has it; rounding is not to depend on where a model was
+            weight.data = weight.data.clone()
+    if odd := next((name for name, weight in model.named_parameters() if not _is_finite(weight)), None):
         raise UsageError(f"model {source!r} has weights that are no finite numbers ({odd}): use a sound checkpoint")
     # a GGUF file names none, and TransformerLens goes by it
     model.config.architectures = model.config.architectures or [type(model).__name__]
     return cast("PreTrainedModel", model)
+
+
+def _is_finite(weight: torch.Tensor) -> bool:
+    # a sum has no need of memory; that of finite numbers may overflow, while one that is finite has no other in it
+    return bool(weight.sum().isfinite() or weight.isfinite().all())
 
 
 @contextmanager
@@ -322,17 +415,17 @@ def loading(source: str) -> Iterator[None]:
         When loading fails, or would run code that comes with the model.
     """
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    gguf = vars(modeling_gguf_pytorch_utils)
-    gguf_bar = gguf["tqdm"]
+    module = vars(modeling_gguf_pytorch_utils)
+    gguf_bar = module["tqdm"]
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    gguf["tqdm"] = partial(gguf_bar, disable=True)  # heeds no setting
+    module["tqdm"] = functools.partial(gguf_bar, disable=True)  # heeds no setting
     remedy = "give a hub id that can be reached, a directory that holds the model, or a .gguf file"
     try:
         with reading(f"model {source!r} could not be loaded", remedy), _refusing_code(source):
             yield
     finally:
-        gguf["tqdm"] = gguf_bar
+        module["tqdm"] = gguf_bar
         transformers_logging.set_verbosity(level)
         if bars:
             transformers_logging.enable_progress_bar()

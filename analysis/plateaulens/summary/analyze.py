@@ -23,6 +23,7 @@ from plateaulens.compare.resampling import Resampling, shared_targets
 from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError, explain, first_line
 from plateaulens.names import CONTROL, CUT, REFERENCE
+from plateaulens.progress import stage
 from plateaulens.steps.dataset import step_dataset
 from plateaulens.store.integrity import write_files
 from plateaulens.store.location import Location, locate
@@ -80,10 +81,36 @@ def analyze(run_path: Location, out_path: Location, settings: AnalysisConfig | N
     before = check_kind(place, SUMMARY_KIND) if place.exists() else {}
     place.check_outside()
     with open_run(run_path) as run, blaming_damage(run_path):
-        looks, at_this_look = take(run, before, settings or _settings_of(run))
-        summary = summarize(run, at_this_look)
-        summary.attrs |= as_attribute(looks)
+        summary = analyze_open(run, settings or settings_of(run), before)
     write_summary(summary, out_path)
+    return summary
+
+
+def analyze_open(run: xr.DataTree, settings: AnalysisConfig, before: Mapping[Any, Any] | None = None) -> xr.DataTree:
+    """The summary of an open run as `analyze` stores it.
+
+    Parameters
+    ----------
+    run
+        An open run, or one in memory; it may be incomplete.
+    settings
+        How to analyse it.
+    before
+        Root attributes of an earlier summary of the run, which knows how often it was looked at.
+
+    Returns
+    -------
+    DataTree
+        In memory; see `summarize`.
+
+    Raises
+    ------
+    UsageError
+        As `analyze` does for the run and the settings.
+    """
+    looks, at_this_look = take(run, before or {}, settings)
+    summary = summarize(run, at_this_look)
+    summary.attrs |= as_attribute(looks)
     return summary
 
 
@@ -102,8 +129,24 @@ def write_summary(summary: xr.DataTree, path: Location) -> None:
         write_files(store)
 
 
-def _settings_of(run: xr.DataTree) -> AnalysisConfig:
-    """How a run itself wants to be analysed."""
+def settings_of(run: xr.DataTree) -> AnalysisConfig:
+    """How a run itself wants to be analysed.
+
+    Parameters
+    ----------
+    run
+        An open run.
+
+    Returns
+    -------
+    AnalysisConfig
+        The `analysis` section of its configuration.
+
+    Raises
+    ------
+    UsageError
+        When there is none that can be read.
+    """
     try:
         return AnalysisConfig.model_validate(json.loads(str(run.attrs["config"]))["analysis"])
     except (ValueError, KeyError, TypeError) as error:
@@ -135,16 +178,20 @@ def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:
     linked = _linked(activations, settings, config["targets"])
     groups: dict[str, xr.Dataset] = {"prompts": run["prompts"].to_dataset().load()}
     resampling = _resampling(_rng("geometry", settings), activations, linked, settings)
+    stage("geometry")
     groups["geometry"] = geometry_dataset(activations, resampling, settings.confidence, reference=REFERENCE)
     for name, experiment in experiments.items():
-        found = summarize_experiment(experiment, name, settings, linked, controls=controls)
+        stage(names.experiment(name).title)
+        found = summarize_experiment(experiment, name, settings, linked, controls=controls, tables=len(experiments))
         groups[name] = with_recorded_margin(found, config.get("analysis", {}), name)
     # The resamples of an experiment's own group, drawn once more from the same random numbers.
     resamplings = {
         name: _resampling(_rng(name, settings), experiment, linked, settings)
         for name, experiment in experiments.items()
     }
+    stage("differences at equal geometry")
     groups["confounds"] = _confounds(experiments, groups, resamplings, settings)
+    stage("whether targets can be told from real ones")
     groups["distinguish"] = distinguish_dataset(
         activations,
         reference=REFERENCE,
@@ -153,7 +200,8 @@ def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:
         confidence=settings.confidence,
     )
     if concluded := {name: group for name, group in experiments.items() if names.experiment(name).concluded}:
-        groups["constants"] = _constants(concluded, config["targets"], settings, linked)
+        stage("constants")
+        groups["constants"] = _constants(concluded, config["targets"], settings, linked, len(experiments))
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = _attributes(run, settings)
     return tree
@@ -166,6 +214,7 @@ def summarize_experiment(
     source_row: NDArray[np.integer] | None = None,
     *,
     controls: Collection[str] = (CONTROL,),
+    tables: int = 1,
 ) -> xr.Dataset:
     """The summary of one experiment.
 
@@ -182,6 +231,8 @@ def summarize_experiment(
         resamples single base prompts.
     controls
         The types that are real targets drawn again.
+    tables
+        How many experiments are judged beside each other, which `settings.family_wise` allows for.
 
     Returns
     -------
@@ -202,7 +253,9 @@ def summarize_experiment(
     if judged not in settings.statistics:
         raise UsageError(f"experiment {name} is judged by {judged}: add it to analysis.statistics")
     types = [str(each) for each in experiment["activation_type"].to_numpy()]
-    _check_resamples(settings, [each for each in types if each != REFERENCE], controls)
+    _check_resamples(
+        settings, [each for each in types if each != REFERENCE], controls, experiment["metric"].size * tables
+    )
     last = experiment["step"].size - 1
     steps = step_dataset(experiment, settings, name)
     rng = _rng(name, settings)
@@ -214,7 +267,14 @@ def summarize_experiment(
         clusters=resampling.unit,
     )
     compared_types = compare_dataset(
-        steps, resampling, settings, rng, last_step=last, margin=settings.margin(name), controls=controls
+        steps,
+        resampling,
+        settings,
+        rng,
+        last_step=last,
+        margin=settings.margin(name),
+        controls=controls,
+        tables=tables,
     )
     return xr.merge(
         [
@@ -232,13 +292,15 @@ def summarize_experiment(
     )
 
 
-def _check_resamples(settings: AnalysisConfig, types: Collection[str], controls: Collection[str]) -> None:
+def _check_resamples(settings: AnalysisConfig, types: Collection[str], controls: Collection[str], columns: int) -> None:
     """Whether the least p-value that random swaps can have is below the level after Holm's adjustment."""
     tests = max(sum(name in controls for name in types), sum(name not in controls for name in types))
+    tests *= columns * len(settings.statistics) if settings.family_wise else 1
     alpha = 1 - settings.confidence
     if tests / (1 + settings.resamples) > alpha:
         raise UsageError(
-            f"analysis.resamples: {settings.resamples} are too few for {tests} types at level {alpha:.3g}, no type "
+            f"analysis.resamples: {settings.resamples} are too few for {tests} "
+            f"{'tests' if settings.family_wise else 'types'} at level {alpha:.3g}, no type "
             f"could ever be found different: take {ceil(tests / alpha) - 1} or more"
         )
 
@@ -295,6 +357,7 @@ def _constants(
     targets: Mapping[str, Any],
     settings: AnalysisConfig,
     linked: NDArray[np.integer] | None,
+    tables: int,
 ) -> xr.Dataset:
     """The group `constants` of some experiments; `targets` is that section of the run's configuration."""
     variants, controls = targets.get("variants", {}), controls_of(targets)
@@ -304,7 +367,9 @@ def _constants(
         rng = _rng(name, settings)  # as `summarize_experiment` has it
         resampling = _resampling(rng, concluded[name], linked, settings)
         margin = settings.margin(name)
-        return compare_dataset(steps, resampling, settings, rng, last_step=last, margin=margin, controls=controls)
+        return compare_dataset(
+            steps, resampling, settings, rng, last_step=last, margin=margin, controls=controls, tables=tables
+        )
 
     return constants_dataset(
         concluded,

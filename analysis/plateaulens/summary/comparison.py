@@ -119,6 +119,7 @@ def compare_dataset(
     last_step: float,
     margin: float,
     controls: Collection[str] = (CONTROL,),
+    tables: int = 1,
 ) -> xr.Dataset:
     """Compare the activation types for every convention, statistic and metric.
 
@@ -138,6 +139,8 @@ def compare_dataset(
         The KS distance of equivalence, the experiment's own.
     controls
         The types that are real targets drawn again, as `controls_of` finds them.
+    tables
+        How many experiments are judged beside each other, which `settings.family_wise` allows for.
 
     Returns
     -------
@@ -182,7 +185,9 @@ def compare_dataset(
         ),
     }
     comparison = xr.Dataset(variables, coords={**steps.coords, **coordinates})
-    comparison = comparison.assign(adjusted_p_values(comparison).data_vars)
+    comparison = comparison.assign(
+        adjusted_p_values(comparison, tables=tables if settings.family_wise else None).data_vars
+    )
     restricted_difference = _restricted_difference(value, censored, last_step)
     judged = verdicts(comparison.assign(restricted_mean_difference=restricted_difference), REFERENCE, settings)
     return comparison.assign(judged.data_vars)
@@ -288,11 +293,13 @@ def _own_rng(key: NDArray[np.int64], steps: xr.Dataset, index: tuple[int, ...]) 
 _IN_WORDS: dict[Method, str] = {"holm": "Holm within a family", "bh": "Benjamini-Hochberg within a declared family"}
 
 
-def adjusted_p_values(comparison: xr.Dataset) -> xr.Dataset:
+def adjusted_p_values(comparison: xr.Dataset, *, tables: int | None = None) -> xr.Dataset:
     """Adjust every p-value of `P_VALUES` for the tests that belong to its family.
 
-    A Holm family is the types (or pairs of types) of one convention, statistic and metric. Benjamini-Hochberg runs over
-    all types of the statistics and metrics of one declared family (the coordinate `family`; see
+    A Holm family is the types (or pairs of types) of one convention, statistic and metric; or, for an error rate over
+    whole tables, those of all statistics and metrics of one convention, with their p-values multiplied by the number of
+    such tables (Bonferroni), so that the chance of any wrong rejection in any of them is held. Benjamini-Hochberg runs
+    over all types of the statistics and metrics of one declared family (the coordinate `family`; see
     `plateaulens.names.family`) and of one convention: conventions are two readings of the same curves, not two sets of
     tests. Tests that involve a control are families of their own, so that they take nothing from the others.
 
@@ -301,6 +308,8 @@ def adjusted_p_values(comparison: xr.Dataset) -> xr.Dataset:
     comparison
         The p-values, with (convention, statistic, metric) in front, and the coordinates `family` (statistic, metric)
         and `is_control` (activation_type).
+    tables
+        How many experiments are judged beside each other; None has each statistic and metric stand for itself.
 
     Returns
     -------
@@ -315,16 +324,23 @@ def adjusted_p_values(comparison: xr.Dataset) -> xr.Dataset:
         pairs = "other_type" in described.dims
         tests = once_per_pair(p.to_numpy()) if pairs else p.to_numpy()
         apart = with_control[:, np.newaxis] | with_control if pairs else with_control
-        for method, words in _IN_WORDS.items():
-            adjusted = [_adjusted(np.where(members, tests, np.nan), families, method) for members in (apart, ~apart)]
+        for method, usual in _IN_WORDS.items():
+            words = f"Holm over the whole table, times {tables} tables" if tables and method == "holm" else usual
+            adjusted = [
+                _adjusted(np.where(members, tests, np.nan), families, method, tables) for members in (apart, ~apart)
+            ]
             values = np.where(apart, *adjusted)
             attributes = attrs(f"{described.long_name}, {words}", "1")
             variables[f"{name}_{method}"] = (p.dims, both_ways(values) if pairs else values, attributes)
     return xr.Dataset(variables)
 
 
-def _adjusted(tests: NDArray[np.float64], families: NDArray[np.generic], method: Method) -> NDArray[np.float64]:
+def _adjusted(
+    tests: NDArray[np.float64], families: NDArray[np.generic], method: Method, tables: int | None
+) -> NDArray[np.float64]:
     """Adjust p-values (convention, statistic, metric, types or pairs) within their `families` (statistic, metric)."""
+    if method == "holm" and tables is not None:
+        return np.minimum(tables * adjust_families(tests, tests.ndim - 1, "holm"), 1)
     if method == "holm":
         return adjust_families(tests, tests.ndim - len(_LEADING), "holm")
     found = np.full(tests.shape, np.nan)
@@ -362,7 +378,7 @@ def verdicts(comparison: xr.Dataset, reference: str, settings: AnalysisConfig) -
           other type, or "farther"; "undecided" where there are too few base prompts for a test.
     """
     alpha = 1 - settings.confidence
-    attributes = {"alpha": alpha, "adjustment": "Holm"}
+    attributes = {"alpha": alpha, "adjustment": "Holm over the whole table" if settings.family_wise else "Holm"}
     verdict = word_array(
         lambda same, different: equivalence(same, different, alpha),
         comparison["ks_equivalence_p_holm"],

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from plateaulens.config import AnalysisConfig
 from plateaulens.errors import LONGEST_MESSAGE, UsageError, reading, shortened, shown
+from plateaulens.progress import stage
 from plateaulens.store.identity import resume_differences
 from plateaulens.store.location import Location, locate
 from plateaulens.store.manifest import AXES, Entry, Manifest, config_of, read_manifest
@@ -140,7 +141,8 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
     changes: dict[str, dict[Entry, xr.DataArray]] = {}
     software: dict[str, dict[str, Any]] = {}
     definitions: dict[str, str] = {}
-    for entry in done:
+    for count, entry in enumerate(done, start=1):
+        stage(f"run {count} of {len(done)}")
         with open_run(folder / entry.run) as run:
             definitions |= json.loads(str(run.attrs.get("definitions", "{}")))
             software[entry.name] = {key: run.attrs[key] for key in ("identity", "versions", "commit")}

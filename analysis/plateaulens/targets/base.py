@@ -12,8 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from numpy.typing import NDArray
+from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
 from plateaulens.config import TargetConfig, VariantConfig
@@ -40,7 +39,7 @@ class Pool:
     """
 
     activation: Float[Tensor, "pool d_model"]
-    row: Int[NDArray[np.int64], " pool"]
+    row: Int64[np.ndarray, " pool"]
     """Row of the prompt file that each activation belongs to."""
 
     def __post_init__(self) -> None:
@@ -81,7 +80,7 @@ class Base:
             Equal in every value.
         """
         code = self.encoded
-        copied = None if code is None else Code(code.latent.copy(), code.activation.copy())
+        copied = None if code is None else replace(code, latent=code.latent.copy(), activation=code.activation.copy())
         return replace(self, activation=self.activation.clone(), encoded=copied)
 
     @property
@@ -182,8 +181,8 @@ class Targets(NamedTuple):
     """Targets of one type, one per base, on the base's device and in its dtype."""
 
     activation: Float[Tensor, "samples d_model"]
-    source_row: Int[NDArray[np.int32], " samples"]
-    mixed_row: Int[NDArray[np.int32], "samples mixed"]
+    source_row: Int32[np.ndarray, " samples"]
+    mixed_row: Int32[np.ndarray, "samples mixed"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,6 +15,8 @@ from plateaulens.errors import UsageError
 
 RowMap = Callable[[Float[Tensor, "rows inputs"]], Float[Tensor, "rows outputs"]]
 """From whole rows to whole rows, each treated by itself."""
+Frames = Callable[[Float[Tensor, "rows d_model"]], tuple[Float[Tensor, "rows 1"], Float[Tensor, "rows 1"]]]
+"""The scale and the mean that an SAE takes out of each row before it encodes it."""
 
 _ROWS_PER_BATCH = 256
 
@@ -62,17 +64,20 @@ class Autoencoder(Protocol):
 class Code:
     """The active latents of one activation (those whose SAE activation is not 0); `len` counts them."""
 
-    latent: Int[NDArray[np.int64], " active"]
+    latent: Int64[np.ndarray, " active"]
     """Latent ids, ascending when they come from `Dictionary.encode`."""
-    activation: Float[NDArray[np.float32], " active"]
+    activation: Float32[np.ndarray, " active"]
     """How strong each of them is, in units of SAE activation."""
+    frame: tuple[float, float] | None = None
+    """Scale and mean of the activation that was encoded, where the SAE takes them out of each one. A code made from
+    another is decoded with that one's: make it with `dataclasses.replace`."""
 
     def __len__(self) -> int:
         return len(self.latent)
 
-    def __getitem__(self, kept: Bool[NDArray[np.bool_], " active"] | slice) -> "Code":
+    def __getitem__(self, kept: Bool[np.ndarray, " active"] | slice) -> "Code":
         """The code with these of its latents only."""
-        return Code(self.latent[kept], self.activation[kept])
+        return replace(self, latent=self.latent[kept], activation=self.activation[kept])
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +99,8 @@ class Dictionary:
     """One direction per latent: what cosines are between, and what codes add up."""
     frequency: Float[Tensor, " latents"]
     """Share of tokens that a latent is active on, on a linear scale; 0 marks a dead latent."""
+    frames: Frames | None = None
+    """What `encoder` takes out of each row, for an SAE that has a scale for each; `reconstructor` leaves it out."""
 
     @classmethod
     def of(cls, sae: Autoencoder, frequency: Float[Tensor, " latents"]) -> Self:
@@ -102,7 +109,8 @@ class Dictionary:
         Parameters
         ----------
         sae
-            Its `encode` and `decode` treat each row by itself.
+            Its `encode` and `decode` treat each row by itself. One that `decode` leaves out the scales of has them in
+            an attribute `frames`, as `load_sae` makes it.
         frequency
             How often each latent fires, shaped (latents,).
 
@@ -111,7 +119,7 @@ class Dictionary:
         Dictionary
             With the SAE's own decoder.
         """
-        return cls(sae.encode, sae.decode, sae.W_dec.detach(), frequency)
+        return cls(sae.encode, sae.decode, sae.W_dec.detach(), frequency, getattr(sae, "frames", None))
 
     def __post_init__(self) -> None:
         if self.frequency.shape != self.decoder.shape[:1]:
@@ -146,11 +154,15 @@ class Dictionary:
         Code
             Latents in ascending order.
         """
-        values = self.encoder(activation.clone()[None])
+        row = activation.clone()[None]
+        values = self.encoder(row)
         assert values.shape == (1, len(self.decoder)), f"encoder returned shape {tuple(values.shape)}"
         dense = values[0].float().cpu().numpy()
         latent = np.flatnonzero(dense)
-        return Code(latent, dense[latent])
+        if self.frames is None:
+            return Code(latent, dense[latent])
+        scale, mean = self.frames(row)
+        return Code(latent, dense[latent], (float(scale), float(mean)))
 
     @torch.no_grad()
     def decode(self, code: Code) -> Float[Tensor, " d_model"]:
@@ -165,13 +177,26 @@ class Dictionary:
         -------
         Tensor
             Shaped (d_model,).
+
+        Raises
+        ------
+        UsageError
+            When the SAE has a scale for each activation, and the code was made from none.
         """
         assert len(np.unique(code.latent)) == len(code), "a latent occurs twice in one code"
         dense = torch.zeros((1, len(self.decoder)), dtype=self.decoder.dtype, device=self.decoder.device)
         dense[0, torch.from_numpy(code.latent)] = torch.from_numpy(code.activation).to(dense)
         values = self.reconstructor(dense)
         assert values.shape == (1, self.decoder.shape[1]), f"reconstructor returned shape {tuple(values.shape)}"
-        return values[0]
+        if self.frames is None:
+            return values[0]
+        if code.frame is None:
+            raise UsageError(
+                "the SAE has a scale for each activation, and a code has none: make it from the base's code, with "
+                "dataclasses.replace"
+            )
+        scale, mean = code.frame
+        return values[0] * scale + mean
 
     @torch.no_grad()
     def mean_code_norm(self, activations: Float[Tensor, "pool d_model"]) -> float:
@@ -248,19 +273,19 @@ class Dictionary:
         return replace(self, reconstructor=lambda codes: origin + codes @ decoder, decoder=decoder)
 
     @cached_property
-    def live(self) -> Int[NDArray[np.int64], " live"]:
+    def live(self) -> Int64[np.ndarray, " live"]:
         """Ids of the latents with a frequency above 0, ascending."""
         return np.flatnonzero(self._frequencies)
 
     @cached_property
-    def pointing(self) -> Bool[NDArray[np.bool_], " latents"]:
+    def pointing(self) -> Bool[np.ndarray, " latents"]:
         """Which latents have a decoder row other than zero, and so a direction."""
         result: NDArray[np.bool_] = self.decoder.any(dim=1).cpu().numpy()
         return result
 
     def cosines(
-        self, latent: int, others: Int[NDArray[np.int64], " others"] | None = None
-    ) -> Float[NDArray[np.float64], " others"]:
+        self, latent: int, others: Int64[np.ndarray, " others"] | None = None
+    ) -> Float64[np.ndarray, " others"]:
         """Cosines of one latent's decoder row to those of others.
 
         In float64 because latents are chosen by it: a rounding difference between machines should not change an id.
@@ -282,8 +307,8 @@ class Dictionary:
         return result
 
     def nearest_in_frequency(
-        self, latent: int, count: int, excluded: Bool[NDArray[np.bool_], " latents"] | None = None
-    ) -> Int[NDArray[np.int64], " nearest"]:
+        self, latent: int, count: int, excluded: Bool[np.ndarray, " latents"] | None = None
+    ) -> Int64[np.ndarray, " nearest"]:
         """The latents whose frequency is nearest to that of one latent, nearest first.
 
         Frequencies are compared on the linear scale; ties go to the lowest id; dead latents count like others.
@@ -311,7 +336,7 @@ class Dictionary:
         return candidates[np.argsort(distance[candidates], kind="stable")][:count]
 
     @cached_property
-    def _frequencies(self) -> Float[NDArray[np.float64], " latents"]:
+    def _frequencies(self) -> Float64[np.ndarray, " latents"]:
         result: NDArray[np.float64] = self.frequency.double().cpu().numpy()
         return result
 

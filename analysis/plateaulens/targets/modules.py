@@ -86,7 +86,7 @@ def module_of(definition: Any) -> str:
     str
         The name of the file for one that `load_module` ran, wherever that lies.
     """
-    return Path(definition.__module__).name
+    return Path(definition.__module__ or "__main__").name  # a function made by `exec` has none
 
 
 def file_of(definition: Any) -> str:

@@ -19,6 +19,7 @@ from plateaulens.config import TargetConfig, VariantConfig, type_name
 from plateaulens.errors import UsageError, shown, text_of
 from plateaulens.names import CONTROL, REFERENCE, label
 from plateaulens.targets.base import ActivationType, Base, Target, TargetContext, made_by, mixes, ships
+from plateaulens.targets.files import FileType
 from plateaulens.targets.modules import file_of, load_module, module_of, source_of, told
 
 ENTRY_POINT_GROUP = "plateaulens.activation_types"
@@ -139,18 +140,22 @@ def create_all(targets: TargetConfig, *, has_sae: bool) -> tuple[ActivationType,
     Returns
     -------
     tuple of ActivationType
-        In the order of `targets.names`: variants behind the others.
+        In the order of `targets.names`: variants behind the others, then those from files.
 
     Raises
     ------
     UsageError
-        As `create` does, and for a module that cannot be loaded.
+        As `create` does, and for a module or a file that cannot be loaded.
     """
     for module in targets.modules:
         load_module(module)
     types = create(targets.types, has_sae=has_sae)
     variants = [Variant(name, _make(each.type), each) for name, each in targets.variants.items()]
-    return types + _checked(variants, has_sae=has_sae)
+    for name in targets.files:
+        if name in names():
+            raise UsageError(f"targets.files.{name} has the name of an activation type that there is; choose another")
+    files = [FileType.read(name, file) for name, file in targets.files.items()]
+    return (*types, *_checked(variants, has_sae=has_sae), *files)
 
 
 def identity(kinds: Sequence[ActivationType]) -> dict[str, dict[str, str]]:
@@ -165,9 +170,14 @@ def identity(kinds: Sequence[ActivationType]) -> dict[str, dict[str, str]]:
     -------
     dict
         By the name of each type that does not ship, its module and the SHA-256 of its source, as
-        `plateaulens.targets.modules.source_of` gives them. A variant has those of the type that it varies.
+        `plateaulens.targets.modules.source_of` gives them. A variant has those of the type that it varies; a type from
+        a file has the file's name and the SHA-256 of its activations.
     """
-    return {kind.name: source_of(made_by(kind)) for kind in kinds if not ships(kind)}
+    return {
+        kind.name: kind.identity if isinstance(kind, FileType) else source_of(made_by(kind))
+        for kind in kinds
+        if isinstance(kind, FileType) or not ships(kind)
+    }
 
 
 def definition(kind: ActivationType, config: TargetConfig) -> str:
@@ -193,7 +203,7 @@ def definition(kind: ActivationType, config: TargetConfig) -> str:
     UsageError
         When the attribute names something that is no constant.
     """
-    if isinstance(kind, Variant):
+    if isinstance(kind, Variant | FileType):
         return kind.definition
     own = getattr(kind, "definition", None)
     if own is None:

@@ -116,7 +116,7 @@ def _corpus(
     sampled = torch.ones_like(text, dtype=torch.bool)
     sampled[:, 0] = False
     training, held_out = text[: -recipe.held_out], text[-recipe.held_out :]
-    vocabulary = int(subject.bridge.cfg.d_vocab)
+    vocabulary = subject.vocabulary
     return Corpus(
         activations=_activations(subject, training, sampled[: len(training)]),
         tokens=training[:, 1:].flatten(),
@@ -148,12 +148,12 @@ def _make(name: str, recipe: SaeRecipe, subject: Subject, corpus: Corpus, folder
     if done.exists():
         return
     print(f"training {name}", flush=True)
-    metadata = {"model_name": str(subject.bridge.cfg.model_name), "hook_name": subject.write.name}
+    metadata = {"model_name": str(subject.bridge.cfg.model_name), "hook_name": subject.write.hook}
     sae = train(recipe, corpus.activations, corpus.tokens, corpus.inserted, metadata)
     save(sae, firing_frequency(sae, corpus.activations), folder)
     # measured as it is shipped: in half precision, read back from disk
     loaded = load_sae(
-        SaeConfig(source=str(folder)), d_model=subject.d_model, write_site=subject.write.name, blocks=subject.blocks
+        SaeConfig(source=str(folder)), width=subject.d_model, write_site=subject.write.name, blocks=subject.blocks
     )
     quality = measure(
         subject,

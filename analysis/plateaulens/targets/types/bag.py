@@ -1,10 +1,11 @@
 """`bag`: as many latents as the base has, at the same activations, but any live ones."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from plateaulens.errors import UsageError
 from plateaulens.targets.base import Base, Target, TargetContext
-from plateaulens.targets.dictionary import Code
 from plateaulens.targets.registry import register
 
 
@@ -32,4 +33,4 @@ class Bag:
                 f"use an SAE with more live latents, or drop this type"
             )
         replacements = generator.choice(live, size=len(base.code), replace=False)
-        return Target(context.sae.decode(Code(replacements, base.code.activation)))
+        return Target(context.sae.decode(replace(base.code, latent=replacements)))

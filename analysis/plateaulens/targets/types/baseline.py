@@ -1,8 +1,9 @@
 """`baseline`: the base's latents replaced by others that fire as often."""
 
+from dataclasses import replace
+
 import numpy as np
-from jaxtyping import Int
-from numpy.typing import NDArray
+from jaxtyping import Int64
 
 from plateaulens.errors import UsageError
 from plateaulens.targets.base import Base, Target, TargetContext
@@ -27,12 +28,12 @@ class Baseline:
         See `plateaulens.targets.base.ActivationType.target`.
         """
         replacements = replace_by_frequency(base.code, context.sae, context.config.baseline_pool, generator)
-        return Target(context.sae.decode(Code(replacements, base.code.activation)))
+        return Target(context.sae.decode(replace(base.code, latent=replacements)))
 
 
 def replace_by_frequency(
     code: Code, dictionary: Dictionary, pool_size: int, generator: np.random.Generator
-) -> Int[NDArray[np.int64], " active"]:
+) -> Int64[np.ndarray, " active"]:
     """A replacement for each active latent, in order of id: uniform among those of its pool not used yet.
 
     The pool is the `pool_size` latents nearest in linear firing frequency, itself excluded (dead latents allowed, ties

@@ -17,13 +17,13 @@ class SingleLatent:
     needs_sae = True
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The decoded latent, which does not depend on the base; raises `UsageError` when the SAE has no live latent.
+        """The decoded latent, which depends on the base by its scale only, where the SAE has one for each activation.
 
-        See `plateaulens.targets.base.ActivationType.target`.
+        Raises `UsageError` when the SAE has no live latent. See `plateaulens.targets.base.ActivationType.target`.
         """
-        del base
         live = context.sae.live
         if not live.size:
             raise UsageError("the SAE has no live latent (every firing frequency is 0); check its frequencies")
         latent = generator.choice(live, size=1)
-        return Target(context.sae.decode(Code(latent, np.array([context.mean_code_norm], np.float32))))
+        frame = None if base.encoded is None else base.encoded.frame
+        return Target(context.sae.decode(Code(latent, np.array([context.mean_code_norm], np.float32), frame)))

@@ -1,5 +1,7 @@
 """`structured`: other latents that stand to each other as those of the base do."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from plateaulens.config import TargetConfig
@@ -68,7 +70,7 @@ def replace_by_cosine(code: Code, dictionary: Dictionary, config: TargetConfig) 
     points = dictionary.pointing[code.latent]
     latents, activations = code.latent[points], code.activation[points]
     if not len(latents):
-        return Code(latents, activations)
+        return replace(code, latent=latents, activation=activations)
     top = latents[np.argmax(activations)]
     anchor = _anchor(top, dictionary, config)
     wanted = dictionary.cosines(top, latents)
@@ -79,7 +81,7 @@ def replace_by_cosine(code: Code, dictionary: Dictionary, config: TargetConfig) 
         chosen = anchor if latent == top and is_free else np.argmin(np.abs(offered - cosine))
         replacements[place] = chosen
         offered[chosen] = np.inf
-    return Code(replacements, activations)
+    return replace(code, latent=replacements, activation=activations)
 
 
 def _anchor(top: int, dictionary: Dictionary, config: TargetConfig) -> int:

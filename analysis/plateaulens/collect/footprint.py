@@ -1,0 +1,139 @@
+"""How much memory a run will need, said before anything is loaded."""
+
+import copy
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM
+
+from plateaulens.config import RunConfig
+from plateaulens.errors import UsageError
+from plateaulens.scan.engine import ROWS_PER_HEAD
+from plateaulens.subject.anatomy import find_blocks, text_config
+
+_FLOAT, _HALF = 4, 2
+_LOGITS = 6
+"""Arrays of the size of the logits that metrics hold at once."""
+_STREAMS = 12
+"""Arrays of the size of the residual stream that a block holds at once, its MLP's counted by their width apart."""
+
+
+class Needs(NamedTuple):
+    """Bytes that a run needs."""
+
+    weights: int
+    batch: int
+    """What one batch of paths passes through the model with."""
+    pool: int
+    """All prompts' activations at the write site, and their covariance."""
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(self)
+
+    def __str__(self) -> str:
+        return (
+            f"memory: about {_spelled(self.total)} ({_spelled(self.weights)} of weights, {_spelled(self.batch)} for a "
+            f"batch, {_spelled(self.pool)} for the pool of real activations)"
+        )
+
+
+def needs(config: RunConfig, model_config: Any, *, prompts: int) -> Needs:
+    """Estimate what a run will hold in memory at once, from the configurations alone.
+
+    Parameters
+    ----------
+    config
+        The run's.
+    model_config
+        The model's, of transformers.
+    prompts
+        How many prompts there are at most.
+
+    Returns
+    -------
+    Needs
+        In bytes. Fast packed runs on a CPU hold their linear layers twice.
+    """
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(copy.deepcopy(model_config), trust_remote_code=False)
+    text = text_config(model_config)
+    in_blocks = sum(_numbers(block) for block in find_blocks(model))
+    others = _numbers(model) - in_blocks
+    narrow = config.model.dtype == "bfloat16"
+    copies = 2 if config.model.device == "cpu" or config.model.processing == "folded" else 1
+    weights = copies * in_blocks * (_HALF if narrow else _FLOAT) + copies * others * _FLOAT
+    at_once = 1 if config.engine.prompts_per_batch == "auto" else config.engine.prompts_per_batch
+    cores = torch.get_num_threads() if config.model.device == "cpu" else 1
+    points = max(len(config.targets.names) * config.experiment(name).steps for name in config.experiments)
+    inner = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
+    inner = max(inner) if isinstance(inner, list) else inner
+    batch = at_once * cores * points * (_STREAMS * text.hidden_size + 3 * inner) * _FLOAT
+    batch += cores * _LOGITS * ROWS_PER_HEAD * text.vocab_size * _FLOAT
+    pool = prompts * text.hidden_size * _FLOAT + 3 * text.hidden_size**2 * 2 * _FLOAT
+    return Needs(weights, batch, pool)
+
+
+def available(device: str) -> int | None:
+    """Bytes that are free on a device.
+
+    Parameters
+    ----------
+    device
+        As PyTorch names it.
+
+    Returns
+    -------
+    int or None
+        None where that cannot be told.
+    """
+    if device.startswith("cuda") and torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device != "cpu":
+        return None
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123
+            kilobytes = next(line.split()[1] for line in file if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+    return int(kilobytes) * 1024
+
+
+def check_memory(found: Needs, config: RunConfig) -> None:
+    """Refuse a run whose weights and batch do not fit.
+
+    Parameters
+    ----------
+    found
+        What it needs.
+    config
+        The run's configuration.
+
+    Raises
+    ------
+    UsageError
+        That names the options that would help.
+    """
+    free = available(config.model.device)
+    if free is None or found.total <= free:
+        return
+    options = []
+    if config.model.dtype == "float32":
+        options.append('dtype = "bfloat16" in [model]')
+    if config.engine.prompts_per_batch not in (1, "auto"):
+        options.append("prompts_per_batch = 1 in [engine]")
+    options += ["fewer activation types or steps", "another device"]
+    raise UsageError(
+        f"model {config.model.source!r} does not fit on {config.model.device}: {found}, and {_spelled(free)} are free; "
+        f"use {', '.join(options)}"
+    )
+
+
+def _numbers(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _spelled(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

@@ -1,0 +1,112 @@
+"""The activations of all of a run's prompts, which are computed once for a model, a site and a set of prompts.
+
+They are kept in this machine's cache (`plateaulens.cache`) under everything that their bits depend on.
+"""
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from plateaulens import cache
+from plateaulens.config import ModelConfig
+from plateaulens.provenance import versions
+from plateaulens.subject.model import Subject
+
+_KIND = "pool"
+_FILE = "pool.safetensors"
+_NAME = "activation"
+_SETTINGS = (
+    "ATEN_CPU_CAPABILITY",
+    "MKL_CBWR",
+    "MKL_DEBUG_CPU_TYPE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "NVIDIA_TF32_OVERRIDE",
+)
+"""Of the environment, what chooses the instructions that sums are made with, and so their order."""
+
+
+def real_activations(
+    subject: Subject, model: ModelConfig, tokens: Int[Tensor, "prompt position"]
+) -> Float[Tensor, "prompt width"]:
+    """The activations at the write site, from the cache where they are in it.
+
+    Parameters
+    ----------
+    subject
+        The model, written at the run's site.
+    model
+        The section of the configuration that it was loaded by.
+    tokens
+        Token ids, shaped (prompt, position).
+
+    Returns
+    -------
+    Tensor
+        Shaped (prompt, width), on the CPU: those of `Subject.last_activations`, bit for bit.
+    """
+    key = _key(subject, model, tokens)
+    if (found := _read(key, len(tokens), subject.width)) is not None:
+        return found
+    made = subject.last_activations(tokens).cpu()
+    size = made.numel() * made.element_size()
+    cache.keep(_KIND, key, size, lambda part: safetensors.torch.save_file({_NAME: made}, part / _FILE))
+    return made
+
+
+def _read(key: cache.Key, prompts: int, width: int) -> Tensor | None:
+    place = cache.find(_KIND, key)
+    if place is None:
+        return None
+    try:
+        found = safetensors.torch.load((place / _FILE).read_bytes())[_NAME]
+    except Exception:  # noqa: BLE001  removed at this moment, or nothing that safetensors wrote
+        cache.forget(_KIND, key)
+        return None
+    return found.clone() if found.shape == (prompts, width) and found.is_floating_point() else None
+
+
+def _key(subject: Subject, model: ModelConfig, tokens: Int[Tensor, "prompt position"]) -> dict[str, object]:
+    installed = versions()
+    return {
+        "model": subject.identity,
+        "processing": model.processing,
+        "dtype": model.dtype,
+        "site": subject.write.name,
+        "position": subject.position,
+        "bridge": subject.lens is not None,
+        "tokens": hashlib.sha256(tokens.cpu().contiguous().numpy().astype("<i8").tobytes()).hexdigest(),
+        "prompts": list(tokens.shape),
+        "versions": {
+            name: installed.get(name) for name in ("plateaulens", "torch", "transformers", "transformer-lens")
+        },
+        "code": cache.code_digest("subject"),
+        "device": _device(subject.device),
+        "threads": torch.get_num_threads(),
+        "precision": torch.get_float32_matmul_precision(),
+        "settings": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
+    }
+
+
+def _device(device: torch.device) -> list[str]:
+    """Which machine computes: another processor adds up in another order."""
+    found = [device.type, platform.system(), platform.machine(), torch.backends.cpu.get_cpu_capability(), _processor()]
+    return [*found, torch.cuda.get_device_name(device)] if device.type == "cuda" else found
+
+
+def _processor() -> str:
+    """The processor's name, where the system has it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return platform.processor()
+    names = ("model name", "Model", "CPU part")
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(names)), platform.processor())

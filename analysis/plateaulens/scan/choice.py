@@ -1,0 +1,256 @@
+"""Which way a model is run, decided before a run on the very model, prompts and machine.
+
+Whole prompts through the published model are the truth. The quicker ways are held against it, on one of the run's
+prompts with as many points as it packs: what passes the write site, what is read, and the next token's
+log-probabilities. A window that only many points reach is found like this, and so is a bridge that computes something
+else than the published model.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from plateaulens.errors import UsageError
+from plateaulens.names import BRIDGE, COPIED, PACKED, WHOLE
+from plateaulens.scan.bridge import BridgeForward
+from plateaulens.scan.direct import DirectForward, fits_directly
+from plateaulens.scan.engine import Forward, Response
+from plateaulens.scan.linear import Precision
+from plateaulens.scan.whole import WholeForward
+from plateaulens.subject.anatomy import run
+from plateaulens.subject.architectures import BOTH_WAYS, why_not_packed
+from plateaulens.subject.model import Subject
+
+TOLERANCE = 1e-3
+"""Largest difference that passes for rounding, as a share of the largest effect. It is a thousand times what float32
+gives in small models; an attention that is packed wrongly differs by a hundredth at least."""
+TOLERANCE_NARROW = 3e-2
+"""The same where the blocks' weights are in bfloat16, which rounds at the third digit."""
+PROMPTS = 2
+"""On which the ways are compared."""
+COMPARED = 6
+"""Points of each prompt that are compared, the first and the last of those that are packed among them."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a model will be run."""
+
+    subject: Subject
+    """Without its bridge where that computes something else than the published model."""
+    forward: Forward
+    way: str
+    """Of `plateaulens.names.WAYS`."""
+    why: str
+    """What speaks against the quicker ways; empty where there are none."""
+
+
+class _Truth(NamedTuple):
+    points: Float[Tensor, "prompt 1 step width"]
+    compared: Int[Tensor, " compared"]
+    write: Float[Tensor, "prompt width"]
+    read: Float[Tensor, "prompt compared read_width"]
+    log_p: Float[Tensor, "prompt compared vocabulary"]
+
+
+class _WrongError(Exception):
+    """Why a way is not taken."""
+
+
+@torch.inference_mode()
+def choose(
+    subject: Subject,
+    tokens: Int[Tensor, "prompt position"],
+    *,
+    points: int,
+    precision: Precision = "float32",
+    way: str | None = None,
+) -> Choice:
+    """The quickest way of running a model that gives what whole prompts give.
+
+    Parameters
+    ----------
+    subject
+        The model, written and read at its sites.
+    tokens
+        The prompts, shaped (prompt, position); the first two of them are used, or the only one.
+    points
+        How many points a run packs for each prompt.
+    precision
+        What the linear layers of the blocks multiply in. The check is in float32, as bfloat16 rounds by more than it
+        lets pass.
+    way
+        One of `plateaulens.names.WAYS`, the only one that may be chosen; None allows all.
+
+    Returns
+    -------
+    Choice
+        The subject, how it is run, and why not in a quicker way.
+
+    Raises
+    ------
+    UsageError
+        For a model that is not causal, for one that no way is right for, and for another precision than float32 where
+        the packed way is not what runs.
+    """
+    tokens = tokens[:PROMPTS].to(subject.device)
+    if subject.model is None:
+        return _through_processed_weights(subject, tokens, points, precision)
+    _check_causal(subject, tokens)
+    truth = _truth(subject, tokens, points)
+    why: list[str] = []
+    if subject.lens is not None:
+        difference = _difference(truth.write, subject.last_activations(tokens))
+        if not difference <= TOLERANCE:
+            why.append(f"TransformerLens' activations differ by {difference:.1g} from the published model's")
+            subject = replace(subject, lens=None)
+    for name, make in _candidates(subject, tokens.shape[1], why):
+        if way not in (None, name):
+            continue
+        try:
+            forward = make()
+            if name != COPIED:  # which is how the truth was found
+                _check(forward, tokens, truth, TOLERANCE_NARROW if subject.is_narrow else TOLERANCE)
+        except _WrongError as error:
+            why.append(f"{name}: {error}")
+        except UsageError:
+            raise
+        except Exception as error:  # noqa: BLE001  a way that fails on this model is not its way
+            why.append(f"{name}: {type(error).__name__}")
+        else:
+            if precision != "float32" and not subject.is_narrow:
+                if name != PACKED:
+                    raise UsageError(
+                        f"engine.precision {precision!r}: this model runs in float32 only ({'; '.join(why)}), leave "
+                        "the key out"
+                    )
+                forward = DirectForward(subject, precision)
+            return Choice(subject, forward, name, "; ".join(why))
+    raise UsageError(
+        f"model type {subject.model_type!r} cannot be measured {'in any way' if way is None else f'as {way}'}: "
+        f"{'; '.join(why)}; leave engine.way out, or use another model"
+    )
+
+
+def _candidates(subject: Subject, length: int, why: list[str]) -> Iterator[tuple[str, Callable[[], Forward]]]:
+    assert subject.model is not None
+    is_last = range(length)[subject.position] == length - 1
+    known = why_not_packed(subject.config)
+    if not is_last:
+        why.append("tokens that follow the perturbed one are not packed")
+    elif known is not None:
+        why.append(f"not packed, as {known}")
+    else:
+        if fits_directly(subject.model.config):
+            yield PACKED, lambda: DirectForward(subject, "bf16" if subject.is_narrow else "float32")
+        else:
+            why.append(f"packed: not for model type {subject.model_type!r}")
+        if subject.lens is not None and subject.write.is_between_blocks and subject.read.is_between_blocks:
+            yield BRIDGE, lambda: BridgeForward(subject)
+    yield WHOLE, lambda: WholeForward(subject, cached=True)
+    yield COPIED, lambda: WholeForward(subject, cached=False)
+
+
+def _truth(subject: Subject, tokens: Int[Tensor, "prompt position"], count: int) -> _Truth:
+    own = replace(subject, lens=None)
+    write = own.last_activations(tokens)
+    # two prompts may be the same, and a tiny model's activations small: the norm is what a point is moved by then
+    away = write.flip(0) + torch.linspace(-1, 1, write.shape[1], device=write.device) * write.norm(dim=1, keepdim=True)
+    # multiples of the golden ratio, which fill the range however many there are; the first point is the base itself
+    number = torch.arange(count, device=write.device)
+    scale = (number * 0.618034) % 1.0 * (1 - 2 * (number % 2))
+    points = (write[:, None] + scale[:, None] * (away - write)[:, None])[:, None]
+    compared = torch.linspace(0, count - 1, min(COMPARED, count)).round().long().to(write.device)
+    forward = WholeForward(own, cached=False)
+    found = forward.run(tokens, points[:, :, compared])
+    return _Truth(points, compared, write, found.read[:, 0], _log_p(forward, found.final[:, 0]))
+
+
+def _check(
+    forward: Forward, tokens: Int[Tensor, "prompt position"], truth: _Truth, tolerance: float = TOLERANCE
+) -> None:
+    """Raise `_WrongError` unless a way gives what whole prompts give."""
+    several: Response = forward.run(tokens, truth.points[:, :, truth.compared])
+    # of one prompt as many as the run packs
+    most: Response = forward.run(tokens[:1], truth.points[:1])
+    read, final = (
+        torch.cat([of_most[:, 0, truth.compared], of_several[1:, 0]])
+        for of_most, of_several in zip(most, several, strict=True)
+    )
+    log_p = _log_p(forward, final)
+    for where, whole, own in (("the read site", truth.read, read), ("the log-probabilities", truth.log_p, log_p)):
+        if not _difference(whole, own) <= tolerance:  # NaN is a difference
+            raise _WrongError(
+                f"at {where}, it differs from whole prompts by {_difference(whole, own):.2g} of the effect"
+            )
+
+
+def _difference(whole: Tensor, own: Tensor) -> float:
+    """The largest difference, as a share of how much the first dimension but one moves the truth."""
+    spread = whole if whole.ndim == 2 else whole - whole[:, :1]
+    return float((own - whole).abs().amax() / spread.abs().amax().clamp(min=torch.finfo(whole.dtype).tiny))
+
+
+def _log_p(forward: Forward, final: Float[Tensor, "prompt row d_model"]) -> Float[Tensor, "prompt row vocabulary"]:
+    return torch.stack([forward.unembed(rows) for rows in final]).log_softmax(-1)
+
+
+def _check_causal(subject: Subject, tokens: Int[Tensor, "prompt position"]) -> None:
+    """Refuse a model whose earlier outputs change with the last token."""
+    assert subject.model is not None
+    if tokens.shape[1] < 2:
+        return
+    other = tokens[:1].clone()
+    other[:, -1] = (other[:, -1] + 1) % subject.vocabulary
+    before, after = (run(subject.model, each).logits[:, :-1].float() for each in (tokens[:1], other))
+    if not torch.allclose(before, after, rtol=1e-3, atol=1e-3 * float(before.abs().amax())):
+        raise UsageError(
+            f"model type {subject.model_type!r} cannot be measured: {BOTH_WAYS}; use a causal language model"
+        )
+
+
+def _through_processed_weights(
+    subject: Subject, tokens: Int[Tensor, "prompt position"], points: int, precision: Precision
+) -> Choice:
+    """The bridge, whose processed weights no model of transformers has, held against whole prompts through itself."""
+    if precision != "float32":
+        raise UsageError(f"engine.precision {precision!r}: this model runs in float32 only, leave the key out")
+    forward = BridgeForward(subject)
+    write = subject.last_activations(tokens)
+    away = write.flip(0) + torch.linspace(-1, 1, write.shape[1], device=write.device) * write.norm(dim=1, keepdim=True)
+    scale = torch.linspace(0, 1, points, device=write.device)
+    moved = (write[:, None] + scale[:, None] * (away - write)[:, None])[:, None]
+    compared = torch.linspace(0, points - 1, min(COMPARED, points)).round().long()
+    read, logits = _plain(subject, tokens, moved[:, 0, compared])
+    truth = _Truth(moved, compared, write, read, logits.log_softmax(-1))
+    try:
+        _check(forward, tokens, truth)
+    except _WrongError as error:
+        raise UsageError(
+            f"model type {subject.model_type!r} cannot be measured with processed weights: {error}; use "
+            'processing = "none"'
+        ) from None
+    return Choice(subject, forward, BRIDGE, "its processed weights are TransformerLens' own")
+
+
+def _plain(
+    subject: Subject, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt step d_model"]
+) -> tuple[Float[Tensor, "prompt step d_model"], Float[Tensor, "prompt step vocabulary"]]:
+    """The whole prompt through the bridge, copied for every point: no packing, no positions given, no mask."""
+    kept: dict[str, Tensor] = {}
+    shape = points.shape[:2]
+
+    def write(stream: Tensor, hook: Any) -> Tensor:  # noqa: ARG001  passed by name
+        return torch.cat([stream[:, :-1], points.flatten(0, 1)[:, None]], dim=1)
+
+    def keep(stream: Tensor, hook: Any) -> None:  # noqa: ARG001
+        kept["read"] = stream[:, -1].clone()
+
+    logits = subject.bridge.run_with_hooks(
+        tokens.repeat_interleave(shape[1], dim=0), fwd_hooks=[(subject.write.hook, write), (subject.read.hook, keep)]
+    )
+    return kept["read"].unflatten(0, shape), logits[:, -1].unflatten(0, shape)

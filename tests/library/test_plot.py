@@ -1,0 +1,90 @@
+"""`pl.plot`: the figures of the report, by the name that they have there, and how a notebook shows them."""
+
+import inspect
+from typing import Any
+
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+from tests.processes import run_code
+
+import plateaulens as pl
+from plateaulens import figures
+
+OF_A_GROUP = {
+    "adjusted_differences": "confounds",
+    "constant_sensitivity": "constants",
+    "distinguishability": "distinguish",
+    "target_geometry": "geometry",
+}
+OTHERS = {"beside", "layer_map", "experiment_drawing"}
+"""Figures of several runs, and of none."""
+NAMES = sorted(set(figures.__all__) - OTHERS)
+
+
+def test_every_figure_of_one_run_is_there() -> None:
+    functions = {
+        name
+        for name, each in vars(pl.plot).items()
+        if inspect.isfunction(each) and each.__module__ == pl.plot.__name__ and not name.startswith("_")
+    }
+    assert functions - {"show_in_notebooks"} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_the_figure_of_that_name(
+    name: str, synthetic_summary: xr.DataTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[xr.Dataset, dict[str, Any]]] = []
+    drawn = Figure()
+
+    def draw(group: xr.Dataset, **options: Any) -> Figure:
+        calls.append((group, options))
+        return drawn
+
+    monkeypatch.setattr(figures, name, draw)
+    assert getattr(pl.plot, name)(synthetic_summary) is drawn
+    group = OF_A_GROUP.get(name, "plateau" if name == "plateaus" else "sensitivity")
+    assert calls[0][0].identical(synthetic_summary[group].to_dataset())
+    assert calls[0][1] == ({"threshold": 20.0} if name == "plateaus" else {})
+    given = {"threshold": 3.0} if name == "plateaus" else {"types": ["real"]}
+    getattr(pl.plot, name)(synthetic_summary, **given)
+    assert calls[1][1] == given
+    if name not in OF_A_GROUP:
+        getattr(pl.plot, name)(synthetic_summary, "sensitivity_absolute", **given)
+        assert calls[2][0].identical(synthetic_summary["sensitivity_absolute"].to_dataset())
+
+
+def test_a_figure_is_drawn(synthetic_summary: xr.DataTree) -> None:
+    figure = pl.plot.max_slope_cdf(synthetic_summary, metrics=["l2"])
+    assert isinstance(figure, Figure)
+    (panel,) = figure.axes
+    assert len(panel.lines) >= 9
+
+
+NOTEBOOK = """
+import base64
+import warnings
+
+warnings.simplefilter("ignore")  # of IPython's own
+from IPython.core.interactiveshell import InteractiveShell
+
+shell = InteractiveShell.instance()
+import plateaulens as pl
+from matplotlib.figure import Figure
+
+formatter = shell.display_formatter.formatters["image/png"]
+assert pl.plot
+figure = Figure()
+figure.subplots()
+assert base64.b64decode(formatter(figure)).startswith(b"\\x89PNG")
+assert not pl.plot.show_in_notebooks()
+"""
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_it(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("IPython")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    done = run_code(NOTEBOOK, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")

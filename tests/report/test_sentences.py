@@ -1,0 +1,249 @@
+"""Every computed sentence of the page reads well, whatever the summary, and the first screen keeps to its lengths."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from tests.report.five import FIVE, TYPES
+from tests.report.pages import shown_by
+from tests.report.reading import FRAGMENTS, faults, sentences, texts
+
+from plateaulens import resources
+from plateaulens.report import findings
+from plateaulens.summary.analyze import write_summary
+
+INDEX = resources.root() / "report" / "index.qmd"
+TYPES_OF_ALL = [str(name) for name in TYPES]
+
+
+def read(summary: xr.DataTree, folder: Path) -> list[Any]:
+    """What the page shows for a summary, without its figures."""
+    write_summary(summary, folder / "summary.zarr")
+    inline: list[Any] = []
+    shown = shown_by(INDEX, folder / "summary.zarr", without=FRAGMENTS, inline=inline)
+    assert len(inline) > 20
+    assert all(item.data for item in inline), "an empty one is left standing as source by Quarto"
+    return shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["as it is", *FIVE])
+def test_sentences_are_short_and_grammatical(summary: xr.DataTree, tmp_path: Path, name: str) -> None:
+    tree = FIVE[name](summary) if name in FIVE else summary
+    said = [sentence for text in texts(read(tree, tmp_path)) for sentence in sentences(text)]
+    assert len(said) > 50
+    assert {sentence: found for sentence in said if (found := faults(sentence, TYPES_OF_ALL))} == {}
+    assert not [sentence for sentence in said if "indistinguishable" in sentence]
+
+
+@pytest.mark.parametrize("name", ["as it is", *FIVE])
+def test_the_first_screen_keeps_to_its_lengths(summary: xr.DataTree, name: str) -> None:
+    tree = FIVE[name](summary) if name in FIVE else summary
+    assert faults(findings.headline(tree), TYPES_OF_ALL, most=25) == []
+    points = findings.points(tree).splitlines()
+    assert 1 <= len(points) <= 3
+    for point in points:
+        assert point.startswith("- ")
+        assert faults(point.removeprefix("- "), TYPES_OF_ALL) == []
+
+
+@pytest.mark.parametrize(
+    ("sentence", "found"),
+    [
+        ("Every type but bag blows up later than real.", []),
+        ("Every type but bag blow up later than real.", ["'Every type but bag blow' disagree"]),
+        ("On L2, bag and random is undecided.", ["'bag and random is' disagree"]),
+        ("Bag are undecided on L2.", ["'Bag are' disagree"]),
+        ("Both Gaussian types has shorter plateaus.", ["'Both Gaussian types has' disagree"]),
+        ("The difference of bag and random is smaller.", []),
+        ("Bag is undecided", ["does not end"]),
+        ("bag is undecided.", ["begins with a small letter"]),
+        ("Bag is  undecided .", ["untidy marks"]),
+        ("Bag is a equivalent type.", ["wrong article"]),
+        ("Bag has a step of nan.", ["no word"]),
+        ("Single_latent is undecided.", ["no word"]),
+        ("So " + "very " * 29 + "long.", ["31 words"]),
+        ("The median differs by 1 steps.", ["'1 steps' disagree"]),
+    ],
+)
+def test_the_reader_finds_what_is_wrong(sentence: str, found: list[str]) -> None:
+    assert faults(sentence, TYPES_OF_ALL) == found
+
+
+def test_a_text_is_cut_at_its_sentences_alone() -> None:
+    text = "On L2, KS 0.15 (p = 0.2) apart. *Chance*: at most 0.1. 20 prompts (@tbl-a).\n"
+    assert sentences(text.strip()) == [
+        "On L2, KS 0.15 (p = 0.2) apart.",
+        "*Chance*: at most 0.1.",
+        "20 prompts (@tbl-a).",
+    ]
+
+
+def words(group: xr.Dataset, variable: str, **of: str) -> xr.Dataset:
+    """The group with these words for its types."""
+    copy = group.copy(deep=True)
+    for kind, word in of.items():
+        copy[variable].loc[{"activation_type": kind}] = word
+    return copy
+
+
+def with_group(summary: xr.DataTree, name: str, group: xr.Dataset) -> xr.DataTree:
+    tree = xr.DataTree.from_dict({key: node.to_dataset() for key, node in summary.children.items()} | {name: group})
+    tree.attrs = dict(summary.attrs)
+    return tree
+
+
+SYNTHETIC = ("random", "isotropic", "reconstruction", "bag", "baseline", "structured", "single_latent")
+
+
+class TestHeadline:
+    """It says what the stored conclusions say, and no more."""
+
+    @pytest.mark.parametrize(
+        ("conclusions", "said"),
+        [
+            (dict.fromkeys(SYNTHETIC, "equivalent"), "Every type is within KS 0.15 of real on L2 and KL."),
+            (
+                dict.fromkeys(SYNTHETIC, "later"),
+                "No type is shown within KS 0.15 of real on L2 and KL, and every type blows up later.",
+            ),
+            (
+                dict.fromkeys(SYNTHETIC, "later") | {"reconstruction": "equivalent, different"},
+                "Reconstruction is within KS 0.15 of real on L2 and KL; every other type blows up later.",
+            ),
+            (
+                dict.fromkeys(SYNTHETIC, "equivalent") | {"bag": "earlier"},
+                "Every type but bag is within KS 0.15 of real on L2 and KL; bag blows up earlier.",
+            ),
+            (
+                dict.fromkeys(SYNTHETIC, "equivalent") | {"bag": "earlier", "random": "mixed", "baseline": "undecided"},
+                "Isotropic, reconstruction, structured and single latent are within KS 0.15 of real on L2 and KL; "  # noqa: ISC004
+                "of the others, 2 differ and 1 is undecided.",
+            ),
+            (
+                dict.fromkeys(SYNTHETIC, "undecided"),
+                "No type is shown within KS 0.15 of real on L2 and KL: 7 are undecided.",
+            ),
+            (
+                dict.fromkeys(SYNTHETIC, "different") | {"bag": "later", "random": "undefined"},
+                "No type is shown within KS 0.15 of real on L2 and KL: 6 differ and 1 is undecided.",
+            ),
+        ],
+    )
+    def test_it_sums_up_the_conclusions(self, summary: xr.DataTree, conclusions: dict[str, str], said: str) -> None:
+        group = words(summary["sensitivity"].to_dataset(), "conclusion", **conclusions)
+        text = findings.headline(with_group(summary, "sensitivity", group))
+        assert text == said
+        assert faults(text, TYPES_OF_ALL, most=25) == []
+
+    def test_a_type_on_which_metrics_disagree_splits(self, summary: xr.DataTree) -> None:
+        group = words(summary["sensitivity"].to_dataset(), "conclusion", **dict.fromkeys(SYNTHETIC, "equivalent"))
+        group["conclusion"].loc[{"activation_type": "bag", "metric": "kl"}] = "later"
+        text = findings.headline(with_group(summary, "sensitivity", group))
+        assert text == "Every type but bag is within KS 0.15 of real on L2 and KL; of the others, 1 splits by metric."
+
+    def test_without_relative_steps_it_is_of_the_first_experiment(self, summary: xr.DataTree) -> None:
+        kept = {name: summary[name].to_dataset() for name in ("geometry", "plateau")}
+        kept["plateau"] = words(kept["plateau"], "conclusion", **dict.fromkeys(SYNTHETIC, "shorter"))
+        tree = xr.DataTree.from_dict(kept)
+        tree.attrs = dict(summary.attrs)
+        assert findings.headline(tree) == (
+            "No type is shown within KS 0.15 of real on L2, and every type has shorter plateaus."
+        )
+
+    def test_a_run_without_types_or_experiments_says_so(self, summary: xr.DataTree) -> None:
+        real = summary["sensitivity"].to_dataset().sel(activation_type=["real"], other_type=["real"])
+        assert "no type to compare" in findings.headline(with_group(summary, "sensitivity", real))
+        empty = xr.DataTree.from_dict({"geometry": summary["geometry"].to_dataset()})
+        empty.attrs = dict(summary.attrs)
+        assert findings.headline(empty) == "This run has no experiment to draw a finding from."
+
+
+class TestPoints:
+    """Three more sentences, each with its number, its interval and its place."""
+
+    @pytest.mark.parametrize(
+        ("l2", "kl", "said"),
+        [
+            (
+                "undecided",
+                "undecided",
+                "Whether structured or baseline is nearer to real is undecided on L2 and KL: KS",
+            ),
+            ("nearer", "nearer", "Structured is nearer to real than baseline on L2 and KL: KS differs by"),
+            ("farther", "farther", "Baseline is nearer to real than structured on L2 and KL: KS differs by"),
+            ("nearer", "undecided", "Structured is nearer to real than baseline on L2: KS differs by"),
+        ],
+    )
+    def test_the_claim_is_the_stored_one(self, summary: xr.DataTree, l2: str, kl: str, said: str) -> None:
+        group = summary["sensitivity"].to_dataset().copy(deep=True)
+        for metric, word in (("l2", l2), ("kl", kl)):
+            where = {"metric": metric, "activation_type": "structured", "other_type": "baseline"}
+            group["nearness"].loc[where] = word
+            group["ks_difference_interval"].loc[where] = np.array([-0.4, -0.1])
+        claim = findings.points(with_group(summary, "sensitivity", group)).splitlines()[0]
+        assert claim.startswith(f"- {said}")
+        assert "(95\u00a0% interval \u22120.40 to \u22120.10)" in claim
+        assert claim.endswith("(@tbl-pairs).")
+        assert ("; on KL that is undecided" in claim) == (l2 != kl)
+        assert faults(claim.removeprefix("- ")) == []
+
+    @pytest.mark.parametrize(
+        ("direction", "said"),
+        [
+            (
+                "earlier",
+                "Structured has shorter plateaus than real on L2: by 3.0 steps (95\u00a0% interval 2.0 to 4.0)",
+            ),
+            ("undecided", "Whether structured has shorter or longer plateaus than real is undecided on L2: \u22123.0"),
+            ("mixed", "Whether structured has shorter or longer plateaus than real is undecided on L2: \u22123.0"),
+            ("undefined", "Structured has no step to compare with real on L2"),
+        ],
+    )
+    def test_plateaus_have_the_stored_direction(self, summary: xr.DataTree, direction: str, said: str) -> None:
+        group = words(summary["plateau"].to_dataset(), "direction", structured=direction)
+        group["mean_difference"].loc[{"activation_type": "structured"}] = -3.0
+        group["mean_difference_interval"].loc[{"activation_type": "structured"}] = np.array([-4.0, -2.0])
+        point = findings.points(with_group(summary, "plateau", group)).splitlines()[1]
+        assert point.startswith(f"- {said}")
+        assert point.endswith("(@fig-plateaus).")
+
+    @pytest.mark.parametrize(
+        ("fate", "said"),
+        [
+            (
+                "still later",
+                "structured still blows up later than real on L2: by 3.0 steps (95\u00a0% interval 2.0 to 4.0)",
+            ),
+            ("now later", "structured now blows up later than real on L2: by 3.0 steps"),
+            ("no longer shown to differ", "structured is no longer shown to differ from real on L2: 3.0 steps"),
+            ("not shown to differ", "structured is not shown to differ from real on L2: 3.0 steps"),
+            ("undecided", "the fate of structured is undecided on L2: 3.0 steps"),
+            ("not comparable", "structured is not comparable on L2 (@fig-confounds)."),
+        ],
+    )
+    def test_equal_length_leaves_the_stored_fate(self, summary: xr.DataTree, fate: str, said: str) -> None:
+        group = words(summary["confounds"].to_dataset(), "adjusted_fate", structured=fate)
+        group["adjusted_difference"].loc[{"activation_type": "structured"}] = 3.0
+        group["adjusted_difference_interval"].loc[{"activation_type": "structured"}] = np.array([2.0, 4.0])
+        point = findings.points(with_group(summary, "confounds", group)).splitlines()[2]
+        assert point.startswith(f"- At equal path length, {said}")
+        assert point.endswith("(@fig-confounds).")
+
+    def test_what_the_summary_lacks_is_said_once(self, summary: xr.DataTree) -> None:
+        tree = xr.DataTree.from_dict({"geometry": summary["geometry"].to_dataset()})
+        tree.attrs = dict(summary.attrs)
+        assert findings.points(tree).splitlines() == [
+            "- This run has no experiment with relative steps.",
+            "- This run has no experiment with plateaus.",
+            "- This summary has no comparison at equal geometry.",
+        ]
+
+
+def test_the_facts_are_those_of_the_run(summary: xr.DataTree) -> None:
+    text = findings.facts(summary).replace("\\", "")
+    for key in ("Model ", "site ", "SAE ", "prompts 24 of ", "collected 20", "commit "):
+        assert key in text
+    assert text.count(" \u00b7 ") == 5

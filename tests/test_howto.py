@@ -1,0 +1,134 @@
+"""The pages of docs/howto, followed: presets read, files written, commands and blocks of Python run on a tiny model.
+
+A page's TOML joins the preset of the first page. What a reader has of his own (model, texts, SAE) is tiny here.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.conftest import VOCABULARY
+from tests.tiny import write_toml
+
+from plateaulens.cli import main
+from plateaulens.cli.entry import _parser
+from plateaulens.presets import read_config
+
+PAGES = Path(__file__).parents[1] / "docs" / "howto"
+NAMES = sorted(path.stem for path in PAGES.glob("*.md"))
+PRESET = "my-model.toml"
+SMALLER = {"blocks.11.hook_resid_post": "blocks.2.hook_resid_post"}
+"""Sites of the pages' model, and of the tiny one."""
+ELSEWHERE = ("--scheduler", "--workers", "s3://", "plateaulens report", "plateaulens plan")
+"""What is only read here: other tests run it."""
+
+
+def blocks(page: str) -> Iterator[tuple[str, str]]:
+    """Language and content of every block of a page."""
+    text = (PAGES / f"{page}.md").read_text()
+    return ((match[1], match[2]) for match in re.finditer(r"```(\w+)\n(.*?)```", text, re.DOTALL))
+
+
+def commands(page: str) -> list[list[str]]:
+    """What stands after `plateaulens` in the page's commands."""
+    lines = [line for kind, block in blocks(page) if kind == "sh" for line in block.splitlines()]
+    assert all(line.startswith("plateaulens ") for line in lines)
+    return [line.split()[1:] for line in lines]
+
+
+def flat(section: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{before}{key}__")
+        else:
+            yield f"{before}{key}", value
+
+
+def preset(*given: str, **changes: Any) -> dict[str, Any]:
+    """The first page's preset, joined by further TOML."""
+    (first,) = (block for kind, block in blocks("own-model") if kind == "toml")
+    return {key: value for text in (first, *given) for key, value in flat(tomllib.loads(text))} | changes
+
+
+def test_there_is_a_page_of_each() -> None:
+    assert NAMES == ["cluster", "gpu", "own-activations", "own-model", "own-sae", "own-type", "sweep"]
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_commands_and_presets_can_be_read(page: str, tmp_path: Path) -> None:
+    assert commands(page)
+    for arguments in commands(page):
+        assert callable(_parser().parse_args(arguments).command)
+    given = [block for kind, block in blocks(page) if kind == "toml"]
+    for number in range(len(given) + 1):
+        read_config(write_toml(tmp_path / PRESET, preset(*given[:number])))
+
+
+def follow(page: str) -> None:
+    """Do what a page says, in the current folder."""
+    given: list[str] = []
+    names: dict[str, Any] = {}
+    write_preset(given)
+    for kind, block in blocks(page):
+        if kind == "toml":
+            given.append(block)
+            write_preset(given)
+        elif kind == "python" and (name := re.match(r"# (\w+\.py)\n", block)):
+            Path(name[1]).write_text(block)
+        elif kind == "python":
+            exec(block, names)  # noqa: S102  the document's own
+        else:
+            for line in block.splitlines():
+                if not any(word in line for word in ELSEWHERE):
+                    assert main(line.split()[1:]) == 0, line
+
+
+def write_preset(given: list[str]) -> None:
+    """The pages' preset for the tiny model, with few samples."""
+    keys = preset(*given, sensitivity__samples=8, sensitivity__steps=11, analysis__resamples=150)
+    text = write_toml(Path(PRESET), keys).read_text()
+    for theirs, own in SMALLER.items():
+        assert theirs in text
+        text = text.replace(theirs, own)
+    Path(PRESET).write_text(text)
+
+
+@pytest.fixture
+def workplace(tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a reader's own files, in which the first page has been followed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-model").symlink_to(tiny_files / "model")
+    (tmp_path / "my-sae").symlink_to(tiny_files / "sae")
+    words = np.random.default_rng(5).integers(1, VOCABULARY, (60, 12))
+    (tmp_path / "my-texts.txt").write_text("\n".join(" ".join(f"w{word}" for word in line) for line in words))
+    follow("own-model")
+    assert Path("data/summaries/my-model.zarr").is_dir()
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("page", "made"),
+    [
+        ("own-sae", ["my-sae"]),
+        ("own-activations", ["drawn", "steered"]),
+        ("own-type", ["opposite"]),
+        ("sweep", ["layers"]),
+    ],
+)
+def test_a_page_can_be_followed(
+    page: str, made: list[str], workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    follow(page)
+    summaries = {path.stem for path in (workplace / "data/summaries").iterdir()}
+    assert {"my-model", *made} <= summaries
+    said = capsys.readouterr().out
+    if page == "own-activations":
+        assert "conclusion" in said
+        assert re.search(r"^l2 +\w+", said, re.MULTILINE)
+    if page == "sweep":
+        assert "hook_resid_pre" in said
