@@ -1,5 +1,6 @@
 """Every computed sentence of the page reads well, whatever the summary, and the first screen keeps to its lengths."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from tests.report.pages import shown_by
 from tests.report.reading import FRAGMENTS, faults, sentences, texts
 
 from plateaulens import resources
-from plateaulens.report import findings
-from plateaulens.summary.analyze import write_summary
+from plateaulens.config import AnalysisConfig
+from plateaulens.quick import NOTICE
+from plateaulens.report import findings, nearness, setting, verdicts
+from plateaulens.summary.analyze import summarize_experiment, write_summary
 
 INDEX = resources.root() / "report" / "index.qmd"
 TYPES_OF_ALL = [str(name) for name in TYPES]
@@ -247,3 +250,30 @@ def test_the_facts_are_those_of_the_run(summary: xr.DataTree) -> None:
     for key in ("Model ", "site ", "SAE ", "prompts 24 of ", "collected 20", "commit "):
         assert key in text
     assert text.count(" \u00b7 ") == 5
+
+
+def test_a_quick_run_is_called_one(summary: xr.DataTree) -> None:
+    quick = summary.copy()
+    config = json.loads(str(summary.attrs["config"]))
+    quick.attrs = {**summary.attrs, "config": json.dumps({**config, "name": f"{config['name']}-quick"})}
+    notice, _, line = findings.facts(quick).partition("\n\n")
+    assert notice == NOTICE
+    assert line == findings.facts(summary)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_holm_ran_over_is_said(whole: bool, run: xr.DataTree) -> None:
+    """By the summary's own settings, in the definitions, the captions and the limits."""
+    settings = AnalysisConfig(resamples=1500, statistics=("max_slope", "plateau_length"), family_wise=whole)
+    group = summarize_experiment(run["sensitivity"].to_dataset(), "sensitivity", settings)
+    tree = xr.DataTree.from_dict({"sensitivity": group})
+    tree.attrs = {**run.attrs, "analysis": settings.model_dump_json()}
+    experiment = tree["sensitivity"].to_dataset()
+    said = {
+        setting.family(settings): "over everything that the tables of verdicts say",
+        verdicts.verdict_table_caption(experiment): "*Holm*: adjusted for everything that the tables of verdicts say",
+        nearness.pair_matrix_caption(experiment): "over all pairs, metrics, statistics and experiments",
+        findings.comparisons_sentence(tree): "adjusted for all of these together",
+    }
+    for text, words in said.items():
+        assert (words in text) == whole

@@ -14,6 +14,7 @@ from IPython.display import Markdown
 
 from plateaulens import names
 from plateaulens.names import CLAIMS, label, metric_label
+from plateaulens.quick import NOTICE, is_quick
 from plateaulens.report.contents import (
     BLOWUP,
     bounds,
@@ -25,6 +26,7 @@ from plateaulens.report.contents import (
     leading,
     main_metrics,
     plateau_metric,
+    settings_of,
     synthetic_types,
     types_of,
     values_of,
@@ -243,7 +245,7 @@ def _at_equal_length(summary: xr.DataTree) -> str:
 
 
 def facts(summary: xr.DataTree) -> str:
-    """What was measured, in one line: model, sites, SAE, prompts, date and commit.
+    """What was measured, in one line: model, sites, SAE, prompts, date and commit; a quick run is called one.
 
     Parameters
     ----------
@@ -266,7 +268,8 @@ def facts(summary: xr.DataTree) -> str:
         "collected": f"{created:%Y-%m-%d}",
         "commit": escape(str(summary.attrs["commit"])[:10]),
     }
-    return " · ".join(f"{key} {value}" for key, value in items.items())
+    line = " · ".join(f"{key} {value}" for key, value in items.items())
+    return f"{NOTICE}\n\n{line}" if is_quick(config.name) else line
 
 
 def comparisons_sentence(summary: xr.DataTree) -> str:
@@ -283,12 +286,17 @@ def comparisons_sentence(summary: xr.DataTree) -> str:
         Markdown.
     """
     count = 0
+    adjusted = (
+        "for all of these together"
+        if settings_of(summary).family_wise
+        else "for the types of one table and metric, not for how many of these there are"
+    )
     for experiment in experiments_of(summary).values():
         distances = experiment["ks"].sel(convention="corrected", activation_type=compared_types(experiment))
         count += int(distances.count())
     return (
         f"The summary holds {number(count, 0)} comparisons of a type's steps with those of real. Tests behind verdicts "
-        f"and directions are adjusted for the types of one table and metric, not for how many of these there are. "
+        f"and directions are adjusted {adjusted}. "
         f"Intervals, and comparisons at equal geometry, are each for themselves."
     )
 

@@ -214,9 +214,11 @@ def pair_matrix_caption(experiment: xr.Dataset, *, what: str = "max-slope steps"
     str
         Markdown.
     """
+    whole = experiment["nearness"].attrs.get("adjustment") == "Holm over the whole table"
+    judged = "all pairs, metrics, statistics and experiments" if whole else "all pairs"
     return (
         f"Is the row's type nearer to real than the column's, or farther, by KS distance of {what}? "
-        f"{capital(prompts(experiment))}, tests by Holm over all pairs at a level of {alpha_of(experiment)}. A "
+        f"{capital(prompts(experiment))}, tests by Holm over {judged} at a level of {alpha_of(experiment)}. A "
         f"question mark: undecided."
     )
 

@@ -157,6 +157,24 @@ def level(settings: AnalysisConfig) -> str:
     return percent(1 - settings.confidence)
 
 
+def family(settings: AnalysisConfig) -> str:
+    """Over which tests Holm's adjustment runs.
+
+    Parameters
+    ----------
+    settings
+        Those of the analysis.
+
+    Returns
+    -------
+    str
+        What stands behind "adjusted by Holm's method".
+    """
+    if settings.family_wise:
+        return "over everything that the tables of verdicts say: all types, metrics, statistics and experiments"
+    return "over the types (or pairs of types) of one experiment, statistic and metric"
+
+
 def experiment_table(summary: xr.DataTree) -> Table:
     """The experiments of the run with their sizes, and the margin of equivalence of each with its reason.
 

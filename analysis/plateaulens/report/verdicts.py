@@ -324,10 +324,12 @@ def verdict_table_caption(experiment: xr.Dataset, *, explained: bool = False) ->
     """
     if explained:
         return f"Verdicts, {prompts(experiment)}; the columns are those of @tbl-verdicts."
+    whole = experiment["verdict"].attrs.get("adjustment") == "Holm over the whole table"
+    judged = "everything that the tables of verdicts say" if whole else "the types"
     return (
         f"Verdicts, {prompts(experiment)}. KS to real with its {level(experiment)} uniform band. *Chance*: its mean if "
         f"type and real were exchangeable, and in brackets what {confidence_of(experiment['ks_null_upper'])} of such "
-        f"distances do not exceed. *p*: of equal distributions. *Holm*: adjusted for the types. *BH*: adjusted by "
+        f"distances do not exceed. *p*: of equal distributions. *Holm*: adjusted for {judged}. *BH*: adjusted by "
         f"Benjamini and Hochberg for types, metrics and statistics. *Bound*: one-sided {level(experiment)} upper bound "
         f"of KS. *p, margin*: of a KS distance of {margin_of(experiment)} or more, by Holm."
     )
