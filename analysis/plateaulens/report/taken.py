@@ -7,20 +7,21 @@ export of the summary beside them; `build` then publishes all of it with the pag
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import matplotlib as mpl
-from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from plateaulens.export.files import DATA, PAGE, RESULTS, former, write_all
 from plateaulens.figures.numbers import NAMES, drawn_numbers
 from plateaulens.replacing import publish
-from plateaulens.report.page import shown
 from plateaulens.store.location import Location
 from plateaulens.store.reading import open_summary, open_sweep_summary, root_attributes
 from plateaulens.store.schema import SWEEP_SUMMARY_KIND
 from plateaulens.store.verify import blaming_damage
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
 
 FIGURES = "figures"
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -76,7 +77,7 @@ class Taken:
             self._kept.add(name)
         return made
 
-    def links(self, name: str) -> Markdown:
+    def links(self, name: str) -> "Markdown":
         """The links under a figure that has been kept.
 
         Parameters
@@ -90,13 +91,13 @@ class Taken:
             Of the web page alone; empty where nothing was kept.
         """
         if name not in self._kept:
-            return shown("")
+            return _shown("")
         table, picture = _paths(name)
         texts = {"data (CSV)": table, "figure (SVG)": picture}
         links = (f'[{text}]({path}){{aria-label="{text}: {name}"}}' for text, path in texts.items())
         return _on_the_page(" · ".join(links))
 
-    def everything(self) -> Markdown:
+    def everything(self) -> "Markdown":
         """The line that says where all numbers are.
 
         Returns
@@ -105,7 +106,7 @@ class Taken:
             Of the web page alone; empty where nothing is kept.
         """
         if self._folder is None:
-            return shown("")
+            return _shown("")
         return _on_the_page(
             f"All numbers: [{RESULTS}]({RESULTS}), [{PAGE}]({PAGE}), [{DATA}/]({DATA}/), in the folder of this page. "
             "These links, and those under figures, need that folder."
@@ -117,8 +118,14 @@ def _paths(name: str) -> tuple[str, str]:
     return f"{DATA}/{FIGURES}/{name}.csv", f"{FIGURES}/{name}.svg"
 
 
-def _on_the_page(text: str) -> Markdown:
-    return shown(f'::: {{.content-visible when-format="html"}}\n\n::: {{.small}}\n\n{text}\n\n:::\n\n:::')
+def _shown(text: str) -> "Markdown":
+    from plateaulens.report.page import shown  # noqa: PLC0415  cells alone have IPython
+
+    return shown(text)
+
+
+def _on_the_page(text: str) -> "Markdown":
+    return _shown(f'::: {{.content-visible when-format="html"}}\n\n::: {{.small}}\n\n{text}\n\n:::\n\n:::')
 
 
 def gather(summary: Location, folder: Path) -> None:
