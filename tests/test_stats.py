@@ -190,7 +190,7 @@ class TestPairedDifference:
         assert inside.mean() > 0.88
 
 
-def scipys_ks(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+def scipys_ks(one: NDArray[Any], other: NDArray[Any]) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its p-value, which nobody asks for
         return float(scipy.stats.ks_2samp(one, other).statistic)
