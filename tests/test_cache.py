@@ -150,3 +150,16 @@ def test_the_command_says_what_is_kept_and_removes_it(place: Path, capsys: pytes
     shutil.rmtree(place)
     assert main(["cache"]) == 0
     assert "0.0 MB  of at most" in capsys.readouterr().out
+
+
+def test_somebody_elses_folders_stay(place: Path) -> None:
+    own = kept(KEY)
+    others = [place / "my-project", place / "model-notes"]
+    for other in others:
+        other.mkdir(parents=True)
+        (other / "entry.json").write_text("{}")
+        (other / "thesis.tex").write_text("years of work")
+    assert set(cache.entries()) == {own}
+    cache.clear()
+    assert not own.exists()
+    assert all((other / "thesis.tex").exists() for other in others)

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ MOST = 4_000_000_000
 FORMAT = 1
 """Of the note and of what is kept; another one is made again."""
 _NOTE = "entry.json"
+_ENTRY = re.compile(r"[a-z]+-[0-9a-f]{32}")
+"""What the folder of an entry is called."""
 _PART = "part"
 _TURN = threading.Lock()
 """Processes have names of their own for what they write, but threads of one have not."""
@@ -233,6 +236,8 @@ def _is_whole(place: Path, key: Key) -> bool:
 def _sizes(where: Path) -> dict[Path, int]:
     found: list[tuple[float, Path, int]] = []
     for note in where.glob(f"*-*/{_NOTE}"):
+        if not _ENTRY.fullmatch(note.parent.name):
+            continue  # somebody else's
         with contextlib.suppress(OSError):  # somebody removes it at this moment
             size = sum(file.stat().st_size for file in note.parent.iterdir())
             found.append((note.stat().st_mtime, note.parent, size))

@@ -164,6 +164,12 @@ class ModelConfig(Strict):
     device: str = "cpu"
     """As PyTorch names it."""
 
+    @model_validator(mode="after")
+    def _check_processing(self) -> Self:
+        if self.dtype != "float32" and self.processing != "none":
+            raise ValueError(f'processing "{self.processing}" needs dtype "float32"')
+        return self
+
 
 class SiteConfig(Strict):
     """Where an activation is replaced and where the effect is read, as TransformerLens hook names."""
@@ -189,7 +195,7 @@ class SaeConfig(Strict):
 
 
 class PromptConfig(Strict):
-    """Which token sequences are the base prompts. Only the last position of each is ever perturbed."""
+    """Which token sequences are the base prompts, and which token of each is perturbed."""
 
     source: str
     """Token ids: an `.npz` (a path, or the name of one that ships in data/prompts), an `.npy`, or parquet files. Or

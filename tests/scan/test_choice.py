@@ -85,9 +85,14 @@ class TestQuickest:
         sites = SiteConfig(write="blocks.1.hook_resid_pre", read="blocks.2.hook_resid_post")
         folded = load_subject(ModelConfig(source=str(tiny_files / "model"), processing="folded"), sites)
         assert choose(folded, tokens, points=30).way == PACKED
-        alone = choose(dataclasses.replace(folded, model=None), tokens, points=30)
-        assert alone.way == BRIDGE
-        assert "processed weights" in alone.why
+        alone = dataclasses.replace(folded, model=None)
+        found = choose(alone, tokens, points=30)
+        assert found.way == BRIDGE
+        assert "processed weights" in found.why
+        with pytest.raises(UsageError, match=r"only the last token can be perturbed; use processing"):
+            choose(dataclasses.replace(alone, position=2), tokens, points=30)
+        with pytest.raises(UsageError, match=r"engine\.way 'whole': processed weights"):
+            choose(alone, tokens, points=30, way=WHOLE)
 
 
 class TestTruth:
@@ -185,6 +190,22 @@ class TestWrongWays:
         assert choose(subject_at("llama"), tokens, points=9, precision="bf16").way == PACKED
         with pytest.raises(UsageError, match="'bf16': this model runs in float32 only"):
             choose(subject_at("llama", position=1), tokens, points=9, precision="bf16")
+
+    @pytest.mark.parametrize("length", [1, 6])
+    def test_outputs_that_overflow_are_refused(
+        self, length: int, tokens: Tensor, subject_at: Callable[..., Subject]
+    ) -> None:
+        subject = subject_at("gpt2", lens=False)
+        assert subject.model is not None
+        layer: Any = subject.model.get_submodule("transformer.h.1.mlp.c_proj")
+        with torch.no_grad():
+            layer.weight.fill_(3e38)
+        with pytest.raises(UsageError, match="its outputs for the first prompt are no finite numbers"):
+            choose(subject, tokens[:, :length], points=9)
+
+    def test_a_way_that_these_sites_do_not_have(self, tokens: Tensor, subject_at: Callable[..., Subject]) -> None:
+        with pytest.raises(UsageError, match="cannot be measured as bridge: not at these sites; leave"):
+            choose(subject_at("gpt2", write="blocks.1.hook_resid_mid"), tokens, points=9, way=BRIDGE)
 
     def test_a_model_that_sees_later_tokens_is_refused(
         self, tokens: Tensor, subject_at: Callable[..., Subject], monkeypatch: pytest.MonkeyPatch

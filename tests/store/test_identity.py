@@ -71,3 +71,17 @@ def test_json_that_is_no_object(key: str, text: str) -> None:
     sound = {"config": "{}", "identity": "{}"}
     with pytest.raises(ValueError, match=r"where there should be a JSON object|nested too deeply"):
         resume_differences(sound | {key: text}, sound)
+
+
+def test_how_the_way_was_asked_for_is_not_what_was_measured() -> None:
+    """The identity says which way was taken; an earlier version did not write it down."""
+    config = {"engine": {"way": "auto"}, "sae": {"frequency": "shipped"}}
+    stored = {"config": json.dumps(config), "identity": json.dumps({"way": "packed"})}
+    asked = {
+        "config": json.dumps({"engine": {"way": "packed"}, "sae": {"frequency": "auto"}}),
+        "identity": json.dumps({"way": "packed"}),
+    }
+    assert resume_differences(stored, asked) == []
+    other = asked | {"identity": json.dumps({"way": "whole"})}
+    assert resume_differences(stored, other) == ['identity.way: stored "packed", asked "whole"']
+    assert resume_differences(stored | {"identity": "{}"}, other) == []

@@ -147,6 +147,7 @@ class TestTemplate:
             ("{{ ''.__class__.__mro__ }}", r"\(access to attribute '__class__' of 'str' object is unsafe.\)"),
             ("{{ no.such.thing }}", r"\('no' is undefined\)"),
             ("{% for i in range(10**6) %}{% endfor %}", r"\(Range too big.*\)"),
+            ("{{ 'w1 ' * 9000 }}", r"\(it makes more than 24,576 characters of a prompt\)"),
         ],
     )
     def test_one_that_fails(self, template: str, told: str, tmp_path: Path) -> None:

@@ -89,6 +89,16 @@ class TestRefused:
         with pytest.raises(UsageError, match=r"activations .*give a"):
             read_rows(tmp_path / name)
 
+    @pytest.mark.parametrize("suffix", [".npy", ".zarr"])
+    def test_what_takes_more_memory_than_it_says(self, suffix: str, tmp_path: Path) -> None:
+        path = tmp_path / f"large{suffix}"
+        if suffix == ".npy":
+            np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=(2**25, 32)).flush()
+        else:
+            zarr.create_array(str(path), shape=(2**25, 32), chunks=(2**20, 32), dtype="f8")
+        with pytest.raises(UsageError, match="8,589,934,592 bytes, and 4,294,967,296 are the most"):
+            read_rows(path)
+
     def test_a_name_that_is_taken(self, tmp_path: Path) -> None:
         write(tmp_path / "mine.npy")
         targets = TargetConfig(types=("real",), files={"random": FileConfig(path=str(tmp_path / "mine.npy"))})
@@ -116,15 +126,17 @@ class TestRows:
 
     def test_too_few_rows(self, tmp_path: Path) -> None:
         mine = FileType.read("mine", FileConfig(path=str(write(tmp_path / "mine.npy")), rows="prompt"))
-        bases = context().bases(context().pool.activation[8:], [0], [8])
-        with pytest.raises(UsageError, match="have 6 rows, none for prompt 8; give one for each"):
-            draw(mine, bases, context())
+        mine.check(WIDTH, samples=9, prompts=6)
+        with pytest.raises(UsageError, match="have 6 rows for 9 prompts; give one for each"):
+            mine.check(WIDTH, samples=2, prompts=9)
+        by_sample = FileType("mine", ROWS, FileConfig(path="mine.npy", rows="sample"))
+        with pytest.raises(UsageError, match="have 6 rows for 7 samples"):
+            by_sample.check(WIDTH, samples=7, prompts=2)
 
     def test_another_width(self, tmp_path: Path) -> None:
         mine = FileType.read("mine", FileConfig(path=str(write(tmp_path / "mine.npy", torch.zeros((3, 5))))))
-        bases = context().bases(context().pool.activation[:1], [0], [0])
         with pytest.raises(UsageError, match="are 5 wide, and the write site is 4 wide"):
-            draw(mine, bases, context())
+            mine.check(WIDTH, samples=1, prompts=1)
 
     def test_the_identity_is_that_of_the_rows(self, tmp_path: Path) -> None:
         made = [

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from plateaulens.collect.worker import TURN, Assignment, IgnoreInterrupts, TakeTurns, describe, measure, software
 from plateaulens.config import RunConfig
-from plateaulens.errors import UsageError, first_line
+from plateaulens.errors import LONGEST_MESSAGE, UsageError, first_line, shortened
 from plateaulens.provenance import commit, versions
 from plateaulens.store.identity import differences
 from plateaulens.store.location import Location, locate
@@ -64,7 +64,7 @@ def collect_on_cluster(
         run = _answer(client.submit(describe, config, pure=False, resources=TURN))
         _check_software(software(run.attributes))
         for note in run.notes:
-            print(note, flush=True)
+            print(shortened(note, LONGEST_MESSAGE), flush=True)
         assignment = Assignment(config, run.attributes, place.absolute())
         with open_or_create(place, run.spec, run.attributes, run.prompts) as store:
             _measure(client, assignment, store, ["activations"])

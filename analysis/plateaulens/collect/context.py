@@ -29,6 +29,7 @@ from plateaulens.subject.sae import LoadedSae, load_sae
 from plateaulens.targets import registry
 from plateaulens.targets.base import SYNTHETIC, ActivationType, Pool, TargetContext, draw, mixes
 from plateaulens.targets.dictionary import Dictionary
+from plateaulens.targets.files import FileType
 from plateaulens.targets.randomness import generator
 
 NO_SAE = -1
@@ -50,6 +51,8 @@ class RunContext:
     kinds: tuple[ActivationType, ...]
     """In the order of the `activation_type` coordinate."""
     forward: Forward
+    loaded: Subject
+    """The model as it was loaded; `subject` may have lost the bridge at its own sites."""
     way: str
     """How points go through the model, one of `plateaulens.names.WAYS`."""
     notes: tuple[str, ...]
@@ -162,7 +165,7 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
         check_memory(memory, config)
     if previous is not None and previous.config.model != config.model:
         previous = None
-    loaded = load_subject(config.model, config.sites) if previous is None else previous.subject.at(config.sites)
+    loaded = load_subject(config.model, config.sites) if previous is None else previous.loaded.at(config.sites)
     subject = replace(loaded, position=config.prompts.position)
     check_architecture(subject.config, length=config.prompts.length)
     prompts = load_prompts(config.prompts, vocabulary=subject.vocabulary, tokenizer=subject.tokenizer)
@@ -231,6 +234,10 @@ def assemble(
     length = prompts.tokens.shape[1]
     if not -length <= config.prompts.position < length:
         raise UsageError(f"prompts.position is {config.prompts.position}, and prompts have {length} tokens")
+    _check_reach(subject, length)
+    for kind in kinds:
+        if isinstance(kind, FileType):
+            kind.check(subject.width, samples=config.samples, prompts=len(prompts.tokens))
     choice = choose(
         subject,
         prompts.tokens,
@@ -249,6 +256,7 @@ def assemble(
         target_context=TargetContext(find_pool(choice.subject), config.targets, config.seed, dictionary),
         kinds=kinds,
         forward=choice.forward,
+        loaded=subject,
         way=choice.way,
         notes=(
             f"way of running: {choice.way} ({names.WAYS[choice.way]})",
@@ -257,6 +265,18 @@ def assemble(
             *(() if sae is None else sae.notes),
         ),
     )
+
+
+def _check_reach(subject: Subject, length: int) -> None:
+    """Refuse sites between which nothing carries an effect from an earlier token to the end of the prompt."""
+    write, read = subject.write, subject.read
+    # attention alone does, and the first that does is that of the block after the write site
+    first = write.boundary if write.is_between_blocks else write.block + 1
+    if range(length)[subject.position] != length - 1 and read.order <= (first, 0):
+        raise UsageError(
+            f"sites: what is written at {write.name} does not reach the end of the prompt before {read.name}; read "
+            "later, or write earlier"
+        )
 
 
 def sae_for(settings: SaeConfig, subject: Subject, prompts: Prompts) -> LoadedSae:

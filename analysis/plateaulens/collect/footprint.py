@@ -11,6 +11,7 @@ from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.scan.engine import ROWS_PER_HEAD
 from plateaulens.subject.anatomy import find_blocks, text_config
+from plateaulens.subject.weights import loading
 
 _FLOAT, _HALF = 4, 2
 _LOGITS = 6
@@ -57,7 +58,7 @@ def needs(config: RunConfig, model_config: Any, *, prompts: int) -> Needs:
     Needs
         In bytes. Fast packed runs on a CPU hold their linear layers twice.
     """
-    with torch.device("meta"):
+    with loading(config.model.source), torch.device("meta"):
         model = AutoModelForCausalLM.from_config(copy.deepcopy(model_config), trust_remote_code=False)
     text = text_config(model_config)
     in_blocks = sum(_numbers(block) for block in find_blocks(model))

@@ -15,7 +15,7 @@ from typing import Any
 from plateaulens.collect.collect import collect
 from plateaulens.collect.context import RunContext, open_context
 from plateaulens.config import RunConfig
-from plateaulens.errors import UsageError
+from plateaulens.errors import LONGEST_MESSAGE, UsageError, shortened
 from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of
 from plateaulens.store.reading import open_run
 from plateaulens.subject.sites import parse_site
@@ -66,7 +66,7 @@ def collect_sweep(config: RunConfig, folder: Path) -> None:
             run_context = open_context(cell.config, run_context)
             for note in run_context.notes:
                 if note not in told:
-                    print(note, flush=True)
+                    print(shortened(note, LONGEST_MESSAGE), flush=True)
             told.update(run_context.notes)
             collect(cell.config, folder / cell.entry.run, run_context)
         except UsageError as error:
@@ -94,7 +94,7 @@ def cells(config: RunConfig) -> tuple[Cell, ...]:
     Raises
     ------
     UsageError
-        When no cell is left, when two have one name, or when a site is no residual stream.
+        When no cell is left, when two have one name, or when a site is none.
     """
     assert config.sweep is not None
     sweep, sites = config.sweep, config.sites
@@ -102,7 +102,7 @@ def cells(config: RunConfig) -> tuple[Cell, ...]:
     found = [
         _cell(config, {"model": model, "sae": sae, "write": write, "read": read, "seed": seed})
         for model, (write, sae), seed, read in product(models, _placements(config), seeds, reads)
-        if _boundary(read) > _boundary(write)
+        if _order(read) > _order(write)
     ]
     if not found:
         raise UsageError("the sweep has no cell: no read site comes after a write site")
@@ -144,6 +144,6 @@ def _cell(config: RunConfig, values: dict[str, Any]) -> Cell:
     return Cell(entry, config_of(config, entry))
 
 
-def _boundary(site: str) -> int:
+def _order(site: str) -> tuple[int, int]:
     # whether the model has that block is asked when it is there
-    return parse_site(site, blocks=sys.maxsize).boundary
+    return parse_site(site, blocks=sys.maxsize).order

@@ -99,7 +99,7 @@ def choose(
     """
     tokens = tokens[:PROMPTS].to(subject.device)
     if subject.model is None:
-        return _through_processed_weights(subject, tokens, points, precision)
+        return _through_processed_weights(subject, tokens, points, precision, way)
     _check_causal(subject, tokens)
     truth = _truth(subject, tokens, points)
     why: list[str] = []
@@ -132,7 +132,7 @@ def choose(
             return Choice(subject, forward, name, "; ".join(why))
     raise UsageError(
         f"model type {subject.model_type!r} cannot be measured {'in any way' if way is None else f'as {way}'}: "
-        f"{'; '.join(why)}; leave engine.way out, or use another model"
+        f"{'; '.join(why) or 'not at these sites'}; leave engine.way out, or use another model"
     )
 
 
@@ -202,6 +202,11 @@ def _log_p(forward: Forward, final: Float[Tensor, "prompt row d_model"]) -> Floa
 def _check_causal(subject: Subject, tokens: Int[Tensor, "prompt position"]) -> None:
     """Refuse a model whose earlier outputs change with the last token."""
     assert subject.model is not None
+    if not run(subject.model, tokens[:1]).logits.isfinite().all():
+        raise UsageError(
+            f"model type {subject.model_type!r} cannot be measured: its outputs for the first prompt are no finite "
+            "numbers; use a sound checkpoint"
+        )
     if tokens.shape[1] < 2:
         return
     other = tokens[:1].clone()
@@ -214,11 +219,20 @@ def _check_causal(subject: Subject, tokens: Int[Tensor, "prompt position"]) -> N
 
 
 def _through_processed_weights(
-    subject: Subject, tokens: Int[Tensor, "prompt position"], points: int, precision: Precision
+    subject: Subject, tokens: Int[Tensor, "prompt position"], points: int, precision: Precision, way: str | None
 ) -> Choice:
     """The bridge, whose processed weights no model of transformers has, held against whole prompts through itself."""
     if precision != "float32":
         raise UsageError(f"engine.precision {precision!r}: this model runs in float32 only, leave the key out")
+    if way not in (None, BRIDGE):
+        raise UsageError(
+            f'engine.way {way!r}: processed weights of this model run as {BRIDGE} only; use processing = "none"'
+        )
+    if range(tokens.shape[1])[subject.position] != tokens.shape[1] - 1:
+        raise UsageError(
+            "prompts.position: with processed weights of this model only the last token can be perturbed; use "
+            'processing = "none"'
+        )
     forward = BridgeForward(subject)
     write = subject.last_activations(tokens)
     away = write.flip(0) + torch.linspace(-1, 1, write.shape[1], device=write.device) * write.norm(dim=1, keepdim=True)

@@ -1,6 +1,6 @@
-"""From paths to curves: every point of a path replaces the last prompt token's activation, and the effect is read.
+"""From paths to curves: every point of a path replaces the activation of a token of the prompt, and the effect is read.
 
-The points of a path are *packed*: since only the last position is perturbed, no point sees another, and all of them can
+The points of a path are *packed*: where the last token is perturbed, no point sees another, and all of them can
 be query tokens of one sequence that share the prompt's earlier tokens. That does the arithmetic of one token per point
 where copying the prompt for each point does that of the whole prompt.
 """

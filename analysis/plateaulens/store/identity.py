@@ -95,6 +95,8 @@ def _comparable(attributes: Attributes) -> dict[str, Any]:
         raise ValueError(f"root attribute {error} is missing") from None
     if isinstance(config.get("sae"), dict):  # whether frequencies were measured is in the SAE's identity
         config["sae"].pop("frequency", None)
+    if isinstance(config.get("engine"), dict):  # which way was taken, too
+        config["engine"].pop("way", None)
     return {**{key: value for key, value in config.items() if key not in NOT_MEASURED}, "identity": identity}
 
 

@@ -405,8 +405,8 @@ def after(module: nn.Module, change: Change) -> RemovableHandle:
     """
 
     def hook(module: nn.Module, args: Any, output: Any) -> Any:  # noqa: ARG001
-        if isinstance(output, tuple):
-            return (change(output[0]), *output[1:])
+        if isinstance(output, tuple | list):
+            return type(output)([change(output[0]), *output[1:]])
         return change(output)
 
     return module.register_forward_hook(hook)

@@ -152,7 +152,12 @@ class Subject:
             assert self.model is not None
             with reading_sites(self.anatomy, {"write": self.write}) as kept:
                 run(self.model, tokens)
-            return kept["write"]
+            passing = kept["write"].float()  # what a layer in bfloat16 reads is rounded before it is seen
+            if passing.ndim != 3 or passing.shape[:2] != tokens.shape:
+                raise UsageError(
+                    f"model type {self.model_type!r} cannot be measured: its blocks do not read one residual stream"
+                )
+            return passing
         if self.write.boundary < self.blocks:
             return cast("Tensor", self.bridge(tokens, stop_at_layer=self.write.boundary))
         _, cache = self.bridge.run_with_cache(tokens, names_filter=self.write.hook)

@@ -190,7 +190,10 @@ class Encoder:
             if "strftime_now" in template:
                 options["chat_template"] = _DATED + template
             chats = [[{"role": "user", "content": text}] for text in texts]
-            return [str(chat) for chat in self._tokenizer.apply_chat_template(chats, tokenize=False, **options)]
+            made = [str(chat) for chat in self._tokenizer.apply_chat_template(chats, tokenize=False, **options)]
+            if any(len(chat) > 4 * self.longest for chat in made):
+                raise ValueError(f"it makes more than {4 * self.longest:,} characters of a prompt")
+            return made
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:

@@ -30,7 +30,7 @@ _LAST_ROW = int(np.iinfo(np.int32).max)
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The real activations that targets and statistics come from: one per prompt, at the write site, last position.
+    """The real activations that targets and statistics come from: one per prompt, at its write site and token.
 
     Raises
     ------

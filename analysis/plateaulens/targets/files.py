@@ -16,7 +16,8 @@ from plateaulens.errors import UsageError, reading, shown
 from plateaulens.targets.base import Base, Target, TargetContext
 
 REMEDY = "give a .safetensors, .npy or .pt file, or a .zarr array, of floating-point numbers (row, width)"
-_MOST_NUMBERS = 2**31
+_MOST_BYTES = 2**32
+"""Of an array in a file: what is not stored takes no space on a disk, and all of it in memory."""
 _ROW_WORDS = {
     "pool": "drawn uniformly from the rows of {}",
     "sample": "the row of {} with the sample's number",
@@ -65,6 +66,31 @@ class FileType:
         """
         return cls(name, read_rows(Path(settings.path)), settings)
 
+    def check(self, width: int, *, samples: int, prompts: int) -> None:
+        """Refuse a file that a run could not be finished with, before there is a store of it.
+
+        Parameters
+        ----------
+        width
+            Of the write site.
+        samples, prompts
+            How many samples the run has, and how many rows its prompt file.
+
+        Raises
+        ------
+        UsageError
+            For rows of another width, and for fewer of them than there are of what each is for.
+        """
+        count, own = self._rows.shape
+        if own != width:
+            raise UsageError(f"activations {self._settings.path} are {own} wide, and the write site is {width} wide")
+        wanted = {"sample": samples, "prompt": prompts}.get(self._settings.rows, 0)
+        if count < wanted:
+            raise UsageError(
+                f"activations {self._settings.path} have {count} rows for {wanted} {self._settings.rows}s; give one "
+                'for each, or rows = "pool"'
+            )
+
     @property
     def definition(self) -> str:
         """Which rows of which file."""
@@ -78,19 +104,9 @@ class FileType:
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:  # noqa: ARG002
         """One of the rows. See `plateaulens.targets.base.ActivationType.target`."""
-        count, width = self._rows.shape
-        if width != len(base.activation):
-            raise UsageError(
-                f"activations {self._settings.path} are {width} wide, and the write site is {len(base.activation)} wide"
-            )
         wanted = {"sample": base.sample, "prompt": base.row}.get(self._settings.rows)
         if wanted is None:
-            wanted = int(generator.integers(count))
-        elif wanted >= count:
-            raise UsageError(
-                f"activations {self._settings.path} have {count} rows, none for {self._settings.rows} {wanted}; give "
-                'one for each, or rows = "pool"'
-            )
+            wanted = int(generator.integers(len(self._rows)))
         return Target(self._rows[wanted].to(base.activation.device))
 
 
@@ -138,6 +154,7 @@ def _safetensors(path: Path) -> Tensor:
 
 def _npy(path: Path) -> Tensor:
     array = np.load(path, mmap_mode="r", allow_pickle=False)
+    _check_size(array.nbytes)
     return torch.from_numpy(np.array(array))
 
 
@@ -154,9 +171,13 @@ def _zarr(path: Path) -> Tensor:
     found: Any = zarr.open(path, mode="r")
     if isinstance(found, zarr.Group):
         found = found[_only(sorted(found.array_keys()))]
-    if found.size > _MOST_NUMBERS:  # what is not stored takes no space on a disk
-        raise ValueError(f"{found.size:,} numbers, and {_MOST_NUMBERS:,} are the most")
+    _check_size(found.size * np.dtype(found.dtype).itemsize)
     return torch.from_numpy(np.asarray(found[...]))
+
+
+def _check_size(size: int) -> None:
+    if size > _MOST_BYTES:
+        raise ValueError(f"{size:,} bytes, and {_MOST_BYTES:,} are the most")
 
 
 def _only(names: list[Any]) -> Any:
