@@ -76,7 +76,7 @@ def test_a_page_without_a_place() -> None:
 
 def test_tables_are_aligned_for_a_terminal() -> None:
     table = pd.DataFrame({"seconds": {"packed": 1.0, "whole": 12.5}}).rename_axis("way")
-    assert reach.as_text(table) == "way     seconds\npacked  1\nwhole   12\n"
+    assert reach.as_text(table) == "way     seconds\npacked  1\nwhole   12.5\n"
 
 
 @pytest.mark.model

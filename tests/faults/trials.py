@@ -49,9 +49,13 @@ def nothing_beside(path: Path, *others: str) -> None:
     assert not beside, f"left over: {sorted(beside)}"
 
 
+TOLD = ("collecting ", "memory: ", "way of running: ", "finished: ", "cell ")
+"""How the lines begin that a command says when nothing is wrong."""
+
+
 def one_line(said: str, *parts: str) -> None:
     """That an error is one line on standard error, with these words in it."""
-    errors = [line for line in said.splitlines() if not line.startswith(("collecting ", "finished: ", "cell "))]
+    errors = [line for line in said.splitlines() if not line.startswith(TOLD)]
     assert len(errors) == 1, f"{len(errors)} lines: {said[-1500:]}"
     assert errors[0].startswith("plateaulens: error: "), errors[0]
     for part in parts:
@@ -94,7 +98,7 @@ def terminated_collect(work: Workplace, rng: Draws) -> None:
 def interrupted_collect(work: Workplace, rng: Draws) -> None:
     folder, child = work.disturb("collect", collect(work.preset), signal.SIGINT, rng)
     assert child.status == 130, f"status {child.status}: {child.said()}"
-    said = [line for line in child.said().splitlines(keepends=True) if not line.startswith("collecting ")]
+    said = [line for line in child.said().splitlines(keepends=True) if not line.startswith(TOLD)]
     assert said == [STOPPED], child.said()
     assert not (folder / "run.zarr.lock").exists()
     resume(work, folder, work.preset, work.run)
