@@ -169,7 +169,7 @@ class TestWholePrompts:
         forward = direct(stirred(model_type), *BETWEEN)
         with torch.inference_mode():
             together, alone = forward.run(tokens, points).read[1:], forward.run(tokens[1:], points[1:]).read
-        torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
     def test_bf16_is_near(self, model_type: str) -> None:
         """A router may send a token to other experts for a rounding, so most points are asked and not all."""
