@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     __version__: str
     from plateaulens.errors import UsageError
-    from plateaulens.library.runs import compare, report, save
-    from plateaulens.library.subject import Subject
-    from plateaulens.library.walk import walk
+    from plateaulens.notebook.runs import compare, report, save
+    from plateaulens.notebook.subject import Subject
+    from plateaulens.notebook.walk import walk
     from plateaulens.store.reading import open_run, open_summary, open_sweep_summary
     from plateaulens.store.verify import verify
     from plateaulens.summary.analyze import analyze
@@ -37,19 +37,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Subject": "plateaulens.library.subject",
+    "Subject": "plateaulens.notebook.subject",
     "UsageError": "plateaulens.errors",
     "analyze": "plateaulens.summary.analyze",
     "open_run": "plateaulens.store.reading",
     "open_summary": "plateaulens.store.reading",
     "open_sweep_summary": "plateaulens.store.reading",
-    "save": "plateaulens.library.runs",
+    "save": "plateaulens.notebook.runs",
     "verify": "plateaulens.store.verify",
-    "walk": "plateaulens.library.walk",
+    "walk": "plateaulens.notebook.walk",
 }
 _MODULES = ("plot", "stats")
 _CALLED = ("compare", "report")
-"""Packages that can be called: see `plateaulens.library.called`."""
+"""Packages that can be called: see `plateaulens.notebook.called`."""
 _TREES = ("open_run", "open_summary", "walk")
 """What gives a tree, and its accessor with it."""
 
@@ -61,10 +61,10 @@ def __getattr__(name: str) -> Any:
         return import_module(f"{__name__}.{name}")
     if name in _CALLED:
         package = import_module(f"{__name__}.{name}")
-        import_module(f"{__name__}.library.called").make_callable(package.__name__)
+        import_module(f"{__name__}.notebook.called").make_callable(package.__name__)
         return package
     if name in _TREES:
-        import_module(f"{__name__}.library.accessor")
+        import_module(f"{__name__}.notebook.accessor")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from plateaulens import figures
 from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError, reading
-from plateaulens.library.runs import experiment_of
 from plateaulens.names import MAIN_METRICS
+from plateaulens.notebook.runs import experiment_of
 from plateaulens.store.schema import SUMMARY_KIND
 
 

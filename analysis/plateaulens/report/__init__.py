@@ -3,6 +3,6 @@
 It words what a summary stores and infers nothing; `tests/report/test_words_only.py` holds it to that.
 """
 
-from plateaulens.library.called import make_callable
+from plateaulens.notebook.called import make_callable
 
 make_callable(__name__)

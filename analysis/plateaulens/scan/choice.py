@@ -158,6 +158,16 @@ def _candidates(subject: Subject, length: int, why: list[str]) -> Iterator[tuple
 def _truth(subject: Subject, tokens: Int[Tensor, "prompt position"], count: int) -> _Truth:
     own = replace(subject, lens=None)
     write = own.last_activations(tokens)
+    points, compared = _points(write, count)
+    forward = WholeForward(own, cached=False)
+    found = forward.run(tokens, points[:, :, compared])
+    return _Truth(points, compared, write, found.read[:, 0], _log_p(forward, found.final[:, 0]))
+
+
+def _points(
+    write: Float[Tensor, "prompt width"], count: int
+) -> tuple[Float[Tensor, "prompt 1 step width"], Int[Tensor, " compared"]]:
+    """As many points as a run packs around what passes the write site, and which of them are compared."""
     # two prompts may be the same, and a tiny model's activations small: the norm is what a point is moved by then
     away = write.flip(0) + torch.linspace(-1, 1, write.shape[1], device=write.device) * write.norm(dim=1, keepdim=True)
     # multiples of the golden ratio, which fill the range however many there are; the first point is the base itself
@@ -165,9 +175,7 @@ def _truth(subject: Subject, tokens: Int[Tensor, "prompt position"], count: int)
     scale = (number * 0.618034) % 1.0 * (1 - 2 * (number % 2))
     points = (write[:, None] + scale[:, None] * (away - write)[:, None])[:, None]
     compared = torch.linspace(0, count - 1, min(COMPARED, count)).round().long().to(write.device)
-    forward = WholeForward(own, cached=False)
-    found = forward.run(tokens, points[:, :, compared])
-    return _Truth(points, compared, write, found.read[:, 0], _log_p(forward, found.final[:, 0]))
+    return points, compared
 
 
 def _check(
@@ -202,7 +210,8 @@ def _log_p(forward: Forward, final: Float[Tensor, "prompt row d_model"]) -> Floa
 def _check_causal(subject: Subject, tokens: Int[Tensor, "prompt position"]) -> None:
     """Refuse a model whose earlier outputs change with the last token."""
     assert subject.model is not None
-    if not run(subject.model, tokens[:1]).logits.isfinite().all():
+    before = run(subject.model, tokens[:1]).logits.float()
+    if not before.isfinite().all():
         raise UsageError(
             f"model type {subject.model_type!r} cannot be measured: its outputs for the first prompt are no finite "
             "numbers; use a sound checkpoint"
@@ -211,7 +220,7 @@ def _check_causal(subject: Subject, tokens: Int[Tensor, "prompt position"]) -> N
         return
     other = tokens[:1].clone()
     other[:, -1] = (other[:, -1] + 1) % subject.vocabulary
-    before, after = (run(subject.model, each).logits[:, :-1].float() for each in (tokens[:1], other))
+    before, after = before[:, :-1], run(subject.model, other).logits[:, :-1].float()
     if not torch.allclose(before, after, rtol=1e-3, atol=1e-3 * float(before.abs().amax())):
         raise UsageError(
             f"model type {subject.model_type!r} cannot be measured: {BOTH_WAYS}; use a causal language model"
@@ -235,10 +244,7 @@ def _through_processed_weights(
         )
     forward = BridgeForward(subject)
     write = subject.last_activations(tokens)
-    away = write.flip(0) + torch.linspace(-1, 1, write.shape[1], device=write.device) * write.norm(dim=1, keepdim=True)
-    scale = torch.linspace(0, 1, points, device=write.device)
-    moved = (write[:, None] + scale[:, None] * (away - write)[:, None])[:, None]
-    compared = torch.linspace(0, points - 1, min(COMPARED, points)).round().long()
+    moved, compared = _points(write, points)
     read, logits = _plain(subject, tokens, moved[:, 0, compared])
     truth = _Truth(moved, compared, write, read, logits.log_softmax(-1))
     try:

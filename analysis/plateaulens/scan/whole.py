@@ -42,6 +42,7 @@ class WholeForward:
     def __init__(self, subject: Subject, *, cached: bool) -> None:
         assert subject.model is not None
         self._subject, self._model, self.cached = subject, subject.model, cached
+        self._holders = _holders(subject.model)
         self._head: _Head | None = None
 
     @torch.inference_mode()
@@ -94,13 +95,13 @@ class WholeForward:
             return changed
 
         with ExitStack() as stack:
-            for name in _holders(self._model):
+            for name in self._holders:
                 module = self._model.get_submodule(name)
                 stack.callback(module.register_forward_hook(partial(_keep, outputs, name)).remove)
             stack.enter_context(writing_site(anatomy, subject.write, put))
             kept = stack.enter_context(reading_sites(anatomy, {"read": subject.read}))
             logits = run(self._model, sequences, cache).logits[:, -1]
-        holder = next(name for name in _holders(self._model) if name in outputs)
+        holder = next(name for name in self._holders if name in outputs)
         final: Tensor = outputs[holder][0][:, -1]
         if self._head is None:
             self._head = _Head(self._model, holder, outputs[holder], final, logits)

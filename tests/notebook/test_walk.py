@@ -117,7 +117,7 @@ def test_real_is_there_unasked(subject: pl.Subject, acts: Any) -> None:
 
 
 def test_a_model_and_its_bridge_give_the_same(subject: pl.Subject, acts: Any) -> None:
-    from tests.library.test_subject import bridge_of
+    from tests.notebook.test_subject import bridge_of
 
     bridged = pl.Subject(bridge_of("gpt2"), write=WRITE, read=READ)
     options: dict[str, Any] = {"steps": 5, "quiet": True}

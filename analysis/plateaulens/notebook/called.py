@@ -5,7 +5,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-HOME = "plateaulens.library.runs"
+HOME = "plateaulens.notebook.runs"
 """Where the functions are."""
 
 
@@ -13,7 +13,7 @@ class Called(ModuleType):
     """A package that is called like the function of its name."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """What the function of `HOME` gives. See `plateaulens.library.runs`."""
+        """What the function of `HOME` gives. See `plateaulens.notebook.runs`."""
         function = getattr(import_module(HOME), self.__name__.rpartition(".")[2])
         return function(*arguments, **options)
 

@@ -12,7 +12,7 @@ from tests.tiny import measured
 
 import plateaulens as pl
 from plateaulens.config import AnalysisConfig
-from plateaulens.library import runs
+from plateaulens.notebook import runs
 from plateaulens.store.run import RunStore
 from plateaulens.summary.analyze import settings_of
 from plateaulens.testing import (

@@ -9,7 +9,7 @@ import xarray as xr
 from plateaulens import names
 from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError, reading
-from plateaulens.library.cards import card
+from plateaulens.notebook.cards import card
 from plateaulens.steps.dataset import step_dataset
 from plateaulens.store.location import Location
 from plateaulens.store.reading import experiment_names
@@ -23,7 +23,7 @@ _register_dataset: Any = xr.register_dataset_accessor
 
 
 def _runs() -> Any:
-    from plateaulens.library import runs  # noqa: PLC0415  whoever opens a run does not wait for what analyses one
+    from plateaulens.notebook import runs  # noqa: PLC0415  whoever opens a run does not wait for what analyses one
 
     return runs
 
@@ -42,12 +42,12 @@ class RunAccessor:
         self._tree = tree
 
     def max_slope(self, experiment: str | None = None) -> xr.DataArray:
-        """The max-slope step of every curve. See `plateaulens.library.runs.max_slopes`."""
+        """The max-slope step of every curve. See `plateaulens.notebook.runs.max_slopes`."""
         steps: xr.DataArray = _runs().max_slopes(self._tree, experiment)
         return steps
 
     def compare(self, **options: Any) -> xr.DataTree:
-        """Every type against `real`. See `plateaulens.library.runs.compare`."""
+        """Every type against `real`. See `plateaulens.notebook.runs.compare`."""
         summary: xr.DataTree = _runs().compare(self._tree, **options)
         return summary
 
@@ -62,14 +62,14 @@ class RunAccessor:
         Returns
         -------
         DataFrame
-            As `plateaulens.library.runs.verdict_table` gives it; a run is compared first.
+            As `plateaulens.notebook.runs.verdict_table` gives it; a run is compared first.
         """
         is_run = self._tree.attrs.get("kind") == RUN_KIND
         table: pd.DataFrame = _runs().verdict_table(self.compare(**options) if is_run else self._tree)
         return table
 
     def save(self, path: Location) -> None:
-        """Store it. See `plateaulens.library.runs.save`."""
+        """Store it. See `plateaulens.notebook.runs.save`."""
         _runs().save(self._tree, path)
 
     def _repr_html_(self) -> str:
@@ -120,7 +120,7 @@ class ExperimentAccessor:
         Returns
         -------
         DataArray
-            As `plateaulens.library.runs.max_slopes` gives it.
+            As `plateaulens.notebook.runs.max_slopes` gives it.
 
         Raises
         ------

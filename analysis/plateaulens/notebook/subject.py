@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plateaulens.config import ModelConfig, SiteConfig
 from plateaulens.errors import UsageError, reading, shown
-from plateaulens.library.cards import card
+from plateaulens.notebook.cards import card
 from plateaulens.subject import model as models
 from plateaulens.subject.anatomy import text_config
 from plateaulens.subject.copies import shared_copy

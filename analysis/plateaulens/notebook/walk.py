@@ -19,8 +19,8 @@ from plateaulens.collect.collect import collect
 from plateaulens.collect.context import RunContext, assemble, base_rows, sae_for
 from plateaulens.config import FileConfig, RunConfig, SaeConfig
 from plateaulens.errors import UsageError, explain, reading
-from plateaulens.library.subject import MEMORY, Subject, Texts, TokenIds, prompts_of
 from plateaulens.names import DEFAULT_METRICS, EXPERIMENTS, REFERENCE
+from plateaulens.notebook.subject import MEMORY, Subject, Texts, TokenIds, prompts_of
 from plateaulens.replacing import scratch
 from plateaulens.store.location import Location
 from plateaulens.store.reading import open_run
