@@ -9,7 +9,14 @@ from IPython.display import Markdown
 from plateaulens.names import label
 
 MOST_WORDS = 30
-FRAGMENTS = ("figures.", "thresholds[", "setting.level(", "setting.resampling(", "phrases.others(")
+FRAGMENTS = (
+    "figures.",
+    "thresholds[",
+    "setting.level(",
+    "setting.resampling(",
+    "setting.family(",
+    "phrases.others(",
+)
 """What figures take long to draw, and expressions that are less than a sentence."""
 _ENDS = re.compile(r"(?<=[.?!])[\"*]*\s+(?=[A-Z\d\"@*(])")
 _PLURAL = "are|have|differ|blow|leave|bend"
