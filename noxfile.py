@@ -185,6 +185,16 @@ def avx2(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def kernels(session: nox.Session) -> None:
+    """Run the GPU's kernels by Triton's interpreter, and compile them for cards, without a GPU."""
+    install(session, "collect", group="test", model=False)
+    session.install(*CONSTRAINTS, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "kernels"))
+    session.run("pytest", *TWO_PROCESSES, "tests/scan/test_kernels.py", env=ONE_THREAD | {"TRITON_INTERPRET": "1"})
+    session.run("pytest", *TWO_PROCESSES, "tests/scan/test_kernels_compile.py", env=ONE_THREAD)
+    session.run("pytest", "tests/test_docstrings.py", "-k", "scan.fused or scan.kernels", env=ONE_THREAD)
+
+
+@nox.session(default=False)
 def minimal(session: nox.Session) -> None:
     """Run what must work without torch, in an environment that has none."""
     install(session, group="test")

@@ -112,7 +112,7 @@ def synthetic_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from plateaulens.testing import generate_run, synthetic_spec
 
     path = tmp_path_factory.mktemp("synthetic") / "run.zarr"
-    generate_run(path, synthetic_spec(24), seed=1)
+    generate_run(path, synthetic_spec(24, likely=5, encoded=True), seed=1)
     return path
 
 

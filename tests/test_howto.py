@@ -55,7 +55,7 @@ def preset(*given: str, **changes: Any) -> dict[str, Any]:
 
 
 def test_there_is_a_page_of_each() -> None:
-    assert NAMES == ["cluster", "gpu", "own-activations", "own-model", "own-sae", "own-type", "sweep"]
+    assert NAMES == ["cluster", "gpu", "own-activations", "own-model", "own-sae", "own-type", "score-saes", "sweep"]
 
 
 @pytest.mark.parametrize("page", NAMES)
@@ -102,7 +102,8 @@ def workplace(tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A folder with a reader's own files, in which the first page has been followed."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my-model").symlink_to(tiny_files / "model")
-    (tmp_path / "my-sae").symlink_to(tiny_files / "sae")
+    for name in ("my-sae", "other-sae"):
+        (tmp_path / name).symlink_to(tiny_files / "sae")
     words = np.random.default_rng(5).integers(1, VOCABULARY, (60, 12))
     (tmp_path / "my-texts.txt").write_text("\n".join(" ".join(f"w{word}" for word in line) for line in words))
     follow("own-model")
@@ -118,6 +119,7 @@ def workplace(tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("own-activations", ["drawn", "steered"]),
         ("own-type", ["opposite"]),
         ("sweep", ["layers"]),
+        ("score-saes", ["saes"]),
     ],
 )
 def test_a_page_can_be_followed(
@@ -130,5 +132,11 @@ def test_a_page_can_be_followed(
     if page == "own-activations":
         assert "conclusion" in said
         assert re.search(r"^l2 +\w+", said, re.MULTILINE)
+    if page == "score-saes":
+        assert re.search(r"^\d+ +reconstruction +l2 .*(tied for best|too few|undefined)$", said, re.MULTILINE)
+        made_of = ("my-sae", "other-sae")
+        assert {path.name for path in Path("saes-bench").iterdir()} == {
+            f"{name}_custom_sae_eval_results.json" for name in made_of
+        }
     if page == "sweep":
         assert "hook_resid_pre" in said

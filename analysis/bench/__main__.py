@@ -3,8 +3,9 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from plateaulens.cli.entry import Parser, run
 from plateaulens.cli.options import needs
@@ -34,7 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--model", default="embedded:smollm2", help="gpt2-sized, or what a preset's model.source may be (%(default)s)"
     )
-    parser.add_argument("--device", default="cpu", help="(default: %(default)s)")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="on a GPU, its own table is measured, in all precisions and at the paper's size (default: %(default)s)",
+    )
     parser.add_argument("--write", type=int, default=1, help="block that is written before (default: %(default)s)")
     for name, default in (("samples", 2), ("types", 4), ("steps", 101), ("length", 10), ("rounds", 9)):
         parser.add_argument(f"--{name}", type=int, default=default, help="(default: %(default)s)")
@@ -51,9 +56,16 @@ def _run(options: argparse.Namespace) -> int:
         from bench.run import Settings, bench  # noqa: PLC0415  needs the extra `collect`
     except ImportError as error:
         raise needs(error, "collect") from None
-    from bench.tables import insert, tables  # noqa: PLC0415
+    from bench.gpu import bench_gpu  # noqa: PLC0415
+    from bench.tables import gpu_tables, tables  # noqa: PLC0415
     from bench.work import Size  # noqa: PLC0415
 
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    if options.device != "cpu" and not options.engine_only:
+        on_gpu = bench_gpu(options.device, say)
+        return _write(options, on_gpu, gpu_tables(on_gpu))
     settings = Settings(
         model=options.model,
         device=options.device,
@@ -65,8 +77,13 @@ def _run(options: argparse.Namespace) -> int:
         memory={name: list(values) for name, values in MEMORY.items()},
         precision=Size(options.precision_samples, options.types, options.steps, options.length),
     )
-    result = bench(settings, lambda text: print(text, file=sys.stderr, flush=True))
-    made = tables(result)
+    result = bench(settings, say)
+    return _write(options, result, tables(result))
+
+
+def _write(options: argparse.Namespace, result: Mapping[str, Any], made: Mapping[str, str]) -> int:
+    from bench.tables import insert  # noqa: PLC0415
+
     print("\n\n".join(made.values()))
     if options.out is not None:
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -77,7 +77,9 @@ def arithmetic(subject: Subject, size: Size) -> Arithmetic:
     all_blocks: Any = getattr(model.base_model, VERIFIED[model.config.model_type].blocks)
     blocks = all_blocks[subject.write.boundary :]
     linear = [part for block in blocks for part in block.modules() if isinstance(part, torch.nn.Linear | Conv1D)]
-    width = subject.bridge.cfg.n_heads * subject.bridge.cfg.d_head
+    width = subject.config.num_attention_heads * (
+        getattr(subject.config, "head_dim", None) or subject.d_model // subject.config.num_attention_heads
+    )
     # each point looks at the earlier tokens and itself, each earlier token at those up to itself
     pairs = points * (shared + 1) + shared * (shared + 1) // 2
     head = model.get_output_embeddings()
@@ -101,12 +103,24 @@ class Products:
         Where the model is.
     prepared
         Makes of a linear layer what multiplies; see `LIBRARIES`.
+    dtype
+        What it multiplies.
     """
 
-    def __init__(self, work: Arithmetic, device: torch.device, prepared: Callable[[torch.nn.Module], Layer]) -> None:
+    def __init__(
+        self,
+        work: Arithmetic,
+        device: torch.device,
+        prepared: Callable[[torch.nn.Module], Layer],
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self._device = device
         self._calls = [
-            (prepared(product.layer), torch.randn(product.rows, product.shape[0], device=device), product.calls)
+            (
+                prepared(product.layer),
+                torch.randn(product.rows, product.shape[0], device=device, dtype=dtype),
+                product.calls,
+            )
             for product in (*work.blocks, *work.head)
         ]
 

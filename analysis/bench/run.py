@@ -19,7 +19,7 @@ from bench.timing import Task, in_turns, medians, paired_ratio
 from bench.work import Size, engine, make_work
 from plateaulens.config import PromptConfig
 from plateaulens.scan.direct import choose_forward
-from plateaulens.scan.linear import Precision
+from plateaulens.scan.split import Precision
 from plateaulens.subject.model import Subject
 from plateaulens.subject.prompts import load_prompts
 

@@ -15,6 +15,7 @@ from plateaulens.errors import UsageError
 from plateaulens.subject.model import Subject, load_subject
 from plateaulens.subject.sites import parse_site
 
+SMOLLM2 = "embedded:smollm2"
 GPT2_SIZED = "gpt2-sized"
 """124 million random weights in the published shape: time depends on shapes, not on what the weights are."""
 EVERYWHERE = SiteConfig(write="blocks.0.hook_resid_pre", read="blocks.0.hook_resid_post")

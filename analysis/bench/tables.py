@@ -32,6 +32,22 @@ def tables(result: Result) -> dict[str, str]:
     return made
 
 
+def gpu_tables(result: Result) -> dict[str, str]:
+    """The tables of a GPU.
+
+    Parameters
+    ----------
+    result
+        What `bench.gpu.bench_gpu` gave, or the JSON of it.
+
+    Returns
+    -------
+    dict of name to table
+        In Markdown: `gpu`, `gpu_batches` and `gpu_large`.
+    """
+    return {"gpu": _gpu(result), "gpu_batches": _gpu_batches(result), "gpu_large": _gpu_large(result)}
+
+
 def insert(document: str, made: Mapping[str, str]) -> str:
     """The document with each table between its markers, `<!-- bench:NAME -->` and `<!-- bench -->`.
 
@@ -50,7 +66,8 @@ def insert(document: str, made: Mapping[str, str]) -> str:
     Raises
     ------
     UsageError
-        When the document has a place for a table that was not made.
+        When the document has a place for a table that was not made, but for those of a GPU when the others were, and
+        the other way round.
 
     Examples
     --------
@@ -59,6 +76,8 @@ def insert(document: str, made: Mapping[str, str]) -> str:
     """
 
     def fill(place: re.Match[str]) -> str:
+        if place[1] not in made and place[1].startswith("gpu") != next(iter(made)).startswith("gpu"):
+            return place[0]
         if place[1] not in made:
             raise UsageError(f"the document has a place for the table {place[1]!r}: run the whole bench to fill it")
         return f"<!-- bench:{place[1]} -->\n\n{made[place[1]]}\n\n<!-- bench -->"
@@ -193,3 +212,58 @@ def _sweeps(result: Result) -> str:
     steps = result["settings"]["size"]["steps"]
     day = result["day"]["points"]
     return f"{table}\n\nIn a day this machine measures {day / 1e6:,.0f} million points, {day / steps:,.0f} paths."
+
+
+def _gpu(result: Result) -> str:
+    rows: list[tuple[object, ...]] = []
+    for name, model in result["models"].items():
+        rate = result["rates"]["float32"]
+        for kind, seconds in model["products"].items():
+            rows.append(
+                (name, f"products alone, {kind}", _seconds(seconds), f"{model['operations'] / seconds / rate:.0%}")
+            )
+        for precision, own in model["engine"].items():
+            seconds = own["seconds"]
+            rows.append(
+                (
+                    name,
+                    f"engine, {precision}",
+                    _seconds(seconds),
+                    f"{model['operations'] / seconds / rate:.0%}",
+                    f"{own['bytes'] / 1e9:.1f} GB",
+                    *_agreement(own),
+                )
+            )
+        rows += [(name, way, _seconds(seconds)) for way, seconds in model["other"].items()]
+        rows.append((name, "engine, float32, beside the CPU's", "", "", "", *_agreement(model["cpu"])))
+    headers = ("model", "what", "seconds", "share of the float32 rate", "memory", "differences", "same max slope step")
+    width = len(headers)
+    table = _table([(*row, *("",) * (width - len(row))) for row in rows], headers)
+    rates = ", ".join(f"{rate / 1e12:.0f} in {name}" for name, rate in result["rates"].items())
+    return (
+        f"{table}\n\nOn {result['card']}, PyTorch {result['torch']}, {result['date']}: {_size(result['size'])}. "
+        f"A large matrix product runs at {rates} (trillions of operations a second)."
+    )
+
+
+def _agreement(own: Mapping[str, Any]) -> tuple[str, str]:
+    return (
+        ", ".join(f"{each:.0e}" for each in own["difference"]),
+        ", ".join(f"{each:.1%}" for each in own["same_max_slope"]),
+    )
+
+
+def _gpu_batches(result: Result) -> str:
+    batches = next(model["batches"] for model in result["models"].values() if model["batches"])
+    return _table(
+        [("prompts a second", *(f"{rate:,.0f}" for rate in batches.values()))],
+        ("prompts in a batch", *map(str, batches)),
+    )
+
+
+def _gpu_large(result: Result) -> str:
+    rows = [
+        (name, own["precision"], f"{own['prompts_per_second']:.1f}", own["at_once"], f"{own['bytes'] / 1e9:.0f} GB")
+        for name, own in result["large"].items()
+    ]
+    return _table(rows, ("shape", "precision", "prompts a second", "prompts in a batch", "memory"))

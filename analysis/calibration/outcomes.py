@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-Kind = Literal["coverage", "error", "power"]
-"""Share of intervals that hold the truth; of true null hypotheses rejected; of false ones rejected."""
+Kind = Literal["coverage", "error", "power", "planned"]
+"""Share of intervals that hold the truth; of true null hypotheses rejected; of false ones rejected; of runs that reach
+what they were planned for."""
 
 
 class Key(NamedTuple):
@@ -126,3 +127,25 @@ def rejects(
         A hit where it rejected; without a width (NaN).
     """
     return Outcome(Key("error" if null else "power", quantity, method, activation_type, truth), bool(rejected))
+
+
+def reaches(
+    quantity: str, method: str, activation_type: str, truth: float, reached: bool, *, width: float = np.nan
+) -> Outcome:
+    """Whether a run reached what it was planned for.
+
+    Parameters
+    ----------
+    quantity, method, activation_type, truth
+        See `Key`; the method is the goal.
+    reached
+        The run's answer.
+    width
+        Of its interval, where that was planned.
+
+    Returns
+    -------
+    Outcome
+        A hit where it did.
+    """
+    return Outcome(Key("planned", quantity, method, activation_type, truth), reached, width)

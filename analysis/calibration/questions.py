@@ -19,7 +19,9 @@ from calibration.designs import (
     TEST_DESIGNS,
 )
 from calibration.outcomes import Outcome
+from calibration.realism import REALISM_DESIGNS, replicate_realism
 from calibration.rejections import replicate_tests
+from calibration.runs import POOLING_DESIGNS, replicate_looks, replicate_planning, replicate_pooling
 from calibration.survival import replicate_survival
 
 
@@ -41,5 +43,9 @@ QUESTIONS = {
     "tests": Question(replicate_tests, TEST_DESIGNS),
     "survival": Question(replicate_survival, SURVIVAL_DESIGNS),
     "activations": Question(replicate_distinction, ACTIVATION_DESIGNS, samples=(50, 200)),
+    "realism": Question(replicate_realism, REALISM_DESIGNS, samples=(50, 200)),
     "confounds": Question(replicate_confounds, CONFOUNDING_DESIGNS),
+    "planning": Question(replicate_planning, TEST_DESIGNS, samples=(200,)),
+    "looks": Question(replicate_looks, TEST_DESIGNS, samples=(200,)),
+    "pooling": Question(replicate_pooling, POOLING_DESIGNS, samples=(50, 200)),
 }

@@ -14,10 +14,14 @@ from calibration.runner import Cell, Effort
 BEGIN = "<!-- calibration: written by `nox -s calibrate`, not by hand -->"
 END = "<!-- calibration: end -->"
 
+FLOOR = 0.93
+"""A nominal 95 % interval that covers less somewhere is named on the page, with where."""
+
 _INTRODUCTION = (
-    "{replications} replications of each cell (fewer where a method declines to estimate), with {resamples} resamples "
-    "or swaps each. Entries are per cent: the mean over designs and activation types, and in brackets the lowest and "
-    "the highest of them. The Monte Carlo standard error of one of them is {error:.1f} or less at 5 or 95 %."
+    "{replications} replications of each cell{others} (fewer where a method declines to estimate), with {resamples} "
+    "resamples or swaps each. Entries are per cent: the mean over designs and activation types, and in brackets the "
+    "lowest and the highest of them. The Monte Carlo standard error of one of {replications} is {error:.1f} or less at "
+    "5 or 95 %."
 )
 
 
@@ -102,20 +106,73 @@ def render(frame: pd.DataFrame) -> str:
     str
         Markdown: how much was computed, and a table for each kind of row.
     """
-    per_cell = frame.groupby(["question", "design", "samples"])["replications"].max()
-    least, most = per_cell.min(), per_cell.max()
+    usual, others = _replications(frame)
     parts = [
         _INTRODUCTION.format(
-            replications=most if least == most else f"{least} to {most}",
-            resamples=frame["resamples"].max(),
-            error=100 * np.sqrt(0.05 * 0.95 / least),
+            replications=_span(*usual),
+            others="".join(f", {_span(*span)} of *{question}*" for question, span in others.items()),
+            resamples=_span(frame["resamples"].min(), frame["resamples"].max()),
+            error=100 * np.sqrt(0.05 * 0.95 / usual[0]),
         )
     ]
     for title, (kind, corners, rows, cell) in _TABLES.items():
         chosen = frame[(frame["kind"] == kind) & ((frame["question"] == "corners") == corners)]
         if len(chosen):
             parts += [f"**{title}**", _by_samples(_effects(chosen), rows, cell)]
+    low = below(frame)
+    if len(low):
+        parts += [f"**{_LOW}**", _written(low)]
     return "\n\n".join(parts)
+
+
+def below(frame: pd.DataFrame) -> pd.DataFrame:
+    """The intervals that cover less than `FLOOR` somewhere.
+
+    Parameters
+    ----------
+    frame
+        What `as_frame` or `load` gave.
+
+    Returns
+    -------
+    DataFrame
+        A row for each quantity, method and table that it is in: how many of its entries are that low, and the lowest.
+    """
+    covered = frame[frame["kind"] == "coverage"]
+    covered = covered.assign(table=np.where(covered["question"] == "corners", "corners", "first"))
+    rows = []
+    for (place, quantity, method), own in covered.groupby(["table", "quantity", "method"], sort=False):
+        low = own[own["share"] < FLOOR]
+        if len(low):
+            least = low.sort_values("share", kind="stable").iloc[0]
+            rows.append(
+                {
+                    "quantity": quantity,
+                    "method": method,
+                    "table": place,
+                    "entries below": f"{len(low)} of {len(own)}",
+                    "lowest": f"{100 * least['share']:.1f}",
+                    "where": f"{least['design']}, {least['activation_type']}, n = {least['samples']}",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _replications(frame: pd.DataFrame) -> tuple[tuple[int, int], dict[str, tuple[int, int]]]:
+    """The fewest and the most of a cell in most questions, and in the others by question."""
+    cells = frame.groupby(["question", "design", "samples"])["replications"].max().groupby("question")
+    spans = {str(question): (int(own.min()), int(own.max())) for question, own in cells}
+    every = list(spans.values())
+    usual = max(every, key=every.count)
+    return usual, {question: span for question, span in spans.items() if span != usual}
+
+
+def _written(table: pd.DataFrame) -> str:
+    return tabulate(table.to_numpy().tolist(), headers=[*table.columns], tablefmt="pipe", disable_numparse=True)
+
+
+def _span(least: int, most: int) -> str:
+    return str(most) if least == most else f"{least} to {most}"
 
 
 def insert(document: str, tables: str) -> str:
@@ -192,6 +249,8 @@ def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[order].reset_index(drop=True)
 
 
+_LOW = f"Nominal 95 % intervals that cover less than {100 * FLOOR:g} % somewhere"
+
 _TABLES: dict[str, tuple[str, bool, list[str], Callable[["pd.Series[float]"], str]]] = {
     "Coverage of nominal 95 % intervals": ("coverage", False, ["quantity", "method"], _range),
     "Coverage of nominal 95 % intervals in the corners, where they are printed": (
@@ -205,6 +264,11 @@ _TABLES: dict[str, tuple[str, bool, list[str], Callable[["pd.Series[float]"], st
         *("power", False),
         ["quantity", "method", "effect"],
         _mean,
+    ),
+    "Runs that reach what they were planned for, by the size of the pilot": (
+        *("planned", False),
+        ["quantity", "method"],
+        _range,
     ),
 }
 """By its title, the kind of a table's rows, whether they are those of the corners, its lines, and its entries."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     __version__: str
     from plateaulens.errors import UsageError
     from plateaulens.notebook.runs import compare, report, save
+    from plateaulens.notebook.score import score_sae
     from plateaulens.notebook.subject import Subject
     from plateaulens.notebook.walk import walk
     from plateaulens.store.reading import open_run, open_summary, open_sweep_summary
@@ -31,6 +32,7 @@ __all__ = [
     "plot",
     "report",
     "save",
+    "score_sae",
     "stats",
     "verify",
     "walk",
@@ -44,6 +46,7 @@ _HOMES = {
     "open_summary": "plateaulens.store.reading",
     "open_sweep_summary": "plateaulens.store.reading",
     "save": "plateaulens.notebook.runs",
+    "score_sae": "plateaulens.notebook.score",
     "verify": "plateaulens.store.verify",
     "walk": "plateaulens.notebook.walk",
 }

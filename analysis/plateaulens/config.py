@@ -89,6 +89,12 @@ LARGEST_GROUP = 2**35
 """Numbers of all curves of an experiment: 128 GiB."""
 MOST_CELLS = 10_000
 """Runs of a sweep."""
+MOST_LIKELY = 20
+"""Next tokens of a point that are stored."""
+LIKELY = 5
+"""Next tokens of a point that a small run stores by itself."""
+SMALL_RUN = 1_000_000
+"""Points of all paths of a small run: five ids and probabilities of each are 40 MB before they are compressed."""
 
 
 def _known(what: str, known: Iterable[str]) -> AfterValidator:
@@ -275,6 +281,9 @@ class TargetConfig(Strict):
     """Types whose activations are in files, by name; they follow the variants. A text is the path of a pool."""
     modules: tuple[str, ...] = ()
     """Python files (`my_types.py`) or importable modules that register activation types of one's own."""
+    of_run: str | None = None
+    """Path or URL of a run of the same prompts, types and constants whose stored bases and targets are walked; None has
+    them made. Another device or precision is compared curve by curve so."""
     anchor_cosine: Cosine = 0.42
     """`structured`: cosine to the top latent that the replacement top latent should have."""
     anchor_pool: Count = 100
@@ -314,17 +323,22 @@ class ExperimentConfig(Strict):
 class EngineConfig(Strict):
     """How the work is cut. Sizes change rounding errors at most, but they are part of a run's identity all the same."""
 
-    prompts_per_batch: Chunk | Literal["auto"] = 1
+    prompts_per_batch: Chunk | Literal["auto"] = "auto"
     """Base prompts that go through the model at once (on a CPU: on each core), each with its paths to all targets.
     `auto` is as many as fit into what is free of a GPU's memory, and 1 on a CPU."""
-    precision: Literal["float32", "bf16"] = "float32"
-    """What the linear layers of the blocks multiply in; residual stream, unembedding and metrics are float32 always.
-    `bf16` is faster and moves the results: docs/performance.md says by how much."""
+    precision: Literal["auto", "float32", "fp16x3", "tf32x3", "bf16"] = "auto"
+    """What the linear layers of the blocks multiply in; residual stream and metrics are float32 always. `fp16x3` and
+    `tf32x3` make each product of float32 numbers from three narrower ones and are as accurate. `bf16` is faster and
+    moves the results: docs/performance.md says by how much. `auto` is `fp16x3` on a GPU that can, else `float32`."""
     way: Annotated[str, _known("way of running", ("auto", *names.WAYS))] = "auto"
     """How points go through the model, one of `plateaulens.names.WAYS`; `auto` is the quickest of them that gives what
     whole prompts give on this model and machine, which is seen before the run."""
     samples_per_chunk: Chunk = 96
     """Base prompts per stored chunk: what one writer owns, and the most that a killed run has to do again."""
+    likely_tokens: Annotated[int, Within(0, MOST_LIKELY)] | Literal["auto"] = "auto"
+    """The most likely next tokens of every point that are stored with their probabilities, for the report to show; 0
+    stores none. `auto` stores 5 in a run of at most 1,000,000 points, and none in a larger one. No curve depends on
+    it, and it does not keep a run from being continued: that goes on with what the run has."""
 
 
 class AnalysisConfig(Strict):
@@ -500,7 +514,7 @@ class RunConfig(Strict):
     @model_validator(mode="after")
     def _check_extent(self) -> Self:
         for name, section in self.sections.items():
-            each = len(self.targets.names) * section.steps * len(self.metrics)
+            each = len(self.targets.names) * section.steps * (len(self.metrics) + 2 * self.likely_tokens)
             chunk = min(section.samples, self.engine.samples_per_chunk) * each
             if chunk > LARGEST_CHUNK:
                 raise ValueError(
@@ -538,6 +552,15 @@ class RunConfig(Strict):
     def samples(self) -> int:
         """The most base prompts that any selected experiment asks for."""
         return max(self.experiment(name).samples for name in self.experiments)
+
+    @property
+    def likely_tokens(self) -> int:
+        """How many of the most likely next tokens of every point are stored; 0 stores none."""
+        if self.engine.likely_tokens != "auto":
+            return self.engine.likely_tokens
+        settings = [self.experiment(name) for name in self.experiments]
+        points = sum(len(self.targets.names) * each.samples * each.steps for each in settings)
+        return LIKELY if points <= SMALL_RUN else 0
 
 
 def _each_once(what: str, given: tuple[str, ...]) -> tuple[str, ...]:

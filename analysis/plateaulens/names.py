@@ -24,6 +24,11 @@ CLAIMS = (("structured", "baseline"), ("structured", "bag"))
 MAIN_TYPES = (REFERENCE, "random", "baseline", "structured")
 """The types of figures that have room for few: the reference, the Gaussian, and the two recipes of the claim."""
 
+SCALE_START = "random"
+"""The activation type at which the scale of SAEs has its 0; the reference has the 1."""
+SCALED = ("reconstruction", "baseline", "structured")
+"""The activation types by which SAEs are placed on that scale."""
+
 CONVENTIONS = ("corrected", "authors")
 """How step statistics are read off a curve: as PlateauLens defines them, and as the authors' notebooks do."""
 
@@ -289,6 +294,38 @@ EXPERIMENTS = {
     )
 }
 """Every experiment, in the order in which reports show them."""
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A score of one activation by which a type's targets may be told from real ones."""
+
+    name: str
+    """Value of the `detector` coordinate."""
+    label: str
+    """As columns of tables print it."""
+    definition: str
+    """As a phrase, within a sentence."""
+    is_classifier: bool = False
+    """Whether the score is learned, so that more of it always means: less like real."""
+
+
+DETECTORS = {
+    detector.name: detector
+    for detector in (
+        Detector("norm", label="norm", definition="the length of an activation"),
+        Detector("active_latents", label="latents", definition="the number of SAE latents active in it"),
+        Detector("sae_error", label="SAE error", definition="how far it lies from its reconstruction by the SAE"),
+        Detector(
+            "neighbour_distance",
+            label="neighbour",
+            definition="how far it lies from the nearest real activation of another prompt",
+        ),
+        Detector("features", label="these together", definition="a classifier of these features", is_classifier=True),
+        Detector("activation", label="activation", definition="a classifier of all of it", is_classifier=True),
+    )
+}
+"""Every detector, in the order in which a summary stores them: features, then the two classifiers."""
 
 DEFAULT_METRICS = tuple(metric.name for metric in METRICS.values() if metric.is_default)
 MAIN_METRICS = tuple(metric.name for metric in METRICS.values() if metric.is_main)

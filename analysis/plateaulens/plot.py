@@ -82,6 +82,13 @@ def target_geometry(summary: xr.DataTree, **options: Any) -> Figure:
     return figures.target_geometry(_group(summary, "geometry"), **options)
 
 
+def sae_shares(scale: Any, **options: Any) -> Figure:
+    """SAEs on their scale, of `score_sae(...).data`. See `plateaulens.figures.sae_shares`."""
+    if not isinstance(scale, xr.Dataset) or "share" not in scale:
+        raise UsageError("sae_shares draws the data of score_sae: give scores.data")
+    return figures.sae_shares(scale, **options)
+
+
 def _group(summary: xr.DataTree, name: str) -> xr.Dataset:
     _check(summary)
     if name not in summary.children:

@@ -74,6 +74,7 @@ def override(
     experiments: list[str] | None = None,
     sources: Mapping[str, str | None] | None = None,
     activations: Mapping[str, str] | None = None,
+    of_run: str | None = None,
 ) -> RunConfig:
     """The configuration with the command line's options in place of the preset's, checked again.
 
@@ -92,6 +93,8 @@ def override(
         the revision is the hub's default branch.
     activations
         Files of activations by the name of the type that they become; see `plateaulens.config.FileConfig`.
+    of_run
+        A run whose bases and targets are walked; see `plateaulens.config.TargetConfig`.
 
     Returns
     -------
@@ -109,6 +112,8 @@ def override(
             values[section] = {**(values[section] or {}), **_reference(source)}
     if activations:
         values["targets"]["files"] = {**values["targets"]["files"], **activations}
+    if of_run is not None:
+        values["targets"]["of_run"] = of_run
     if seed is not None:
         values["seed"] = seed
     if experiments is not None:

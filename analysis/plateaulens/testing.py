@@ -72,6 +72,8 @@ def synthetic_spec(
     positions: int = 10,
     samples_per_chunk: int = 8,
     metrics: tuple[str, ...] = DEFAULT_METRICS,
+    likely: int = 0,
+    encoded: bool = False,
 ) -> RunSpec:
     """A specification whose experiments all have the same types, samples and steps.
 
@@ -93,6 +95,10 @@ def synthetic_spec(
         Samples of a span.
     metrics
         Names of metrics; units are those of `plateaulens.names.METRICS`, or 1 of one that is not among them.
+    likely
+        Most likely next tokens of each point.
+    encoded
+        Whether there is something in the place of what an SAE makes of the targets.
 
     Returns
     -------
@@ -102,7 +108,7 @@ def synthetic_spec(
     lengths = {name: None if EXPERIMENTS[name].steps == "relative" else STEP_LENGTH for name in experiments}
     specs = tuple(ExperimentSpec(name, activation_types, samples, steps, lengths[name]) for name in experiments)
     measured = tuple(MetricSpec(name, metric(name).units or "1") for name in metrics)
-    return RunSpec(specs, samples, positions, d_model, samples_per_chunk, measured)
+    return RunSpec(specs, samples, positions, d_model, samples_per_chunk, measured, likely=likely, encoded=encoded)
 
 
 def generate_run(path: Location, spec: RunSpec, seed: int = 0, *, name: str = "synthetic") -> None:
@@ -232,10 +238,24 @@ def synthetic_values(spec: RunSpec, group: str, samples: slice, seed: int) -> di
     height = _shapes(spec, 0) * np.clip(rng.normal(1.0, 0.1, planted.shape), 0.6, 1.2)
     tokens = rng.integers(0, 50_000, (2, *target.shape[:2], 1), dtype=np.int32)
     steps = np.arange(experiment.steps)
-    return {
+    top_token = np.where(steps < planted[..., :1], tokens[0], tokens[1])
+    values = {
         "curve": _curves(height, planted, _shapes(spec, 2), experiment.steps).astype(np.float32),
-        "top_token": np.where(steps < planted[..., :1], tokens[0], tokens[1]),
+        "top_token": top_token,
         "path_length": np.linalg.norm(target - other_end, axis=-1).astype(np.float32),
+    }
+    return values | _likely(top_token, spec.likely) if spec.likely else values
+
+
+def _likely(top_token: NDArray[np.int32], count: int) -> dict[str, NDArray[Any]]:
+    """The tokens that follow a most likely one, each half as likely as the one before."""
+    token = top_token[..., None] + np.arange(count, dtype=np.int32)
+    texts = np.array([f" token {each}" for each in token.ravel()], dtype=np.dtypes.StringDType())
+    probability = np.broadcast_to(0.5 ** np.arange(1, count + 1), token.shape)
+    return {
+        "likely_token": token,
+        "likely_text": texts.reshape(token.shape),
+        "likely_probability": probability.astype(np.float32),
     }
 
 
@@ -298,7 +318,12 @@ def _activations(spec: RunSpec, samples: slice, seed: int) -> dict[str, NDArray[
     target = _draw(spec, (len(types), count, spec.d_model), rng, seed)
     active_latents = rng.poisson(30, count).astype(np.int32)
     kept = slice(0, samples.stop - samples.start)
-    return {
+    encoded: dict[str, NDArray[Any]] = {}
+    if spec.encoded:
+        rng = _generator(seed, "encoded", samples.start)
+        encoded["target_latents"] = rng.poisson(30, (len(types), count)).astype(np.int32)[:, kept]
+        encoded["target_error"] = rng.gamma(20.0, 0.5, (len(types), count)).astype(np.float32)[:, kept]
+    return encoded | {
         "base": base[kept],
         "target": target[:, kept],
         "source_row": np.where(real[:, None], rows, np.int32(-1))[:, kept],

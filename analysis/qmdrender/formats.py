@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import typst
 import yaml
@@ -18,6 +19,10 @@ from qmdrender.selfcontained import require_self_contained
 
 _STYLE = Path(__file__).parent / "templates" / "page.css"
 _TOC_DEPTH = 3
+_STANDARDS: tuple[list[Literal["ua-1"]], ...] = (["ua-1"], [])
+"""What a PDF is to conform to, the strictest first."""
+_UNREADABLE = "PDF/UA-1 error"
+"""In what typst says of a document that does not conform to it."""
 
 
 def write_html(document: Document, parts: Sequence[str | Executed], folder: Path) -> Path:
@@ -54,7 +59,9 @@ def write_html(document: Document, parts: Sequence[str | Executed], folder: Path
 def write_pdf(document: Document, parts: Sequence[str | Executed], folder: Path) -> Path:
     """Write the PDF and its typst source.
 
-    The PDF bears a date only when SOURCE_DATE_EPOCH gives one, so that the same document makes the same file.
+    The PDF is tagged, and conforms to PDF/UA-1 unless something in the document cannot be read aloud: a picture that
+    nobody described, or a document without a title. It bears a date only when SOURCE_DATE_EPOCH gives one, so that the
+    same document makes the same file.
 
     Parameters
     ----------
@@ -90,10 +97,16 @@ def write_pdf(document: Document, parts: Sequence[str | Executed], folder: Path)
     text = _convert(document, parts, output_format="typst", settings=settings, folder=folder, options=options)
     source = _written(folder / f"{document.path.stem}.typ", text)
     target = source.with_suffix(".pdf")
-    try:
-        typst.compile(source, output=target, root=folder, timestamp=int(epoch) if epoch else None)
-    except typst.TypstError as error:
-        raise RenderError(f"typst: {' '.join(error.message.split())}", error.diagnostic) from None
+    for standards in _STANDARDS:
+        try:
+            typst.compile(
+                source, output=target, root=folder, timestamp=int(epoch) if epoch else None, pdf_standards=[*standards]
+            )
+        except typst.TypstError as error:
+            if standards and _UNREADABLE in error.diagnostic:
+                continue
+            raise RenderError(f"typst: {' '.join(error.message.split())}", error.diagnostic) from None
+        break
     return target
 
 

@@ -95,3 +95,30 @@ def test_corners_look_only_at_what_a_page_prints() -> None:
     assert not few & {"mean", "mean_difference", "paired_delta", "restricted_mean", "ks_difference", "KS difference"}
     enough = {key.quantity for key in outcomes("corners", "copies", 40).rows}
     assert enough >= {"mean", "mean_difference", "paired_delta", "restricted_mean", "ks_difference", "KS difference"}
+
+
+@pytest.mark.slow
+def test_ten_looks_find_more_than_the_level_and_guarded_ones_do_not() -> None:
+    rows = outcomes("looks", "steps", 200, replications=60).rows
+    wrong = {(key.quantity, key.method): tally.hits for key, tally in rows.items()}
+    for quantity in ("KS", "equivalence, KS"):
+        assert wrong[quantity, "ten looks, guarded"] <= min(wrong[quantity, "ten looks"], 6)
+    assert wrong["KS", "ten looks"] > 3
+
+
+@pytest.mark.slow
+def test_a_plan_asks_for_about_as_many_prompts_as_it_takes() -> None:
+    """Of eight runs planned for 80 % one succeeds or none with probability 1e-4, whatever is planned."""
+    rows = outcomes("planning", "ties", 200, replications=8).rows
+    assert {key.kind for key in rows} == {"planned"}
+    assert {key.quantity for key in rows} == {"KS", "equivalence, KS", "mean difference", "ks"}
+    assert all(tally.hits > 1 for tally in rows.values())
+
+
+def test_pooled_sites_are_covered_and_a_new_one_lies_farther_out() -> None:
+    rows = outcomes("pooling", "17 sites", 100, replications=200).rows
+    mean, new = (
+        next(t for key, t in rows.items() if key.quantity == f"pooled_{n}") for n in ("difference", "prediction")
+    )
+    assert min(mean.share, new.share) > 0.9
+    assert new.width > 2 * mean.width

@@ -28,6 +28,7 @@ def test_cells_are_distinct_and_chosen_by_question() -> None:
     assert len({cell.name for cell in every}) == len(every)
     assert {cell.question for cell in cells(["survival", "shared"])} == {"survival", "shared"}
     assert {cell.samples for cell in every if cell.question != "corners"} == {50, 200, 1000}
+    assert {cell.samples for cell in every if cell.question in {"planning", "looks"}} == {200}
     assert {cell.samples for cell in every if cell.question == "corners"} == {5, 10, 20, 40, 100, 300, 1000}
 
 

@@ -56,7 +56,37 @@ def test_tables_go_between_the_markers(frame: pd.DataFrame) -> None:
 def test_the_introduction_says_how_many_replications_there_are(frame: pd.DataFrame) -> None:
     assert table.render(frame).startswith("4 replications of each cell")
     more = pd.concat([frame, frame.assign(samples=200, replications=100)])
-    assert table.render(more).startswith("4 to 100 replications of each cell")
+    assert table.render(more).startswith("4 to 100 replications of each cell (")
+    apart = [frame.assign(question=name) for name in ("tests", "survival")]
+    few = pd.concat([*apart, frame.assign(question="planning", replications=2)])
+    assert table.render(few).startswith("4 replications of each cell, 2 of *planning* (fewer")
+
+
+def test_what_covers_too_little_is_named_with_where(frame: pd.DataFrame) -> None:
+    (low,) = table.below(frame).to_dict("records")
+    assert low == {
+        "quantity": "mean",
+        "method": "bca",
+        "table": "first",
+        "entries below": "1 of 2",
+        "lowest": "75.0",
+        "where": "steps, real, n = 50",
+    }
+    assert table.below(frame.assign(share=table.FLOOR)).empty
+    assert table._LOW not in table.render(frame.assign(share=table.FLOOR))
+
+
+def test_the_page_names_every_interval_that_covers_too_little() -> None:
+    """Read from the file and from the page, by nothing that writes either."""
+    page = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+    named = [[cell.strip() for cell in line.split("|")] for line in page.partition("somewhere**")[2].splitlines()]
+    rows = pd.read_csv(ROOT / "docs" / "calibration.csv")
+    low = rows[(rows["kind"] == "coverage") & (rows["share"] < 0.93)]
+    assert len(low) > 0
+    for row in low.itertuples():
+        at = "corners" if row.question == "corners" else "first"
+        (lowest,) = (float(line[5]) for line in named if line[1:4] == [row.quantity, row.method, at])
+        assert lowest <= round(100 * float(str(row.share)), 1), row
 
 
 def test_new_cells_replace_old_ones(frame: pd.DataFrame) -> None:

@@ -41,8 +41,11 @@ def test_it_goes_where_it_is_told(summary: Path, tmp_path: Path) -> None:
     assert main(["export", str(summary), "--to", "parquet", "--no-prompts", "--out", str(tmp_path / "a" / "b")]) == 0
     assert {file.name for file in (tmp_path / "a" / "b" / "data").iterdir()} == {
         "classifiers.parquet",
+        "detectors.parquet",
+        "detectors_of_controls.parquet",
         "distinguish.parquet",
         "geometry.parquet",
+        "token_share.parquet",
     }
 
 

@@ -116,7 +116,7 @@ class TestHelp:
     def test_every_command_has_a_few_examples(self) -> None:
         (commands,) = (action for action in entry._parser()._actions if hasattr(action, "choices") and action.choices)
         assert set(EXAMPLES) == {"", *(commands.choices or ())}
-        assert all(2 <= len(lines) <= 4 for lines in EXAMPLES.values())
+        assert all(2 <= len(lines) <= 5 for lines in EXAMPLES.values())
 
     @pytest.mark.parametrize(
         ("name", "line"), [(name, line) for name, lines in EXAMPLES.items() for line, _ in lines], ids=str

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 from tests.tiny import write_preset
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from plateaulens.collect import footprint
 from plateaulens.collect.footprint import Needs, available, check_memory, needs
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.presets import read_config
+from plateaulens.subject import weights
 from plateaulens.subject.tiny import tiny_config
 
 
@@ -38,12 +39,31 @@ def test_weights_are_counted(config: RunConfig) -> None:
     )
     on_a_card = of(config, device="cuda")
     found = needs(on_a_card, smollm2, prompts=8192)
-    assert found.weights == pytest.approx(4 * 134.5e6, rel=0.01)
+    assert found.weights == pytest.approx(2 * 4 * 134.5e6, rel=0.01)  # the engine lays them out anew
     assert found.pool == pytest.approx(4 * 8192 * 576 + 24 * 576**2, rel=0.01)
     narrow = needs(of(config, device="cuda", dtype="bfloat16"), smollm2, prompts=8192)
-    assert narrow.weights == pytest.approx(2 * 106.2e6 + 4 * 28.3e6, rel=0.01)
-    assert needs(config, smollm2, prompts=8192).weights == 2 * found.weights  # packed layers are a second copy
+    assert narrow.weights == pytest.approx(2 * (2 * 106.2e6 + 4 * 28.3e6), rel=0.01)
+    assert needs(config, smollm2, prompts=8192).weights == found.weights
     assert "of weights" in str(found)
+
+
+def test_a_model_without_numbers_is_made_once_for_a_run(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for before loading, to say what memory is needed, and while loading, to see whether files fit."""
+    make: Any = AutoModelForCausalLM.from_config
+    made = []
+
+    def counted(given: Any, **options: Any) -> Any:
+        made.append(given)
+        return make(given, **options)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_config", counted)
+    monkeypatch.setattr(weights, "_empty", {})
+    found = weights.read_config(Path(config.model.source))
+    needs(config, found, prompts=40)
+    weights.load_weights(config.model)
+    assert len(made) == 1
+    needs(config, AutoConfig.for_model("llama", **tiny_config("llama")), prompts=40)
+    assert len(made) == 2
 
 
 def test_pictures_have_weights_too(config: RunConfig) -> None:

@@ -317,7 +317,7 @@ class TestFiles:
         assert written == {
             "results.json",
             "report.md",
-            *(f"data/{name}.{to}" for name in ("geometry", "geometry_by_prompt", "bases")),
+            *(f"data/{name}.{to}" for name in ("geometry", "geometry_by_prompt", "bases", "token_share")),
         }
 
     @pytest.mark.parametrize("to", export.FORMATS)
@@ -337,7 +337,7 @@ class TestFiles:
         found["tables"] += ["data/../victim.csv", "victim.csv", 7]
         (tmp_path / "results.json").write_text(json.dumps(found))
         export.write_all(small, tmp_path)
-        assert {file.name for file in (tmp_path / "data").iterdir()} == {"geometry.csv", "mine.csv"}
+        assert {file.name for file in (tmp_path / "data").iterdir()} == {"geometry.csv", "token_share.csv", "mine.csv"}
         assert victim.exists()
 
     def test_a_folder_of_a_store_is_refused(self, small: xr.DataTree, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from tests.figures.checks import check_readable, legend_labels
 from plateaulens import figures
 from plateaulens.figures.style import Page
 from plateaulens.names import CONTROL, REFERENCE
+from plateaulens.summary.sae_evidence import evidence_of, own_settings
+from plateaulens.summary.sae_scale import sae_scale_dataset
 
 ONE = ["kl"]
 
@@ -32,11 +34,18 @@ def layers(tree: xr.DataTree) -> xr.Dataset:
     return group(tree, "sensitivity")[["ks"]].expand_dims(sites)
 
 
+def scale(tree: xr.DataTree) -> xr.Dataset:
+    """The scale of an SAE that a run could have."""
+    settings = own_settings(tree)
+    return sae_scale_dataset({"one": evidence_of(tree, settings)}, settings)
+
+
 PANELS: dict[str, Callable[[xr.DataTree, Axes | None], Figure]] = {
     "max_slope_cdf": lambda tree, ax: figures.max_slope_cdf(group(tree, "sensitivity"), metrics=ONE, ax=ax),
     "ks_forest": lambda tree, ax: figures.ks_forest(group(tree, "sensitivity"), metrics=ONE, ax=ax),
     "quantile_shifts": lambda tree, ax: figures.quantile_shifts(group(tree, "sensitivity"), metrics=ONE, ax=ax),
     "survival_curves": lambda tree, ax: figures.survival_curves(group(tree, "sensitivity"), metrics=ONE, ax=ax),
+    "sae_shares": lambda tree, ax: figures.sae_shares(scale(tree), metrics=ONE, ax=ax),
     "distinguishability": lambda tree, ax: figures.distinguishability(group(tree, "distinguish"), ax=ax),
 }
 PAGES: dict[str, Callable[[xr.DataTree, Page | None], Figure]] = {

@@ -17,7 +17,7 @@ OF_A_GROUP = {
     "distinguishability": "distinguish",
     "target_geometry": "geometry",
 }
-OTHERS = {"beside", "layer_map", "experiment_drawing"}
+OTHERS = {"beside", "layer_map", "experiment_drawing", "sae_shares"}
 """Figures of several runs, and of none."""
 NAMES = sorted(set(figures.__all__) - OTHERS)
 
@@ -28,7 +28,7 @@ def test_every_figure_of_one_run_is_there() -> None:
         for name, each in vars(pl.plot).items()
         if inspect.isfunction(each) and each.__module__ == pl.plot.__name__ and not name.startswith("_")
     }
-    assert functions - {"show_in_notebooks"} == set(NAMES)
+    assert functions - {"show_in_notebooks", "sae_shares"} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -88,3 +88,18 @@ def test_a_notebook_shows_it(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     done = run_code(NOTEBOOK, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_saes_are_drawn_of_their_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[xr.Dataset] = []
+
+    def draw(scale: xr.Dataset) -> Figure:
+        calls.append(scale)
+        return Figure()
+
+    monkeypatch.setattr(figures, "sae_shares", draw)
+    data = xr.Dataset({"share": ("sae", [0.5])})
+    assert isinstance(pl.plot.sae_shares(data), Figure)
+    assert calls == [data]
+    with pytest.raises(pl.UsageError, match=r"give scores\.data"):
+        pl.plot.sae_shares(xr.Dataset())

@@ -136,11 +136,11 @@ def test_an_interrupted_walk_goes_on(
     pl.walk(subject, TOKENS, targets, out=tmp_path / "whole.zarr", **options)
     curves, calls = RunContext.curves, []
 
-    def counted(*given: Any) -> Any:
+    def counted(*given: Any, **named: Any) -> Any:
         calls.append(given[2])
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return curves(*given)
+        return curves(*given, **named)
 
     monkeypatch.setattr(RunContext, "curves", counted)
     with pytest.raises(KeyboardInterrupt):

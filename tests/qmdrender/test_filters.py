@@ -103,8 +103,18 @@ def test_images_have_alternative_texts(numbered: dict[str, str]) -> None:
     described = ['A "black" <dot>', "The second.", "left", "right"]
     assert [image["alt"] for image in Page(numbered["html"]).attributes("img")] == described
     typst = numbered["typst"]
-    assert re.findall(r'alt: "((?:[^"\\]|\\.)*)"', typst) == ['A \\"black\\" <dot>', "The second.", "left", "right"]
+    pictures = re.findall(r'image\([^)]*?alt: "((?:[^"\\]|\\.)*)"', typst)
+    assert pictures == ['A \\"black\\" <dot>', "The second.", "left", "right"]
+    assert re.findall(r'equation\(block: true, alt: "([^"]*)"', typst) == ["x = 1", "y = 2"]
     assert "width: 40%" in typst
+
+
+def test_what_may_scroll_can_be_focused_and_has_a_name(numbered: dict[str, str]) -> None:
+    page = Page(numbered["html"])
+    named = {each["class"]: each["aria-label"] for each in page.attributes("div") if each.get("tabindex") == "0"}
+    assert named["equation"] == "Equation 2"
+    assert named["picture-scroll"] == "Figure\u00a02"
+    assert named["table-scroll"] == "Table\u00a02: In a block."
 
 
 def test_typst_finds_copies_of_the_images_beside_its_document(converted: Convert, tmp_path: Path) -> None:

@@ -108,8 +108,8 @@ def test_the_pdf_is_one(made: list[Path]) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [DESKTOP, NARROW])
-def test_a_browser_shows_the_page_whole(made: list[Path], tmp_path: Path, width: int) -> None:
-    seen = look_at(made[0], tmp_path, width)
+def test_a_browser_shows_the_page_whole(made: list[Path], width: int) -> None:
+    seen = look_at(made[0], width)
     assert seen["needed"] <= seen["width"] <= width
     assert len(seen["pictures"]) == 1
     assert all(own > 0 and right <= seen["width"] for own, right in seen["pictures"])
@@ -154,6 +154,18 @@ def test_a_citation_that_is_not_in_the_bibliography_is_named(write: Write, tmp_p
     article = write("---\nbibliography: references.bib\n---\nSee [@nobody].\n")
     with pytest.raises(RenderError, match="citation nobody not found"):
         render(article, tmp_path / "out", formats=["html"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("described", "conforms"), [("a dot, and $x$", True), ("", False)])
+def test_a_pdf_can_be_read_aloud_where_its_pictures_can(
+    write: Write, tmp_path: Path, described: str, conforms: bool
+) -> None:
+    (tmp_path / "dot.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+    article = write(f"---\ntitle: One\n---\nWith $x^2$.\n\n![{described}](dot.svg)\n")
+    (made,) = render(article, tmp_path / "out", formats=["typst"])
+    assert (b"<pdfuaid:part>1</pdfuaid:part>" in made.read_bytes()) == conforms
+    assert b"/StructTreeRoot" in made.read_bytes()
 
 
 def test_an_unknown_format_is_refused(write: Write, tmp_path: Path) -> None:

@@ -41,8 +41,15 @@ def all_equal(summary: xr.DataTree) -> xr.DataTree:
         if name == "constants":
             return _said(group, conclusion_changed=False, nearness_changed=False)
         if name == "distinguish":
-            return _said(group, told="not told apart")
-        return _said(group, path_relation="undecided") if name == "geometry" else group
+            return _said(group, told="not told apart", best_detector="none", floor_detected="not seen",
+                         novelty_relation="as near")  # fmt: skip
+        return (
+            _said(
+                group, path_relation="undecided", token_relation="undecided", token_share=0.6, token_share_interval=0.5
+            )
+            if name == "geometry"
+            else group
+        )
 
     return _changed(summary, change)
 
@@ -62,8 +69,13 @@ def all_different(summary: xr.DataTree) -> xr.DataTree:
         if name == "constants":
             return _said(group, conclusion_changed=True, nearness_changed=True)
         if name == "distinguish":
-            return _said(group, told="told apart")
-        return _said(group, path_relation="longer") if name == "geometry" else group
+            return _said(group, told="told apart", best_detector="sae_error", floor_detected="false alarm",
+                         novelty_relation="novel", copies=0.125)  # fmt: skip
+        return (
+            _said(group, path_relation="longer", token_relation="nearly all", token_share=0.6, token_share_interval=0.5)
+            if name == "geometry"
+            else group
+        )
 
     return _changed(summary, change)
 
@@ -88,8 +100,9 @@ def censored(summary: xr.DataTree) -> xr.DataTree:
         if name == "confounds":
             return _said(group, adjusted_fate="undecided", matched_fate="not comparable", adjusted_movement="grows")
         if name == "distinguish":
-            return _said(group, told="undefined")
-        return _said(group, path_relation="shorter") if name == "geometry" else group
+            return _said(group, told="undefined", best_detector="undefined", floor_detected="undefined",
+                         novelty_relation="undefined", copies=np.nan)  # fmt: skip
+        return _said(group, path_relation="shorter", token_relation="undefined") if name == "geometry" else group
 
     return _changed(summary, change)
 

@@ -16,6 +16,7 @@ FRAGMENTS = (
     "setting.resampling(",
     "setting.family(",
     "phrases.others(",
+    "explorer.explorer(",
 )
 """What figures take long to draw, and expressions that are less than a sentence."""
 _ENDS = re.compile(r"(?<=[.?!])[\"*]*\s+(?=[A-Z\d\"@*(])")

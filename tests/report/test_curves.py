@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from tests.report.reading import faults, sentences
 from tests.report.tables import row
 
 from plateaulens.names import label
@@ -60,6 +61,24 @@ def test_step_table_holds_every_type_with_its_numbers(sensitivity: xr.Dataset, m
         assert cells["censored"] == percent(float(values["censored_fraction"]), 1)
 
 
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((6.0, 74.0), "6 to 74"),
+        ((15.0, np.inf), "15 to beyond"),
+        ((-np.inf, np.inf), MISSING),
+        ((np.nan,) * 2, MISSING),
+    ],
+)
+def test_where_the_step_of_a_new_prompt_falls(sensitivity: xr.Dataset, ends: tuple[float, float], said: str) -> None:
+    group = sensitivity.copy(deep=True)
+    group["prediction"].loc[{"activation_type": "bag"}] = np.array(ends)
+    assert row(curves.step_table(group, metrics=("l2",)), "bag")["a new prompt"] == said
+    caption = curves.step_table_caption(group)
+    assert "where its step falls in 95\u00a0% of cases" in caption
+    assert [fault for sentence in sentences(caption) for fault in faults(sentence)] == []
+
+
 def test_ks_table_holds_the_other_statistics(sensitivity: xr.Dataset) -> None:
     table = curves.ks_table(sensitivity)
     titles = ["type", "nonlinearity, L2", "nonlinearity, KL", "AUC ratio, L2", "AUC ratio, KL"]
@@ -80,5 +99,5 @@ def test_a_type_without_any_step_has_dashes(sensitivity: xr.Dataset) -> None:
 def test_tables_become_markdown_with_one_line_per_row(sensitivity: xr.Dataset) -> None:
     lines = curves.step_table(sensitivity, metrics=("l2",)).markdown().splitlines()
     assert len(lines) == 2 + sensitivity.sizes["activation_type"]
-    assert all(line.count("|") == 6 for line in lines)
+    assert all(line.count("|") == 7 for line in lines)
     assert number(-1) not in lines[0]

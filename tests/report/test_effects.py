@@ -7,13 +7,14 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.report.reading import faults, sentences
 from tests.report.tables import row
 from tests.report.words import judged, pointing
 
 from plateaulens.names import label
 from plateaulens.report import effects, plateaus
 from plateaulens.report.contents import compared_types
-from plateaulens.report.text import estimate, interval, number
+from plateaulens.report.text import MISSING, estimate, interval, number
 
 Edit = Callable[..., xr.Dataset]
 
@@ -183,6 +184,34 @@ def test_effect_table(sensitivity: xr.Dataset) -> None:
     for title in ("mean", "median"):
         name = f"{title}_difference"
         assert cells[title] == estimate(float(values[name]), values[f"{name}_interval"].values)
+
+
+def test_joint_table(sensitivity: xr.Dataset, edit: Edit) -> None:
+    """The stored numbers, and the intervals for all types together in place of those for one."""
+    group = edit(sensitivity, "difference_degenerate", False)
+    cells = row(effects.joint_table(group, metrics=("kl",)), "bag")
+    values = at(group, "kl", "bag")
+    assert cells["KS above chance"] == number(float(values["ks_excess"]), 2)
+    assert float(values["ks_excess"]) == float(values["ks"] - values["ks_null"])
+    for title, name, digits in (("mean", "mean_difference", 1), ("P(later) \u2212 P(earlier)", "paired_delta", 2)):
+        assert cells[title] == estimate(float(values[name]), values[f"{name}_simultaneous"].values, digits)
+        assert cells[title] != estimate(float(values[name]), values[f"{name}_interval"].values, digits)
+    alone = row(effects.joint_table(edit(group, "difference_degenerate", True), metrics=("kl",)), "bag")
+    assert alone["mean"] == number(float(values["mean_difference"]))
+    older = row(effects.joint_table(group.drop_vars("ks_excess"), metrics=("kl",)), "bag")
+    assert older["KS above chance"] == MISSING
+    assert older["mean"] == cells["mean"]
+
+
+def test_plateaus_have_the_same_table(summary: xr.DataTree) -> None:
+    group = summary["plateau"].to_dataset()
+    cells = row(plateaus.joint_table(group, metric="l2"), "bag")
+    own = at(group, "l2", "bag", "plateau_length")
+    assert cells["KS above chance"] == number(float(own["ks_excess"]), 2)
+    caption = effects.joint_table_caption(group, what="plateau lengths")
+    assert [fault for sentence in sentences(caption) for fault in faults(sentence)] == []
+    assert "n = 24 base prompts" in caption
+    assert "with 95\u00a0% intervals that hold for all types of a metric together." in caption
 
 
 def test_an_interval_that_means_nothing_is_not_printed(sensitivity: xr.Dataset, edit: Edit) -> None:

@@ -61,6 +61,9 @@ def poisoned(summary: xr.DataTree, payload: str) -> xr.DataTree:
             if name in group.coords:
                 values = np.full(group[name].shape, payload, dtype=object).astype(np.dtypes.StringDType())
                 group[name] = (group[name].dims, values)
+        if "jump_text" in group:
+            values = np.full(group["jump_text"].shape, payload, dtype=object).astype(np.dtypes.StringDType())
+            group["jump_text"] = (group["jump_text"].dims, values)
     groups["prompts"]["text"][:] = payload
     tree = xr.DataTree.from_dict(groups)
     config = json.loads(summary.attrs["config"])

@@ -6,9 +6,22 @@ import sys
 from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
-from tests.seeing import DESKTOP, NARROW, look_at, text_of
+from tests.seeing import (
+    DESKTOP,
+    LOOK,
+    NARROW,
+    TELEPHONE,
+    WIDE,
+    described,
+    embedded_fonts,
+    look_at,
+    opened,
+    pages_of,
+    text_of,
+)
 
 from plateaulens.report.build import build
 from plateaulens.summary.analyze import write_summary
@@ -27,13 +40,129 @@ def made(summary: xr.DataTree, tmp_path_factory: pytest.TempPathFactory) -> list
 
 
 @pytest.mark.parametrize("width", [DESKTOP, NARROW])
-def test_the_page_is_seen_whole(made: list[Path], tmp_path: Path, width: int) -> None:
-    seen = look_at(made[0], tmp_path, width)
+def test_the_page_is_seen_whole(made: list[Path], width: int) -> None:
+    seen = look_at(made[0], width)
     assert seen["needed"] <= seen["width"] <= width
     assert len(seen["pictures"]) > 5
     assert all(own > 0 and right <= seen["width"] for own, right in seen["pictures"])
     assert seen["astray"] == []
     assert not re.search(r"\?@|\[@|Traceback", seen["text"])
+
+
+WIDER = """
+() => [...document.querySelectorAll("main *")].filter((each) => {
+  const own = each.getBoundingClientRect();
+  if (!own.width || own.right <= document.documentElement.clientWidth + 1) return false;
+  for (let around = each.parentElement; around; around = around.parentElement) {
+    const scrolls = ["auto", "scroll"].includes(getComputedStyle(around).overflowX);
+    if (scrolls && around.tabIndex === 0) return false;
+  }
+  return true;
+}).map((each) => each.outerHTML.slice(0, 100))
+"""
+"""What reaches beyond the page and cannot be scrolled to with the keyboard."""
+
+
+@pytest.mark.parametrize("width", [WIDE, TELEPHONE])
+def test_nothing_reaches_beyond_the_page_but_what_scrolls(made: list[Path], width: int) -> None:
+    """With all parts open; on a telephone, pictures are wider than it, so that their words can be read."""
+    with opened(made[0], width) as found:
+        found.unfold()
+        seen = found.page.evaluate(LOOK)
+        widths = found.page.evaluate("() => [...document.querySelectorAll('main img')].map((each) => each.width)")
+        beyond = found.page.evaluate(WIDER)
+    assert seen["needed"] <= seen["width"] == width
+    assert beyond == []
+    assert all(own > 0 for own, _ in seen["pictures"])
+    assert len(widths) > 5
+    assert min(widths) >= 560
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_asks_for_nothing_and_complains_of_nothing(made: list[Path], dark: bool) -> None:
+    with opened(made[0], DESKTOP, dark=dark) as found:
+        found.unfold()
+        found.page.wait_for_timeout(200)
+        assert found.complaints == []
+        assert [url for url in found.asked if not url.startswith(("data:", "blob:"))] == []
+
+
+COLORS = """
+() => {
+  const of = (each, what) => getComputedStyle(each)[what];
+  return {
+    paper: of(document.body, "backgroundColor"), ink: of(document.body, "color"),
+    pictures: [...document.querySelectorAll("main img")].map((each) => of(each, "backgroundColor")),
+  };
+}
+"""
+
+
+def brightness(color: str) -> float:
+    """From 0 to 1, of a colour as a browser gives it."""
+    return sum(float(each) for each in re.findall(r"[\d.]+", color)[:3]) / 3 / 255
+
+
+def test_in_the_dark_pictures_keep_their_paper_and_print_keeps_its(made: list[Path]) -> None:
+    with opened(made[0], DESKTOP, dark=True) as found:
+        screen = found.page.evaluate(COLORS)
+        found.page.emulate_media(media="print", color_scheme="dark")
+        printed = found.page.evaluate(COLORS)
+    assert brightness(screen["paper"]) < 0.15
+    assert brightness(screen["ink"]) > 0.8
+    assert len(screen["pictures"]) > 5
+    assert {brightness(each) for each in screen["pictures"]} == {1.0}
+    assert brightness(printed["paper"]) == 1.0
+    assert brightness(printed["ink"]) < 0.2
+
+
+@pytest.mark.parametrize(("width", "dark"), [(WIDE, False), (TELEPHONE, True)])
+def test_axe_finds_nothing(made: list[Path], width: int, dark: bool) -> None:
+    with opened(made[0], width, dark=dark) as found:
+        found.unfold()
+        assert found.violations() == []
+
+
+def test_a_violation_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text('<html lang="en"><title>x</title><main><h1>x</h1><p style="color: #999">pale</p><img src="data:,">')
+    with opened(page, DESKTOP) as found:
+        named = {each.partition(":")[0] for each in found.violations()}
+    assert named >= {"color-contrast", "image-alt"}
+
+
+def test_the_page_prints_with_its_folded_parts(made: list[Path], tmp_path: Path) -> None:
+    printed = tmp_path / "print.pdf"
+    with opened(made[0], DESKTOP) as found:
+        found.page.pdf(path=str(printed), prefer_css_page_size=True)
+    page, text = made[0].read_text(encoding="utf-8"), text_of(printed)
+    wanted = set(re.findall(r"\b(?:Figure|Table) \d+(?=: )", bare(page)))
+    assert wanted == set(re.findall(r"\b(?:Figure|Table) \d+(?=: )", text))
+    assert "data (CSV)" not in text
+    assert all(clear_margins(each, 0.6) for each in pages_of(printed, tmp_path))
+
+
+def test_the_pdf_can_be_read_by_all(made: list[Path], tmp_path: Path) -> None:
+    """PDF/UA-1 with the page's figures, each described, its fonts inside, and nothing beyond the margins of a page."""
+    page, pdf = made[0].read_text(encoding="utf-8"), made[1]
+    assert re.search(r"Tagged: +yes", described(pdf, ""))
+    assert "<pdfuaid:part>1</pdfuaid:part>" in described(pdf, "-meta")
+    structure = described(pdf)
+    assert len(re.findall(r"^ *Figure", structure, re.MULTILINE)) == len(re.findall(r"<img\b", page)) > 5
+    assert len(re.findall(r"^ *Formula", structure, re.MULTILINE)) >= len(re.findall(r"<math\b", page)) > 5
+    fonts = embedded_fonts(pdf)
+    assert len(fonts) > 3
+    assert all(fonts.values()), fonts
+    pages = pages_of(pdf, tmp_path)
+    assert len(pages) > 5
+    assert all(clear_margins(each, 2.2) for each in pages)
+    assert all((each < 200).sum() > 100 for each in pages)
+
+
+def clear_margins(page: np.ndarray, centimetres: float) -> bool:
+    """Whether nothing stands within so much of the left and the right edge of a page of 50 points to the inch."""
+    edge = int(centimetres / 2.54 * 50)
+    return bool((page[:, :edge] == 255).all() and (page[:, -edge:] == 255).all())
 
 
 def test_what_the_page_links_to_lies_beside_it(made: list[Path]) -> None:

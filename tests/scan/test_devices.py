@@ -18,7 +18,7 @@ from plateaulens.names import DEFAULT_STATISTICS as STATISTICS
 from plateaulens.presets import read_config
 from plateaulens.scan.direct import DirectForward, choose_forward
 from plateaulens.scan.engine import PathCurves
-from plateaulens.scan.linear import Precision
+from plateaulens.scan.split import Precision
 from plateaulens.scan.walk import relative, walk
 from plateaulens.steps.dataset import step_statistics
 from plateaulens.subject.model import Subject, load_subject
@@ -120,7 +120,7 @@ def test_the_precision_is_part_of_the_configuration(tiny_files: Path, tmp_path: 
     def config(**changes: Any) -> RunConfig:
         return read_config(write_preset(tmp_path / "p.toml", tiny_files, **changes))
 
-    assert config().engine.precision == "float32"
+    assert (config().engine.precision, config().engine.prompts_per_batch) == ("auto", "auto")
     half = config(engine__precision="bf16", engine__prompts_per_batch="auto")
     assert (half.engine.precision, half.engine.prompts_per_batch) == ("bf16", "auto")
     with pytest.raises(UsageError, match=r"engine\.precision"):

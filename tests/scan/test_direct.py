@@ -20,7 +20,7 @@ from plateaulens.scan import attention, layers
 from plateaulens.scan.bridge import BridgeForward
 from plateaulens.scan.direct import VERIFIED, DirectForward, fits_directly
 from plateaulens.scan.engine import Response, scan
-from plateaulens.scan.linear import Precision
+from plateaulens.scan.split import Precision
 from plateaulens.scan.walk import one_per_core, relative
 from plateaulens.subject.anatomy import find_anatomy, reading_sites, run, site_width, writing_site
 from plateaulens.subject.model import Subject, load_subject

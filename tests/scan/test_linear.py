@@ -10,7 +10,8 @@ from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
 from plateaulens.scan import linear
-from plateaulens.scan.linear import DTYPES, Linear, OneDnnLinear, Precision, onednn_has, prepare, prepare_all
+from plateaulens.scan.linear import Linear, OneDnnLinear, SplitLinear, onednn_has, prepare, prepare_all
+from plateaulens.scan.split import KINDS, Precision
 
 LAYERS = {
     "linear": torch.nn.Linear(48, 80),
@@ -87,9 +88,30 @@ def test_a_cpu_gets_onednn(layer: torch.nn.Module) -> None:
     assert isinstance(prepare(layer, "float32"), OneDnnLinear)
 
 
-@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_a_cpu_gets_onednn_for_what_onednn_has(precision: Precision, layer: torch.nn.Module) -> None:
-    assert type(prepare(layer, precision)) is (OneDnnLinear if onednn_has(DTYPES[precision]) else Linear)
+    assert type(prepare(layer, precision)) is (OneDnnLinear if onednn_has(KINDS[precision].dtype) else Linear)
+
+
+@pytest.mark.parametrize("precision", ["fp16x3", "tf32x3"])
+def test_split_layers_are_as_accurate_as_float32(precision: Precision, layer: torch.nn.Module) -> None:
+    """In all that a linear layer is used for, on rows of very different size; at most four times float32's error."""
+    split = prepare(layer, precision)
+    assert isinstance(split, SplitLinear)
+    rng = torch.Generator().manual_seed(3)
+    x = torch.randn((3, 200, 48), generator=rng) * torch.logspace(-6, 6, 200)[:, None]
+    stream = torch.randn((3, 200, 80), generator=rng) * torch.logspace(-6, 6, 200)[:, None]
+    weight, bias = weights(layer)
+    with torch.inference_mode():
+        whole = torch.nn.functional.linear(x, weight, bias)
+        exact = torch.nn.functional.linear(x.double(), weight.double(), None if bias is None else bias.double())
+        size = exact.norm(dim=-1)
+
+        def error(found: Tensor, wanted: Tensor) -> float:
+            return float(((found - wanted).norm(dim=-1) / size).square().mean().sqrt())
+
+        assert error(split(x), exact) <= 4 * error(whole, exact)
+        assert error(split.plus(x, stream), exact + stream) <= 4 * error(whole + stream, exact + stream)
 
 
 def test_a_cpu_without_bfloat16_gets_pytorchs_own(layer: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Models that come with code of their own: it is never run, nor asked about."""
+"""Models that come with code of their own: it is never run, nor asked about; and where weights are read to."""
 
 import json
 import subprocess
@@ -12,9 +12,11 @@ from safetensors.torch import load_file, save_file
 from tests.conftest import tiny_model, tiny_tokenizer
 from tests.processes import PATIENCE, environment
 from tests.tiny import write_preset
+from transformers import AutoModelForCausalLM
 
-from plateaulens.config import ModelConfig
+from plateaulens.config import ModelConfig, SiteConfig
 from plateaulens.errors import UsageError
+from plateaulens.subject.model import load_subject
 from plateaulens.subject.weights import load_weights, read_config
 
 REFUSAL = "comes with code of its own, and models with code of their own are not run: use one of an architecture"
@@ -251,3 +253,43 @@ def test_weights_that_are_complex_numbers(name: str, folder: Path) -> None:
         save_file(changed, folder / name, metadata={"format": "pt"})
     with pytest.raises(UsageError, match=f"{name} has complex numbers in '{first}'"):
         load_weights(ModelConfig(source=str(folder)))
+
+
+class TestAnotherDevice:
+    """`cpu:0` stands for one: whatever is not called `cpu` is loaded as a GPU's weights are."""
+
+    def test_weights_are_read_straight_to_it(self, tiny_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        load, asked = AutoModelForCausalLM.from_pretrained, []
+
+        def noted(*given: Any, **options: Any) -> Any:
+            asked.append(options.get("device_map"))
+            return load(*given, **options)
+
+        monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", noted)
+        config = ModelConfig(source=str(tiny_files / "model"))
+        plain, placed = load_weights(config).model, load_weights(config, "cpu:0").model
+        assert asked == [None, {"": "cpu:0"}]
+        for (name, one), (other, two) in zip(plain.named_parameters(), placed.named_parameters(), strict=True):
+            assert name == other
+            assert torch.equal(one, two)
+        assert not hasattr(placed, "hf_device_map")
+        assert not any(hasattr(module, "_hf_hook") for module in placed.modules())
+
+    def test_the_model_is_the_same_one(self, tiny_files: Path) -> None:
+        sites = SiteConfig(write="blocks.1.hook_resid_pre", read="blocks.2.hook_resid_post")
+        tokens = torch.arange(12).reshape(2, 6)
+        found = [
+            load_subject(ModelConfig(source=str(tiny_files / "model"), device=device), sites)
+            for device in ("cpu", "cpu:0")
+        ]
+        assert [subject.lens is not None for subject in found] == [True, True]
+        assert torch.equal(*(subject.last_activations(tokens) for subject in found))
+
+    def test_one_that_is_not_there_is_named_before_anything_is_read(
+        self, tiny_files: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("plateaulens.subject.weights.find_model", lambda _: pytest.fail("read"))
+        with pytest.raises(
+            UsageError, match=r"model\.device 'cuda:77' cannot be used here .*: name one as PyTorch does"
+        ):
+            load_weights(ModelConfig(source=str(tiny_files / "model")), "cuda:77")

@@ -303,7 +303,7 @@ class TestRecipes:
     def test_a_mistake_in_what_ships_keeps_its_traceback(
         self, monkeypatch: pytest.MonkeyPatch, context_of: Callable[..., TargetContext]
     ) -> None:
-        (kind,) = registry.create(["random"], has_sae=False)
+        (kind,) = registry.create(["isotropic"], has_sae=False)
         monkeypatch.setattr(type(kind), "target", lambda *_: 1 / 0)
         context = context_of(torch.eye(3))
         with pytest.raises(ZeroDivisionError):

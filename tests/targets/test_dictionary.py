@@ -106,3 +106,23 @@ def test_nearest_in_frequency_sorts_by_distance_then_id(
 def test_unusable_weights_are_refused(decoder: torch.Tensor, frequency: torch.Tensor, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Dictionary(torch.clone, torch.clone, decoder, frequency)
+
+
+class TestResidue:
+    def test_it_counts_latents_and_what_is_lacking(self, transparent: Callable[..., Dictionary]) -> None:
+        """Negative parts are no latents of this SAE, and are lacking."""
+        found = transparent([0.1] * 3).residue(torch.tensor([[3.0, 0.0, 4.0], [0.0, -3.0, -4.0]]))
+        assert found.latents.tolist() == [2, 0]
+        assert found.error.tolist() == [0.0, 5.0]
+
+    def test_rows_do_not_depend_on_the_company(self, relu_sae: Callable[..., Dictionary]) -> None:
+        dictionary = relu_sae(8, 20)
+        rows = torch.linspace(-2, 3, 40).reshape(5, 8)
+        whole = dictionary.residue(rows)
+        assert whole.error[3:4] == dictionary.residue(rows[3:4]).error
+
+    def test_an_error_beyond_single_precision_is_its_largest_number(
+        self, transparent: Callable[..., Dictionary]
+    ) -> None:
+        row = torch.full((1, 3), -3e38)
+        assert transparent([0.1] * 3).residue(row).error.tolist() == [float(np.finfo(np.float32).max)]

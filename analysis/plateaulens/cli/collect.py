@@ -42,6 +42,11 @@ def add(commands: "Commands") -> None:
         metavar="NAME=FILE",
         help="a type of one's own: rows of a .safetensors, .npy, .pt or .zarr file, one drawn for each base prompt",
     )
+    parser.add_argument(
+        "--activations-of",
+        metavar="RUN",
+        help="walk the bases and targets that this run has stored, to compare devices or precisions curve by curve",
+    )
     parser.add_argument("--out", help="where the run is stored, a path or a URL (default: data/runs/NAME.zarr)")
     parser.add_argument(
         "--no-cache", action="store_true", help=f"read and compute all anew, and keep nothing (see {cache.VARIABLE})"
@@ -129,4 +134,5 @@ def _configuration(options: argparse.Namespace) -> RunConfig:
         experiments=experiments,
         sources={section: getattr(options, section) for section in ("model", "sae", "prompts")},
         activations=dict(options.activations),
+        of_run=options.activations_of,
     )

@@ -15,6 +15,7 @@ from plateaulens.cli import (
     cache,
     collect,
     compare_reference,
+    differ,
     export,
     models,
     plan,
@@ -114,7 +115,20 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (collect, analyze, report, show, export, compare_reference, train, verify, plan, models, cache):
+    for command in (
+        collect,
+        analyze,
+        report,
+        show,
+        export,
+        compare_reference,
+        differ,
+        train,
+        verify,
+        plan,
+        models,
+        cache,
+    ):
         command.add(commands)
     for name, subparser in commands.choices.items():
         subparser.description = next(each.help for each in commands._choices_actions if each.dest == name)  # noqa: SLF001

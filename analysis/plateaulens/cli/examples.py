@@ -13,6 +13,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "plateaulens collect --preset gpt2 --samples 100 --experiments sensitivity,plateau",
             "another preset, less of it",
         ),
+        (
+            "plateaulens collect --preset gpu.toml --activations-of data/runs/smollm2.zarr --out gpu.zarr",
+            "a run's own bases and targets on another device; see `differ`",
+        ),
         ("plateaulens collect --preset my.toml --workers 4 --out runs/mine.zarr", "one's own, by four processes"),
     ),
     "analyze": (
@@ -32,10 +36,18 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "export": (
         ("plateaulens export data/summaries/smollm2.zarr", "CSV tables, results.json and report.md"),
         ("plateaulens export data/summaries/smollm2.zarr --to parquet --out tables", "tables for pandas or polars"),
+        (
+            "plateaulens export data/summaries/smollm2.zarr --to saebench",
+            "its SAE on a scale, as SAEBench's results are",
+        ),
     ),
     "compare-reference": (
         ("plateaulens compare-reference data/summaries/gpt2.zarr", "a replication beside the paper's numbers"),
         ("plateaulens compare-reference data/runs/gpt2.zarr --out beside.csv", "with sources, as a table"),
+    ),
+    "differ": (
+        ("plateaulens differ data/runs/smollm2.zarr gpu.zarr", "how far the curves of two devices agree"),
+        ("plateaulens differ data/runs/smollm2.zarr gpu.zarr --out curves.csv", "with the table in a file"),
     ),
     "train": (
         ("plateaulens train", "the prompts and the SAE that ship; takes hours"),

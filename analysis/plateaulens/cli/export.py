@@ -14,7 +14,12 @@ def add(commands: "Commands") -> None:
     """Declare the subcommand."""
     parser = commands.add_parser("export", help="take a summary out: tables, results.json and report.md")
     parser.add_argument("summary", metavar="SUMMARY", help="the summary of a run or of a sweep, a path or a URL")
-    parser.add_argument("--to", default="csv", choices=["csv", "parquet"], help="of tables (default: %(default)s)")
+    parser.add_argument(
+        "--to",
+        default="csv",
+        choices=["csv", "parquet", "saebench"],
+        help="format of the tables, or SAEBench's results, a JSON file for each SAE (default: %(default)s)",
+    )
     parser.add_argument("--out", type=Path, help="folder for the files (default: NAME-export)")
     parser.add_argument(
         "--no-prompts", action="store_true", help="leave out tables of single base prompts, their texts among them"
@@ -27,6 +32,12 @@ def _run(options: argparse.Namespace) -> int:
         from plateaulens.export import export  # noqa: PLC0415  pandas and zarr take a second to import
 
     out = options.out or Path(f"{PurePosixPath(options.summary.rstrip('/')).stem or 'summary'}-export")
+    if options.to == "saebench":
+        from plateaulens.export.saebench import export_saebench  # noqa: PLC0415  compares, as an analysis does
+
+        for path in export_saebench(options.summary, out):
+            print(f"finished: {path}")
+        return 0
     made = export(options.summary, out, to=options.to, prompts=not options.no_prompts)
     for path in made[:2]:
         print(f"finished: {path}")

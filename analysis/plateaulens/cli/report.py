@@ -4,7 +4,7 @@ import argparse
 import json
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from plateaulens.cli.interrupt import leaving_at_once
 from plateaulens.cli.options import DEFAULT_PRESET, add_quick, preset
@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:
             options.out or (OUT / preset(options).name if options.quick else OUT),
             formats=options.to,
             renderer=options.renderer,
-            document="sweep.qmd" if is_sweep else "index.qmd",
+            document=_document(summary) if is_sweep else "index.qmd",
             beside=None if is_sweep else options.beside or _named_beside(summary, attributes.get("config")),
             data=not options.no_data,
         )
@@ -92,6 +92,15 @@ def _run(options: argparse.Namespace) -> int:
     if options.open:
         _open(next(path for path in made if path.suffix == ".html"))
     return 0
+
+
+def _document(summary: Any) -> str:
+    """The page of a sweep's summary: that of its SAEs where it ranks any, else that of its layers."""
+    from plateaulens.store.reading import open_sweep_summary  # noqa: PLC0415
+    from plateaulens.summary.sae_scale import ranks_saes  # noqa: PLC0415
+
+    with open_sweep_summary(summary) as tree:
+        return "saes.qmd" if ranks_saes(tree) else "sweep.qmd"
 
 
 def _open(page: Path) -> None:

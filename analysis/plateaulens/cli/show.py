@@ -137,13 +137,13 @@ def _show_summary(store: str) -> "list[RenderableType]":
 
 
 def _show_sweep_summary(store: str) -> "list[RenderableType]":
-    from plateaulens.export.tables import groups  # noqa: PLC0415
+    from plateaulens.export.tables import GROUPS, groups  # noqa: PLC0415
     from plateaulens.store.manifest import AXES  # noqa: PLC0415
     from plateaulens.store.reading import open_sweep_summary  # noqa: PLC0415
     from plateaulens.store.verify import blaming_damage  # noqa: PLC0415
 
     with open_sweep_summary(store) as summary, blaming_damage(store):
-        found = groups(summary)
+        found = {name: group for name, group in groups(summary).items() if name not in GROUPS}
         table = _table("experiment", "metric", "type", "conclusions at the sites")
         complete = cells = 0
         for name, group in found.items():

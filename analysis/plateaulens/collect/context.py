@@ -2,22 +2,28 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from plateaulens import names
 from plateaulens.collect import experiments
+from plateaulens.collect.ahead import Copy
 from plateaulens.collect.footprint import check_memory, needs
 from plateaulens.collect.pool import real_activations
+from plateaulens.collect.taken import Taken
 from plateaulens.config import RunConfig, SaeConfig
 from plateaulens.errors import UsageError
 from plateaulens.provenance import commit, versions
 from plateaulens.scan.choice import choose
-from plateaulens.scan.engine import Forward
-from plateaulens.scan.walk import walk
+from plateaulens.scan.engine import Forward, Telling
+from plateaulens.scan.split import Precision
+from plateaulens.scan.walk import prompts_per_batch, walk
 from plateaulens.store.schema import ExperimentSpec, MetricSpec, RunSpec
 from plateaulens.store.spans import Values
 from plateaulens.subject import preflight
@@ -55,8 +61,14 @@ class RunContext:
     """The model as it was loaded; `subject` may have lost the bridge at its own sites."""
     way: str
     """How points go through the model, one of `plateaulens.names.WAYS`."""
+    precision: Precision
+    """What the linear layers of the blocks multiply in."""
     notes: tuple[str, ...]
     """What somebody who starts the run wants to know of it, a sentence each."""
+    taken: Taken | None = None
+    """Another run's bases and targets, where they are walked."""
+    _at_once: dict[str, int] = field(default_factory=dict, init=False, repr=False)
+    """Prompts in a batch, by experiment."""
 
     def activations(self, span: slice) -> Values:
         """The values of `/activations` for a span: bases, and one target of each type.
@@ -70,16 +82,26 @@ class RunContext:
         -------
         Values
             `base` (sample, d_model), `target` (activation_type, sample, d_model), `source_row` (activation_type,
-            sample), `active_latents` (sample,), which is `NO_SAE` in a run without an SAE, and, where types mix real
-            activations, `mixed_row` (activation_type, sample, mixed).
+            sample), `active_latents` (sample,), which is `NO_SAE` in a run without an SAE, where types mix real
+            activations `mixed_row` (activation_type, sample, mixed), and in a run with an SAE `target_latents` and
+            `target_error` (activation_type, sample).
         """
+        values = self._made(span) if self.taken is None else dict(self.taken.values(span))
+        if self.target_context.dictionary is not None and "target_latents" not in values:
+            targets = torch.from_numpy(values["target"])
+            seen = [self.target_context.dictionary.residue(own) for own in targets]
+            values |= {"target_latents": np.stack([own.latents for own in seen])}
+            values |= {"target_error": np.stack([own.error for own in seen])}
+        return values
+
+    def _made(self, span: slice) -> dict[str, NDArray[np.generic]]:
         rows = self.base_row[span]
         pool = self.target_context.pool.activation
         samples = range(span.start, span.stop)
         bases = self.target_context.bases(pool[torch.from_numpy(rows)], samples, rows.tolist())
         drawn = [draw(kind, bases, self.target_context) for kind in self.kinds]
         active = [NO_SAE if base.encoded is None else len(base.encoded) for base in bases]
-        values = {
+        values: dict[str, NDArray[np.generic]] = {
             "base": torch.stack([base.activation for base in bases]).cpu().numpy(),
             "target": torch.stack([target.activation for target in drawn]).cpu().numpy(),
             "source_row": np.stack([target.source_row for target in drawn]),
@@ -91,8 +113,12 @@ class RunContext:
             values["mixed_row"] = np.stack(padded)
         return values
 
-    def curves(self, experiment: str, span: slice, stored: Values, advance: Callable[[int], object]) -> Values:
-        """The values of an experiment for a span, from what `/activations` holds of the same samples.
+    def curves(
+        self, experiment: str, span: slice, stored: Values, advance: Callable[[int], object], likely: int = 0
+    ) -> Callable[[], Values]:
+        """Measure an experiment for a span, from what `/activations` holds of the same samples.
+
+        A GPU has been given all of its work when this returns, and may not have done the last batch of it.
 
         Parameters
         ----------
@@ -104,37 +130,69 @@ class RunContext:
             `base` and `target` of `/activations` for the span.
         advance
             Told how many paths have been walked, each time some have.
+        likely
+            How many of each point's most likely next tokens are wanted.
 
         Returns
         -------
-        Values
+        Callable
+            Waits for what is under way, in any thread, and gives the values:
             `curve` (activation_type, sample, step, metric), `top_token` (activation_type, sample, step), and
             `path_length` (activation_type, sample): from each path's start to where it leads, in units of the residual
-            stream.
+            stream. Where likely tokens are wanted also `likely_token`, `likely_text` and `likely_probability`
+            (activation_type, sample, step, rank).
         """
         base, target = torch.from_numpy(stored["base"]), torch.from_numpy(stored["target"])
         samples = range(span.start, span.stop)
         start, end = experiments.find(experiment).ends(base, target, samples, self.target_context)
         tokens = self.prompts.tokens[torch.from_numpy(self.base_row[span])]
-        curves, top = [], []
-        for measured in walk(
-            self.forward,
-            tokens,
-            start.movedim(1, 0),
-            end.movedim(1, 0),
-            experiments.path_maker(experiment, self.config.experiment(experiment)),
+        walked = partial(
+            walk,
+            Telling(self.forward, likely) if likely else self.forward,
+            make_path=experiments.path_maker(experiment, self.config.experiment(experiment)),
             device=self.subject.device,
-            at_once=self.config.engine.prompts_per_batch,
             metrics=self.config.metrics,
-        ):
-            curves.append(measured.curve.cpu())
-            top.append(measured.top_token.cpu())
-            advance(measured.top_token.shape[0] * measured.top_token.shape[1])
-        return {
-            "curve": torch.cat(curves).movedim(1, 0).numpy(),
-            "top_token": torch.cat(top).movedim(1, 0).numpy(),
-            "path_length": (end - start).norm(dim=-1).numpy(),
-        }
+        )
+        by_prompt = (tokens, start.movedim(1, 0), end.movedim(1, 0))
+        if experiment not in self._at_once:  # `auto` is seen once: the device would stand still for it at each span
+            self._at_once[experiment] = prompts_per_batch(
+                self.config.engine.prompts_per_batch,
+                self.subject.device,
+                lambda: list(walked(*(part[:1] for part in by_prompt), at_once=1)),
+            )
+        copies: list[Copy] = []
+        told = 0
+
+        def wait(upto: int) -> None:
+            nonlocal told
+            for copy in copies[told:upto]:
+                tokens = copy.wait()["top_token"]
+                advance(tokens.shape[0] * tokens.shape[1])
+            told = max(told, upto)
+
+        for measured in walked(*by_prompt, at_once=self._at_once[experiment]):
+            found = {"curve": measured.curve, "top_token": measured.top_token}
+            if measured.likely is not None:
+                found |= {"likely_token": measured.likely.token, "likely_probability": measured.likely.probability}
+            copies.append(Copy(found))
+            wait(len(copies) - (not copies[-1].is_here))  # for the batch before, while the device is at this one
+
+        def finish() -> Values:
+            wait(len(copies))
+            batches = [copy.wait() for copy in copies]
+            together = {name: torch.cat([batch[name] for batch in batches]).movedim(1, 0) for name in batches[0]}
+            values = {name: found.numpy() for name, found in together.items()}
+            if likely:
+                values["likely_text"] = self._texts(together["likely_token"])
+            return {**values, "path_length": (end - start).norm(dim=-1).numpy()}
+
+        return finish
+
+    def _texts(self, tokens: Tensor) -> NDArray[np.generic]:
+        """What each token is by itself, in the shape of `tokens`."""
+        distinct, where = tokens.unique(return_inverse=True)
+        texts: NDArray[Any] = np.array(self.subject.text(distinct[:, None]), dtype=np.dtypes.StringDType())
+        return np.asarray(texts[where.numpy()])
 
 
 def open_context(config: RunConfig, previous: RunContext | None = None) -> RunContext:
@@ -191,7 +249,23 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
         find_sae=find_sae,
         find_pool=find_pool,
     )
+    if config.targets.of_run is not None:
+        note = f"bases and targets: those of {config.targets.of_run}"
+        context = replace(context, taken=_taken(context), notes=(*context.notes, note))
     return context if memory is None else replace(context, notes=(str(memory), *context.notes))
+
+
+def _taken(context: RunContext) -> Taken:
+    """The activations of the run that the configuration names; raises `UsageError` when they are not this run's."""
+    found = Taken.open(
+        context.config,
+        _identity(context),
+        context.prompts.tokens[torch.from_numpy(context.base_row)].numpy(),
+        width=context.subject.width,
+        mixed=mixed(context.kinds),
+    )
+    found.check_bases(context.target_context.pool.activation[torch.from_numpy(context.base_row)].float().numpy())
+    return found
 
 
 def assemble(
@@ -258,8 +332,10 @@ def assemble(
         forward=choice.forward,
         loaded=subject,
         way=choice.way,
+        precision=choice.precision,
         notes=(
             f"way of running: {choice.way} ({names.WAYS[choice.way]})",
+            *([] if choice.precision == "float32" else [f"precision of products: {choice.precision}"]),
             *([f"why not a quicker one: {choice.why}"] if choice.why else []),
             *prompts.notes,
             *(() if sae is None else sae.notes),
@@ -351,6 +427,8 @@ def specification(run_context: RunContext) -> RunSpec:
         samples_per_chunk=config.engine.samples_per_chunk,
         metrics=tuple(MetricSpec(name, names.METRICS[name].units) for name in config.metrics),
         mixed=mixed(run_context.kinds),
+        encoded=run_context.sae is not None,
+        likely=min(config.likely_tokens, run_context.subject.vocabulary),
     )
 
 
@@ -383,8 +461,24 @@ def attributes(run_context: RunContext) -> dict[str, str | int]:
     dict
         Attributes of the store's root. `config`, `identity`, `definitions` and `versions` are JSON.
     """
+    config = run_context.config
+    identity = _identity(run_context)
+    if run_context.taken is not None:
+        identity["activations_of"] = run_context.taken.identity
+    return {
+        "name": config.name,
+        "config": config.model_dump_json(),
+        "identity": json.dumps(identity),
+        "definitions": json.dumps({kind.name: registry.definition(kind, config.targets) for kind in run_context.kinds}),
+        "seed": config.seed,
+        "versions": json.dumps(versions()),
+        "commit": commit(),
+    }
+
+
+def _identity(run_context: RunContext) -> dict[str, Any]:
     config, subject, sae = run_context.config, run_context.subject, run_context.sae
-    identity = {
+    return {
         "model": subject.identity,
         "sae": None if sae is None else sae.identity,
         "prompts": run_context.prompts.identity,
@@ -395,15 +489,7 @@ def attributes(run_context: RunContext) -> dict[str, str | int]:
         "dtype": config.model.dtype,
         "device": str(subject.device),
         "way": run_context.way,
-    }
-    return {
-        "name": config.name,
-        "config": config.model_dump_json(),
-        "identity": json.dumps(identity),
-        "definitions": json.dumps({kind.name: registry.definition(kind, config.targets) for kind in run_context.kinds}),
-        "seed": config.seed,
-        "versions": json.dumps(versions()),
-        "commit": commit(),
+        "precision": run_context.precision,
     }
 
 

@@ -1,17 +1,15 @@
 """How much memory a run will need, said before anything is loaded."""
 
-import copy
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM
 
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.scan.engine import ROWS_PER_HEAD
 from plateaulens.subject.anatomy import find_blocks, text_config
-from plateaulens.subject.weights import loading
+from plateaulens.subject.weights import empty_model, loading
 
 _FLOAT, _HALF = 4, 2
 _LOGITS = 6
@@ -58,13 +56,13 @@ def needs(config: RunConfig, model_config: Any, *, prompts: int) -> Needs:
     Needs
         In bytes. Fast packed runs on a CPU hold their linear layers twice.
     """
-    with loading(config.model.source), torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(copy.deepcopy(model_config), trust_remote_code=False)
+    with loading(config.model.source):
+        model = empty_model(model_config)
     text = text_config(model_config)
     in_blocks = sum(_numbers(block) for block in find_blocks(model))
     others = _numbers(model) - in_blocks
     narrow = config.model.dtype == "bfloat16"
-    copies = 2 if config.model.device == "cpu" or config.model.processing == "folded" else 1
+    copies = 2  # the engine lays weights out anew
     weights = copies * in_blocks * (_HALF if narrow else _FLOAT) + copies * others * _FLOAT
     at_once = 1 if config.engine.prompts_per_batch == "auto" else config.engine.prompts_per_batch
     cores = torch.get_num_threads() if config.model.device == "cpu" else 1

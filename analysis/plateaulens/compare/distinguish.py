@@ -104,7 +104,7 @@ def distinguish(
     # The labelling as it is stands in front of the permuted ones.
     signs = np.vstack([np.ones((1, len(group))), swaps.of_prompts.astype(np.float64)])
     labels = np.hstack([-signs, signs])
-    fold = np.tile(_folds(group, rng), 2)
+    fold = np.tile(deal_folds(group, rng), 2)
     counts = Resampling.draw(rng, samples=len(group), resamples=resamples, clusters=group).of_prompts.astype(np.float64)
 
     found = []
@@ -254,8 +254,21 @@ def areas(scores: NDArray[np.float64], positive: NDArray[np.bool_]) -> NDArray[n
     return np.asarray((ranks - ones * (ones + 1) / 2) / (ones * (positive.shape[-1] - ones)))
 
 
-def _folds(group: NDArray[np.int_], rng: np.random.Generator) -> NDArray[np.int_]:
-    """The fold of each prompt: groups dealt out in random order, whole."""
+def deal_folds(group: NDArray[np.int_], rng: np.random.Generator) -> NDArray[np.int_]:
+    """The fold of each prompt: groups dealt out in random order, whole.
+
+    Parameters
+    ----------
+    group
+        The group of each prompt, numbered from 0, (n,).
+    rng
+        Random numbers.
+
+    Returns
+    -------
+    NDArray[np.int_]
+        Numbers below `FOLDS`, (n,).
+    """
     groups = count_clusters(group)
     fold = np.empty(groups, dtype=np.int_)
     fold[rng.permutation(groups)] = np.arange(groups) % FOLDS

@@ -122,6 +122,7 @@ def compare_types(
     result["ks_p"], result["ks_null"], result["ks_null_upper"] = ks_swap_test(
         observations.codes, len(observations.support), swaps, reference=reference, confidence=settings.confidence
     )
+    result["ks_excess"] = np.asarray(result["ks"] - result["ks_null"])
     result["ks_p_pooled"] = _pooled(observations, rng, settings.resamples)
     result["mean_difference_p"] = np.where(result["n_pairs"] > 0, mean_swap_p(observations.change, swaps), np.nan)
     for name in ("ks_p_pooled", "mean_difference_p", "ks_equivalence_p", "mean_equivalence_p"):

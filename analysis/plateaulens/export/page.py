@@ -13,6 +13,7 @@ from plateaulens import names
 from plateaulens.errors import shortened
 from plateaulens.export.tables import GROUPS
 from plateaulens.names import CLAIMS, REFERENCE
+from plateaulens.store.manifest import AXES
 
 Record = Mapping[str, Any]
 
@@ -52,6 +53,7 @@ def page(results: Mapping[str, Any]) -> str:
     for experiment in found.experiments:
         parts += _comparison(found, experiment)
     parts += [*_pooled(found), *_claims(found), *_told(found), *_lengths(found), *_confounds(found), *_constants(found)]
+    parts += _scale(found)
     if tables := results["tables"]:
         parts += ["## Tables", "\n".join(f"- {code(name)}" for name in tables)]
     return "\n\n".join(parts) + "\n"
@@ -269,6 +271,25 @@ def _pooled(found: _Found) -> Iterator[str]:
         if rows:
             yield f"## {word(names.experiment(experiment).title)}: all sites together"
             yield _table(rows)
+
+
+def _scale(found: _Found) -> Iterator[str]:
+    """SAEs on one scale, in the order of the scale."""
+    rows = [
+        {
+            **{axis: code(record["at"][axis]) for axis in AXES if axis in record["at"]},
+            "type": word(record["at"]["activation_type"]),
+            "metric": word(names.metric_label(record["at"]["metric"])),
+            "share of the way": _estimate(found.one("sae_scale", "share", record)),
+            "behind the best": _estimate(behind),
+            "standing": "undefined" if behind is None else word(behind["verdict"]),
+        }
+        for record in found.get("sae_scale", "ks")
+        for behind in (found.one("sae_scale", "behind", record),)
+    ]
+    if rows:
+        yield "## SAEs: how much of the way from random to real"
+        yield _table(rows)
 
 
 def _claims(found: _Found) -> Iterator[str]:

@@ -32,6 +32,8 @@ _TESTED = {
     "logrank_p": ("restricted_mean_difference",),
     "paired_logrank_p": ("restricted_mean_difference",),
     "classifier_p": ("accuracy", "auc"),
+    "detector_p": ("detector_auc",),
+    "floor_p": ("floor_auc",),
 }
 """What a p-value is about, where its name does not say so."""
 _INTERVALS = {
@@ -47,7 +49,10 @@ _COUNTS = (
     | {"steepness_mean": "steepness_n", "steepness_ratio": "steepness_n_pairs"}
     | dict.fromkeys(("matched_difference", "matched_change"), "matched_prompts")
     | dict.fromkeys(("accuracy", "auc", "mmd"), "prompts")
+    | dict.fromkeys(("detector_auc", "frechet_ratio", "novelty", "copies", "density", "coverage"), "realism_prompts")
+    | {"token_share": "token_prompts"}
     | dict.fromkeys(("pooled_difference", "pooled_spread"), "pooled_sites")
+    | {"share": "n"}
 )
 """What a quantity is of so many of."""
 _VERDICTS = {
@@ -61,8 +66,13 @@ _VERDICTS = {
     "matched_difference": "matched_fate",
     "matched_change": "matched_movement",
     "mmd": "told",
+    "detector_auc": "detected",
+    "floor_auc": "floor_detected",
+    "novelty": "novelty_relation",
+    "token_share": "token_relation",
     "pooled_difference": "pooled_direction",
     "pooled_prediction": "pooled_new_site",
+    "behind": "standing",
 }
 """The word that was drawn from a quantity."""
 _CONCLUSIONS = {"ks": "conclusion", "mean_difference": "conclusion"}

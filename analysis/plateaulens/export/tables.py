@@ -18,10 +18,12 @@ from plateaulens.names import NAME
 from plateaulens.store.manifest import AXES
 
 BOUND = "bound"
-GROUPS = ("prompts", "geometry", "confounds", "distinguish", "constants")
+GROUPS = ("prompts", "geometry", "confounds", "distinguish", "constants", "sae_scale")
 """The groups of a summary that are no experiments."""
 PER_PROMPT = ("sample", "example", "position")
 """The dimensions of single base prompts."""
+_EXPLORED = ("explored", "side", "rank")
+"""The dimensions of what `plateaulens.summary.explored` copies from the run for the page, which has it all."""
 _EXPERIMENTS = "experiments"
 _CELL = ("convention", "statistic", "metric", "activation_type")
 _TITLES = {
@@ -41,13 +43,18 @@ _TITLES = {
     ("geometry", ("activation_type",)): "geometry",
     ("geometry", ("activation_type", "sample")): "geometry_by_prompt",
     ("geometry", ("sample",)): "bases",
+    ("geometry", ()): "token_share",
     ("distinguish", ("activation_type",)): "distinguish",
     ("distinguish", ("activation_type", "classifier")): "classifiers",
+    ("distinguish", ("activation_type", "detector")): "detectors",
+    ("distinguish", ("detector",)): "detectors_of_controls",
     ("constants", ("metric", "activation_type", "case")): "constants",
     ("constants", ("metric", "activation_type", "other_type", "case")): "constants_pairs",
     ("confounds", ("path", *_CELL[1:], "covariate")): "matched",
     ("confounds", ("path", *_CELL[1:], "adjustment")): "adjusted",
     ("confounds", ("path", "activation_type", "adjustment")): "overlap",
+    ("sae_scale", ("metric", "activation_type")): "sae_scale",
+    ("sae_scale", ("metric",)): "sae_scale_lengths",
     ("prompts", ("sample",)): "prompts",
     ("prompts", ("position", "sample")): "tokens",
 }
@@ -61,6 +68,7 @@ _ORDER = (
     "covariate",
     "adjustment",
     "classifier",
+    "detector",
     "step",
 )
 _LEFT_OUT = ("definition", "family", "metric_definition", "statistic_long_name")
@@ -69,6 +77,8 @@ _LEFT_OUT = ("definition", "family", "metric_definition", "statistic_long_name")
 
 def groups(summary: xr.DataTree) -> dict[str, xr.Dataset]:
     """The groups of a summary: experiments in the order in which the run has them, then the others.
+
+    They lack what is only copied from the run, curves and tokens of single prompts.
 
     Parameters
     ----------
@@ -91,7 +101,8 @@ def groups(summary: xr.DataTree) -> dict[str, xr.Dataset]:
     present = sorted(map(str, summary.children))
     own = [name for name in present if name not in GROUPS]
     order = [*(name for name in known if name in own), *(name for name in own if name not in known)]
-    return {name: summary[name].to_dataset() for name in (*order, *(name for name in GROUPS if name in present))}
+    found = (*order, *(name for name in GROUPS if name in present))
+    return {name: summary[name].to_dataset().drop_dims(_EXPLORED, errors="ignore") for name in found}
 
 
 def tables(summary: xr.DataTree, *, prompts: bool = True) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -182,7 +193,7 @@ def _title(kind: str, dims: tuple[str, ...]) -> str:
 def _table(group: xr.Dataset, dims: tuple[str, ...], variables: list[str], name: str, kind: str) -> pd.DataFrame:
     shape = tuple(group.sizes[dim] for dim in dims)
     columns: dict[str, Any] = {"experiment": np.full(int(np.prod(shape)), name, object)} if kind == _EXPERIMENTS else {}
-    places = np.indices(shape).reshape(len(dims), -1)
+    places = np.indices(shape).reshape(len(dims), int(np.prod(shape)))
     for dim, place in zip(dims, places, strict=True):
         columns[dim] = coordinate(group, dim)[place]
         for extra in sorted(map(str, group.coords)):

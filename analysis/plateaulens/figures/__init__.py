@@ -8,7 +8,7 @@
 - `experiment`: a drawing of what is done, from a curve of the run.
 - `geometry`: where the targets lie.
 - `models`: two runs beside each other.
-- `sweep`: the layers of a sweep.
+- `sweep`: the layers of a sweep, and its SAEs.
 - `positions` and `style`: what they share.
 
 Figures are built from objects alone: no pyplot, no global state, nothing to close. Each is made anew unless it is told
@@ -28,7 +28,7 @@ from plateaulens.figures.distributions import max_slope_cdf, max_slope_histogram
 from plateaulens.figures.experiment import experiment_drawing
 from plateaulens.figures.geometry import target_geometry
 from plateaulens.figures.models import beside
-from plateaulens.figures.sweep import layer_map
+from plateaulens.figures.sweep import layer_map, sae_shares
 
 __all__ = [
     "adjusted_differences",
@@ -43,6 +43,7 @@ __all__ = [
     "max_slope_histograms",
     "plateaus",
     "quantile_shifts",
+    "sae_shares",
     "survival_curves",
     "target_geometry",
 ]

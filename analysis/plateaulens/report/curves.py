@@ -1,23 +1,28 @@
 """What curves and their steps look like, before any comparison: tables of steps, and captions of figures of curves."""
 
 from collections.abc import Sequence
+from math import isfinite
 
 import pandas as pd
 import xarray as xr
 
 from plateaulens import names
 from plateaulens.names import metric_label
-from plateaulens.report.contents import BLOWUP, compared, compared_types, main_metrics, types_of, values_of
+from plateaulens.report.contents import BLOWUP, bounds, compared, compared_types, main_metrics, types_of, values_of
 from plateaulens.report.phrases import bands, level, main_types, prompts
 from plateaulens.report.table import KS_DIGITS, STEP_DIGITS, TYPE, Column, Row, Table, by_metric, estimated, measured
-from plateaulens.report.text import listing
+from plateaulens.report.text import MISSING, listing
+
+_BEYOND = {float("inf"): "beyond"}
+_TOO_FEW = ("is_open", MISSING)
+"""Of so few prompts none is the earliest of all that may come."""
 
 
 def step_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
     """Mean of every type's steps with its interval, and their standard deviation; metrics one below the other.
 
-    Both are in steps, over the prompts whose curve has the event; the last column is the share of those whose curve
-    does not.
+    Both are in steps, over the prompts whose curve has the event; where the step of a new prompt falls counts the
+    others as later. The last column is the share of these.
 
     Parameters
     ----------
@@ -41,6 +46,9 @@ def step_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, 
         "type": TYPE,
         **estimated("mean", "mean", STEP_DIGITS),
         "sd": Column("SD", "number", STEP_DIGITS),
+        "prediction_lower": Column(
+            "a new prompt", "number", also="prediction_upper", pattern="{} to {}", words=_BEYOND, instead=_TOO_FEW
+        ),
         "n": Column("prompts", "count"),
         "censored_fraction": Column("censored", "percent", 1),
     }
@@ -64,7 +72,8 @@ def step_table_caption(experiment: xr.Dataset, *, what: str = "Max-slope steps")
     """
     return (
         f"{what} by activation type, {prompts(experiment)}. Mean in steps over the prompts whose curve has one, with "
-        f"its {level(experiment)} bootstrap interval in brackets, and their standard deviation."
+        f"its {level(experiment)} bootstrap interval in brackets, and their standard deviation. *A new prompt*: where "
+        f"its step falls in {level(experiment)} of cases. *Beyond*: later than the window."
     )
 
 
@@ -203,10 +212,14 @@ def _metrics(experiment: xr.Dataset, *places: str) -> str:
 
 
 def _steps(values: xr.Dataset, name: str) -> Row:
+    lower, upper = bounds(values["prediction"]).tolist()
     return {
         "type": name,
         **measured(values, "mean"),
         "sd": float(values["sd"]),
+        "is_open": not isfinite(lower),
+        "prediction_lower": lower,
+        "prediction_upper": upper,
         "n": int(values["n"]),
         "censored_fraction": float(values["censored_fraction"]),
     }

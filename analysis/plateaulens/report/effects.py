@@ -31,6 +31,11 @@ _EFFECTS = {
     "mean_difference": ("mean", STEP_DIGITS),
     "median_difference": ("median", STEP_DIGITS),
 }
+_JOINT = {
+    "mean_difference": ("mean", STEP_DIGITS),
+    "paired_delta": ("P(later) \u2212 P(earlier)", KS_DIGITS),
+}
+"""What has intervals for all types together."""
 _DIRECTIONS = ("later", "earlier", "mixed", "undecided", "censored", "too few", "uncorrected", "undefined")
 """The words of a summary's `direction`, in the order of their sentences."""
 
@@ -211,6 +216,56 @@ def effect_table_caption(experiment: xr.Dataset, *, what: str = "max-slope steps
     ).replace("-1 all", "\u22121 all")
 
 
+def joint_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
+    """What is left of effects beside chance and beside each other; metrics one below the other.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metrics
+        The main ones unless given.
+    statistic
+        Whose steps are compared.
+
+    Returns
+    -------
+    Table
+        A row per type and metric: the KS distance less what chance gives, and paired differences with intervals that
+        hold for all types together.
+    """
+
+    def rows(values: xr.Dataset) -> list[Row]:
+        return [_joint(values.sel(activation_type=name), name) for name in compared_types(values)]
+
+    columns = {"type": TYPE, "ks_excess": Column("KS above chance", "number", KS_DIGITS)}
+    for quantity, (title, digits) in _JOINT.items():
+        columns |= estimated(title, quantity, digits)
+    return by_metric(experiment, metrics, statistic, rows, columns)
+
+
+def joint_table_caption(experiment: xr.Dataset, *, what: str = "max-slope steps") -> str:
+    """For `joint_table`.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    what
+        The statistic, in words.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    return (
+        f"Effects on {what} beside chance and beside each other, {prompts(experiment)}. *KS above chance*: the "
+        f"distance to real minus its mean if type and real were exchangeable. *Mean* and *P(later) \u2212 P(earlier)*: "
+        f"paired differences to real, with {level(experiment)} intervals that hold for all types of a metric together."
+    )
+
+
 def quantile_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
     """Quantile shifts to real at the deciles with an odd number, without intervals; metrics one below the other.
 
@@ -288,6 +343,13 @@ def _effects(values: xr.Dataset, name: str) -> Row:
     row: Row = {"type": name}
     for quantity in _EFFECTS:
         row |= measured(values, quantity)
+    return row
+
+
+def _joint(values: xr.Dataset, name: str) -> Row:
+    row: Row = {"type": name, "ks_excess": float(values["ks_excess"]) if "ks_excess" in values else None}
+    for quantity in _JOINT:
+        row |= measured(values, quantity, within="simultaneous")
     return row
 
 

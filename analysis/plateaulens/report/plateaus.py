@@ -126,6 +126,24 @@ def effect_table(experiment: xr.Dataset, *, metric: str) -> Table:
     return effects.effect_table(experiment, metrics=(metric,), statistic=STATISTIC)
 
 
+def joint_table(experiment: xr.Dataset, *, metric: str) -> Table:
+    """`plateaulens.report.effects.joint_table` of plateau lengths.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metric
+        On which a plateau has an end.
+
+    Returns
+    -------
+    Table
+        A row per type.
+    """
+    return effects.joint_table(experiment, metrics=(metric,), statistic=STATISTIC)
+
+
 def pair_matrix(experiment: xr.Dataset, *, metric: str) -> Table:
     """`plateaulens.report.nearness.pair_matrix` of plateau lengths.
 

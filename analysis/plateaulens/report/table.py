@@ -150,7 +150,7 @@ TYPE = Column("type", "type")
 """The first column of most tables."""
 
 
-def measured(values: xr.Dataset, quantity: str, name: str = "", *, known: bool = True) -> Row:
+def measured(values: xr.Dataset, quantity: str, name: str = "", *, known: bool = True, within: str = "interval") -> Row:
     """The columns of an estimate with its interval, for `estimated`.
 
     Parameters
@@ -163,6 +163,8 @@ def measured(values: xr.Dataset, quantity: str, name: str = "", *, known: bool =
         Of the columns, the quantity's own unless given.
     known
         Whether there is something to show.
+    within
+        Which of the quantity's intervals, by what stands behind its name.
 
     Returns
     -------
@@ -171,7 +173,7 @@ def measured(values: xr.Dataset, quantity: str, name: str = "", *, known: bool =
     """
     name = name or quantity
     nothing = float("nan")
-    lower, upper = bounds(values[f"{quantity}_interval"]).tolist() if known else (nothing, nothing)
+    lower, upper = bounds(values[f"{quantity}_{within}"]).tolist() if known else (nothing, nothing)
     row = {name: float(values[quantity]) if known else nothing, f"{name}_lower": lower, f"{name}_upper": upper}
     return row | ({f"{name}_degenerate": bool(values[_FLAGS[quantity]])} if quantity in _FLAGS else {})
 

@@ -8,7 +8,7 @@ else than the published model.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -19,7 +19,7 @@ from plateaulens.names import BRIDGE, COPIED, PACKED, WHOLE
 from plateaulens.scan.bridge import BridgeForward
 from plateaulens.scan.direct import DirectForward, fits_directly
 from plateaulens.scan.engine import Forward, Response
-from plateaulens.scan.linear import Precision
+from plateaulens.scan.split import Precision, has_kernels
 from plateaulens.scan.whole import WholeForward
 from plateaulens.subject.anatomy import run
 from plateaulens.subject.architectures import BOTH_WAYS, why_not_packed
@@ -47,6 +47,8 @@ class Choice:
     """Of `plateaulens.names.WAYS`."""
     why: str
     """What speaks against the quicker ways; empty where there are none."""
+    precision: Precision = "float32"
+    """What the linear layers of the blocks multiply in."""
 
 
 class _Truth(NamedTuple):
@@ -67,7 +69,7 @@ def choose(
     tokens: Int[Tensor, "prompt position"],
     *,
     points: int,
-    precision: Precision = "float32",
+    precision: Precision | Literal["auto"] = "float32",
     way: str | None = None,
 ) -> Choice:
     """The quickest way of running a model that gives what whole prompts give.
@@ -81,8 +83,8 @@ def choose(
     points
         How many points a run packs for each prompt.
     precision
-        What the linear layers of the blocks multiply in. The check is in float32, as bfloat16 rounds by more than it
-        lets pass.
+        What the linear layers of the blocks multiply in. `auto` is float32, or on a GPU `fp16x3`, which is as accurate
+        and quicker. `bf16` itself is not checked, as it rounds by more than the check lets pass; float32 is then.
     way
         One of `plateaulens.names.WAYS`, the only one that may be chosen; None allows all.
 
@@ -122,18 +124,38 @@ def choose(
         except Exception as error:  # noqa: BLE001  a way that fails on this model is not its way
             why.append(f"{name}: {type(error).__name__}")
         else:
-            if precision != "float32" and not subject.is_narrow:
-                if name != PACKED:
-                    raise UsageError(
-                        f"engine.precision {precision!r}: this model runs in float32 only ({'; '.join(why)}), leave "
-                        "the key out"
-                    )
-                forward = DirectForward(subject, precision)
-            return Choice(subject, forward, name, "; ".join(why))
+            return _in_precision(Choice(subject, forward, name, "; ".join(why)), precision, tokens, truth)
     raise UsageError(
         f"model type {subject.model_type!r} cannot be measured {'in any way' if way is None else f'as {way}'}: "
         f"{'; '.join(why) or 'not at these sites'}; leave engine.way out, or use another model"
     )
+
+
+def _in_precision(
+    choice: Choice,
+    precision: Precision | Literal["auto"],
+    tokens: Int[Tensor, "prompt position"],
+    truth: _Truth,
+) -> Choice:
+    """What has been chosen in float32, in the precision that is asked for; one that stands for float32 is checked."""
+    subject, is_packed = choice.subject, choice.way == PACKED
+    if precision == "auto":
+        precision = "fp16x3" if is_packed and has_kernels(subject.device) else "float32"
+    if precision == "float32" or subject.is_narrow:
+        return choice
+    if not is_packed:
+        raise UsageError(
+            f"engine.precision {precision!r}: this model runs in float32 only ({choice.why}), leave the key out"
+        )
+    forward = DirectForward(subject, precision)
+    try:
+        if precision != "bf16":
+            _check(forward, tokens, truth)
+    except _WrongError as error:
+        raise UsageError(
+            f'engine.precision {precision!r}: {error}; this model wants engine.precision = "float32"'
+        ) from None
+    return replace(choice, forward=forward, precision=precision)
 
 
 def _candidates(subject: Subject, length: int, why: list[str]) -> Iterator[tuple[str, Callable[[], Forward]]]:
@@ -228,10 +250,10 @@ def _check_causal(subject: Subject, tokens: Int[Tensor, "prompt position"]) -> N
 
 
 def _through_processed_weights(
-    subject: Subject, tokens: Int[Tensor, "prompt position"], points: int, precision: Precision, way: str | None
+    subject: Subject, tokens: Int[Tensor, "prompt position"], points: int, precision: str, way: str | None
 ) -> Choice:
     """The bridge, whose processed weights no model of transformers has, held against whole prompts through itself."""
-    if precision != "float32":
+    if precision not in {"float32", "auto"}:
         raise UsageError(f"engine.precision {precision!r}: this model runs in float32 only, leave the key out")
     if way not in (None, BRIDGE):
         raise UsageError(

@@ -17,7 +17,8 @@ from plateaulens.scan.attention import PACKED_ATTENTION
 from plateaulens.scan.bridge import BridgeForward, packed_positions
 from plateaulens.scan.engine import Forward, Response
 from plateaulens.scan.layers import BlockOfKind, GatedBlock, RotaryByKind, gated_fits
-from plateaulens.scan.linear import Precision, prepare, prepare_all
+from plateaulens.scan.linear import prepare, prepare_all
+from plateaulens.scan.split import Precision, has_kernels
 from plateaulens.scan.within import WithinBlocks
 from plateaulens.subject.anatomy import text_config
 from plateaulens.subject.architectures import PLAIN, WINDOW
@@ -143,8 +144,7 @@ class DirectForward:
     is within a block, the last token goes with them, and its row enters that block once for every point.
 
     With the precision `bf16`, the linear layers of the blocks multiply in bfloat16 (but experts and their router do
-    not); all else is float32, and so is the unembedding, as a logit in bfloat16 would be rounded by more than a small
-    step changes it.
+    not); all else is float32 or as accurate.
 
     Parameters
     ----------
@@ -161,18 +161,17 @@ class DirectForward:
         parts, self._config = VERIFIED[model.config.model_type], text_config(model.config)
         base: Any = model.base_model if parts.language is None else getattr(model.base_model, parts.language)
         layers: torch.nn.ModuleList = getattr(base, parts.blocks)
-        prepare_all(layers, precision)
-        _fuse_activations(layers)
         write, read = subject.write, subject.read
         between = write.is_between_blocks and read.is_between_blocks
-        self._within = None if between else WithinBlocks(model, write, read)
-        base.set_attn_implementation(PACKED_ATTENTION)
         self._counted_from_points = gated_fits(self._config)
         reached = () if between else (write.block, read.block)
+        on_kernels = has_kernels(model.device)
         blocks: list[Block] = [
-            GatedBlock(layer) if self._counted_from_points and index not in reached else layer
+            _prepared(layer, precision, quick=self._counted_from_points and index not in reached, fused=on_kernels)
             for index, layer in enumerate(layers)
         ]
+        self._within = None if between else WithinBlocks(model, write, read)
+        base.set_attn_implementation(PACKED_ATTENTION)
         rotary: Callable[..., Any] | None = None if parts.rotary is None else getattr(base, parts.rotary)
         if parts.rotary_by_kind:
             blocks = [BlockOfKind(block, kind) for block, kind in zip(blocks, self._config.layer_types, strict=True)]
@@ -185,7 +184,9 @@ class DirectForward:
         self._rotary = rotary
         self._positions: torch.nn.Module | None = None if parts.positions is None else getattr(base, parts.positions)
         self._parts = parts
-        self._head = prepare(model.get_output_embeddings(), "float32")
+        # a logit in bfloat16 would be rounded by more than a small step changes it
+        in_bf16: Precision = "fp16x3" if on_kernels else "float32"
+        self._head = prepare(model.get_output_embeddings(), in_bf16 if precision == "bf16" else precision)
 
     def run(self, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt path step width"]) -> Response:
         """All paths of a prompt are one sequence. See `plateaulens.scan.engine.Forward.run`."""
@@ -219,7 +220,7 @@ class DirectForward:
         return at_read[:, shared:], final
 
     def unembed(self, final: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
-        """In float32, whatever the precision. See `plateaulens.scan.engine.Forward.unembed`."""
+        """As accurate as float32, whatever the precision. See `plateaulens.scan.engine.Forward.unembed`."""
         logits: Tensor = self._head(final)
         factor, divisor, cap = (
             None if name is None else getattr(self._config, name)
@@ -258,15 +259,27 @@ class DirectForward:
         return stream
 
 
+def _prepared(layer: torch.nn.Module, precision: Precision, *, quick: bool, fused: bool) -> Block:
+    """A block as it runs fastest, `quick` where it is one like Llama's that no site is within."""
+    if quick and fused:
+        from plateaulens.scan.fused import FusedBlock  # noqa: PLC0415  needs Triton
+
+        with torch.inference_mode():
+            return FusedBlock(layer, precision)
+    prepare_all(layer, precision)
+    _fuse_activations(layer)
+    return GatedBlock(layer) if quick else layer
+
+
 def _of_first(rotation: Any, tokens: int) -> Any:
     if isinstance(rotation, dict):
         return {kind: _of_first(one, tokens) for kind, one in rotation.items()}
     return tuple(part[:, :tokens] for part in rotation)
 
 
-def _fuse_activations(layers: torch.nn.Module) -> None:
+def _fuse_activations(layer: torch.nn.Module) -> None:
     """Compute GPT-2's activation, which transformers writes out in eight passes, in one."""
-    for parent in list(layers.modules()):
+    for parent in list(layer.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, NewGELUActivation):
                 setattr(parent, name, torch.nn.GELU(approximate="tanh"))

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from plateaulens.names import DEFAULT_METRICS, METRICS
 from plateaulens.scan.metrics import divergences, read_metric
-from plateaulens.scan.outputs import Reference, top_token
+from plateaulens.scan.outputs import FUSED_METRICS, Reference, likely_tokens, top_token
+from plateaulens.scan.split import has_kernels
 
 ROWS_PER_HEAD = 128
 """Points whose logits are held at once: bounds memory by this many rows of the vocabulary."""
@@ -70,12 +71,48 @@ class Forward(Protocol):
         ...
 
 
+class Telling:
+    """A way of running a model, of every point of which `scan` tells the most likely next tokens as well.
+
+    Parameters
+    ----------
+    forward
+        The way itself.
+    count
+        How many tokens, more than none.
+    """
+
+    def __init__(self, forward: Forward, count: int) -> None:
+        self.count = count
+        self.concurrent: bool = forward.concurrent
+        self._forward = forward
+
+    def run(
+        self, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt path step d_model"]
+    ) -> Response:
+        """See `Forward.run`."""
+        return self._forward.run(tokens, points)
+
+    def unembed(self, final: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
+        """See `Forward.unembed`."""
+        return self._forward.unembed(final)
+
+
+class Likely(NamedTuple):
+    """The most likely next tokens of every point, the most likely first."""
+
+    token: Int[Tensor, "prompt path step rank"]
+    probability: Float[Tensor, "prompt path step rank"]
+
+
 class PathCurves(NamedTuple):
     """The measured response along paths."""
 
     curve: Float[Tensor, "prompt path step metric"]
     top_token: Int[Tensor, "prompt path step"]
     """Id of the most likely next token; the lowest id in a tie."""
+    likely: Likely | None = None
+    """What is measured only where the way of running is `Telling`."""
 
 
 @torch.inference_mode()
@@ -90,7 +127,7 @@ def scan(
     Parameters
     ----------
     forward
-        The way of running the model.
+        The way of running the model; a `Telling` one has `likely` measured.
     tokens
         The prompts, shaped (prompt, position).
     points
@@ -110,13 +147,32 @@ def scan(
     for name in at_read:
         curve[..., metrics.index(name)] = read_metric(name).measure(response.read, response.read[..., 0, :])
     columns = [metrics.index(name) for name in at_output]
-    paths = zip(response.final.flatten(0, 1), curve.flatten(0, 1), likeliest.flatten(0, 1), strict=True)
-    for final, path_curve, path_likeliest in paths:
-        reference: Reference | None = None
-        for start in range(0, len(final), ROWS_PER_HEAD):
-            rows = slice(start, start + ROWS_PER_HEAD)
-            logits = forward.unembed(final[rows])
-            reference = Reference(logits[0]) if reference is None else reference
-            path_curve[rows, columns] = divergences(logits, reference, at_output)
-            path_likeliest[rows] = top_token(logits)
-    return PathCurves(curve, likeliest)
+    count = forward.count if isinstance(forward, Telling) else 0
+    token, probability = (likeliest.new_empty((*points.shape[:3], count)), curve.new_empty((*points.shape[:3], count)))
+    of_paths = (part.flatten(0, 1) for part in (response.final, curve, likeliest, token, probability))
+    final, path_curve, path_likeliest, path_token, path_probability = of_paths
+
+    def look(logits: Tensor, paths: slice, rows: slice) -> None:
+        if count:
+            found = likely_tokens(logits, count)
+            for kept, part in zip((path_token, path_probability), found, strict=True):
+                kept[paths, rows] = part.unflatten(0, (-1, rows.stop - rows.start))
+
+    if has_kernels(points.device) and set(at_output) <= set(FUSED_METRICS):
+        from plateaulens.scan.fused import measure_outputs  # noqa: PLC0415  needs Triton
+
+        measured = measure_outputs(forward.unembed, final, look)
+        for name in at_output:
+            path_curve[..., metrics.index(name)] = getattr(measured, name)
+        path_likeliest.copy_(measured.top_token)
+    else:
+        for path in range(len(final)):
+            reference: Reference | None = None
+            for start in range(0, final.shape[1], ROWS_PER_HEAD):
+                rows = slice(start, min(start + ROWS_PER_HEAD, final.shape[1]))
+                logits = forward.unembed(final[path, rows])
+                reference = Reference(logits[0]) if reference is None else reference
+                path_curve[path, rows, columns] = divergences(logits, reference, at_output)
+                path_likeliest[path, rows] = top_token(logits)
+                look(logits, slice(path, path + 1), rows)
+    return PathCurves(curve, likeliest, Likely(token, probability) if count else None)

@@ -53,10 +53,7 @@ class GatedBlock:
     def __init__(self, layer: Any) -> None:
         self._attention, self._mlp = layer.self_attn, layer.mlp
         self._before_attention, self._before_mlp = layer.input_layernorm, layer.post_attention_layernorm
-        config = self._attention.config
-        # Mistral's layers are all alike and ask the configuration; Llama's have no window, whatever that says
-        is_mistral = config.model_type == "mistral"
-        self._window = config.sliding_window if is_mistral else getattr(self._attention, "sliding_window", None)
+        self._window = window_of(self._attention)
 
     def __call__(
         self,
@@ -91,15 +88,66 @@ class GatedBlock:
         if hasattr(attention, "q_norm"):
             query, key = rms_norm(query, attention.q_norm), rms_norm(key, attention.k_norm)
         query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-        cosines, sines = (part[:, :shared] for part in position_embeddings)
-        early = apply_rotary_pos_emb(query[:, :, :shared], key[:, :, :shared], cosines, sines)
-        query[:, :, :shared], key[:, :, :shared] = early
         settings = {"scaling": attention.scaling, "window": self._window}
-        found: Tensor = attend(query, key, value, shared=shared, **settings).flatten(2)
+        found = attend_from_points(query, key, value, position_embeddings, shared=shared, **settings).flatten(2)
         stream = attention.o_proj.plus(attention.o_proj.narrow(found), stream)
         x = mlp.gate_proj.narrow(rms_norm(stream, self._before_mlp))
         after: Tensor = mlp.down_proj.plus(mlp.up_proj.times(x, mlp.gate_proj.silu(x)), stream)
         return after
+
+
+def window_of(attention: Any) -> int | None:
+    """The window of an attention module of Llama, Mistral, Qwen2 or Qwen3.
+
+    Parameters
+    ----------
+    attention
+        transformers' module.
+
+    Returns
+    -------
+    int or None
+        Tokens that a token sees, itself among them; None for all.
+    """
+    # Mistral's layers are all alike and ask the configuration; Llama's have no window, whatever that says
+    holder = attention.config if attention.config.model_type == "mistral" else attention
+    return getattr(holder, "sliding_window", None)
+
+
+def attend_from_points(
+    query: Float[Tensor, "sequence head token d_head"],
+    key: Float[Tensor, "sequence kv_head token d_head"],
+    value: Float[Tensor, "sequence kv_head token d_head"],
+    rotation: Rotation,
+    *,
+    shared: int,
+    scaling: float,
+    window: int | None,
+) -> Float[Tensor, "sequence token head d_head"]:
+    """`plateaulens.scan.attention.attend` with earlier tokens rotated, by positions counted from the points'.
+
+    Parameters
+    ----------
+    query, key
+        Shaped (sequence, head or kv_head, token, d_head); those of earlier tokens are rotated in place.
+    value
+        Shaped (sequence, kv_head, token, d_head).
+    rotation
+        Cosines and sines, each shaped (1, token, d_head), of the earlier tokens first.
+    shared
+        Number of earlier tokens.
+    scaling, window
+        See `attend`.
+
+    Returns
+    -------
+    Tensor
+        Shaped (sequence, token, head, d_head).
+    """
+    cosines, sines = (part[:, :shared] for part in rotation)
+    early = apply_rotary_pos_emb(query[:, :, :shared], key[:, :, :shared], cosines, sines)
+    query[:, :, :shared], key[:, :, :shared] = early
+    return attend(query, key, value, shared=shared, scaling=scaling, window=window)
 
 
 def rms_norm(x: Float[Tensor, "*row d"], norm: Any) -> Float[Tensor, "*row d"]:

@@ -8,16 +8,14 @@ oneDNN multiplies float32 on every processor, bfloat16 only where the processor 
 or AVX-NE-CONVERT). Elsewhere bfloat16 is left to PyTorch's own operations.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
-Precision = Literal["float32", "bf16"]
-
-DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16}
+from plateaulens.scan.split import KINDS, Matrix, Precision, split_rows
 
 
 def onednn_has(dtype: torch.dtype) -> bool:
@@ -26,7 +24,7 @@ def onednn_has(dtype: torch.dtype) -> bool:
     Parameters
     ----------
     dtype
-        One of `DTYPES`.
+        float32 or bfloat16.
 
     Returns
     -------
@@ -172,6 +170,33 @@ class OneDnnLinear(Linear):
         return result
 
 
+class SplitLinear(Linear):
+    """The same with every product of float32 numbers made of three narrower ones; see `plateaulens.scan.split`.
+
+    Parameters
+    ----------
+    weight
+        W (out, in), in any dtype.
+    bias
+        b (out), or None for none.
+    precision
+        Which narrower ones.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, precision: Precision) -> None:
+        super().__init__(weight[:0], None, torch.float32)
+        self._matrix, self._precision = Matrix(weight, bias, precision), precision
+
+    def plus(self, x: Tensor, summand: Tensor) -> Tensor:
+        """See `Linear.plus`."""
+        return self._product(x, summand.reshape(-1, self._matrix.columns))
+
+    def _product(self, x: Tensor, summand: Tensor | None = None) -> Tensor:
+        planes, by_row = split_rows(x.reshape(-1, x.shape[-1]), self._precision)
+        found = self._matrix.times(planes, by_row=by_row, summand=summand)
+        return found.view(*x.shape[:-1], self._matrix.columns)
+
+
 def prepare(layer: torch.nn.Module, precision: Precision) -> Linear:
     """A linear layer as it runs fastest where its weights are.
 
@@ -185,14 +210,18 @@ def prepare(layer: torch.nn.Module, precision: Precision) -> Linear:
     Returns
     -------
     Linear
-        By oneDNN on a CPU where `onednn_has` the dtype, else by PyTorch's own operations.
+        Of three products where the precision says so; by oneDNN on a CPU where `onednn_has` the dtype; else by
+        PyTorch's own operations.
     """
     source: Any = layer
     weight = source.weight.t() if isinstance(layer, Conv1D) else source.weight
-    dtype = DTYPES[precision]
-    kind = OneDnnLinear if weight.device.type == "cpu" and onednn_has(dtype) else Linear
+    dtype = KINDS[precision].dtype
     with torch.inference_mode():
-        return kind(weight.detach(), None if source.bias is None else source.bias.detach(), dtype)
+        own = weight.detach(), None if source.bias is None else source.bias.detach()
+        if KINDS[precision].planes > 1:
+            return SplitLinear(*own, precision)
+        kind = OneDnnLinear if weight.device.type == "cpu" and onednn_has(dtype) else Linear
+        return kind(*own, dtype)
 
 
 def prepare_all(module: torch.nn.Module, precision: Precision) -> None:

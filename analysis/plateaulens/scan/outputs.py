@@ -15,6 +15,8 @@ NUMBERS_IN_CACHE = 2**18
 """Logits that are worked on at once on a CPU: a dozen passes over them are several times slower from main memory."""
 LOG_FLOOR = -80.0
 """Smallest log probability of a reference token: even over the smallest p, q / p is a float32 number."""
+FUSED_METRICS = ("kl", "js")
+"""Output metrics that `plateaulens.scan.fused` computes by kernels on a GPU, when no others are asked for."""
 GROUP = 256
 """Logits of which only the largest is kept in a first pass, on a CPU."""
 
@@ -124,3 +126,31 @@ def top_token(logits: Float[Tensor, "step vocabulary"]) -> Int[Tensor, " step"]:
     best = torch.cat([grouped.amax(dim=-1), rest], dim=-1).argmax(dim=-1)
     within = grouped[torch.arange(len(logits)), best.clamp(max=groups - 1)].argmax(dim=-1)
     return torch.where(best < groups, best * GROUP + within, best + groups * (GROUP - 1))
+
+
+def likely_tokens(
+    logits: Float[Tensor, "step vocabulary"], count: int
+) -> tuple[Int[Tensor, "step rank"], Float[Tensor, "step rank"]]:
+    """The most likely next tokens and their probabilities, the most likely first; the lowest id first in a tie.
+
+    Parameters
+    ----------
+    logits
+        Shaped (step, vocabulary).
+    count
+        How many tokens; of several that tie for the last place, which one is left open.
+
+    Returns
+    -------
+    tuple of Tensor
+        Ids and probabilities, both shaped (step, rank).
+
+    Examples
+    --------
+    >>> token, probability = likely_tokens(torch.tensor([[0.0, 2.0, 2.0, 1.0]]).log(), 3)
+    >>> token.tolist(), [round(each, 6) for each in probability[0].tolist()]
+    ([[1, 2, 3]], [0.4, 0.4, 0.2])
+    """
+    token = logits.topk(count, dim=-1).indices.sort(dim=-1).values
+    largest, order = logits.gather(-1, token).sort(dim=-1, descending=True, stable=True)
+    return token.gather(-1, order), (largest - logits.logsumexp(dim=-1, keepdim=True)).exp()

@@ -52,6 +52,22 @@ def resume_differences(stored: Attributes, asked: Attributes) -> list[str]:
     return differences(before, now, "asked")
 
 
+def likely_tokens(asked: Attributes) -> object:
+    """How many of the most likely next tokens a configuration has stored.
+
+    Parameters
+    ----------
+    asked
+        Attributes of which `config` is read, which is sound.
+
+    Returns
+    -------
+    object
+        A number, or `auto`.
+    """
+    return _filled_in(_object(str(asked["config"]))).get("engine", {}).get("likely_tokens", "auto")
+
+
 def differences(stored: Mapping[str, Any], other: Mapping[str, Any], word: str, prefix: str = "") -> list[str]:
     """The keys at which two nested mappings differ.
 
@@ -95,8 +111,16 @@ def _comparable(attributes: Attributes) -> dict[str, Any]:
         raise ValueError(f"root attribute {error} is missing") from None
     if isinstance(config.get("sae"), dict):  # whether frequencies were measured is in the SAE's identity
         config["sae"].pop("frequency", None)
-    if isinstance(config.get("engine"), dict):  # which way was taken, too
+    if isinstance(config.get("targets"), dict):  # what bases and targets were taken is in the identity, wherever it lay
+        config["targets"].pop("of_run", None)
+    if isinstance(config.get("engine"), dict):  # which way was taken, too; how many tokens are stored is in the layout
         config["engine"].pop("way", None)
+        config["engine"].pop("likely_tokens", None)
+        # an earlier version did not write down what products were computed in, but asked for it outright
+        precision = config["engine"].pop("precision", "float32")
+        identity.setdefault("precision", "float32" if precision == "auto" else precision)
+        if str(identity.get("device", "cpu")).startswith("cpu") and config["engine"].get("prompts_per_batch") == "auto":
+            config["engine"]["prompts_per_batch"] = 1  # as earlier versions did not say
     return {**{key: value for key, value in config.items() if key not in NOT_MEASURED}, "identity": identity}
 
 

@@ -240,7 +240,10 @@ def _open(path: Location, kind: str, remedy: str) -> xr.DataTree:
     return tree
 
 
-_NAMED = ("activation_type", "other_type", "metric", "statistic", "convention", "experiment", "path", "adjustment")
+_NAMED = (
+    *("activation_type", "other_type", "metric", "statistic", "convention", "experiment", "path", "adjustment"),
+    "detector",
+)
 
 
 def _names(tree: xr.DataTree) -> set[str]:

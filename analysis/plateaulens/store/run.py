@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from plateaulens.errors import UsageError, reading
 from plateaulens.store import integrity
-from plateaulens.store.identity import Attributes, differences, resume_differences
+from plateaulens.store.identity import Attributes, differences, likely_tokens, resume_differences
 from plateaulens.store.inside import METADATA
 from plateaulens.store.location import Location, Place, locate
 from plateaulens.store.reading import check_kind
@@ -281,6 +281,10 @@ def _check_same_run(store: RunStore, spec: RunSpec, attrs: Attributes, prompts: 
         found = resume_differences(store.attributes, attrs)
     # a run from before it was written down what targets are mixed of goes on without it
     asked = spec if store.spec.mixed else replace(spec, mixed=0)
+    if not store.spec.encoded:  # nor one from before the SAE's view of targets was
+        asked = replace(asked, encoded=False)
+    if likely_tokens(attrs) == "auto":  # nobody minds how many tokens there are
+        asked = replace(asked, likely=store.spec.likely)
     found = found or differences(asdict(store.spec), asdict(asked), "asked", "layout.")
     if not found:
         stored = store.read("prompts", slice(None))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
-from plateaulens.config import Chunk, Length, Samples, Scale, Steps, Within
+from plateaulens.config import MOST_LIKELY, Chunk, Length, Samples, Scale, Steps, Within
 from plateaulens.errors import explain
 from plateaulens.names import NAME
 
@@ -107,6 +107,10 @@ class RunSpec:
     mixed: Annotated[int, Within(0, 1000)] = 0
     """Prompts that the activations of one target are mixed of, at most; 0 where no type mixes any, or where it was not
     written down which."""
+    likely: Annotated[int, Within(0, MOST_LIKELY)] = 0
+    """Most likely next tokens of every point that are written down with their probabilities."""
+    encoded: bool = False
+    """Whether it is written down what the run's SAE makes of every target."""
 
     def __post_init__(self) -> None:
         names = [experiment.name for experiment in self.experiments]
@@ -164,7 +168,7 @@ class RunSpec:
         groups = {
             "prompts": GroupSpec(PROMPTS, (), {"sample": self.samples, "position": self.positions}, self),
             "activations": GroupSpec(
-                (*ACTIVATIONS, *([MIXED] if self.mixed else [])),
+                (*ACTIVATIONS, *([MIXED] if self.mixed else []), *(ENCODED if self.encoded else [])),
                 (_activation_type(self.activation_types),),
                 {
                     "activation_type": len(self.activation_types),
@@ -181,8 +185,10 @@ class RunSpec:
                 "sample": experiment.samples,
                 "step": experiment.steps,
                 "metric": len(self.metrics),
+                "rank": self.likely,
             }
-            groups[experiment.name] = GroupSpec(CURVES, _curve_coordinates(experiment, self.metrics), sizes, self)
+            variables = (*CURVES, *(LIKELY if self.likely else ()))
+            groups[experiment.name] = GroupSpec(variables, _curve_coordinates(experiment, self.metrics), sizes, self)
         return groups
 
 
@@ -311,6 +317,18 @@ ACTIVATIONS = (
 """The variables of `/activations`."""
 MIXED = Variable("mixed_row", (*_TYPED, "mixed"), "int32", -1, "rows of the prompt file that a target is mixed of", "1")
 """One more, in runs with types that mix real activations."""
+ENCODED = (
+    Variable("target_latents", _TYPED, "int32", -1, "SAE latents active in the target", "1"),
+    Variable(
+        "target_error",
+        _TYPED,
+        "float32",
+        np.nan,
+        "distance of the target from the SAE's reconstruction of it",
+        "residual stream",
+    ),
+)
+"""Two more, in runs with an SAE."""
 
 CURVES = (
     Variable("curve", (*_TYPED, "step", "metric"), "float32", np.nan, "distance from step 0", "see metric_units"),
@@ -319,6 +337,12 @@ CURVES = (
     Variable(COMPLETED, _TYPED, "bool", False, "whether the curve has been written", "1"),
 )
 """The variables of an experiment's group."""
+LIKELY = (
+    Variable("likely_token", (*_TYPED, "step", "rank"), "int32", -1, "most likely next tokens, the first first", "1"),
+    Variable("likely_text", (*_TYPED, "step", "rank"), "string", "", "their texts", "1"),
+    Variable("likely_probability", (*_TYPED, "step", "rank"), "float32", np.nan, "their probabilities", "1"),
+)
+"""Three more, in runs that write down more than the most likely token."""
 
 
 def _strings(values: tuple[str, ...]) -> NDArray[np.object_]:

@@ -17,7 +17,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from plateaulens.config import ModelConfig, SiteConfig
-from plateaulens.errors import UsageError, reading, shown
+from plateaulens.errors import UsageError
 from plateaulens.subject.anatomy import (
     Anatomy,
     check_site,
@@ -237,11 +237,11 @@ def load_subject(model: ModelConfig, sites: SiteConfig) -> Subject:
         When the weights cannot be had or the device cannot be used, or when a site does not exist or is read before it
         is written.
     """
-    weights = load_weights(model)
+    weights = load_weights(model, model.device)
     write, read = parse_sites(sites, int(text_config(weights.model.config).num_hidden_layers))
     # TransformerLens would load a tokenizer again that does not say that it prepends BOS, perhaps from a hub
     weights.tokenizer.init_kwargs["add_bos_token"] = True
-    _place(weights.model.eval(), model.device)
+    torch.nn.Module.to(weights.model.eval(), model.device)  # a GGUF file's are not there yet
     plain = (shared_copy if model.processing == "none" else centred_copy)(weights.model)
     is_narrow = model.dtype == "bfloat16"
     with loading(model.source):
@@ -315,8 +315,3 @@ def _installing_nothing() -> Iterator[None]:
         yield
     finally:
         subprocess.check_call = before
-
-
-def _place(model: PreTrainedModel, device: str) -> None:
-    with reading(f"model.device {shown(device)} cannot be used here", "name one as PyTorch does"):
-        torch.nn.Module.to(model, device)

@@ -159,7 +159,7 @@ def firing_frequency(sae: SAE[Any], activations: Float[Tensor, "sample width"]) 
     Parameters
     ----------
     sae
-        The autoencoder, on the CPU.
+        The autoencoder, where the activations are.
     activations
         Shaped (sample, width), of any floating dtype.
 
@@ -168,7 +168,7 @@ def firing_frequency(sae: SAE[Any], activations: Float[Tensor, "sample width"]) 
     Tensor
         Shaped (latents,), between 0 and 1; exactly 0 for a latent that never is.
     """
-    count = torch.zeros(sae.cfg.d_sae)
+    count = torch.zeros(sae.cfg.d_sae, device=activations.device)
     for part in activations.split(_BATCH):
         count += (sae.encode(part.float()) != 0).sum(dim=0)
     return count / len(activations)

@@ -131,8 +131,8 @@ def read_config(place: Path | hub.Repository) -> Any:
         return _configuration(folder, _OPTIONS)
 
 
-def load_weights(config: ModelConfig) -> Weights:
-    """Read the weights and the tokenizer from wherever `config.source` points, on the CPU.
+def load_weights(config: ModelConfig, device: str = "cpu") -> Weights:
+    """Read the weights and the tokenizer from wherever `config.source` points.
 
     `embedded:NAME` and local paths never touch the network.
 
@@ -140,6 +140,9 @@ def load_weights(config: ModelConfig) -> Weights:
     ----------
     config
         Which model.
+    device
+        Where weights are wanted. They are read straight to it, but for those of a GGUF file, which this machine's
+        memory holds while they are made.
 
     Returns
     -------
@@ -149,25 +152,27 @@ def load_weights(config: ModelConfig) -> Weights:
     Raises
     ------
     UsageError
-        When the source does not exist or cannot be reached or read.
+        When the source does not exist or cannot be reached or read, and when the device cannot be used.
     """
-    found = _load(config)
+    with reading(f"model.device {shown(device)} cannot be used here", "name one as PyTorch does"):
+        torch.empty(1, device=device)
+    found = _load(config, device)
     return replace(found, model=narrow(found.model)) if config.dtype == "bfloat16" else found
 
 
-def _load(config: ModelConfig) -> Weights:
+def _load(config: ModelConfig, device: str) -> Weights:
     place = find_model(config)
     if isinstance(place, hub.Repository):
         folder = place.fetch(_needed(place.files))
         identity = {"hub_id": place.name, "commit": place.commit}
-        return _from_directory(config.source, folder, identity)
+        return _from_directory(config.source, folder, identity, device)
     if place.is_file():
         kind, _, name = config.source.partition(":")
         architecture = EMBEDDED[name].architecture if kind == "embedded" else place.stem
-        return _from_gguf(config.source, place, architecture)
+        return _from_gguf(config.source, place, architecture, device)
     with loading(config.source):
         identity = {"directory": place.resolve().name, **{file.name: sha256_of(file) for file in _identifying(place)}}
-    return _from_directory(config.source, place, identity)
+    return _from_directory(config.source, place, identity, device)
 
 
 def _identifying(folder: Path) -> list[Path]:
@@ -241,12 +246,12 @@ def _needed(files: Sequence[str]) -> list[str]:
     return [*small, *_weights(files)]
 
 
-def _from_gguf(source: str, path: Path, architecture: str) -> Weights:
+def _from_gguf(source: str, path: Path, architecture: str, device: str) -> Weights:
     with loading(source):
         _check_counts(path)
         digest = sha256_of(path)
         key = _key(digest)
-        found = _cached(source, key)
+        found = _cached(source, key, device)
         if found is None:
             options: dict[str, Any] = {"gguf_file": path.name, **_OPTIONS}
             with _reading_once():
@@ -270,13 +275,13 @@ def _key(digest: str) -> cache.Key:
     }
 
 
-def _cached(source: str, key: cache.Key) -> tuple[PreTrainedModel, PreTrainedTokenizerBase] | None:
+def _cached(source: str, key: cache.Key, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase] | None:
     """The model of a GGUF file as an earlier process left it, de-quantised."""
     place = cache.find(_KIND, key)
     if place is None:
         return None
     try:
-        model = _model(source, place, _OPTIONS, list(place.glob("*.safetensors")))
+        model = _model(source, place, _OPTIONS, list(place.glob("*.safetensors")), device)
         return model, AutoTokenizer.from_pretrained(place, **_OPTIONS)
     except Exception:  # noqa: BLE001  removed at this moment, or not what was written: the file itself is there
         cache.forget(_KIND, key)
@@ -334,7 +339,7 @@ def _check_counts(path: Path) -> None:
         raise ValueError(f"{tensors:,} tensors and {fields:,} fields do not fit into a file of {size:,} bytes")
 
 
-def _from_directory(source: str, folder: Path, identity: dict[str, str]) -> Weights:
+def _from_directory(source: str, folder: Path, identity: dict[str, str], device: str) -> Weights:
     with loading(source):
         if (folder / _ADAPTER).exists():  # which weights are meant would depend on whether peft is installed
             raise ValueError(f"it comes with an adapter ({_ADAPTER}), which only a model that it is merged into has")
@@ -342,7 +347,7 @@ def _from_directory(source: str, folder: Path, identity: dict[str, str]) -> Weig
         safe, pickled = list(folder.glob("*.safetensors")), list(folder.glob("*.bin"))
         for file in safe or list(folder.glob("pytorch_model*.bin")):
             check_real(file)
-        model = _model(source, folder, _OPTIONS, [*safe, *pickled])
+        model = _model(source, folder, _OPTIONS, [*safe, *pickled], device)
         tokenizer = AutoTokenizer.from_pretrained(folder, **_OPTIONS)
     return Weights(model, tokenizer, identity, source)
 
@@ -357,24 +362,55 @@ def _configuration(folder: Path, options: dict[str, Any]) -> Any:
     return config
 
 
+_empty: dict[str, PreTrainedModel] = {}
+"""The last model that was made without weights, by its configuration."""
+
+
+def empty_model(config: Any) -> PreTrainedModel:
+    """A model's modules without numbers in them: how large it is, before its weights are read.
+
+    Parameters
+    ----------
+    config
+        Of transformers.
+
+    Returns
+    -------
+    PreTrainedModel
+        On PyTorch's device `meta`; the same one for the same configuration, which is asked for twice for each run. Not
+        to be changed.
+    """
+    key = f"{type(config).__qualname__} {config.to_json_string(use_diff=False)}"
+    if key not in _empty:
+        with torch.device("meta"):
+            made = AutoModelForCausalLM.from_config(copy.deepcopy(config), trust_remote_code=False)
+        _empty.clear()
+        _empty[key] = made
+    return _empty[key]
+
+
 def _check_size(config: Any, files: Sequence[Path]) -> None:
     """Refuse a configuration of a model that its files cannot hold, of which transformers would make random numbers."""
-    with torch.device("meta"):
-        empty = AutoModelForCausalLM.from_config(copy.deepcopy(config), trust_remote_code=False)
+    empty = empty_model(config)
     numbers = sum(tensor.numel() for tensor in chain(empty.parameters(), empty.buffers()))
     size = sum(file.stat().st_size for file in files)
     if numbers > _NUMBERS_PER_BYTE * size:
         raise ValueError(f"its configuration wants {numbers:,} weights, and its files have {size:,} bytes")
 
 
-def _model(source: str, folder: Path, options: dict[str, Any], files: Sequence[Path]) -> PreTrainedModel:
+def _model(
+    source: str, folder: Path, options: dict[str, Any], files: Sequence[Path], device: str = "cpu"
+) -> PreTrainedModel:
     config = _configuration(folder, options)
     if files:
         _check_size(config, files)
+    if device != "cpu":
+        options = {**options, "device_map": {"": device}}
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder, config=config, dtype=torch.float32, output_loading_info=True, **options
     )
     model, report = loaded
+    vars(model).pop("hf_device_map", None)  # it is all in one place, and others read more into it
     # transformers fills what a checkpoint lacks with random numbers, and only warns
     if lacking := sorted(report["missing_keys"]):
         raise UsageError(

@@ -37,11 +37,14 @@ from plateaulens.summary.confounds import Changes, compared, confounds_dataset, 
 from plateaulens.summary.constants import cases, constants_dataset
 from plateaulens.summary.curves import curve_dataset
 from plateaulens.summary.distinguish import distinguish_dataset
+from plateaulens.summary.explored import explored_dataset, most_explored
 from plateaulens.summary.geometry import geometry_dataset
 from plateaulens.summary.looks import as_attribute, take
 from plateaulens.summary.power import power_dataset
+from plateaulens.summary.realism import realism_dataset
 from plateaulens.summary.steepness import steepness_dataset
 from plateaulens.summary.survival import survival_dataset
+from plateaulens.summary.tokens import token_dataset
 
 
 def analyze(run_path: Location, out_path: Location, settings: AnalysisConfig | None = None) -> xr.DataTree:
@@ -167,7 +170,8 @@ def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:
     Returns
     -------
     xarray.DataTree
-        The groups `prompts`, `geometry`, one for each experiment (see `summarize_experiment`), `confounds`,
+        The groups `prompts`, `geometry`, one for each experiment (see `summarize_experiment`, and `explored_dataset`
+        for what is carried over of single prompts), `confounds`,
         `distinguish` and, where a conclusion is drawn from an experiment, `constants`. Its attributes are the run's,
         and what it was computed with.
     """
@@ -179,10 +183,15 @@ def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:
     groups: dict[str, xr.Dataset] = {"prompts": run["prompts"].to_dataset().load()}
     resampling = _resampling(_rng("geometry", settings), activations, linked, settings)
     stage("geometry")
-    groups["geometry"] = geometry_dataset(activations, resampling, settings.confidence, reference=REFERENCE)
+    geometry = geometry_dataset(activations, resampling, settings.confidence, reference=REFERENCE)
+    token = groups["prompts"]["token"].isel(position=config["prompts"].get("position", -1))
+    tokens = token_dataset(activations, token, resampling, settings.confidence)
+    groups["geometry"] = geometry.assign(tokens.data_vars)
+    prompts = most_explored(experiments)
     for name, experiment in experiments.items():
         stage(names.experiment(name).title)
         found = summarize_experiment(experiment, name, settings, linked, controls=controls, tables=len(experiments))
+        found = found.merge(explored_dataset(experiment, found, prompts), join="exact", combine_attrs="override")
         groups[name] = with_recorded_margin(found, config.get("analysis", {}), name)
     # The resamples of an experiment's own group, drawn once more from the same random numbers.
     resamplings = {
@@ -192,13 +201,24 @@ def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:
     stage("differences at equal geometry")
     groups["confounds"] = _confounds(experiments, groups, resamplings, settings)
     stage("whether targets can be told from real ones")
-    groups["distinguish"] = distinguish_dataset(
+    told = distinguish_dataset(
         activations,
         reference=REFERENCE,
         seed=settings.seed,
         resamples=settings.resamples,
         confidence=settings.confidence,
     )
+    stage("how realistic targets are")
+    realistic = realism_dataset(
+        activations,
+        reference=REFERENCE,
+        controls=controls,
+        seed=settings.seed,
+        resamples=settings.resamples,
+        confidence=settings.confidence,
+    )
+    named = {name: realistic[name] for name in ("detector", "is_control")}
+    groups["distinguish"] = told.assign_coords(named).assign(realistic.data_vars)
     if concluded := {name: group for name, group in experiments.items() if names.experiment(name).concluded}:
         stage("constants")
         groups["constants"] = _constants(concluded, config["targets"], settings, linked, len(experiments))

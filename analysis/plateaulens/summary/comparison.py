@@ -70,6 +70,9 @@ OTHERS = {
     "ks_null_upper": Described(
         PER_TYPE, "distance that exchangeable type and real exceed no more often than 1 - confidence", "1"
     ),
+    "ks_excess": Described(
+        PER_TYPE, "Kolmogorov-Smirnov distance to real minus its mean if type and real were exchangeable", "1"
+    ),
     "ks_upper_bound": Described(PER_TYPE, "one-sided upper bound of the Kolmogorov-Smirnov distance to real", "1"),
     "ks_p_pooled": Described(PER_TYPE, "p-value of equal distributions, as independent samples", "1"),
 }

@@ -10,7 +10,7 @@ gain that normal theory would bring). Whoever looks once, at the complete run, l
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import xarray as xr
@@ -106,7 +106,7 @@ def take(run: xr.DataTree, before: Mapping[Any, Any], settings: AnalysisConfig) 
     if earlier and earlier[-1].completed == now.completed:
         del earlier[-1]
     if settings.guard_looks:
-        level = alpha * now.share - sum(look.level for look in earlier)
+        level = level_left(alpha, now.share, [look.level for look in earlier])
         if level <= alpha * 1e-9:
             raise UsageError(
                 f"analysis.guard_looks: earlier looks at {_counts(earlier)} base prompts have spent the level of "
@@ -116,6 +116,31 @@ def take(run: xr.DataTree, before: Mapping[Any, Any], settings: AnalysisConfig) 
         if level < alpha:
             now, settings = now._replace(level=level), settings.model_copy(update={"confidence": 1 - level})
     return [*earlier, now], settings
+
+
+def level_left(alpha: float, share: float, spent: Sequence[float]) -> float:
+    """The level that a guarded look may have.
+
+    Parameters
+    ----------
+    alpha
+        Of all looks together.
+    share
+        How much of the run is there.
+    spent
+        The levels of earlier looks.
+
+    Returns
+    -------
+    float
+        0 or less where nothing is left.
+
+    Examples
+    --------
+    >>> round(level_left(0.05, 1.0, [0.02]), 3)
+    0.03
+    """
+    return alpha * share - sum(spent)
 
 
 def as_attribute(looks: list[Look]) -> dict[str, str]:

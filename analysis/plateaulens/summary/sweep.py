@@ -14,13 +14,16 @@ from plateaulens.errors import LONGEST_MESSAGE, UsageError, reading, shortened, 
 from plateaulens.progress import stage
 from plateaulens.store.identity import resume_differences
 from plateaulens.store.location import Location, locate
-from plateaulens.store.manifest import AXES, Entry, Manifest, config_of, read_manifest
+from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of, read_manifest
 from plateaulens.store.reading import check_kind, open_run
 from plateaulens.store.schema import RUN_KIND, SCHEMA_VERSION, SWEEP_SUMMARY_KIND
 from plateaulens.summary.analyze import summarize_experiment, write_summary
 from plateaulens.summary.attributes import attrs
 from plateaulens.summary.comparison import controls_of
 from plateaulens.summary.pooling import changes_of, pooled_dataset
+from plateaulens.summary.sae_evidence import Evidence, evidence_of, has_ends
+from plateaulens.summary.sae_scale import GROUP as SAE_SCALE
+from plateaulens.summary.sae_scale import sweep_scale_dataset
 
 VARIABLES = (
     "n", "mean", "mean_interval", "sd", "mean_difference", "mean_difference_interval", "ks", "ks_interval", "ks_null",
@@ -126,7 +129,9 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
         A group for each experiment: `VARIABLES`, `exceeds_chance` (1 or 0) and `path_length`, with the dimensions
         `AXES` before those that they have in the summary of one run, and `complete` over `AXES`. Where a run is not
         complete, numbers are NaN and words are empty. Each run's words are adjusted for that run's own tests. Without
-        these dimensions there is what all runs say together, see `plateaulens.summary.pooling.pooled_dataset`.
+        these dimensions there is what all runs say together, see `plateaulens.summary.pooling.pooled_dataset`. Where
+        runs have an SAE and targets at random, the group `sae_scale` has what
+        `plateaulens.summary.sae_scale.sweep_scale_dataset` finds.
 
     Raises
     ------
@@ -139,6 +144,7 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
     axes = {axis: list(dict.fromkeys(getattr(entry, axis) for entry in manifest.cells)) for axis in AXES}
     groups: dict[str, xr.Dataset] = {}
     changes: dict[str, dict[Entry, xr.DataArray]] = {}
+    evidence: dict[Entry, Evidence] = {}
     software: dict[str, dict[str, Any]] = {}
     definitions: dict[str, str] = {}
     for count, entry in enumerate(done, start=1):
@@ -146,14 +152,21 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
         with open_run(folder / entry.run) as run:
             definitions |= json.loads(str(run.attrs.get("definitions", "{}")))
             software[entry.name] = {key: run.attrs[key] for key in ("identity", "versions", "commit")}
-            for name, found, change in _comparisons(run, manifest, settings):
+            steps: dict[str, xr.Dataset] = {}
+            for name, summary in _summaries(run, manifest, settings):
+                found = _kept(summary)
                 if name not in groups:
                     groups[name] = _empty(found, axes)
                 _fill(groups[name], entry, found)
-                changes.setdefault(name, {})[entry] = change
+                changes.setdefault(name, {})[entry] = changes_of(summary, name)
+                steps[name] = summary[["step_value", "censored"]]
+            if entry.sae != NO_SAE and has_ends(run):
+                evidence[entry] = evidence_of(run, settings, groups=steps)
     for name, own in changes.items():
         groups[name] = groups[name].assign(pooled_dataset(own, name, settings.confidence))
-    tree = xr.DataTree.from_dict(groups)
+    stage("SAEs on one scale")
+    scale = sweep_scale_dataset(evidence, axes, settings)
+    tree = xr.DataTree.from_dict(groups if scale is None else {**groups, SAE_SCALE: scale})
     tree.attrs = {
         "kind": SWEEP_SUMMARY_KIND,
         "schema_version": SCHEMA_VERSION,
@@ -166,19 +179,20 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
     return tree
 
 
-def _comparisons(
-    run: xr.DataTree, manifest: Manifest, settings: AnalysisConfig
-) -> Iterator[tuple[str, xr.Dataset, xr.DataArray]]:
-    """The name of each experiment of a run, what is kept of its summary, and what is pooled over runs."""
+def _summaries(run: xr.DataTree, manifest: Manifest, settings: AnalysisConfig) -> Iterator[tuple[str, xr.Dataset]]:
+    """The name and the summary of each experiment of a run."""
     controls = controls_of(manifest.config.targets.model_dump())
     for name in manifest.config.experiments:
-        summary = summarize_experiment(run[name].to_dataset(), name, settings, controls=controls)
-        beyond = summary["exceeds_chance"]
-        tested = beyond.astype(np.float64).where(summary["verdict"] != "undefined").assign_attrs(beyond.attrs)
-        kept = summary[list(VARIABLES)].assign(exceeds_chance=tested)
-        length = summary["path_length"].mean("sample").assign_attrs(attrs("mean path length", "residual stream"))
-        kept = kept.drop_vars(set(kept.coords) - set(_COORDINATES)).assign(path_length=length)
-        yield name, kept, changes_of(summary, name)
+        yield name, summarize_experiment(run[name].to_dataset(), name, settings, controls=controls)
+
+
+def _kept(summary: xr.Dataset) -> xr.Dataset:
+    """What is kept of a run's summary."""
+    beyond = summary["exceeds_chance"]
+    tested = beyond.astype(np.float64).where(summary["verdict"] != "undefined").assign_attrs(beyond.attrs)
+    kept = summary[list(VARIABLES)].assign(exceeds_chance=tested)
+    length = summary["path_length"].mean("sample").assign_attrs(attrs("mean path length", "residual stream"))
+    return kept.drop_vars(set(kept.coords) - set(_COORDINATES)).assign(path_length=length)
 
 
 def _empty(like: xr.Dataset, axes: dict[str, list[Any]]) -> xr.Dataset:

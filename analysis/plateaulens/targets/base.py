@@ -8,7 +8,7 @@ product spans two. (BLAS may still round differently on another machine or with 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -345,6 +345,35 @@ class ActivationType(Protocol):
         ...
 
 
+@runtime_checkable
+class Together(Protocol):
+    """A type that ships and makes many targets more quickly than one by one: to the last bit the same ones."""
+
+    def targets(
+        self, bases: Sequence[Base], context: TargetContext, generators: Sequence[np.random.Generator]
+    ) -> list[Target]:
+        """The target of each base, as `ActivationType.target` makes it.
+
+        Parameters
+        ----------
+        bases, generators
+            As many of both, at least one.
+        context
+            Everything else that a target may depend on.
+
+        Returns
+        -------
+        list of Target
+            In the order of the bases.
+
+        Raises
+        ------
+        UsageError
+            Where no target can be made of one of them.
+        """
+        ...
+
+
 def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) -> Targets:
     """One target for each base, fixed by (run seed, sample number, name of the type).
 
@@ -376,10 +405,15 @@ def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) ->
     mixed_row = np.empty((len(bases), mixes(kind)), np.int32)
     before = None if ships(kind) else _fingerprint(context)
     recipe = "" if ships(kind) else f" (recipe in {module_of(made_by(kind))})"
+    together = _together(kind, bases, context)
     for place, base in enumerate(bases):
         where = f"activation type {kind.name!r}, sample {base.sample}"
         try:
-            made = kind.target(base if ships(kind) else base.copy(), context, context.generator(base.sample, kind.name))
+            if together is not None:
+                made = together[place]
+            else:
+                own = base if ships(kind) else base.copy()
+                made = kind.target(own, context, context.generator(base.sample, kind.name))
             target = Target.of(made, d_model, mixes(kind))
         except KeyboardInterrupt:
             raise
@@ -403,6 +437,16 @@ def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) ->
             f"place, which other targets are made of; let it work on a copy, .clone(){recipe}"
         )
     return Targets(activation, source_row, mixed_row)
+
+
+def _together(kind: ActivationType, bases: Sequence[Base], context: TargetContext) -> list[Target] | None:
+    """All targets of a type that makes many at once; None for another, and where one of them cannot be made."""
+    if not (bases and ships(kind) and isinstance(kind, Together)):
+        return None
+    try:
+        return kind.targets(bases, context, [context.generator(base.sample, kind.name) for base in bases])
+    except UsageError:
+        return None  # made one by one the sample is known that it was
 
 
 def mixes(kind: ActivationType) -> int:

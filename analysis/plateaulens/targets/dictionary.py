@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,6 +19,8 @@ Frames = Callable[[Float[Tensor, "rows d_model"]], tuple[Float[Tensor, "rows 1"]
 """The scale and the mean that an SAE takes out of each row before it encodes it."""
 
 _ROWS_PER_BATCH = 256
+_MOST_NEAREST = 32
+"""Latents nearest to one that are remembered: of every latent they take less than its row of the decoder."""
 
 
 class Autoencoder(Protocol):
@@ -78,6 +80,15 @@ class Code:
     def __getitem__(self, kept: Bool[np.ndarray, " active"] | slice) -> "Code":
         """The code with these of its latents only."""
         return replace(self, latent=self.latent[kept], activation=self.activation[kept])
+
+
+class Residue(NamedTuple):
+    """What an SAE makes of some activations."""
+
+    latents: Int32[np.ndarray, " samples"]
+    """How many are active in each."""
+    error: Float32[np.ndarray, " samples"]
+    """How far each lies from its reconstruction (L2)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +210,28 @@ class Dictionary:
         return values[0] * scale + mean
 
     @torch.no_grad()
+    def residue(self, activations: Float[Tensor, "samples d_model"]) -> Residue:
+        """How many latents are active in each of some activations, and what their reconstructions lack.
+
+        Parameters
+        ----------
+        activations
+            Shaped (sample, d_model); one row at a time, as `encode` takes them.
+
+        Returns
+        -------
+        Residue
+            An error too large for single precision is the largest number that it has.
+        """
+        codes = [self.encode(row) for row in activations]
+        missing = [(row - self.decode(code)).double().norm() for row, code in zip(activations, codes, strict=True)]
+        error = np.nan_to_num(np.array([float(each) for each in missing]), nan=np.inf)
+        return Residue(
+            np.array([len(code) for code in codes], dtype=np.int32),
+            np.minimum(error, np.finfo(np.float32).max).astype(np.float32),
+        )
+
+    @torch.no_grad()
     def mean_code_norm(self, activations: Float[Tensor, "pool d_model"]) -> float:
         """Mean Euclidean norm of the codes of some activations, encoded in batches of a fixed size to be reproducible.
 
@@ -306,6 +339,26 @@ class Dictionary:
         result: NDArray[np.float64] = (rows @ self._directions[latent].clone()).cpu().numpy()
         return result
 
+    def cosines_of_each(self, latents: Int64[np.ndarray, " rows"]) -> tuple[Float64[np.ndarray, "rows latents"], float]:
+        """`cosines` of several latents to all, by one matrix product, which adds up in another order.
+
+        Parameters
+        ----------
+        latents
+            Ids of the latents, shaped (rows,).
+
+        Returns
+        -------
+        NDArray
+            Shaped (rows, latents), float64; NaN where either row is zero.
+        float
+            How far each may be from what `cosines` gives: the bound on the error of a sum of d products, and of one in
+            another order, for rows of length 1.
+        """
+        rows = self._directions[torch.from_numpy(latents)]
+        result: NDArray[np.float64] = (rows @ self._directions.T).cpu().numpy()
+        return result, 2 * (rows.shape[1] + 4) * torch.finfo(torch.float64).eps
+
     def nearest_in_frequency(
         self, latent: int, count: int, excluded: Bool[np.ndarray, " latents"] | None = None
     ) -> Int64[np.ndarray, " nearest"]:
@@ -327,6 +380,16 @@ class Dictionary:
         NDArray
             Ids shaped (count,), or fewer when too few remain.
         """
+        if excluded is None and count <= _MOST_NEAREST:
+            known = self._nearest.get((latent, count))
+            if known is None:
+                known = self._nearest[latent, count] = self._nearest_in_frequency(latent, count, None)
+            return known.copy()
+        return self._nearest_in_frequency(latent, count, excluded)
+
+    def _nearest_in_frequency(
+        self, latent: int, count: int, excluded: Bool[np.ndarray, " latents"] | None
+    ) -> Int64[np.ndarray, " nearest"]:
         distance = np.abs(self._frequencies - self._frequencies[latent])
         distance[latent] = np.inf
         if excluded is not None:
@@ -334,6 +397,11 @@ class Dictionary:
         limit = np.partition(distance, count - 1)[count - 1] if count < len(distance) else np.inf
         candidates = np.flatnonzero((distance <= limit) & (distance < np.inf))
         return candidates[np.argsort(distance[candidates], kind="stable")][:count]
+
+    @cached_property
+    def _nearest(self) -> dict[tuple[int, int], Int64[np.ndarray, " nearest"]]:
+        """What was looked for before: the same latents are active in many activations."""
+        return {}
 
     @cached_property
     def _frequencies(self) -> Float64[np.ndarray, " latents"]:

@@ -1,6 +1,7 @@
 """The Gaussian that has the mean and covariance of the real activations, and its isotropic counterpart."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -75,6 +76,36 @@ class Gaussian:
             Shaped (d_model,), float64.
         """
         return self.mean + self.root @ self._noise(generator)
+
+    def draw_each(
+        self, generators: Sequence[np.random.Generator], dtype: torch.dtype = torch.float32
+    ) -> Float[Tensor, "draws d_model"]:
+        """`draw` of each generator, rounded: to the last bit what one draw after the other gives.
+
+        One matrix product for all of them adds up in another order. Where that could reach the last bit of a rounded
+        number, by the bound on the error of either order, the draw is made by itself.
+
+        Parameters
+        ----------
+        generators
+            One for each draw.
+        dtype
+            What draws are rounded to.
+
+        Returns
+        -------
+        Tensor
+            Shaped (draws, d_model).
+        """
+        noise = torch.stack([self._noise(generator) for generator in generators])
+        drawn = self.mean + noise @ self.root.T
+        # of sums of d products in any order, twice: once for each of the two that are compared
+        unit = 2 * (len(self.mean) + 2) * torch.finfo(torch.float64).eps
+        bound = unit * (self.mean.abs() + self.root.norm(dim=1) * noise.norm(dim=1, keepdim=True))
+        rounded = drawn.to(dtype)
+        for row in ((drawn - bound).to(dtype) != (drawn + bound).to(dtype)).any(dim=1).nonzero()[:, 0].tolist():
+            rounded[row] = (self.mean + self.root @ noise[row]).to(dtype)
+        return rounded
 
     def draw_isotropic(self, generator: np.random.Generator) -> Float64[Tensor, " d_model"]:
         """One draw with the activations' mean and total variance, spread equally over all directions.

@@ -79,7 +79,7 @@ def train(
     recipe
         The autoencoder and how it is trained.
     activations
-        Shaped (sample, d_model).
+        Shaped (sample, d_model), on the device that is trained on.
     tokens
         Ids of the tokens that the activations belong to, shaped (sample,); only the starting point depends on them.
     inserted
@@ -115,7 +115,7 @@ def _train(
     inserted: Float[Tensor, "inserted d_model"],
     metadata: dict[str, Any],
 ) -> SAE[Any]:
-    sae = _untrained(recipe, activations.shape[1], metadata)
+    sae = _untrained(recipe, activations, metadata)
     scale = math.sqrt(activations.shape[1]) / float(activations[:NORM_SAMPLES].float().norm(dim=1).mean())
     _start_at_data(sae, activations, tokens, scale, recipe)
     steps = recipe.samples // recipe.batch_size
@@ -128,6 +128,7 @@ def _train(
         lr_end=recipe.learning_rate / 100,
         autocast=True,
         dead_feature_window=recipe.silent_after,
+        device=activations.device.type,
         logger=LoggingConfig(log_to_wandb=False),
     )
     everything = torch.cat([activations, inserted])
@@ -190,9 +191,12 @@ def _start_at_data(
             sae.threshold.fill_(recipe.sparse_start)
 
 
-def _untrained(recipe: SaeRecipe, d_model: int, metadata: dict[str, Any]) -> TrainingSAE[Any]:
+def _untrained(
+    recipe: SaeRecipe, activations: Float[Tensor, "sample d_model"], metadata: dict[str, Any]
+) -> TrainingSAE[Any]:
     common: dict[str, Any] = {
-        "d_in": d_model,
+        "device": activations.device.type,
+        "d_in": activations.shape[1],
         "d_sae": recipe.latents,
         "apply_b_dec_to_input": True,
         "metadata": SAEMetadata(**metadata),
@@ -245,6 +249,6 @@ def save(sae: SAE[Any], frequency: Float[Tensor, " latents"], folder: Path) -> N
         Made if there is none.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sae.cfg.dtype = "float16"
-    sae.to(torch.float16).save_model(folder)
-    save_file({"sparsity": torch.log10(frequency.float() + SMALLEST_FREQUENCY)}, folder / SPARSITY_FILENAME)
+    sae.cfg.dtype, sae.cfg.device = "float16", "cpu"
+    sae.to("cpu", torch.float16).save_model(folder)
+    save_file({"sparsity": torch.log10(frequency.cpu().float() + SMALLEST_FREQUENCY)}, folder / SPARSITY_FILENAME)

@@ -37,8 +37,11 @@ end
 
 local function equation(div)
   local blocks = pandoc.Blocks(div.content)
-  blocks:insert(raw(string.format('<span class="equation-number">(%s)</span>', div.attributes.number)))
-  return enclosed(string.format('<div class="equation" id="%s">', div.identifier), blocks, "</div>")
+  local number = div.attributes.number
+  blocks:insert(raw(string.format('<span class="equation-number">(%s)</span>', number)))
+  -- Focusable, so that the keyboard scrolls it where it is wider than the screen.
+  local opening = '<div class="equation" id="%s" role="group" tabindex="0" aria-label="Equation %s">'
+  return enclosed(string.format(opening, div.identifier, number), blocks, "</div>")
 end
 
 -- A figure with its caption above, as tables have it.
@@ -70,9 +73,30 @@ function Div(div)
   end
 end
 
+-- What a picture is called where its alternative text would say too much: "Figure 1", or "Picture".
+local function short_name(caption)
+  local label = caption[1] and caption[1].content[1]
+  return label and label.t == "Strong" and pandoc.utils.stringify(label):gsub(":$", "") or "Picture"
+end
+
+-- Pictures that scroll on narrow screens, and can be focused, so that the keyboard scrolls them, too.
+local function scrolling_pictures(figure)
+  local opening = '<div class="picture-scroll" role="group" tabindex="0" aria-label="%s">'
+  local all = pandoc.Blocks({})
+  for _, block in ipairs(figure.content) do
+    all:extend(common.lone_image(block)
+      and enclosed(string.format(opening, escape(short_name(figure.caption.long))), { block }, "</div>")
+      or { block })
+  end
+  figure.content = all
+  return figure
+end
+
 function Figure(figure)
   if figure.classes:includes("tbl-float") then
     return captioned_above(figure.identifier, figure.caption.long, figure.content)
+  elseif not figure.classes:includes("subfloat") then
+    return scrolling_pictures(figure)
   end
 end
 

@@ -72,6 +72,14 @@ local function grid(div)
   return all
 end
 
+-- A formula with its TeX source, which is what a reader of it aloud can read.
+local function formula(math)
+  local set = pandoc.write(pandoc.Pandoc({ pandoc.Plain({ math }) }), "typst"):gsub("%s+$", "")
+  local block = math.mathtype == "DisplayMath" and "true" or "false"
+  local source = quoted((math.text:gsub("^%s+", ""):gsub("%s+$", "")))
+  return pandoc.RawInline("typst", string.format("#math.equation(block: %s, alt: %s, %s)", block, source, set))
+end
+
 local function equation(div)
   local math = pandoc.write(pandoc.Pandoc(div.content), "typst"):gsub("%s+$", "")
   local numbering = string.format("#[#set math.equation(numbering: _ => [(%s)])", div.attributes.number)
@@ -99,6 +107,6 @@ end
 
 return {
   { Para = lone_picture, Plain = lone_picture },
-  { Image = inline_picture },
+  { Image = inline_picture, Math = formula },
   { Div = blocks, Table = bold_head },
 }

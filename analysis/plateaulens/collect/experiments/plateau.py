@@ -1,6 +1,5 @@
 """`plateau`: from the target T, in the place of the base, towards a Gaussian draw, in steps of one length."""
 
-import torch
 from torch import Tensor
 
 from plateaulens.targets.base import TargetContext
@@ -12,5 +11,5 @@ def ends(base: Tensor, target: Tensor, samples: range, context: TargetContext) -
     See `plateaulens.collect.experiments.Experiment`.
     """
     del base
-    draws = [context.gaussian.draw(context.generator(sample, "plateau direction")) for sample in samples]
-    return target, torch.stack(draws).float().expand_as(target)
+    generators = [context.generator(sample, "plateau direction") for sample in samples]
+    return target, context.gaussian.draw_each(generators).expand_as(target)

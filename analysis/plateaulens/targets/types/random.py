@@ -1,5 +1,7 @@
 """`random`: a Gaussian draw with the mean and covariance of the real activations."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from plateaulens.targets.base import Base, Target, TargetContext
@@ -21,3 +23,9 @@ class Random:
         """
         del base
         return Target(context.gaussian.draw(generator))
+
+    def targets(
+        self, bases: Sequence[Base], context: TargetContext, generators: Sequence[np.random.Generator]
+    ) -> list[Target]:
+        """Many at once. See `plateaulens.targets.base.Together`."""
+        return [Target(drawn) for drawn in context.gaussian.draw_each(generators, bases[0].activation.dtype)]

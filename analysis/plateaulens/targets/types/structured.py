@@ -1,14 +1,19 @@
 """`structured`: other latents that stand to each other as those of the base do."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Float64
 
 from plateaulens.config import TargetConfig
 from plateaulens.errors import UsageError
 from plateaulens.targets.base import Base, Target, TargetContext
 from plateaulens.targets.dictionary import Code, Dictionary
 from plateaulens.targets.registry import register
+
+_MOST_COSINES = 2**22
+"""In memory at once, in float64."""
 
 
 @register
@@ -33,6 +38,14 @@ class Structured:
         """
         del generator
         return Target(context.sae.decode(replace_by_cosine(base.code, context.sae, context.config)))
+
+    def targets(
+        self, bases: Sequence[Base], context: TargetContext, generators: Sequence[np.random.Generator]
+    ) -> list[Target]:
+        """Many at once. See `plateaulens.targets.base.Together`."""
+        del generators
+        codes = replace_each_by_cosine([base.code for base in bases], context.sae, context.config)
+        return [Target(context.sae.decode(code)) for code in codes]
 
 
 def replace_by_cosine(code: Code, dictionary: Dictionary, config: TargetConfig) -> Code:
@@ -67,21 +80,82 @@ def replace_by_cosine(code: Code, dictionary: Dictionary, config: TargetConfig) 
     UsageError
         When no latent but the top one has a direction.
     """
-    points = dictionary.pointing[code.latent]
-    latents, activations = code.latent[points], code.activation[points]
-    if not len(latents):
-        return replace(code, latent=latents, activation=activations)
-    top = latents[np.argmax(activations)]
-    anchor = _anchor(top, dictionary, config)
-    wanted = dictionary.cosines(top, latents)
-    offered = np.where(dictionary.pointing, dictionary.cosines(anchor), np.inf)
-    replacements = np.empty_like(latents)
-    for place, (latent, cosine) in enumerate(zip(latents, wanted, strict=True)):
-        is_free = offered[anchor] < np.inf
-        chosen = anchor if latent == top and is_free else np.argmin(np.abs(offered - cosine))
+    kept = _with_directions(code, dictionary)
+    if not len(kept):
+        return kept
+    top, anchor = _ends(kept, dictionary, config)
+    found = _replaced(kept, top, anchor, dictionary, dictionary.cosines(anchor), error=0.0)
+    assert found is not None, "what is exact is never in doubt"
+    return found
+
+
+def replace_each_by_cosine(codes: Sequence[Code], dictionary: Dictionary, config: TargetConfig) -> list[Code]:
+    """`replace_by_cosine` of each code, which reads the dictionary's directions once for many of them.
+
+    A code for which rounding could change a choice is replaced by itself.
+
+    Parameters
+    ----------
+    codes
+        Of any number of activations.
+    dictionary, config
+        As `replace_by_cosine` takes them.
+
+    Returns
+    -------
+    list of Code
+        Those that `replace_by_cosine` gives.
+
+    Raises
+    ------
+    UsageError
+        As `replace_by_cosine` does.
+    """
+    replaced = [_with_directions(code, dictionary) for code in codes]
+    filled = [place for place, kept in enumerate(replaced) if len(kept)]
+    at_once = max(1, _MOST_COSINES // len(dictionary.decoder))
+    for start in range(0, len(filled), at_once):
+        places = filled[start : start + at_once]
+        ends = [_ends(replaced[place], dictionary, config) for place in places]
+        cosines, error = dictionary.cosines_of_each(np.array([anchor for _, anchor in ends]))
+        for place, (top, anchor), offered in zip(places, ends, cosines, strict=True):
+            found = _replaced(replaced[place], top, anchor, dictionary, offered, error=error)
+            replaced[place] = found or replace_by_cosine(codes[place], dictionary, config)
+    return replaced
+
+
+def _with_directions(code: Code, dictionary: Dictionary) -> Code:
+    return code[dictionary.pointing[code.latent]]
+
+
+def _ends(code: Code, dictionary: Dictionary, config: TargetConfig) -> tuple[int, int]:
+    """The top latent, and the anchor that is to replace it."""
+    top = code.latent[np.argmax(code.activation)]
+    return top, _anchor(top, dictionary, config)
+
+
+def _replaced(  # noqa: PLR0917
+    code: Code,
+    top: int,
+    anchor: int,
+    dictionary: Dictionary,
+    cosines: Float64[np.ndarray, " latents"],
+    error: float,
+) -> Code | None:
+    """The replacements by the anchor's cosines; None where these are too inexact for some choice."""
+    wanted = dictionary.cosines(top, code.latent)
+    offered = np.where(dictionary.pointing, cosines, np.inf)
+    replacements = np.empty_like(code.latent)
+    for place, (latent, cosine) in enumerate(zip(code.latent, wanted, strict=True)):
+        chosen = anchor
+        if latent != top or not offered[anchor] < np.inf:
+            distance = np.abs(offered - cosine)
+            chosen = int(np.argmin(distance))
+            if error and np.count_nonzero(distance <= distance[chosen] + 2 * error) > 1:
+                return None
         replacements[place] = chosen
         offered[chosen] = np.inf
-    return replace(code, latent=replacements, activation=activations)
+    return replace(code, latent=replacements)
 
 
 def _anchor(top: int, dictionary: Dictionary, config: TargetConfig) -> int:

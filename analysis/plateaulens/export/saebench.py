@@ -1,0 +1,230 @@
+"""SAEs on their scale in the layout of SAEBench's results: a JSON file for each SAE, to lie beside its other metrics.
+
+The layout is that of SAEBench (github.com/adamkarvonen/SAEBench, `sae_bench/evals/base_eval_output.py`, read
+2026-11-26): metrics in categories of one level, records as details, and what identifies the SAE under SAELens' names.
+Here a category is an activation type. Files are called as SAEBench calls them. `saebench.schema.json`, beside this
+file, describes them.
+"""
+
+import json
+import math
+import re
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path, PurePath
+from typing import Any
+
+import xarray as xr
+
+from plateaulens.errors import UsageError, reading
+from plateaulens.replacing import publish, scratch
+from plateaulens.store.location import Location, locate
+from plateaulens.store.manifest import AXES
+from plateaulens.store.reading import check_kind, open_summary, open_sweep_summary, root_attributes
+from plateaulens.store.schema import SUMMARY_KIND, SWEEP_SUMMARY_KIND
+from plateaulens.store.verify import blaming_damage
+from plateaulens.summary.sae_evidence import evidence_of, own_settings
+from plateaulens.summary.sae_scale import GROUP, sae_scale_dataset
+
+EVAL_TYPE = "plateaulens_sae_scale"
+"""What SAEBench calls the kind of an evaluation."""
+CUSTOM = "custom_sae"
+"""SAEBench's id of an SAE that is of no release; its name stands for the release then."""
+SCHEMA = Path(__file__).with_name("saebench.schema.json")
+FORMULA = "1 - KS(type, real) / KS(random, real), of the distributions of max-slope steps"
+_NAMESPACE = uuid.UUID("5d3c2f0e-2f6b-5c86-9a0e-3b8e1c6c7d11")
+_UNFIT_FOR_FILES = re.compile(r"[^\w.=+-]+")
+_NUMBERS = ("share", "ks", "behind", "plateau_share")
+_SITE = tuple(axis for axis in AXES if axis != "sae")
+
+
+def export_saebench(path: Location, folder: Path) -> list[Path]:
+    """Write the results of every SAE of a stored summary.
+
+    Parameters
+    ----------
+    path
+        The path or URL of the summary of a sweep over SAEs, or of a run with an SAE.
+    folder
+        Where the files go.
+
+    Returns
+    -------
+    list of Path
+        A file for each SAE, and of a sweep for each site and seed that has it.
+
+    Raises
+    ------
+    UsageError
+        When there is no such summary, or it has no SAE with random and real targets; when the folder is a store.
+    """
+    is_sweep = root_attributes(path).get("kind") == SWEEP_SUMMARY_KIND
+    check_kind(path, SWEEP_SUMMARY_KIND if is_sweep else SUMMARY_KIND)
+    with (open_sweep_summary if is_sweep else open_summary)(path) as summary, blaming_damage(path):
+        return write_saebench(scale_of(summary), folder)
+
+
+def scale_of(summary: xr.DataTree) -> xr.Dataset:
+    """The scale that a summary has, or that can be made of it.
+
+    Parameters
+    ----------
+    summary
+        Of a sweep over SAEs, or of a run with an SAE.
+
+    Returns
+    -------
+    Dataset
+        As `plateaulens.summary.sae_scale.sae_scale_dataset` gives it, and of a sweep with its dimensions.
+
+    Raises
+    ------
+    UsageError
+        When there is none.
+    """
+    if summary.attrs.get("kind") == SWEEP_SUMMARY_KIND:
+        if GROUP not in summary.children:
+            raise UsageError("the sweep has no SAEs with random and real targets: there is no scale to export")
+        return summary[GROUP].to_dataset().load()
+    settings = own_settings(summary)
+    evidence = evidence_of(summary, settings)
+    if evidence.about["source"] is None:
+        raise UsageError("the run has no SAE: there is no scale to export")
+    return sae_scale_dataset({str(evidence.about["source"]): evidence}, settings)
+
+
+def write_saebench(scale: xr.Dataset, folder: Path) -> list[Path]:
+    """Write the results of every SAE of a scale.
+
+    Parameters
+    ----------
+    scale
+        As `plateaulens.score_sae` gives it (`data`), or the group `sae_scale` of a sweep's summary.
+    folder
+        Where the files go; it is made where there is none, and files of the same names are replaced.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    UsageError
+        When the folder is a store or lies in one, and when what the scale says about its SAEs is damaged.
+    """
+    locate(folder).check_outside()
+    found = list(outputs(scale))
+    count = Counter(name for name, _ in found)
+    with scratch("plateaulens-saebench") as place:
+        made = []
+        for number, (name, output) in enumerate(found):
+            own = name if count[name] == 1 else f"{name}_{number}"
+            file = place / f"{own}_eval_results.json"
+            file.write_text(json.dumps(output, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            made.append(file)
+        return publish(made, folder)
+
+
+def outputs(scale: xr.Dataset) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The results of every SAE, in SAEBench's layout.
+
+    Parameters
+    ----------
+    scale
+        As `write_saebench` takes it.
+
+    Yields
+    ------
+    tuple
+        What the file is called after, `RELEASE_ID`, and its content, of JSON's types: null for what does not exist.
+    """
+    with reading("what the scale says about its SAEs is damaged", "analyse the sweep again"):
+        abouts: list[dict[str, Any]] = json.loads(str(scale.attrs["saes"]))
+        for about in abouts:
+            where = {axis: about[axis] for axis in _SITE if axis in scale.dims}
+            one = scale.sel({"sae": about["sae"], **where})
+            release, sae_id = _names(about)
+            yield _UNFIT_FOR_FILES.sub("_", f"{release}_{sae_id}"), _output(one, about, release, sae_id)
+
+
+def _names(about: Mapping[str, Any]) -> tuple[str, str]:
+    """Release and id, as SAELens has them."""
+    identity = about.get("identity") or {}
+    if "release" in identity:
+        return str(identity["release"]), str(identity["id"])
+    return PurePath(str(about["sae"])).name or "sae", CUSTOM
+
+
+def _output(one: xr.Dataset, about: Mapping[str, Any], release: str, sae_id: str) -> dict[str, Any]:
+    kinds = [str(name) for name in one["activation_type"].to_numpy()]
+    metrics = [str(name) for name in one["metric"].to_numpy()]
+    interval = one["share_interval"].attrs
+    categories: dict[str, dict[str, Any]] = {}
+    details = []
+    for kind in kinds:
+        flat = categories.setdefault(kind, {})
+        for metric in metrics:
+            cell = one.sel(activation_type=kind, metric=metric)
+            record: dict[str, Any] = {"activation_type": kind, "metric": metric}
+            for name in _NUMBERS:
+                lower, upper = (cell[f"{name}_interval"].sel(bound=end).item() for end in ("lower", "upper"))
+                values = {name: cell[name].item(), f"{name}_lower": lower, f"{name}_upper": upper}
+                record |= {key: _plain(value) for key, value in values.items()}
+                if name in {"share", "plateau_share"}:
+                    flat |= {f"{key}_{metric}": _plain(value) for key, value in values.items()}
+            record |= {name: _plain(cell[name].item()) for name in ("n", "rank", "behind_p_holm")}
+            details.append(record | {"standing": str(cell["standing"].item())})
+    categories["scale"] = {
+        f"{name}_{metric}": _plain(one[name].sel(metric=metric).item())
+        for name in ("scale_length", "control_share")
+        for metric in metrics
+    }
+    steps = dict(about["steps"])
+    created = about.get("created")
+    millis = 0 if created is None else int(datetime.fromisoformat(str(created)).timestamp() * 1000)
+    identity = about.get("identity") or {}
+    config = {
+        "model_name": about["model"],
+        "llm_dtype": about["dtype"],
+        "write_site": about["write"],
+        "read_site": about["read"],
+        "prompts": about["prompts"],
+        "random_seed": about["seed"],
+        "experiment": one.attrs["experiment"],
+        "statistic": one.attrs["statistic"],
+        "plateaus_of": one.attrs["plateaus_of"],
+        "steps": steps,
+        "confidence": float(interval["confidence"]),
+        "resamples": int(interval["resamples"]),
+    }
+    result = {
+        "eval_type_id": EVAL_TYPE,
+        "eval_config": config,
+        "eval_result_metrics": categories,
+        "eval_result_details": details,
+        "sae_bench_commit_hash": f"none: plateaulens {about['versions'].get('plateaulens', '')} {about['commit']}",
+        "sae_lens_id": sae_id,
+        "sae_lens_release_id": release,
+        "sae_lens_version": about["versions"].get("sae-lens"),
+        "sae_cfg_dict": {
+            **{key: identity[key] for key in ("architecture", "hook_name") if key in identity},
+            "model_name": about["model"],
+        },
+        "eval_result_unstructured": {
+            "share": FORMULA,
+            "sae": identity,
+            "source": about["source"],
+            "versions": about["versions"],
+        },
+    }
+    # of the same content the same id, so that an export gives the same bytes whenever it is made
+    own = uuid.uuid5(_NAMESPACE, json.dumps(result, sort_keys=True, allow_nan=False))
+    return {"eval_id": str(own), "datetime_epoch_millis": millis, **result}
+
+
+def _plain(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None

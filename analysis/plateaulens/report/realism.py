@@ -1,0 +1,279 @@
+"""What gives targets away one by one, and whether they are new: sentences, two tables and captions."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from plateaulens.names import DETECTORS, label
+from plateaulens.report.contents import bounds, compared_types, controls_of, synthetic_types, values_of, word_of
+from plateaulens.report.phrases import capital, confidence_of, subject
+from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
+from plateaulens.report.text import MISSING, interval, listing, number, p_equals, percent
+
+_ABSENT = "This summary has no measures of realism."
+_NEARNESS = {
+    "frechet_ratio": ("Fréchet", KS_DIGITS),
+    "novelty": ("novelty", KS_DIGITS),
+    "density": ("density", KS_DIGITS),
+    "coverage": ("coverage", KS_DIGITS),
+}
+_NOVEL = {
+    "novel": "at least {novel} times as far from the nearest real activation as real ones from each other",
+    "farther": "farther from the nearest real activation than real ones from each other",
+    "as near": "nearer to real activations than these to each other, or farther",
+    "nearer": "nearer to a real activation than real ones to each other",
+}
+"""By the word of a summary's `novelty_relation`, where targets lie."""
+_TOKENS = {
+    "nearly all": "A real activation here is little more than its token: what is realistic is nearly which token.",
+    "most": "Which token an activation is of says most of what it is, and not all.",
+    "less than half": "Which token an activation is of says less than half of what it is.",
+    "undecided": "Whether tokens are most of what activations differ in is undecided.",
+}
+"""By the word of a summary's `token_relation`, what follows."""
+
+
+def has_realism(group: xr.Dataset) -> bool:
+    """Whether a summary knows of detectors; those of earlier versions do not.
+
+    Parameters
+    ----------
+    group
+        The group `distinguish`.
+
+    Returns
+    -------
+    bool
+        Whether it has `detector_auc`.
+    """
+    return "detector_auc" in group
+
+
+def detector_sentences(group: xr.Dataset) -> str:
+    """Which types are given away by single activations, by what best, and whether the control passes.
+
+    Parameters
+    ----------
+    group
+        The group `distinguish`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    held = synthetic_types(group)
+    if not has_realism(group) or not held:
+        return _ABSENT
+    best = {name: word_of(group, "best_detector", name) for name in held}
+    sentences = []
+    for detector in values_of(group, "detector"):
+        if types := [name for name in held if best[name] == detector]:
+            who = subject(types, held)
+            said = f"{who.opens()} {who.agrees('is', 'are')} given away best by {DETECTORS[detector].definition}"
+            sentences.append(f"{said}{_area(group, detector, types)}.")
+    if types := [name for name in held if best[name] == "none"]:
+        sentences.append(f"No detector gives {subject(types, held).text.replace('every ', 'any ')} away.")
+    if types := [name for name in held if best[name] == "undefined"]:
+        who = subject(types, held)
+        sentences.append(f"{who.opens()} {who.agrees('is', 'are')} not known well enough for detectors.")
+    return " ".join([*sentences, *_floor(group)])
+
+
+def _area(group: xr.Dataset, detector: str, types: list[str]) -> str:
+    """The area of one type with its interval; of several see the table."""
+    if len(types) > 1:
+        return " (@tbl-detectors)"
+    own = group.sel(activation_type=types[0], detector=detector)
+    confidence = confidence_of(group["detector_auc_interval"])
+    ends = interval(bounds(own["detector_auc_interval"]), KS_DIGITS)
+    return f" (AUC {number(float(own['detector_auc']), KS_DIGITS)}, {confidence} interval {ends})"
+
+
+def _floor(group: xr.Dataset) -> list[str]:
+    """What detectors make of the control draws, all together."""
+    draws = int(group["floor_auc"].attrs["control_draws"])
+    words = dict(zip(values_of(group, "detector"), values_of(group, "floor_detected"), strict=True))
+    if not draws or set(words.values()) == {"undefined"}:
+        return []
+    wrong = [DETECTORS[name].label for name, word in words.items() if word == "false alarm"]
+    least = [float(p) for p, word in zip(group["floor_p_holm"], words.values(), strict=True) if word == "false alarm"]
+    who, does, tells, them = ("The second draw of real targets", "passes", "is", "it")
+    if draws != 1:
+        who, does, tells, them = (f"All {draws} further draws of real targets together", "pass", "are", "them")
+    if not wrong:
+        return [f"{who} {does}: no detector tells {them} from real."]
+    return [f"{who} {tells} told from real by {listing(wrong)} ({p_equals(min(least))}): a false alarm."]
+
+
+def novelty_sentences(group: xr.Dataset) -> str:
+    """Which types lie nearer to real activations, or farther, than these from each other, and which hold copies.
+
+    Parameters
+    ----------
+    group
+        The group `distinguish`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    held = synthetic_types(group)
+    if not has_realism(group) or not held:
+        return _ABSENT
+    sentences = []
+    for word, says in _NOVEL.items():
+        if types := [name for name in held if word_of(group, "novelty_relation", name) == word]:
+            who = subject(types, held)
+            where = says.format(novel=f"{group['novelty_relation'].attrs['novel']:g}")
+            lies = f"{who.agrees('lies', 'lie')} {where}"
+            undecided = f"Whether {who.text} {lies}, is undecided."
+            sentences.append(undecided if word == "as near" else f"{who.opens()} {lies}.")
+    shares = {name: float(group["copies"].sel(activation_type=name)) for name in held}
+    copying = [name for name, share in shares.items() if share and np.isfinite(share)]
+    if len(copying) == 1:
+        ends = [percent(end, 1) for end in bounds(group["copies_interval"].sel(activation_type=copying[0]))]
+        share = percent(shares[copying[0]], 1)
+        sentences.append(f"Of {label(copying[0])}, {share} are copies ({ends[0]} to {ends[1]}).")
+    elif copying:
+        sentences.append(
+            f"Copies of real activations are among the targets of {subject(copying, held).text} (@tbl-nearness)."
+        )
+    return " ".join(sentences) or "Too few prompts are complete to say how new targets are."
+
+
+def token_sentence(geometry: xr.Dataset) -> str:
+    """How much of the variance of real activations lies between their tokens, and what follows.
+
+    Parameters
+    ----------
+    geometry
+        The group `geometry`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    if "token_share" not in geometry:
+        return "This summary does not say how much of an activation is its token."
+    word = str(geometry["token_relation"].item())
+    if word == "undefined":
+        return "No token comes twice among the base prompts, so the share of the variance between tokens is unknown."
+    ends = [percent(end, 1) for end in bounds(geometry["token_share_interval"])]
+    share = percent(float(geometry["token_share"]), 1)
+    return (
+        f"Of the variance of real activations at the write site {share} lies between tokens "
+        f"({confidence_of(geometry['token_share_interval'])} interval {ends[0]} to {ends[1]}). {_TOKENS[word]}"
+    )
+
+
+def detector_table(group: xr.Dataset) -> Table | str:
+    """Which detector sees what: the area of every detector and classifier for each type, and for all control draws.
+
+    Parameters
+    ----------
+    group
+        The group `distinguish`.
+
+    Returns
+    -------
+    Table or str
+        A row per type; a dash where the summary has no detectors.
+    """
+    if not has_realism(group):
+        return MISSING
+    columns = {"type": TYPE}
+    found: dict[str, Row] = {name: {"type": name} for name in compared_types(group)}
+    known = [str(each) for each in group["detector"].to_numpy()[group["detector_p"].notnull().any("activation_type")]]
+    for detector in known:
+        columns |= estimated(DETECTORS[detector].label, "detector_auc", KS_DIGITS, name=detector)
+        for name, row in found.items():
+            row.update(measured(group.sel(activation_type=name, detector=detector), "detector_auc", detector))
+    for classifier in values_of(group, "classifier"):
+        columns[f"auc_{classifier}"] = Column(f"{classifier} kernel", "number", KS_DIGITS)
+        for name, row in found.items():
+            row[f"auc_{classifier}"] = float(group["auc"].sel(activation_type=name, classifier=classifier))
+    return Table(pd.DataFrame(list(found.values())), columns)
+
+
+def detector_table_caption(group: xr.Dataset) -> str:
+    """For `detector_table`.
+
+    Parameters
+    ----------
+    group
+        The group `distinguish`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    if not has_realism(group):
+        return _ABSENT
+    told = f"n = {number(int(group['realism_prompts'].max()), 0)} base prompts"
+    drawn = controls_of(group)
+    floor = f" Rows of {listing([label(name) for name in drawn])} show chance." if drawn else ""
+    kinds = [each for each in DETECTORS.values() if each.name in values_of(group, "detector")]
+    listed = " ".join(f"*{capital(each.label)}*: {each.definition}." for each in kinds)
+    return (
+        f"Which detector sees what: area under the ROC curve of each type against real with "
+        f"{confidence_of(group['detector_auc_interval'])} intervals, {told}. Chance is 0.5; a feature below it is "
+        f"smaller than in real targets. {listed} Beside them stand the two kernels of @tbl-distinguish.{floor}"
+    )
+
+
+def nearness_table(group: xr.Dataset) -> Table | str:
+    """How near targets come to real ones, and whether by copying.
+
+    Parameters
+    ----------
+    group
+        The group `distinguish`.
+
+    Returns
+    -------
+    Table or str
+        A row per type; a dash where the summary has no such measures.
+    """
+    if not has_realism(group):
+        return MISSING
+    columns = {"type": TYPE}
+    found: dict[str, Row] = {name: {"type": name} for name in compared_types(group)}
+    for quantity, (title, digits) in _NEARNESS.items():
+        columns |= estimated(title, quantity, digits)
+        for name, row in found.items():
+            row.update(measured(group.sel(activation_type=name), quantity))
+    columns["copies"] = Column("copies", "percent")
+    for name, row in found.items():
+        row["copies"] = float(group["copies"].sel(activation_type=name))
+    return Table(pd.DataFrame(list(found.values())), columns)
+
+
+def nearness_table_caption(group: xr.Dataset) -> str:
+    """For `nearness_table`.
+
+    Parameters
+    ----------
+    group
+        The group `distinguish`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    if not has_realism(group):
+        return _ABSENT
+    neighbours = int(group["density"].attrs["neighbours"])
+    expected = group["coverage"].attrs.get("expected")
+    chance = "" if expected is None else f" ({number(expected, KS_DIGITS)} by chance)"
+    return (
+        f"How near targets come to real ones, with {confidence_of(group['novelty_interval'])} intervals. *Fréchet*: "
+        f"distance of normal distributions over that of real to real. *Novelty*: median distance to the nearest real "
+        f"activation over that of real ones to the nearest other; *copies* lie within "
+        f"{percent(group['copies'].attrs['tolerance'])} of that distance. *Density*, 1 by chance, and "
+        f"*coverage*{chance}: of balls around real targets that reach to the {neighbours}th nearest other."
+    )

@@ -1,0 +1,181 @@
+"""Tests of plateaulens.report.realism: what gives targets away is the summary's word, and old summaries have none."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xarray as xr
+from tests.report.five import TYPES
+from tests.report.reading import faults, sentences
+from tests.report.tables import row
+
+from plateaulens.names import DETECTORS
+from plateaulens.report import realism
+from plateaulens.report.text import MISSING, estimate, number, percent
+
+Edit = Callable[..., xr.Dataset]
+SENTENCES = (realism.detector_sentences, realism.novelty_sentences)
+TABLES = (realism.detector_table, realism.nearness_table)
+CAPTIONS = (realism.detector_table_caption, realism.nearness_table_caption)
+TYPES_OF_ALL = [str(name) for name in TYPES]
+
+
+@pytest.fixture
+def group(summary: xr.DataTree) -> xr.Dataset:
+    """No detector sees anything, nothing is new, and the control passes."""
+    group = summary["distinguish"].to_dataset().sel(activation_type=["real", "real_control", "random", "bag"])
+    group = group.copy(deep=True)
+    group["best_detector"][2:], group["floor_detected"][:] = "none", "not seen"
+    group["novelty_relation"][2:], group["copies"][:] = "as near", 0.0
+    return group
+
+
+@pytest.fixture
+def geometry(summary: xr.DataTree) -> xr.Dataset:
+    return summary["geometry"].to_dataset().copy(deep=True)
+
+
+def test_nothing_gives_types_away(group: xr.Dataset) -> None:
+    assert realism.detector_sentences(group) == (
+        "No detector gives random and bag away. The second draw of real targets passes: no detector tells it from real."
+    )
+
+
+@pytest.mark.parametrize("detector", list(DETECTORS))
+def test_the_best_detector_is_named_with_its_area(group: xr.Dataset, edit: Edit, detector: str) -> None:
+    group = edit(group, "best_detector", detector, activation_type="bag")
+    group["detector_auc"].loc[{"activation_type": "bag", "detector": detector}] = 0.97
+    group["detector_auc_interval"].loc[{"activation_type": "bag", "detector": detector}] = np.array([0.95, 0.99])
+    text = realism.detector_sentences(group)
+    assert text.startswith(
+        f"Bag is given away best by {DETECTORS[detector].definition} "
+        "(AUC 0.97, 95\u00a0% interval 0.95 to 0.99). No detector gives random away."
+    )
+    assert [fault for sentence in sentences(text) for fault in faults(sentence, TYPES_OF_ALL)] == []
+
+
+def test_several_types_have_the_table(group: xr.Dataset, edit: Edit) -> None:
+    text = realism.detector_sentences(edit(group, "best_detector", "norm"))
+    assert text.startswith("Random and bag are given away best by the length of an activation (@tbl-detectors).")
+    assert "no detector" not in text.partition("The second draw")[0]
+
+
+def test_a_type_that_is_not_known(group: xr.Dataset, edit: Edit) -> None:
+    group = edit(group, "best_detector", "undefined", activation_type="bag")
+    assert "Bag is not known well enough for detectors." in realism.detector_sentences(group)
+
+
+def test_a_control_that_is_told_apart_is_a_false_alarm(group: xr.Dataset, edit: Edit) -> None:
+    group = edit(edit(group, "floor_detected", "false alarm", detector="norm"), "floor_p_holm", 0.02, detector="norm")
+    text = realism.detector_sentences(group)
+    assert text.endswith(
+        "The second draw of real targets is told from real by norm (p\u00a0=\u00a00.020): a false alarm."
+    )
+    assert "passes" not in text
+
+
+def test_several_control_draws_pass_together(group: xr.Dataset) -> None:
+    group["floor_auc"].attrs["control_draws"] = 3
+    text = realism.detector_sentences(group)
+    assert text.endswith("All 3 further draws of real targets together pass: no detector tells them from real.")
+
+
+def test_without_a_control_nothing_is_said_of_one(group: xr.Dataset) -> None:
+    group["floor_auc"].attrs["control_draws"] = 0
+    assert realism.detector_sentences(group) == "No detector gives random and bag away."
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("novel", "Bag lies at least 2 times as far from the nearest real activation as real ones from each other."),
+        ("farther", "Bag lies farther from the nearest real activation than real ones from each other."),
+        ("nearer", "Bag lies nearer to a real activation than real ones to each other."),
+        (
+            "as near",
+            "Whether random and bag lie nearer to real activations than these to each other, or farther, is undecided.",
+        ),
+    ],
+)
+def test_novelty_is_the_stored_word(group: xr.Dataset, edit: Edit, word: str, said: str) -> None:
+    text = realism.novelty_sentences(edit(group, "novelty_relation", word, activation_type="bag"))
+    assert said in text
+    assert text.count("Bag") + text.count("bag") == 1
+    assert "copies" not in text
+    assert [fault for sentence in sentences(text) for fault in faults(sentence, TYPES_OF_ALL)] == []
+
+
+def test_copies_are_named(group: xr.Dataset, edit: Edit) -> None:
+    group = edit(edit(group, "copies", 0.25, activation_type="bag"), "copies_interval", 0.2, activation_type="bag")
+    group["copies_interval"].loc[{"activation_type": "bag", "bound": "upper"}] = 0.3
+    text = realism.novelty_sentences(group)
+    assert text.endswith("Of bag, 25.0\u00a0% are copies (20.0\u00a0% to 30.0\u00a0%).")
+    group["copies"].loc[{"activation_type": "random"}] = 0.5
+    text = realism.novelty_sentences(group)
+    assert text.endswith("Copies of real activations are among the targets of random and bag (@tbl-nearness).")
+
+
+def test_without_whole_prompts_nothing_is_claimed(group: xr.Dataset, edit: Edit) -> None:
+    group = edit(edit(group, "novelty_relation", "undefined"), "copies", np.nan)
+    assert realism.novelty_sentences(group) == "Too few prompts are complete to say how new targets are."
+
+
+@pytest.mark.parametrize(
+    ("word", "said", "never"),
+    [
+        ("nearly all", "is little more than its token", "not all"),
+        ("most", "says most of what it is, and not all", "little more"),
+        ("less than half", "says less than half of what it is", "most"),
+        ("undecided", "is undecided", "says"),
+    ],
+)
+def test_what_follows_from_the_share_between_tokens(geometry: xr.Dataset, word: str, said: str, never: str) -> None:
+    geometry["token_share"][...], geometry["token_share_interval"][:] = 0.985, np.array([0.98, 0.99])
+    geometry["token_relation"][...] = word
+    text = realism.token_sentence(geometry)
+    assert text.startswith(
+        "Of the variance of real activations at the write site 98.5\u00a0% lies between tokens "
+        "(95\u00a0% interval 98.0\u00a0% to 99.0\u00a0%)."
+    )
+    assert said in text
+    assert never not in text
+    assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
+
+
+def test_tokens_that_come_once_each(geometry: xr.Dataset) -> None:
+    geometry["token_relation"][...] = "undefined"
+    assert realism.token_sentence(geometry) == (
+        "No token comes twice among the base prompts, so the share of the variance between tokens is unknown."
+    )
+
+
+def test_tables_print_what_is_stored(summary: xr.DataTree) -> None:
+    group = summary["distinguish"].to_dataset()
+    own = group.sel(activation_type="random")
+    cells = row(realism.detector_table(group), "random")  # type: ignore[arg-type]
+    norm = own.sel(detector="norm")
+    assert cells["norm"] == estimate(float(norm["detector_auc"]), norm["detector_auc_interval"].values, 2)
+    assert cells["linear kernel"] == number(float(own["auc"].sel(classifier="linear")), 2)
+    cells = row(realism.nearness_table(group), "random")  # type: ignore[arg-type]
+    assert cells["novelty"] == estimate(float(own["novelty"]), own["novelty_interval"].values, 2)
+    assert cells["copies"] == percent(float(own["copies"]))
+
+
+def test_a_feature_that_a_run_lacks_has_no_column(summary: xr.DataTree, edit: Edit) -> None:
+    group = edit(summary["distinguish"].to_dataset(), "detector_p", np.nan, detector="sae_error")
+    table = realism.detector_table(group)
+    assert not isinstance(table, str)
+    assert "SAE error" not in table.cells().columns
+    assert "norm" in table.cells().columns
+
+
+def test_a_summary_of_an_earlier_version_is_shown_without(summary: xr.DataTree) -> None:
+    group = summary["distinguish"].to_dataset().drop_dims("detector")
+    group = group.drop_vars(
+        [name for name in group.data_vars if "novelty" in str(name) or name in {"copies", "density"}]
+    )
+    absent = "This summary has no measures of realism."
+    assert [make(group) for make in (*SENTENCES, *CAPTIONS)] == [absent] * 4
+    assert [make(group) for make in TABLES] == [MISSING] * 2
+    geometry = summary["geometry"].to_dataset().drop_vars("token_share")
+    assert realism.token_sentence(geometry) == "This summary does not say how much of an activation is its token."
