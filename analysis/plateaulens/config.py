@@ -5,6 +5,7 @@ default.
 """
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
@@ -119,6 +120,30 @@ StatisticName = Annotated[str, _known("step statistic", names.STATISTICS)]
 ExperimentName = Annotated[str, _known("experiment", names.EXPERIMENTS)]
 FileStem = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f\x7f]+$", max_length=200), AfterValidator(_no_folder)]
 """What files are named after: no path, and nothing that a file system or a terminal would stumble over."""
+_UNFIT_FOR_FILES = re.compile(r"[^\w.=+-]+")
+
+
+def stem_of(text: str, fill: str = "-") -> str:
+    """What a file is named after that is about something with any name: an SAE, or what varies in a sweep.
+
+    Parameters
+    ----------
+    text
+        Any.
+    fill
+        Stands for every run of characters that file systems or shells would stumble over.
+
+    Returns
+    -------
+    str
+        Letters, digits and `_.=+-`. Two texts may have one stem.
+
+    Examples
+    --------
+    >>> stem_of("sae=release:my/sae"), stem_of("a b", "_")
+    ('sae=release-my-sae', 'a_b')
+    """
+    return _UNFIT_FOR_FILES.sub(fill, text)
 
 
 def type_name(name: str) -> str:

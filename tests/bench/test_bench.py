@@ -1,6 +1,7 @@
 """The bench as a whole, at toy size: what it measures, prints and stores, not how long anything takes."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from bench import __main__ as command
 from bench.__main__ import main
 from bench.growth import BLOCKS, fit
-from bench.tables import insert, tables
+from bench.tables import gpu_tables, insert, tables
 from plateaulens.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,3 +101,18 @@ def test_slopes() -> None:
     assert growth["per_unit"] == pytest.approx(2)
     assert growth["fixed"] == pytest.approx(1)
     assert fit([1, 2, 4, 8], [5.0, 20.0, 80.0, 320.0])["exponent"] == pytest.approx(2)
+
+
+def test_the_page_has_the_tables_of_the_gpus_figures() -> None:
+    """Which were measured on a card, and are not measured here."""
+    result = json.loads((ROOT / "docs/performance-gpu.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    made = gpu_tables(result)
+    assert insert(page, made) == page
+    assert {"gpu", "gpu_batches", "gpu_large"} == set(made)
+    besides = result["seen_besides"]
+    kernels = sum(besides["kernel_milliseconds_of_96_prompts"].values()) / 96
+    seconds = result["models"]["embedded:smollm2"]["engine"]["fp16x3"]["seconds"]
+    assert f"busy in {kernels / seconds:.0%} of the scan" in re.sub(r"(\d) %", r"\1%", page)
+    assert f"{besides['collect_seconds_1000_prompts_9_types']:.0f} seconds" in page
+    assert f"{besides['tf32x3']['seconds']:.2f} seconds" in page

@@ -99,6 +99,12 @@ class TestDetect:
         for one, other in zip(told(features), told(features), strict=True):
             np.testing.assert_array_equal(one, other)
 
+    def test_classifiers_have_no_interval(self) -> None:
+        found = told(np.random.default_rng(8).normal(size=(2, 3, 30)))
+        assert np.isfinite(found.auc).all()
+        assert np.isfinite(found.auc_interval[:3]).all()
+        assert np.isnan(found.auc_interval[3:]).all()
+
 
 class TestPieces:
     def test_scores_are_those_of_a_fit_that_never_saw_the_fold(self) -> None:

@@ -150,5 +150,12 @@ class TestFrechet:
         assert np.isnan(found.ratio).all()
         assert np.isnan(found.floor)
 
+    def test_one_group_with_most_prompts_leaves_no_two_halves(self) -> None:
+        real, group = drawn(0, 40, 2), np.maximum(np.arange(40) - 21, 0)
+        assert np.isnan(frechet(real, [real], group, np.random.default_rng(0), 0.95).ratio).all()
+        group[0] = group.max() + 1
+        group[1] = group.max() + 1
+        assert np.isfinite(frechet(real, [real], group, np.random.default_rng(0), 0.95).ratio).all()
+
     def test_without_types(self) -> None:
         assert frechet(drawn(0, 20, 2), [], np.arange(20), np.random.default_rng(0), 0.95).ratio.shape == (0,)

@@ -16,7 +16,16 @@ from plateaulens.cli import main
 from plateaulens.errors import UsageError
 from plateaulens.export.page import page
 from plateaulens.export.results import results
-from plateaulens.export.saebench import CUSTOM, EVAL_TYPE, export_saebench, outputs, scale_of, write_saebench
+from plateaulens.export.saebench import (
+    CUSTOM,
+    EVAL_TYPE,
+    _told_apart,
+    export_saebench,
+    formula,
+    outputs,
+    scale_of,
+    write_saebench,
+)
 from plateaulens.export.tables import tables
 from plateaulens.store.reading import open_run
 from plateaulens.store.schema import SWEEP_SUMMARY_KIND
@@ -121,6 +130,44 @@ def test_two_saes_of_one_name_have_two_files(scale: xr.Dataset, tmp_path: Path) 
     made = write_saebench(again.assign_attrs(saes=json.dumps(abouts)), tmp_path)
     assert len({path.name for path in made}) == 3
     assert all(re.fullmatch(r"[\w.-]+_eval_results\.json", path.name) for path in made)
+
+
+def test_a_number_does_not_make_the_name_of_another(scale: xr.Dataset, tmp_path: Path) -> None:
+    stems = ["same", "Same", "same_0", "other", "same"]
+    apart = _told_apart(stems)
+    assert apart == ["same_1", "Same_2", "same_0", "other", "same_3"]
+    assert _told_apart(["a", "b"]) == ["a", "b"]
+    saes = ["x/same", "release:b", "y/same"]
+    again = scale.assign_coords(sae=saes)
+    identities = [{}, {"release": "same_custom_sae", "id": "0"}, {}]
+    abouts = [
+        {**each, "sae": sae, "identity": identity}
+        for each, sae, identity in zip(json.loads(scale.attrs["saes"]), saes, identities, strict=True)
+    ]
+    made = write_saebench(again.assign_attrs(saes=json.dumps(abouts)), tmp_path)
+    assert len({path.name for path in made}) == len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_infinite_end_is_told_from_one_that_is_not_there(scale: xr.Dataset) -> None:
+    open_ended = scale.copy(deep=True)
+    at = {"sae": SAES[0], "metric": "kl", "activation_type": "structured"}
+    open_ended["share_interval"].loc[at] = [-np.inf, 0.5]
+    at = {"sae": SAES[0], "metric": "js", "activation_type": "structured"}
+    open_ended["share_interval"].loc[at] = np.nan
+    (_, output), *_ = outputs(open_ended)
+    jsonschema.Draft202012Validator(SCHEMA).validate(output)
+    by = {each["metric"]: each for each in output["eval_result_details"] if each["activation_type"] == "structured"}
+    assert [by[metric]["share_lower"] for metric in ("kl", "js")] == [None, None]
+    assert [by[metric]["share_lower_unbounded"] for metric in ("kl", "js")] == [True, False]
+    assert not by["kl"]["share_upper_unbounded"]
+
+
+def test_the_formula_is_that_of_the_scale(scale: xr.Dataset, written: dict[str, Any]) -> None:
+    said = written["a_custom_sae_eval_results.json"]["eval_result_unstructured"]["share"]
+    assert said == formula(scale)
+    assert said.endswith("of the distributions of the max-slope step, experiment sensitivity")
+    other = scale.assign_attrs(statistic="plateau_length", experiment="plateau")
+    assert formula(other).endswith("of the distributions of the plateau length, experiment plateau")
 
 
 def as_sweep(scale: xr.Dataset, path: Path) -> None:

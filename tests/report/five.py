@@ -42,7 +42,7 @@ def all_equal(summary: xr.DataTree) -> xr.DataTree:
             return _said(group, conclusion_changed=False, nearness_changed=False)
         if name == "distinguish":
             return _said(group, told="not told apart", best_detector="none", floor_detected="not seen",
-                         novelty_relation="as near")  # fmt: skip
+                         novelty_relation="undecided")  # fmt: skip
         return (
             _said(
                 group, path_relation="undecided", token_relation="undecided", token_share=0.6, token_share_interval=0.5

@@ -20,6 +20,7 @@ import qmdrender
 from plateaulens.errors import UsageError
 from plateaulens.names import label
 from plateaulens.report import explorer
+from plateaulens.report import text as text_of_report
 from plateaulens.report.contents import types_of
 
 CODE = (explorer._FILES / "explorer.js").read_text(encoding="utf-8")
@@ -130,8 +131,22 @@ class TestWords:
         assert "uPlot" not in typst
         assert "explorer-data" not in typst
 
+    def test_print_says_how_many_prompts_fit(self, summary: xr.DataTree) -> None:
+        most = len(explorer.fitting(summary)) // 2
+        count = len(unpacked(explorer.fitting(summary, most))["experiments"][0]["prompts"])
+        assert 4 < count < 20
+        assert f"next tokens of {count} prompts here" in explorer.introduction(summary, most)
+        assert "next tokens of 1 prompt here" in explorer.introduction(summary, 10)
+
 
 class TestSafety:
+    def test_what_cannot_be_seen_is_written_as_the_report_writes_it(self) -> None:
+        """The code's classes of characters are those of `plateaulens.report.text`, and so is what stands for them."""
+        (classes,) = re.findall(r"text\.replace\(/\[([^/]*)\]/gu", CODE)
+        assert set(re.findall(r"\\p\{(\w+)\}", classes)) == text_of_report._INVISIBLE
+        assert "`[U+${letter.codePointAt(0).toString(16).toUpperCase()" in CODE
+        assert text_of_report.escape("\u202e").replace("\\", "") == "[U+202E]"
+
     def test_what_a_run_says_is_never_markup(self) -> None:
         for code in (CODE, explorer._library("uPlot.iife.min.js")):
             assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", code)
@@ -317,7 +332,7 @@ class TestInABrowser:
 
             found.page.on("dialog", note)
             self.ready(found)
-            shown = payload.replace("\u202e", "\\u202e").replace("\n", "↵")
+            shown = payload.replace("\u202e", "[U+202E]").replace("\n", "↵")
             assert self.part(found, "text").inner_text() == shown
             assert self.part(found, "jumps").locator(".explorer-token").first.inner_text() == shown
             assert found.page.locator("#explorer img, #explorer script, #explorer a").count() == 0

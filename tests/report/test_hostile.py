@@ -14,14 +14,16 @@ import xarray as xr
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 from tests.report.pages import shown_by
+from tests.summary.test_sae_scale import SAES, SETTINGS, entry, manifest, write_run
 
 from plateaulens import resources
 from plateaulens.errors import UsageError
 from plateaulens.names import NAME
 from plateaulens.store.reading import open_run, open_summary
 from plateaulens.summary.analyze import write_summary
+from plateaulens.summary.sweep import summarize_sweep
 
-INDEX = resources.root() / "report" / "index.qmd"
+INDEX, SAES_PAGE = (resources.root() / "report" / f"{name}.qmd" for name in ("index", "saes"))
 PAYLOAD = (
     "<script>alert(1)</script><img src=x onerror=alert(1)> *em* `code` $x_1$ $\\frac$ [a](javascript:alert(1)) "
     "{{< include /etc/passwd >}} `{python} 1+1` #eval(1) ::: {.x} | a | @cite <!-- c --> \\alpha"
@@ -82,11 +84,11 @@ def poisoned(summary: xr.DataTree, payload: str) -> xr.DataTree:
     return tree
 
 
-def page_of(summary: Path, taken: Path) -> tuple[str, list[Figure]]:
-    shown = shown_by(INDEX, summary, taken=taken)
+def page_of(summary: Path, taken: Path, page: Path = INDEX) -> tuple[str, list[Figure]]:
+    shown = shown_by(page, summary, taken=taken)
     texts = [item.data if isinstance(item, Markdown) else item for item in shown]
-    page = "\n\n".join(text for text in texts if isinstance(text, str))
-    return page, [item for item in shown if isinstance(item, Figure)]
+    whole = "\n\n".join(text for text in texts if isinstance(text, str))
+    return whole, [item for item in shown if isinstance(item, Figure)]
 
 
 @pytest.mark.slow
@@ -113,6 +115,49 @@ def test_texts_of_a_summary_are_shown_literally(summary: xr.DataTree, tmp_path: 
         elements = list(ET.parse(picture).iter())  # noqa: S314 (matplotlib's)
         assert not [each.tag for each in elements if each.tag.endswith(("script", "foreignObject", "}a"))]
         assert not [name for each in elements for name in each.attrib if name.startswith("on")]
+
+
+def poisoned_sweep(summary: xr.DataTree, payload: str) -> xr.DataTree:
+    """A sweep over SAEs of two sites with the payload in every text of it that is not a name."""
+    groups = {name: node.to_dataset().copy(deep=True) for name, node in summary.children.items()}
+    scale = groups["sae_scale"]
+    scale = xr.concat([scale, scale], "read").copy(deep=True)
+    for axis in ("model", "sae", "write", "read"):
+        texts = [f"{payload} {number}" for number in range(scale.sizes[axis])]
+        scale = scale.assign_coords({axis: np.array(texts, dtype=np.dtypes.StringDType())})
+    scale["standing"][{"sae": -1, "metric": 0}] = payload
+    groups["sae_scale"] = scale
+    tree = xr.DataTree.from_dict(groups)
+    config = json.loads(summary.attrs["config"])
+    cells = [cell | dict.fromkeys(("name", "model", "sae", "state", "commit"), payload) for cell in
+             json.loads(summary.attrs["cells"])]  # fmt: skip
+    tree.attrs = summary.attrs | {
+        "name": payload,
+        "config": json.dumps(config | {"name": payload.replace("/", "").replace("\\", "")}),
+        "cells": json.dumps(cells),
+        "commit": payload,
+        "versions": json.dumps({payload: payload}),
+        "definitions": json.dumps(dict.fromkeys(json.loads(summary.attrs["definitions"]), payload)),
+    }
+    return tree
+
+
+@pytest.mark.slow
+def test_texts_of_a_sweep_over_saes_are_shown_literally(tmp_path: Path) -> None:
+    for sae, seed in zip(SAES[:2], (1, 2), strict=True):
+        write_run(tmp_path / "saes", entry(sae), seed)
+    plain_summary = summarize_sweep(tmp_path / "saes", manifest(*map(entry, SAES[:2])), SETTINGS)
+    pages = []
+    for number, text in enumerate(("plain", PAYLOAD)):
+        path = write(poisoned_sweep(plain_summary, text), tmp_path / f"{number}.zarr")
+        page, figures = page_of(path, tmp_path / f"taken-{number}", SAES_PAGE)
+        pages.append(Elements(pypandoc.convert_text(page, "html", format="markdown")))
+        for figure in figures:
+            figure.draw_without_rendering()
+    plain, hostile = pages
+    assert hostile.found == plain.found
+    for elements, text in ((plain, "plain"), (hostile, "<script>alert(1)</script>")):
+        assert elements.text.count(text) > 100
 
 
 @pytest.mark.slow

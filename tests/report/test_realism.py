@@ -26,7 +26,7 @@ def group(summary: xr.DataTree) -> xr.Dataset:
     group = summary["distinguish"].to_dataset().sel(activation_type=["real", "real_control", "random", "bag"])
     group = group.copy(deep=True)
     group["best_detector"][2:], group["floor_detected"][:] = "none", "not seen"
-    group["novelty_relation"][2:], group["copies"][:] = "as near", 0.0
+    group["novelty_relation"][2:], group["copies"][:] = "undecided", 0.0
     return group
 
 
@@ -37,7 +37,8 @@ def geometry(summary: xr.DataTree) -> xr.Dataset:
 
 def test_nothing_gives_types_away(group: xr.Dataset) -> None:
     assert realism.detector_sentences(group) == (
-        "No detector gives random and bag away. The second draw of real targets passes: no detector tells it from real."
+        "No detector is shown to give random and bag away (n\u00a0=\u00a024). "
+        "The second draw of real targets passes: no detector is shown to tell it from real."
     )
 
 
@@ -47,16 +48,19 @@ def test_the_best_detector_is_named_with_its_area(group: xr.Dataset, edit: Edit,
     group["detector_auc"].loc[{"activation_type": "bag", "detector": detector}] = 0.97
     group["detector_auc_interval"].loc[{"activation_type": "bag", "detector": detector}] = np.array([0.95, 0.99])
     text = realism.detector_sentences(group)
+    ends = "" if DETECTORS[detector].is_classifier else ", 95\u00a0% interval 0.95 to 0.99"
     assert text.startswith(
-        f"Bag is given away best by {DETECTORS[detector].definition} "
-        "(AUC 0.97, 95\u00a0% interval 0.95 to 0.99). No detector gives random away."
+        f"Bag is given away most clearly in this sample by {DETECTORS[detector].definition} "
+        f"(AUC 0.97{ends}). No detector is shown to give random away"
     )
     assert [fault for sentence in sentences(text) for fault in faults(sentence, TYPES_OF_ALL)] == []
 
 
 def test_several_types_have_the_table(group: xr.Dataset, edit: Edit) -> None:
     text = realism.detector_sentences(edit(group, "best_detector", "norm"))
-    assert text.startswith("Random and bag are given away best by the length of an activation (@tbl-detectors).")
+    assert text.startswith(
+        "Random and bag are given away most clearly in this sample by the length of an activation (@tbl-detectors)."
+    )
     assert "no detector" not in text.partition("The second draw")[0]
 
 
@@ -77,12 +81,14 @@ def test_a_control_that_is_told_apart_is_a_false_alarm(group: xr.Dataset, edit: 
 def test_several_control_draws_pass_together(group: xr.Dataset) -> None:
     group["floor_auc"].attrs["control_draws"] = 3
     text = realism.detector_sentences(group)
-    assert text.endswith("All 3 further draws of real targets together pass: no detector tells them from real.")
+    assert text.endswith(
+        "All 3 further draws of real targets together pass: no detector is shown to tell them from real."
+    )
 
 
 def test_without_a_control_nothing_is_said_of_one(group: xr.Dataset) -> None:
     group["floor_auc"].attrs["control_draws"] = 0
-    assert realism.detector_sentences(group) == "No detector gives random and bag away."
+    assert realism.detector_sentences(group) == "No detector is shown to give random and bag away (n\u00a0=\u00a024)."
 
 
 @pytest.mark.parametrize(
@@ -92,7 +98,7 @@ def test_without_a_control_nothing_is_said_of_one(group: xr.Dataset) -> None:
         ("farther", "Bag lies farther from the nearest real activation than real ones from each other."),
         ("nearer", "Bag lies nearer to a real activation than real ones to each other."),
         (
-            "as near",
+            "undecided",
             "Whether random and bag lie nearer to real activations than these to each other, or farther, is undecided.",
         ),
     ],
@@ -106,10 +112,9 @@ def test_novelty_is_the_stored_word(group: xr.Dataset, edit: Edit, word: str, sa
 
 
 def test_copies_are_named(group: xr.Dataset, edit: Edit) -> None:
-    group = edit(edit(group, "copies", 0.25, activation_type="bag"), "copies_interval", 0.2, activation_type="bag")
-    group["copies_interval"].loc[{"activation_type": "bag", "bound": "upper"}] = 0.3
+    group = edit(group, "copies", 0.25, activation_type="bag")
     text = realism.novelty_sentences(group)
-    assert text.endswith("Of bag, 25.0\u00a0% are copies (20.0\u00a0% to 30.0\u00a0%).")
+    assert text.endswith("Of bag, 25.0\u00a0% are copies.")
     group["copies"].loc[{"activation_type": "random"}] = 0.5
     text = realism.novelty_sentences(group)
     assert text.endswith("Copies of real activations are among the targets of random and bag (@tbl-nearness).")
@@ -123,19 +128,20 @@ def test_without_whole_prompts_nothing_is_claimed(group: xr.Dataset, edit: Edit)
 @pytest.mark.parametrize(
     ("word", "said", "never"),
     [
-        ("nearly all", "is little more than its token", "not all"),
-        ("most", "says most of what it is, and not all", "little more"),
-        ("less than half", "says less than half of what it is", "most"),
+        ("nearly all", "Of its variance, a real activation here is little more than its token", "not all"),
+        ("most", "says most of its variance, and not all", "little more"),
+        ("less than half", "says less than half of its variance", "most"),
         ("undecided", "is undecided", "says"),
     ],
 )
 def test_what_follows_from_the_share_between_tokens(geometry: xr.Dataset, word: str, said: str, never: str) -> None:
     geometry["token_share"][...], geometry["token_share_interval"][:] = 0.985, np.array([0.98, 0.99])
-    geometry["token_relation"][...] = word
+    geometry["token_relation"][...], geometry["single_tokens"][...] = word, 0.125
     text = realism.token_sentence(geometry)
     assert text.startswith(
         "Of the variance of real activations at the write site 98.5\u00a0% lies between tokens "
-        "(95\u00a0% interval 98.0\u00a0% to 99.0\u00a0%)."
+        "(95\u00a0% interval 98.0\u00a0% to 99.0\u00a0%). "
+        "Of the base prompts 12.5\u00a0% have a token that no other has."
     )
     assert said in text
     assert never not in text
@@ -159,6 +165,10 @@ def test_tables_print_what_is_stored(summary: xr.DataTree) -> None:
     cells = row(realism.nearness_table(group), "random")  # type: ignore[arg-type]
     assert cells["novelty"] == estimate(float(own["novelty"]), own["novelty_interval"].values, 2)
     assert cells["copies"] == percent(float(own["copies"]))
+    assert cells["density"] == number(float(own["density"]), 2)
+    cells = row(realism.detector_table(group), "random")  # type: ignore[arg-type]
+    classified = own["detector_auc"].sel(detector="activation")
+    assert cells["activation"] == number(float(classified), 2)  # other prompts would have taught it otherwise
 
 
 def test_a_feature_that_a_run_lacks_has_no_column(summary: xr.DataTree, edit: Edit) -> None:

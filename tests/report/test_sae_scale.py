@@ -10,6 +10,7 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 from tests.figures.checks import check_readable
 from tests.report.pages import shown_by
+from tests.report.reading import faults, sentences
 from tests.summary.test_sae_scale import CONFIG, SAES, SETTINGS, entry, manifest, write_run
 
 from plateaulens import figures, resources
@@ -38,6 +39,12 @@ def changed(summary: xr.DataTree, **values: Any) -> xr.DataTree:
     tree = xr.DataTree.from_dict({"sensitivity": summary["sensitivity"].to_dataset(), "sae_scale": group})
     tree.attrs = summary.attrs
     return tree
+
+
+def faulty(text: str) -> list[tuple[str, list[str]]]:
+    """The sentences with faults; `saes/a` ends like an article."""
+    said = [each.replace(SAES[0], "first") for each in sentences(text)]
+    return [(each, faults(each)) for each in said if faults(each)]
 
 
 @pytest.mark.slow
@@ -111,9 +118,12 @@ class TestSentences:
             tree = changed(tree, standing=(word, {**at, "sae": sae}))
         said = sae_scale.standing_sentences(tree, "structured").replace("\\", "")
         assert (
-            "KL: saes/a comes farthest, 0.50 [0.25, 0.25] of the way; not shown to be worse: release:b; worse: c."
-            in said
-        )
+            "KL: saes/a comes farthest in this sample, 0.50 [0.25, 0.25] of the way. "
+            "It is not shown to be ahead of release:b. Shown to be worse: c."
+        ) in said
+        tree = changed(tree, standing=("worse", {**at, "sae": SAES[1]}))
+        said = sae_scale.standing_sentences(tree, "structured").replace("\\", "")
+        assert "KL: saes/a comes farthest, 0.50 [0.25, 0.25] of the way. Shown to be worse: release:b and c." in said
 
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -122,15 +132,35 @@ class TestSentences:
                 ("undefined",) * 3,
                 "KL: random is not shown to differ from real, and the share of the way is not defined.",
             ),
-            (("tied for best", "too few", "tied for best"), "KL: saes/a and c come equally far"),
-            (("best", "too few", "undefined"), "too few base prompts to order release:b; without a share: c."),
+            (
+                ("tied for best", "not shown worse", "tied for best"),
+                "saes/a and c come equally far in this sample, ",
+            ),
+            (("tied for best", "not shown worse", "tied for best"), "They are not shown to be ahead of release:b."),
+            (("too few",) * 3, "KL: there are too few base prompts to place saes/a, release:b and c in an order."),
+            (("best", "too few", "undefined"), "There are too few base prompts to place release:b in an order."),
+            (("best", "worse", "undefined"), "Shown to be worse: release:b. Without a share: c."),
         ],
     )
     def test_words(self, words: tuple[str, ...], said: str, summary: xr.DataTree) -> None:
         tree = summary
         for word, sae in zip(words, SAES, strict=True):
             tree = changed(tree, standing=(word, {"metric": "kl", "activation_type": "baseline", "sae": sae}))
-        assert said in sae_scale.standing_sentences(tree, "baseline").replace("\\", "")
+        text = sae_scale.standing_sentences(tree, "baseline")
+        assert said in text.replace("\\", "")
+        assert faulty(text) == []
+        assert faulty(sae_scale.ranking_caption(tree, "baseline")) == []
+
+    def test_many_saes_are_counted(self, summary: xr.DataTree) -> None:
+        _, scale = sae_scale.first_site(summary)
+        many = scale.isel(sae=[0, *[1] * 9]).assign_coords(sae=[f"release:{number}" for number in range(10)])
+        many = many.assign(standing=many["standing"].where(many["sae"] == "release:0", "not shown worse"))
+        many["standing"].loc[{"sae": "release:0"}] = "best"
+        group = many.expand_dims([axis for axis in ("model", "write", "read", "seed") if axis not in many.dims])
+        tree = xr.DataTree.from_dict({"sae_scale": group})
+        text = sae_scale.standing_sentences(tree, "baseline")
+        assert "It is not shown to be ahead of 9 SAEs." in text
+        assert faulty(text) == []
 
     def test_what_is_not_there_is_said(self, summary: xr.DataTree) -> None:
         assert sae_scale.standing_sentences(summary, "bag") == "The sweep does not have the type bag."

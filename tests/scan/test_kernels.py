@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import torch
+from tests.architectures import stir
 from torch import Tensor
 
-from plateaulens.scan import direct, engine
+from plateaulens.errors import UsageError
+from plateaulens.scan import choice, direct, engine
 from plateaulens.scan import split as splitting
 from plateaulens.scan.direct import DirectForward
 from plateaulens.scan.engine import PathCurves, Response, scan
@@ -53,7 +55,7 @@ def by_pytorch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]],
 
 
 def on_device(subject: Subject) -> Subject:
-    model: Any = copy.deepcopy(subject.model)
+    model: Any = stir(copy.deepcopy(subject.model))  # norms' weights are 1 and biases 0 before training
     return replace(subject, model=model.to(DEVICE), lens=None)
 
 
@@ -87,12 +89,12 @@ def test_blocks_give_what_they_give_without(
     tokens, points = work(subject, length)
     found: Response = DirectForward(subject, precision).run(tokens, points)
     wanted: Response = by_pytorch(lambda: DirectForward(subject).run(tokens, points))
-    assert error(found.read, wanted.read) < 1e-5
+    assert error(found.read - points, wanted.read - points) < 1e-5
     assert error(found.final, wanted.final) < 1e-5
 
 
 @pytest.mark.parametrize("precision", ["fp16x3", "tf32x3"])
-@pytest.mark.parametrize("size", [1e-4, 1e4])
+@pytest.mark.parametrize("size", [1e-2, 1e2])
 def test_no_number_is_too_large_or_too_small(
     size: float, precision: Precision, subject_at: Callable[..., Subject], by_pytorch: Any
 ) -> None:
@@ -101,7 +103,9 @@ def test_no_number_is_too_large_or_too_small(
     points = points * size
     found: Response = DirectForward(subject, precision).run(tokens, points)
     wanted: Response = by_pytorch(lambda: DirectForward(subject).run(tokens, points))
-    assert error(found.read, wanted.read) < 1e-5
+    # of what the blocks add, but for what float32 loses of it beside a large stream
+    assert error(found.read - points, wanted.read - points) < 1e-5 * max(1.0, size)
+    assert error(found.final, wanted.final) < 1e-5
 
 
 @pytest.mark.parametrize("precision", LIKE_FLOAT32)
@@ -179,9 +183,29 @@ def test_small_steps_are_measured_more_exactly_than_by_pytorch() -> None:
     found = measure_outputs(lambda asked: asked, rows)
     kl, _ = by_definition(rows)
     eager = divergences(rows[0], Reference(rows[0, 0]), ("kl",))[:, 0]
-    small = (kl[0] > 1e-9) & (kl[0] < 1e-5)
-    assert small.any()
-    assert ((found.kl[0] - kl[0]).abs()[small] <= (eager - kl[0]).abs()[small] + 1e-12).float().mean() >= 0.5
+    small = (kl[0] > 1e-12) & (kl[0] < 1e-7)
+    assert small.sum() >= 3
+    own, its = (((each - kl[0]).abs() / kl[0])[small] for each in (found.kl[0].double(), eager.double()))
+    assert own.max() < 1e-4
+    assert own.median() < its.median() / 3
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of branches that are not taken
+def test_what_is_no_number_stays_none() -> None:
+    """A plateau must not come out of a model that overflows."""
+    from plateaulens.scan.fused import measure_outputs
+
+    rows = logits()[:1, :3].clone()
+    rows[0, 1, 17] = math.nan
+    rows[0, 2, rows[0, 0].argmax()] = -math.inf
+    found = measure_outputs(lambda asked: asked, rows)
+    assert found.kl[0, 0] == 0
+    assert found.kl[0, 1].isnan()
+    assert found.js[0, 1].isnan()
+    assert not found.kl[0, 2].isfinite()
+    nan = torch.tensor([[0x7FFFFFFF, 0x3F800000]], dtype=torch.int32).view(torch.float32).to(DEVICE)
+    for precision in ("fp16x3", "tf32x3"):
+        assert split_rows(nan, precision)[0][0, 0, 0].isnan()
 
 
 def test_the_first_of_equal_logits_is_the_top_token_and_tokens_ruled_out_weigh_nothing() -> None:
@@ -228,3 +252,28 @@ def test_rows_are_split_as_by_pytorch(by_pytorch: Any) -> None:
         if its is not None:
             assert back is not None
             assert torch.equal(back, its)
+
+
+def test_auto_takes_split_products_where_they_pass(
+    subject_at: Callable[..., Subject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = on_device(subject_at("llama"))
+    tokens, _ = work(subject, 5)
+    taken = choice.choose(subject, tokens, points=4, precision="auto")
+    assert (taken.way, taken.precision, taken.why) == ("packed", "fp16x3", "")
+
+    checked = choice._check
+
+    def failing(forward: Any, *others: Any) -> None:
+        if isinstance(forward, DirectForward) and not failed:
+            failed.append(forward)
+            raise choice._WrongError("it differs")
+        checked(forward, *others)
+
+    failed: list[Any] = []
+    monkeypatch.setattr(choice, "_check", failing)
+    taken = choice.choose(subject, tokens, points=4, precision="auto")
+    assert (taken.way, taken.precision, taken.why) == ("packed", "float32", "packed in fp16x3: it differs")
+    failed.clear()
+    with pytest.raises(UsageError, match="fp16x3"):
+        choice.choose(subject, tokens, points=4, precision="fp16x3", way="packed")

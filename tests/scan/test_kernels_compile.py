@@ -12,6 +12,8 @@ pytestmark = pytest.mark.skipif(
     reason="needs Triton, not interpreted: `nox -s kernels`",
 )
 CAPABILITIES = (80, 90)
+MOST_KEYS = 128
+"""Of `plateaulens.scan.fused`, which is not imported before it is known that Triton is there."""
 PLANES = {0: "*fp16", 1: "*fp32", 2: "*bf16", 3: "*fp32"}
 """Pointers by kind of planes, see `plateaulens.scan.kernels`."""
 
@@ -35,8 +37,9 @@ def test_rows(kind: int, capability: int) -> None:
     plane = PLANES[kind]
     row = {"out": plane, "out_low": plane}
     common = {"BLOCK": 64, "KIND": kind}
-    pointer = {"stream": "*fp32"} | row | {"factor": "fp32", "eps": "fp32"}
-    assert compiled("norm_kernel", pointer, common | {"D": 48}, capability).asm["ptx"]
+    pointer = {"stream": "*fp32"} | row | {"weights": "*fp32", "factor": "fp32", "eps": "fp32"}
+    for weighted in (False, True):
+        assert compiled("norm_kernel", pointer, common | {"D": 48, "WEIGHTED": weighted}, capability).asm["ptx"]
     pointer = {"x": "*fp32"} | row | {"back": "*fp32"}
     assert compiled("scale_kernel", pointer, common | {"K": 48, "TOP": 14}, capability).asm["ptx"]
     pointer = {"both": "*fp32"} | row | {"scale": "*fp32"}
@@ -46,7 +49,7 @@ def test_rows(kind: int, capability: int) -> None:
 @pytest.mark.parametrize("capability", CAPABILITIES)
 @pytest.mark.parametrize(("kind", "then"), [*product((0, 1, 2), (0, 1, 2))])
 def test_products(kind: int, then: int, capability: int) -> None:
-    """With and without what is optional, of depths that are and are not whole tiles."""
+    """With and without what is optional, of depths that are whole tiles, and that are not and longer than a sum."""
     from plateaulens.scan.split import KINDS, SPAN, tile_of
 
     layout = next(each for each in KINDS.values() if each.number == kind)
@@ -55,7 +58,7 @@ def test_products(kind: int, then: int, capability: int) -> None:
     outs = dict.fromkeys(("out", "out_low"), plane if then == 2 else "*fp32")
     pointers = dict.fromkeys(("a", "a_low", "b", "b_low"), plane) | outs
     numbers = dict.fromkeys(("by_row", "by_column", "bias", "other"), "*fp32") | {"rows": "i32", "columns": "i32"}
-    for depth, optional in ((192, True), (200, False)):
+    for depth, optional in ((192, True), (2200, False)):
         constants: dict[str, Any] = {"K": depth, "SPAN": SPAN, "KIND": kind, "THEN": then, "GROUP": 8}
         constants |= {"BY_ROW": optional, "BIAS": optional, "BM": tile.rows, "BK": tile.depth}
         constants |= {"BN": tile.columns // (2 if then == 2 else 1)}
@@ -67,14 +70,16 @@ def test_products(kind: int, then: int, capability: int) -> None:
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
 @pytest.mark.parametrize(("kind", "early", "norm"), [*product(PLANES, (True, False), (True, False))])
-def test_attention(kind: int, early: bool, norm: bool, capability: int) -> None:
+@pytest.mark.parametrize(("keys", "size"), [(16, 64), (MOST_KEYS, 128)])
+def test_attention(keys: int, size: int, kind: int, early: bool, norm: bool, capability: int) -> None:
     plane = PLANES[kind]
     pointers = {"qkv": "*fp32", "out": plane, "out_low": plane}
     pointers |= dict.fromkeys(("cosines", "sines", "factors", "q_weight", "k_weight"), "*fp32")
     pointers |= {"eps": "fp32", "scaling": "fp32", "tokens": "i32", "shared": "i32", "window": "i32"}
-    constants = {"HEADS": 6, "KV": 2, "D": 64, "WIDE": 64, "KEYS": 16, "BLOCK": 16 if early else 64}
+    constants = {"HEADS": 6, "KV": 2, "D": size, "WIDE": size, "KEYS": keys, "BLOCK": 16 if early else 64}
     constants |= {"EARLY": early, "NORM": norm, "KIND": kind}
-    assert compiled("attention_kernel", pointers, constants, capability).asm["ptx"]
+    made = compiled("attention_kernel", pointers, constants, capability)
+    assert made.metadata.shared <= {80: 163 * 1024, 90: 227 * 1024}[capability]
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)

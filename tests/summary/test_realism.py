@@ -12,6 +12,7 @@ from plateaulens.summary.realism import realism_dataset
 from plateaulens.testing import generate_run, synthetic_spec
 
 TYPES = ("real", "real_control", "random", "isotropic")
+HELD = ["neighbour_distance", "features", "activation"]
 ADJUSTED = ["detector_p_holm", "detected", "best_detector"]
 
 
@@ -88,8 +89,6 @@ def test_copies_are_found_and_real_ones_are_none(activations: xr.Dataset) -> Non
     activations["target"][1, :5] = activations["target"].values[0, 10:15]
     found = found_in(activations)
     assert found["copies"].values.tolist() == [0, 0, 0, 15 / 40]
-    lower, upper = found["copies_interval"].sel(activation_type="isotropic").values
-    assert lower < 15 / 40 < upper
 
 
 def test_nothing_is_known_of_latents_in_older_runs(activations: xr.Dataset) -> None:
@@ -104,7 +103,7 @@ def test_nothing_is_known_of_latents_in_older_runs(activations: xr.Dataset) -> N
 def test_a_type_does_not_depend_on_the_others_before_adjustment(activations: xr.Dataset) -> None:
     whole = found_in(activations).sel(activation_type=["real", "random"])
     part = found_in(activations.sel(activation_type=["real", "random"]))
-    names = ["detector_auc", "detector_auc_interval", "detector_p", "density", "coverage_interval"]
+    names = ["detector_auc", "detector_auc_interval", "detector_p", "density", "frechet_ratio"]
     xr.testing.assert_equal(part[names], whole[names])
 
 
@@ -125,6 +124,54 @@ def test_several_controls_are_one_floor(activations: xr.Dataset) -> None:
     np.testing.assert_allclose(found["floor_auc"].sel(detector=features), areas.sel(detector=features))
     assert found["floor_detected"].sel(detector="sae_error") == "false alarm"
     assert found["detected"].sel(detector="sae_error", activation_type="random") == "false alarm"
+
+
+def of_a_pool(seed: int, n: int, pool: int, held_out: int = 0) -> xr.Dataset:
+    """Bases are the first of a pool that real targets are drawn from, and so is a type, or it is of no pool."""
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(pool + held_out, 24)).astype(np.float32)
+    rows = rng.integers(1, pool, (2, n)) + np.arange(n)
+    rows %= pool
+    if held_out:
+        rows[1] = pool + np.arange(n)
+    dims = ("activation_type", "sample")
+    return xr.Dataset(
+        {
+            "base": (("sample", "d_model"), points[:n]),
+            "target": ((*dims, "d_model"), points[rows]),
+            "source_row": (dims, np.where(rows < pool, rows, -1).astype(np.int32)),
+        },
+        coords={"activation_type": ["real", "random"]},
+    )
+
+
+@pytest.mark.slow
+def test_held_out_activations_are_not_told_from_real_ones_that_are_bases() -> None:
+    """The pool is the bases: described by these, a real target would lie nearer than one that is none of them."""
+    found = [found_in(of_a_pool(seed, 100, 100, held_out=100), controls=()) for seed in range(6)]
+    p = np.array([one["detector_p"].sel(activation_type="random", detector=HELD).values for one in found])
+    assert np.isfinite(p).all()
+    assert (p > 0.05).mean() > 0.79  # three standard errors of 18 tests at 5 %
+    for one in found:
+        assert set(one["best_detector"].values.tolist()) <= {"undefined", "none"}
+
+
+def test_bases_that_are_draws_are_left_out_and_too_few_say_nothing() -> None:
+    activations = of_a_pool(0, 40, 40, held_out=40)
+    asked = found_in(activations, controls=()).sel(activation_type="random")
+    left = 40 - len(np.unique(activations["source_row"].values[0]))
+    assert 0 < left < module.LEAST_LEFT
+    assert asked["detected"].sel(detector=["neighbour_distance", "activation"]).values.tolist() == ["undefined"] * 2
+    assert asked["detected"].sel(detector=["norm", "features"]).values.tolist() == ["not seen"] * 2
+    assert asked["frechet_ratio"].isnull()
+
+
+@pytest.mark.slow
+def test_exchangeable_draws_of_a_small_pool_are_as_far_by_frechet_as_real_ones() -> None:
+    """An activation that is a target of both is never in both halves, where it would be compared with itself."""
+    found = [found_in(of_a_pool(seed, 120, 360), controls=())["frechet_ratio"].values[1] for seed in range(20)]
+    assert np.mean(found) == pytest.approx(1, abs=3 * np.std(found) / np.sqrt(20) + 1e-9)
+    assert np.mean(found) > 0.93
 
 
 def test_without_a_control_there_is_no_floor(activations: xr.Dataset) -> None:

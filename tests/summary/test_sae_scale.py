@@ -1,5 +1,7 @@
 """SAEs on one scale: over runs without a model, as a sweep has them; the words, the ranking, and what is refused."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +10,15 @@ import pytest
 import xarray as xr
 
 import plateaulens as pl
+from plateaulens.compare.distances import FEWEST
 from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
 from plateaulens.errors import UsageError
+from plateaulens.steps.dataset import step_dataset
 from plateaulens.store.manifest import NO_SAE, Entry, Manifest, config_of
 from plateaulens.store.reading import open_run
 from plateaulens.store.run import RunStore
 from plateaulens.summary.analyze import analyze_open
-from plateaulens.summary.sae_evidence import Evidence, evidence_of, scaled_types
+from plateaulens.summary.sae_evidence import Evidence, check_paired, evidence_of, scaled_types
 from plateaulens.summary.sae_scale import GROUP, _standing, ranking, ranks_saes, sae_scale_dataset
 from plateaulens.summary.sweep import summarize_sweep
 from plateaulens.testing import synthetic_attributes, synthetic_prompts, synthetic_spec, synthetic_values
@@ -73,6 +77,12 @@ def evidence(folder: Path) -> dict[str, Evidence]:
 @pytest.fixture(scope="module")
 def scale(evidence: dict[str, Evidence]) -> xr.Dataset:
     return sae_scale_dataset(evidence, SETTINGS)
+
+
+def cut(evidence: Evidence, samples: int) -> Evidence:
+    """The first base prompts of it."""
+    part = {name: getattr(evidence, name).isel(sample=slice(samples)) for name in ("steps", "plateaus")}
+    return replace(evidence, **part, tokens=evidence.tokens[:samples])
 
 
 class TestScale:
@@ -140,19 +150,48 @@ class TestScale:
             sae_scale_dataset(unknown, settings)
 
     @pytest.mark.parametrize(
-        ("rank", "first", "saes", "p", "word"),
+        ("rank", "first", "saes", "p", "ordered", "word"),
         [
-            (np.nan, 1, 3, 0.5, "undefined"),
-            (1, 1, 1, np.nan, "only one"),
-            (1, 1, 3, np.nan, "best"),
-            (1, 2, 3, 1.0, "tied for best"),
-            (2, 1, 3, np.nan, "too few"),
-            (2, 1, 3, 0.05, "worse"),
-            (2, 1, 3, 0.051, "not shown worse"),
+            (np.nan, 1, 3, 0.5, True, "undefined"),
+            (1, 1, 1, np.nan, False, "only one"),
+            (1, 1, 3, np.nan, True, "best"),
+            (1, 1, 3, np.nan, False, "too few"),
+            (1, 2, 3, 1.0, True, "tied for best"),
+            (1, 2, 2, np.nan, False, "too few"),
+            (2, 1, 3, np.nan, True, "too few"),
+            (2, 1, 3, np.nan, False, "too few"),
+            (2, 1, 3, 0.05, True, "worse"),
+            (2, 1, 3, 0.051, True, "not shown worse"),
         ],
     )
-    def test_words(self, rank: float, first: int, saes: int, p: float, word: str) -> None:
-        assert _standing(rank, first, saes, p, 0.05) == word
+    def test_words(self, rank: float, first: int, saes: int, p: float, ordered: bool, word: str) -> None:
+        assert _standing(rank, first, saes, p, 0.05, ordered=ordered) == word
+
+    @pytest.mark.parametrize(("samples", "is_order"), [(FEWEST - 1, False), (FEWEST, True)])
+    def test_too_few_base_prompts_order_no_sae(
+        self, samples: int, is_order: bool, evidence: dict[str, Evidence]
+    ) -> None:
+        part = {sae: cut(each, samples) for sae, each in evidence.items()}
+        found = sae_scale_dataset(part, SETTINGS)
+        words = set(found["standing"].values.ravel()) - {"undefined"}
+        assert words
+        assert words.isdisjoint({"too few"}) if is_order else words == {"too few"}
+
+    def test_how_far_behind_is_said_to_be_unadjusted(self, scale: xr.Dataset) -> None:
+        assert scale["behind_interval"].attrs["method"].endswith("not adjusted for the choice of the best")
+
+
+@pytest.fixture(scope="module")
+def with_sae(folder: Path) -> xr.DataTree:
+    """A run; read only."""
+    with open_run(folder / entry(SAES[0]).run) as opened:
+        return opened.load()
+
+
+@pytest.fixture(scope="module")
+def groups(with_sae: xr.DataTree) -> dict[str, xr.Dataset]:
+    """Its steps."""
+    return {name: step_dataset(with_sae[name].to_dataset(), SETTINGS, name) for name in ("sensitivity", "plateau")}
 
 
 class TestEvidence:
@@ -166,6 +205,18 @@ class TestEvidence:
         xr.testing.assert_identical(pl.score_sae({"one": summary}).data, alone)
         xr.testing.assert_identical(pl.score_sae({"one": run}, resamples=120, statistics=STATISTICS).data, alone)
         assert pl.score_sae(summary).data["sae"].values.tolist() == [run.attrs["name"]]
+        options: tuple[dict[str, Any], ...] = ({"plateau_threshold": {"l2": 5.0}}, {"nonlinearity_tolerance": 0.3})
+        for option in options:
+            with pytest.raises(UsageError, match=rf"{next(iter(option))} is of no use to the summary .*one.*: give"):
+                pl.score_sae({"one": summary}, **option)
+        other = SETTINGS.model_copy(update={"nonlinearity_tolerance": 0.3})
+        with pytest.raises(UsageError, match=r"steps of the summary .* were made with another nonlinearity_tolerance"):
+            evidence_of(summary, other)
+        config = json.loads(str(run.attrs["config"]))
+        config["analysis"]["nonlinearity_tolerance"] = 0.3
+        run.attrs["config"] = json.dumps(config)
+        with pytest.raises(UsageError, match="another nonlinearity_tolerance: give its run, or analyse that again"):
+            pl.score_sae({"run": run, "summary": summary})
         with pytest.raises(UsageError, match=r"score_sae: confidence: .*from 1e-06"):
             pl.score_sae({"one": summary}, confidence=2.0)
 
@@ -179,6 +230,47 @@ class TestEvidence:
         ):
             with pytest.raises(UsageError, match=f"'?one'? and .*two.* cannot be compared, the {word} of their runs"):
                 sae_scale_dataset({"one": one, "two": Evidence(**{**vars(one), **change})}, SETTINGS)
+
+    @pytest.mark.parametrize(
+        ("attribute", "section", "change", "word"),
+        [
+            ("config", "plateau", {"step_length": 0.25}, "step lengths"),
+            ("config", "model", {"processing": "folded"}, "processing"),
+            ("config", "model", {"dtype": "bfloat16"}, "dtype"),
+            ("identity", None, {"precision": "tf32x3"}, "precision"),
+            ("identity", None, {"activation_types": {"random": {"module": "mine"}}}, "definition of random"),
+            ("definitions", None, {"real": "something else"}, "definition of real"),
+            ("definitions", None, {"structured": "something else"}, None),
+            ("config", "targets", {"anchor_pool": 7}, None),
+        ],
+    )
+    def test_other_ends_or_numerics_are_refused(
+        self,
+        attribute: str,
+        section: str | None,
+        change: dict[str, Any],
+        word: str | None,
+        with_sae: xr.DataTree,
+        groups: dict[str, xr.Dataset],
+    ) -> None:
+        stored = json.loads(with_sae.attrs[attribute])
+        values = {**stored, section: stored[section] | change} if section else stored | change
+        changed = with_sae.copy()
+        changed.attrs = with_sae.attrs | {attribute: json.dumps(values)}
+        both = {
+            name: evidence_of(tree, SETTINGS, groups=groups) for name, tree in (("one", with_sae), ("two", changed))
+        }
+        if word is None:
+            check_paired(both)
+            return
+        with pytest.raises(UsageError, match=f"one.* and .*two.* cannot be compared, the {word} of their runs differ"):
+            check_paired(both)
+
+    def test_other_step_constants_are_refused(self, with_sae: xr.DataTree, groups: dict[str, xr.Dataset]) -> None:
+        other = SETTINGS.model_copy(update={"plateau_threshold": {"l2": 5.0}})
+        both = {name: evidence_of(with_sae, each, groups=groups) for name, each in (("one", SETTINGS), ("two", other))}
+        with pytest.raises(UsageError, match="the step constants of their runs differ"):
+            check_paired(both)
 
     def test_ends_and_experiments_that_are_not_there(self, folder: Path) -> None:
         with open_run(folder / entry(SAES[0]).run) as run:

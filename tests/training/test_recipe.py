@@ -8,7 +8,7 @@ from tests.tiny import write_toml
 
 from plateaulens import resources
 from plateaulens.errors import UsageError
-from plateaulens.training.recipe import TrainRecipe, read_recipe
+from plateaulens.training.recipe import TextRecipe, TrainRecipe, read_recipe
 
 RECIPES = sorted((resources.root() / "data" / "recipes").glob("*.toml"))
 
@@ -92,9 +92,16 @@ def test_prompts_alone_are_a_recipe_and_a_misspelt_one_is_not(tmp_path: Path) ->
     only = {"model__source": "embedded:gemma3-270m", "prompts__seed": 1, "prompts__sequences": 9}
     recipe = read_recipe(write_toml(tmp_path / "few.toml", only))
     assert not isinstance(recipe, TrainRecipe)
+    assert isinstance(recipe.prompts, TextRecipe)
     assert (recipe.name, recipe.prompts.sequences) == ("few", 9)
     with pytest.raises(UsageError, match=r"sites: Field required, and 4 more"):
         read_recipe(write_toml(tmp_path / "wrong.toml", {**only, "sea__latents": 3}))
+
+
+def test_prompts_that_ship_are_for_an_autoencoder(tmp_path: Path) -> None:
+    (tmp_path / "alone.toml").write_text('prompts = "smollm2"\n[model]\nsource = "embedded:smollm2"\n')
+    with pytest.raises(UsageError, match="nothing to make of prompts that ship"):
+        read_recipe(tmp_path / "alone.toml")
 
 
 def test_no_file(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ import torch
 from tests.tiny import READ, WRITE, write_preset
 
 from plateaulens.collect.context import open_context
-from plateaulens.config import SaeConfig
+from plateaulens.config import PromptConfig, SaeConfig
 from plateaulens.presets import read_config
+from plateaulens.subject.prompts import Prompts
 from plateaulens.subject.sae import load_sae
+from plateaulens.training import run
 from plateaulens.training.run import train_recipe
 
 pytestmark = pytest.mark.slow
@@ -150,6 +152,24 @@ class TestCache:
         again: list[str],
     ) -> None:
         assert self.made_again(made, tmp_path, change) == again
+
+
+def test_prompts_that_ship_are_taken_and_not_made(
+    tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = torch.randint(0, 101, (40, 11), generator=torch.Generator().manual_seed(1))
+
+    def shipped(config: PromptConfig, *, vocabulary: int) -> Prompts:
+        assert (config.source, config.length, vocabulary) == ("there", 11, 101)
+        return Prompts(tokens, {})
+
+    monkeypatch.setattr(run, "load_prompts", shipped)
+    before, _, rest = RECIPE.partition("[prompts]")
+    text = f'prompts = "there"\n{before}[text]{rest.partition("[text]")[2]}'
+    (tmp_path / "tiny.toml").write_text(text.replace("MODEL", str(tiny_files / "model")))
+    train_recipe(tmp_path / "tiny.toml", tmp_path / "data", tmp_path / "cache")
+    assert not (tmp_path / "data" / "prompts").exists()
+    assert "`data/prompts/there.npz`" in (tmp_path / "data" / "saes" / f"tiny-{WRITE}" / "README.md").read_text()
 
 
 def test_prompts_and_nothing_else(tiny_files: Path, tmp_path: Path) -> None:

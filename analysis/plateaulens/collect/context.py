@@ -22,7 +22,7 @@ from plateaulens.errors import UsageError
 from plateaulens.provenance import commit, versions
 from plateaulens.scan.choice import choose
 from plateaulens.scan.engine import Forward, Telling
-from plateaulens.scan.split import Precision
+from plateaulens.scan.split import Precision, has_kernels
 from plateaulens.scan.walk import prompts_per_batch, walk
 from plateaulens.store.schema import ExperimentSpec, MetricSpec, RunSpec
 from plateaulens.store.spans import Values
@@ -40,6 +40,12 @@ from plateaulens.targets.randomness import generator
 
 NO_SAE = -1
 """Stored number of active latents when there is no SAE to count them."""
+
+
+NO_KERNELS = (
+    "the GPU's kernels do not run here, and PyTorch's operations stand in: they need Triton, a C compiler and a card "
+    "with TF32"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -336,6 +342,7 @@ def assemble(
         notes=(
             f"way of running: {choice.way} ({names.WAYS[choice.way]})",
             *([] if choice.precision == "float32" else [f"precision of products: {choice.precision}"]),
+            *([NO_KERNELS] if subject.device.type == "cuda" and not has_kernels(subject.device) else []),
             *([f"why not a quicker one: {choice.why}"] if choice.why else []),
             *prompts.notes,
             *(() if sae is None else sae.notes),

@@ -4,7 +4,6 @@
 """
 
 import json
-import re
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -14,13 +13,11 @@ from typing import Any
 
 from plateaulens.collect.collect import collect
 from plateaulens.collect.context import RunContext, open_context
-from plateaulens.config import RunConfig
+from plateaulens.config import RunConfig, stem_of
 from plateaulens.errors import LONGEST_MESSAGE, UsageError, shortened
 from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of
 from plateaulens.store.reading import open_run
 from plateaulens.subject.sites import parse_site
-
-_UNFIT_FOR_FILES = re.compile(r"[^\w.=+-]+")
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,7 @@ def _placements(config: RunConfig) -> list[tuple[str, str | None]]:
 def _cell(config: RunConfig, values: dict[str, Any]) -> Cell:
     assert config.sweep is not None
     varied = [f"{axis}={values[axis]}" for axis in AXES if len(getattr(config.sweep, axis)) > 1]
-    name = _UNFIT_FOR_FILES.sub("-", "+".join(varied)) or "only"
+    name = stem_of("+".join(varied)) or "only"
     entry = Entry(**{**values, "sae": values["sae"] or NO_SAE}, name=name)
     return Cell(entry, config_of(config, entry))
 

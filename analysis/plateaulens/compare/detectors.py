@@ -48,8 +48,8 @@ class Detection(NamedTuple):
     """(detector,): the share of (other, real) pairs in which `other` has the higher score, ties half. Chance is 0.5; a
     feature that is lower in `other` lies below it."""
     auc_interval: NDArray[np.float64]
-    """(detector, 2): percentile intervals over groups of the given scores. They leave out that other training
-    data would give other classifiers."""
+    """(detector, 2): percentile intervals over groups, of features. NaN for classifiers, which other prompts would
+    have taught otherwise: an interval of the given scores leaves that out."""
     p: NDArray[np.float64]
     """(detector,): p-values, two-sided for features and one-sided for classifiers."""
 
@@ -107,7 +107,8 @@ def detect(
     for place, scores, statistic in _scored(pooled, columns.reshape(draws * n, -1), is_real, fold, draws):
         area = resampled_areas(scores[:n], scores[n:].reshape(draws - 1, n), counts)
         found.auc[place] = area[0]
-        found.auc_interval[place] = percentile_interval(area[1:], confidence)
+        if place < number:
+            found.auc_interval[place] = percentile_interval(area[1:], confidence)
         hits = (statistic[1:] >= statistic[0] - ROUNDING * abs(statistic[0])).sum()
         found.p[place] = (1 + hits) / (1 + permutations)
     return found
@@ -279,8 +280,8 @@ class Frame(NamedTuple):
         """What the classifier of whole activations sees: components, and how far out a point lies.
 
         The first `COMPONENTS` components and `lengths`, and the squares of both. Squares see another spread, and
-        lengths another shape: a Gaussian with the mean and the covariance of real activations lies on a thinner shell
-        than they do.
+        lengths heavier tails: a Gaussian with the mean and the covariance of such activations lies on a thinner shell
+        than they do. Neither sees that real activations form separate clouds.
 
         Parameters
         ----------

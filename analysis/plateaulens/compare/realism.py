@@ -11,7 +11,8 @@
 - **Fréchet distance** between normal distributions of the means and covariances, over that of real targets to real ones
   of other prompts. Of n points it is large by chance, more so the fewer they are, so both are between halves.
 
-Prompts of one group (that share an activation) are never compared with each other.
+For density, coverage and Fréchet distances prompts of one group (that share an activation) are never compared with each
+other. What is nearest is looked for among all.
 """
 
 from collections.abc import Sequence
@@ -240,7 +241,8 @@ def frechet(
     others
         Targets of each type, (n, dimensions) each.
     group
-        Prompts of equal number share an activation, (n,): one group is never in both halves.
+        Prompts of equal number share an activation, of `real` or of `others`, (n,): one group is never in both
+        halves, so that no activation is compared with itself.
     rng
         Random numbers of the halvings.
     confidence
@@ -249,10 +251,10 @@ def frechet(
     Returns
     -------
     Ratio
-        NaN with fewer than four groups.
+        NaN with fewer than four groups, and where one has more than half of the prompts.
     """
     groups = int(group.max(initial=-1)) + 1
-    if groups < 4:
+    if groups < 4 or 2 * np.bincount(group).max() > len(group):
         return Ratio(np.full(len(others), np.nan), np.full((len(others), 2), np.nan), np.nan)
     size = np.zeros(1 + len(others))
     influence = np.zeros((1 + len(others), len(group)))

@@ -8,20 +8,22 @@ file, describes them.
 
 import json
 import math
-import re
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any
 
 import xarray as xr
 
+from plateaulens import names
+from plateaulens.config import stem_of
 from plateaulens.errors import UsageError, reading
+from plateaulens.names import REFERENCE, SCALE_START
 from plateaulens.replacing import publish, scratch
 from plateaulens.store.location import Location, locate
-from plateaulens.store.manifest import AXES
+from plateaulens.store.manifest import SITE
 from plateaulens.store.reading import check_kind, open_summary, open_sweep_summary, root_attributes
 from plateaulens.store.schema import SUMMARY_KIND, SWEEP_SUMMARY_KIND
 from plateaulens.store.verify import blaming_damage
@@ -33,11 +35,9 @@ EVAL_TYPE = "plateaulens_sae_scale"
 CUSTOM = "custom_sae"
 """SAEBench's id of an SAE that is of no release; its name stands for the release then."""
 SCHEMA = Path(__file__).with_name("saebench.schema.json")
-FORMULA = "1 - KS(type, real) / KS(random, real), of the distributions of max-slope steps"
 _NAMESPACE = uuid.UUID("5d3c2f0e-2f6b-5c86-9a0e-3b8e1c6c7d11")
-_UNFIT_FOR_FILES = re.compile(r"[^\w.=+-]+")
+_ENDS = ("lower", "upper")
 _NUMBERS = ("share", "ks", "behind", "plateau_share")
-_SITE = tuple(axis for axis in AXES if axis != "sae")
 
 
 def export_saebench(path: Location, folder: Path) -> list[Path]:
@@ -117,15 +117,47 @@ def write_saebench(scale: xr.Dataset, folder: Path) -> list[Path]:
     """
     locate(folder).check_outside()
     found = list(outputs(scale))
-    count = Counter(name for name, _ in found)
     with scratch("plateaulens-saebench") as place:
         made = []
-        for number, (name, output) in enumerate(found):
-            own = name if count[name] == 1 else f"{name}_{number}"
+        for own, (_, output) in zip(_told_apart([name for name, _ in found]), found, strict=True):
             file = place / f"{own}_eval_results.json"
             file.write_text(json.dumps(output, indent=2, allow_nan=False) + "\n", encoding="utf-8")
             made.append(file)
         return publish(made, folder)
+
+
+def _told_apart(stems: Sequence[str]) -> list[str]:
+    """Every name once: those of several SAEs with a number that makes them nobody else's, in upper or lower case."""
+    count = Counter(stem.casefold() for stem in stems)
+    taken = set(count)
+    found = []
+    for stem in stems:
+        own, number = stem, 0
+        while count[stem.casefold()] > 1 and own.casefold() in taken:
+            own, number = f"{stem}_{number}", number + 1
+        taken.add(own.casefold())
+        found.append(own)
+    return found
+
+
+def formula(scale: xr.Dataset) -> str:
+    """What a share is.
+
+    Parameters
+    ----------
+    scale
+        As `write_saebench` takes it; its attributes say of what experiment and statistic it is.
+
+    Returns
+    -------
+    str
+        The formula, and the distributions that are meant.
+    """
+    what = names.statistic(scale.attrs["statistic"]).label
+    return (
+        f"1 - KS(type, {REFERENCE}) / KS({SCALE_START}, {REFERENCE}), of the distributions of the {what}, "
+        f"experiment {scale.attrs['experiment']}"
+    )
 
 
 def outputs(scale: xr.Dataset) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -139,15 +171,17 @@ def outputs(scale: xr.Dataset) -> Iterator[tuple[str, dict[str, Any]]]:
     Yields
     ------
     tuple
-        What the file is called after, `RELEASE_ID`, and its content, of JSON's types: null for what does not exist.
+        What the file is called after, `RELEASE_ID`, and its content, of JSON's types: null for what does not exist;
+        of an end of an interval that is infinite `NAME_lower_unbounded` or `NAME_upper_unbounded` is true in the
+        details.
     """
     with reading("what the scale says about its SAEs is damaged", "analyse the sweep again"):
         abouts: list[dict[str, Any]] = json.loads(str(scale.attrs["saes"]))
         for about in abouts:
-            where = {axis: about[axis] for axis in _SITE if axis in scale.dims}
+            where = {axis: about[axis] for axis in SITE if axis in scale.dims}
             one = scale.sel({"sae": about["sae"], **where})
             release, sae_id = _names(about)
-            yield _UNFIT_FOR_FILES.sub("_", f"{release}_{sae_id}"), _output(one, about, release, sae_id)
+            yield stem_of(f"{release}_{sae_id}", "_"), _output(one, about, release, sae_id)
 
 
 def _names(about: Mapping[str, Any]) -> tuple[str, str]:
@@ -170,9 +204,10 @@ def _output(one: xr.Dataset, about: Mapping[str, Any], release: str, sae_id: str
             cell = one.sel(activation_type=kind, metric=metric)
             record: dict[str, Any] = {"activation_type": kind, "metric": metric}
             for name in _NUMBERS:
-                lower, upper = (cell[f"{name}_interval"].sel(bound=end).item() for end in ("lower", "upper"))
+                lower, upper = (cell[f"{name}_interval"].sel(bound=end).item() for end in _ENDS)
                 values = {name: cell[name].item(), f"{name}_lower": lower, f"{name}_upper": upper}
                 record |= {key: _plain(value) for key, value in values.items()}
+                record |= {f"{name}_{end}_unbounded": math.isinf(values[f"{name}_{end}"]) for end in _ENDS}
                 if name in {"share", "plateau_share"}:
                     flat |= {f"{key}_{metric}": _plain(value) for key, value in values.items()}
             record |= {name: _plain(cell[name].item()) for name in ("n", "rank", "behind_p_holm")}
@@ -214,7 +249,7 @@ def _output(one: xr.Dataset, about: Mapping[str, Any], release: str, sae_id: str
             "model_name": about["model"],
         },
         "eval_result_unstructured": {
-            "share": FORMULA,
+            "share": formula(one),
             "sae": identity,
             "source": about["source"],
             "versions": about["versions"],

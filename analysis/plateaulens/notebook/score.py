@@ -1,6 +1,5 @@
 """Placing SAEs on one scale: what a notebook has (SAEs, prompts, or runs that are there) to shares and a ranking."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,11 +9,11 @@ import pandas as pd
 import xarray as xr
 from pydantic import ValidationError
 
-from plateaulens.config import AnalysisConfig
+from plateaulens.config import AnalysisConfig, stem_of
 from plateaulens.errors import UsageError, explain, shown
 from plateaulens.names import CONTROL, DEFAULT_METRICS, REFERENCE, SCALE_START, SCALED
 from plateaulens.store.schema import RUN_KIND, SUMMARY_KIND, SWEEP_SUMMARY_KIND
-from plateaulens.summary.sae_evidence import PLATEAU, evidence_of, own_settings
+from plateaulens.summary.sae_evidence import PLATEAU, STEP_CONSTANTS, evidence_of, own_settings
 from plateaulens.summary.sae_scale import GROUP, ranking, sae_scale_dataset
 
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
     from plateaulens.notebook.subject import Subject, Texts, TokenIds
     from plateaulens.notebook.walk import Activations
-
-_UNFIT_FOR_FILES = re.compile(r"[^\w.=+-]+")
 
 
 class Scores(NamedTuple):
@@ -79,7 +76,9 @@ def score_sae(
     out
         A folder for the runs, one for each SAE: an interrupted call goes on there. None keeps nothing.
     **options
-        Keys of `[analysis]`: `resamples`, `confidence`, `plateau_threshold`, `resample_targets` and so on.
+        Keys of `[analysis]`: `resamples`, `confidence`, `plateau_threshold`, `resample_targets` and so on. Those that
+        say how curves become steps (`minimum_slope`, `nonlinearity_tolerance`, `plateau_threshold`, `statistics`) are
+        for runs: a summary has its steps.
 
     Returns
     -------
@@ -91,7 +90,8 @@ def score_sae(
     Raises
     ------
     UsageError
-        For what is missing or does not fit, and for runs with other prompts or targets than those of the first.
+        For what is missing or does not fit, for runs with other prompts, targets or step constants than those of the
+        first, and for options that would change a summary's steps.
     """
     measured = isinstance(subject, xr.DataTree | Mapping)
     if measured and (saes is not None or tokens is not None):
@@ -126,6 +126,9 @@ def score_sae(
         settings = AnalysisConfig.model_validate(own | options)
     except ValidationError as error:
         raise UsageError(f"score_sae: {explain(error)}") from None
+    fixed = [name for name, tree in trees.items() if tree.attrs.get("kind") == SUMMARY_KIND]
+    if fixed and (changing := [key for key in (*STEP_CONSTANTS, "statistics") if key in options]):
+        raise UsageError(f"score_sae: {changing[0]} is of no use to the summary {shown(fixed[0])}: give its run")
     evidence = {name: evidence_of(tree, settings) for name, tree in trees.items()}
     data = sae_scale_dataset(evidence, settings, types=types)
     return Scores(data, ranking(data))
@@ -177,7 +180,7 @@ def _walks(
     if pool is not None and not str(getattr(pool, "dtype", "")).removeprefix("torch.").startswith(("float", "bfloat")):
         pool = subject.activations(pool, length=ids.shape[1])  # once for all SAEs
     kinds = dict.fromkeys([REFERENCE, CONTROL, SCALE_START, *(types or SCALED)])
-    files = {name: _UNFIT_FOR_FILES.sub("-", name) for name in saes}
+    files = {name: stem_of(name) for name in saes}
     name, count = Counter(files.values()).most_common(1)[0]
     if out is not None and count > 1:
         raise UsageError(f"score_sae: {count} SAEs would be stored as {name}: give them other names")

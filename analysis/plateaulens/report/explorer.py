@@ -41,27 +41,29 @@ _FROM_BEFORE = (
 )
 
 
-def introduction(summary: xr.DataTree) -> str:
+def introduction(summary: xr.DataTree, most: int = MOST_BYTES) -> str:
     """What the section of the explorer says, on the page and in print.
 
     Parameters
     ----------
     summary
         The summary.
+    most
+        Bytes of the data on the page, as `fitting` takes them.
 
     Returns
     -------
     str
         Markdown.
     """
-    found = _explored(summary)
-    if not found:
+    if not _explored(summary):
         return _FROM_BEFORE
-    prompts = max(group.sizes["explored"] for group in found.values())
+    prompts, _ = _fitted(summary, most)
     on_page = (
         "Choose a range of steps to see which prompts jump in it; choose a prompt to see its curves and next tokens."
     )
-    in_print = f"The web page of this report shows the curves and next tokens of {prompts:,} prompts here, one by one."
+    noun = "prompt" if prompts == 1 else "prompts"
+    in_print = f"The web page of this report shows the curves and next tokens of {prompts:,} {noun} here, one by one."
     return (
         f'::: {{.content-visible when-format="html"}}\n\n{on_page}\n\n:::\n\n'
         f'::: {{.content-visible unless-format="html"}}\n\n{in_print} For some of them @fig-curves does.\n\n:::'
@@ -113,11 +115,16 @@ def fitting(summary: xr.DataTree, most: int = MOST_BYTES) -> str:
     str
         Lines of base64; the JSON of `contents` in it is packed by gzip.
     """
+    return _fitted(summary, most)[1]
+
+
+def _fitted(summary: xr.DataTree, most: int) -> tuple[int, str]:
+    """Of how many prompts of an experiment the data fit, at most, and the data."""
     prompts = max(group.sizes["explored"] for group in _explored(summary).values())
     while True:
         text = packed(contents(summary, prompts))
         if len(text) <= most or prompts == 1:
-            return text
+            return prompts, text
         prompts = max(1, min(prompts - 1, int(0.98 * prompts * most / len(text))))
 
 

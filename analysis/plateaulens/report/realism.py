@@ -12,23 +12,26 @@ from plateaulens.report.text import MISSING, interval, listing, number, p_equals
 
 _ABSENT = "This summary has no measures of realism."
 _NEARNESS = {
-    "frechet_ratio": ("Fréchet", KS_DIGITS),
-    "novelty": ("novelty", KS_DIGITS),
-    "density": ("density", KS_DIGITS),
-    "coverage": ("coverage", KS_DIGITS),
+    "frechet_ratio": estimated("Fréchet", "frechet_ratio", KS_DIGITS),
+    "novelty": estimated("novelty", "novelty", KS_DIGITS),
+    "density": {"density": Column("density", "number", KS_DIGITS)},
+    "coverage": {"coverage": Column("coverage", "number", KS_DIGITS)},
+    "copies": {"copies": Column("copies", "percent")},
 }
+"""Columns of the table, by their quantity."""
 _NOVEL = {
-    "novel": "at least {novel} times as far from the nearest real activation as real ones from each other",
-    "farther": "farther from the nearest real activation than real ones from each other",
-    "as near": "nearer to real activations than these to each other, or farther",
-    "nearer": "nearer to a real activation than real ones to each other",
+    "novel": "{opening} {lies} at least {novel} times as far from the nearest real activation "
+    "as real ones from each other.",
+    "farther": "{opening} {lies} farther from the nearest real activation than real ones from each other.",
+    "undecided": "Whether {who} {lies} nearer to real activations than these to each other, or farther, is undecided.",
+    "nearer": "{opening} {lies} nearer to a real activation than real ones to each other.",
 }
 """By the word of a summary's `novelty_relation`, where targets lie."""
 _TOKENS = {
-    "nearly all": "A real activation here is little more than its token: what is realistic is nearly which token.",
-    "most": "Which token an activation is of says most of what it is, and not all.",
-    "less than half": "Which token an activation is of says less than half of what it is.",
-    "undecided": "Whether tokens are most of what activations differ in is undecided.",
+    "nearly all": "Of its variance, a real activation here is little more than its token.",
+    "most": "Which token an activation is of says most of its variance, and not all.",
+    "less than half": "Which token an activation is of says less than half of its variance.",
+    "undecided": "Whether tokens are most of the variance is undecided.",
 }
 """By the word of a summary's `token_relation`, what follows."""
 
@@ -50,7 +53,7 @@ def has_realism(group: xr.Dataset) -> bool:
 
 
 def detector_sentences(group: xr.Dataset) -> str:
-    """Which types are given away by single activations, by what best, and whether the control passes.
+    """Which types are given away by single activations, by what most clearly, and whether the control passes.
 
     Parameters
     ----------
@@ -70,10 +73,11 @@ def detector_sentences(group: xr.Dataset) -> str:
     for detector in values_of(group, "detector"):
         if types := [name for name in held if best[name] == detector]:
             who = subject(types, held)
-            said = f"{who.opens()} {who.agrees('is', 'are')} given away best by {DETECTORS[detector].definition}"
-            sentences.append(f"{said}{_area(group, detector, types)}.")
+            said = f"{who.opens()} {who.agrees('is', 'are')} given away most clearly in this sample by "
+            sentences.append(f"{said}{DETECTORS[detector].definition}{_area(group, detector, types)}.")
     if types := [name for name in held if best[name] == "none"]:
-        sentences.append(f"No detector gives {subject(types, held).text.replace('every ', 'any ')} away.")
+        whom, n = subject(types, held).text.replace("every ", "any "), int(group["realism_prompts"].max())
+        sentences.append(f"No detector is shown to give {whom} away (n\u00a0=\u00a0{number(n, 0)}).")
     if types := [name for name in held if best[name] == "undefined"]:
         who = subject(types, held)
         sentences.append(f"{who.opens()} {who.agrees('is', 'are')} not known well enough for detectors.")
@@ -81,13 +85,16 @@ def detector_sentences(group: xr.Dataset) -> str:
 
 
 def _area(group: xr.Dataset, detector: str, types: list[str]) -> str:
-    """The area of one type with its interval; of several see the table."""
+    """The area of one type, of a feature with its interval; of several see the table."""
     if len(types) > 1:
         return " (@tbl-detectors)"
     own = group.sel(activation_type=types[0], detector=detector)
+    area = f"AUC {number(float(own['detector_auc']), KS_DIGITS)}"
+    if DETECTORS[detector].is_classifier:
+        return f" ({area})"
     confidence = confidence_of(group["detector_auc_interval"])
     ends = interval(bounds(own["detector_auc_interval"]), KS_DIGITS)
-    return f" (AUC {number(float(own['detector_auc']), KS_DIGITS)}, {confidence} interval {ends})"
+    return f" ({area}, {confidence} interval {ends})"
 
 
 def _floor(group: xr.Dataset) -> list[str]:
@@ -102,7 +109,7 @@ def _floor(group: xr.Dataset) -> list[str]:
     if draws != 1:
         who, does, tells, them = (f"All {draws} further draws of real targets together", "pass", "are", "them")
     if not wrong:
-        return [f"{who} {does}: no detector tells {them} from real."]
+        return [f"{who} {does}: no detector is shown to tell {them} from real."]
     return [f"{who} {tells} told from real by {listing(wrong)} ({p_equals(min(least))}): a false alarm."]
 
 
@@ -126,16 +133,13 @@ def novelty_sentences(group: xr.Dataset) -> str:
     for word, says in _NOVEL.items():
         if types := [name for name in held if word_of(group, "novelty_relation", name) == word]:
             who = subject(types, held)
-            where = says.format(novel=f"{group['novelty_relation'].attrs['novel']:g}")
-            lies = f"{who.agrees('lies', 'lie')} {where}"
-            undecided = f"Whether {who.text} {lies}, is undecided."
-            sentences.append(undecided if word == "as near" else f"{who.opens()} {lies}.")
+            novel = f"{group['novelty_relation'].attrs['novel']:g}"
+            lies = who.agrees("lies", "lie")
+            sentences.append(says.format(opening=who.opens(), who=who.text, lies=lies, novel=novel))
     shares = {name: float(group["copies"].sel(activation_type=name)) for name in held}
     copying = [name for name, share in shares.items() if share and np.isfinite(share)]
     if len(copying) == 1:
-        ends = [percent(end, 1) for end in bounds(group["copies_interval"].sel(activation_type=copying[0]))]
-        share = percent(shares[copying[0]], 1)
-        sentences.append(f"Of {label(copying[0])}, {share} are copies ({ends[0]} to {ends[1]}).")
+        sentences.append(f"Of {label(copying[0])}, {percent(shares[copying[0]], 1)} are copies.")
     elif copying:
         sentences.append(
             f"Copies of real activations are among the targets of {subject(copying, held).text} (@tbl-nearness)."
@@ -144,7 +148,7 @@ def novelty_sentences(group: xr.Dataset) -> str:
 
 
 def token_sentence(geometry: xr.Dataset) -> str:
-    """How much of the variance of real activations lies between their tokens, and what follows.
+    """How much of the variance of real activations lies between their tokens, of how many, and what follows.
 
     Parameters
     ----------
@@ -165,7 +169,9 @@ def token_sentence(geometry: xr.Dataset) -> str:
     share = percent(float(geometry["token_share"]), 1)
     return (
         f"Of the variance of real activations at the write site {share} lies between tokens "
-        f"({confidence_of(geometry['token_share_interval'])} interval {ends[0]} to {ends[1]}). {_TOKENS[word]}"
+        f"({confidence_of(geometry['token_share_interval'])} interval {ends[0]} to {ends[1]}). "
+        f"Of the base prompts {percent(float(geometry['single_tokens']), 1)} have a token that no other has. "
+        f"{_TOKENS[word]}"
     )
 
 
@@ -219,9 +225,10 @@ def detector_table_caption(group: xr.Dataset) -> str:
     kinds = [each for each in DETECTORS.values() if each.name in values_of(group, "detector")]
     listed = " ".join(f"*{capital(each.label)}*: {each.definition}." for each in kinds)
     return (
-        f"Which detector sees what: area under the ROC curve of each type against real with "
-        f"{confidence_of(group['detector_auc_interval'])} intervals, {told}. Chance is 0.5; a feature below it is "
-        f"smaller than in real targets. {listed} Beside them stand the two kernels of @tbl-distinguish.{floor}"
+        f"Which detector sees what: area under the ROC curve of each type against real, of features with "
+        f"{confidence_of(group['detector_auc_interval'])} intervals, {told}. Classifiers have none: "
+        f"other prompts would have taught them otherwise. Chance is 0.5; a feature below it is smaller than in real "
+        f"targets. {listed} Beside them stand the two kernels of @tbl-distinguish.{floor}"
     )
 
 
@@ -242,13 +249,12 @@ def nearness_table(group: xr.Dataset) -> Table | str:
         return MISSING
     columns = {"type": TYPE}
     found: dict[str, Row] = {name: {"type": name} for name in compared_types(group)}
-    for quantity, (title, digits) in _NEARNESS.items():
-        columns |= estimated(title, quantity, digits)
+    for quantity, own in _NEARNESS.items():
+        columns |= own
         for name, row in found.items():
-            row.update(measured(group.sel(activation_type=name), quantity))
-    columns["copies"] = Column("copies", "percent")
-    for name, row in found.items():
-        row["copies"] = float(group["copies"].sel(activation_type=name))
+            values = group.sel(activation_type=name)
+            has_interval = own[quantity].kind == "estimate"
+            row.update(measured(values, quantity) if has_interval else {quantity: float(values[quantity])})
     return Table(pd.DataFrame(list(found.values())), columns)
 
 
@@ -271,7 +277,8 @@ def nearness_table_caption(group: xr.Dataset) -> str:
     expected = group["coverage"].attrs.get("expected")
     chance = "" if expected is None else f" ({number(expected, KS_DIGITS)} by chance)"
     return (
-        f"How near targets come to real ones, with {confidence_of(group['novelty_interval'])} intervals. *Fréchet*: "
+        f"How near targets come to real ones, *Fréchet* and *novelty* with "
+        f"{confidence_of(group['novelty_interval'])} intervals, the others as estimates. *Fréchet*: "
         f"distance of normal distributions over that of real to real. *Novelty*: median distance to the nearest real "
         f"activation over that of real ones to the nearest other; *copies* lie within "
         f"{percent(group['copies'].attrs['tolerance'])} of that distance. *Density*, 1 by chance, and "

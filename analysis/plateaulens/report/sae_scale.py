@@ -12,12 +12,13 @@ from plateaulens.names import SCALED, label, metric_label
 from plateaulens.report.contents import config_of, group_of, values_of
 from plateaulens.report.phrases import capital, confidence_of
 from plateaulens.report.table import Column, Row, Table, estimated, measured
-from plateaulens.report.text import MISSING, escape, estimate, listing, number
-from plateaulens.store.manifest import AXES
+from plateaulens.report.text import MISSING, escape, estimate, listing, number, prose
+from plateaulens.store.manifest import SITE
+from plateaulens.summary.sae_scale import GROUP, UNADJUSTED
 
-GROUP = "sae_scale"
-_SITE = tuple(axis for axis in AXES if axis != "sae")
 _DIGITS = 2
+_MOST_NAMED = 6
+"""SAEs in a sentence; of more their number is said, and the table has them."""
 _NO_SCALE = "This sweep has no SAEs with random and real targets, so there is no scale to place them on."
 
 
@@ -50,9 +51,9 @@ def sites(scale: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
     tuple
         A title, empty where there is one scale alone, and the scale with those SAEs only that it places.
     """
-    varied = [axis for axis in _SITE if scale.sizes[axis] > 1]
-    for place in np.ndindex(*(scale.sizes[axis] for axis in _SITE)):
-        one = scale.isel(dict(zip(_SITE, place, strict=True)))
+    varied = [axis for axis in SITE if scale.sizes[axis] > 1]
+    for place in np.ndindex(*(scale.sizes[axis] for axis in SITE)):
+        one = scale.isel(dict(zip(SITE, place, strict=True)))
         there = [bool(np.any(one["standing"].sel(sae=name) != "")) for name in values_of(one, "sae")]
         if any(there):
             own = [axis for axis in varied if axis in one.coords]
@@ -126,6 +127,25 @@ def varied_sentences(summary: xr.DataTree) -> str:
     )
 
 
+def steps_phrase(summary: xr.DataTree) -> str:
+    """What the scale compares the distributions of.
+
+    Parameters
+    ----------
+    summary
+        A sweep's, which has a scale.
+
+    Returns
+    -------
+    str
+        Markdown, a phrase.
+    """
+    scale = scale_of(summary)
+    assert scale is not None
+    experiment = names.experiment(scale.attrs["experiment"])
+    return prose(f"{names.statistic(scale.attrs['statistic']).label} ({experiment.title})")
+
+
 def length_table(summary: xr.DataTree) -> Table:
     """The length of each scale, and where a second draw of real targets stands on it.
 
@@ -177,7 +197,7 @@ def ranking_table(summary: xr.DataTree, activation_type: str) -> Table:
         **estimated("share of the way", "share", _DIGITS),
         **estimated("behind the best", "behind", _DIGITS),
         "behind_p_holm": Column("p (Holm)", "p"),
-        "standing": Column("standing"),
+        "standing": Column("standing", "text"),
     }
     rows: list[Row] = []
     for title, values in _placed(summary, activation_type):
@@ -218,12 +238,13 @@ def ranking_caption(summary: xr.DataTree, activation_type: str) -> str:
     return (
         f"SAEs by {label(activation_type)}, those that come farthest first: share of the way from random to real, and "
         f"how far behind the best, with {confidence} intervals. *Worse*: shown to lie behind the best, adjusted by "
-        f"Holm's method over all pairs of SAEs. *Not shown worse* is no verdict of equality."
+        f"Holm's method over all pairs of SAEs. *Not shown worse* is no verdict of equality. Intervals of how far an "
+        f"SAE lies behind are {UNADJUSTED}."
     )
 
 
 def standing_sentences(summary: xr.DataTree, activation_type: str) -> str:
-    """Which SAEs are not shown to be worse than the best, by one activation type.
+    """Which SAE comes farthest, and whether it is shown to be ahead of the others, by one activation type.
 
     Parameters
     ----------
@@ -235,38 +256,47 @@ def standing_sentences(summary: xr.DataTree, activation_type: str) -> str:
     Returns
     -------
     str
-        Markdown, a sentence for each scale and metric.
+        Markdown, some sentences for each scale and metric.
     """
     said = []
     for title, values in _placed(summary, activation_type):
         by: dict[str, list[str]] = {}
         for name in values_of(values, "sae"):
             by.setdefault(str(values["standing"].sel(sae=name).item()), []).append(name)
-        said.append(f"{title}: {_standing_clause(by, values)}.")
-    return capital(" ".join(said)) if said else f"The sweep does not have the type {label(activation_type)}."
+        said.append(f"{capital(escape(title))}: {_standing_said(by, values)}")
+    return " ".join(said) if said else f"The sweep does not have the type {label(activation_type)}."
 
 
-def _standing_clause(by: dict[str, list[str]], values: xr.Dataset) -> str:
+def _standing_said(by: dict[str, list[str]], values: xr.Dataset) -> str:
+    """What is said of the SAEs of one scale, type and metric, by the word on them; it goes on behind a colon."""
     if list(by) == ["undefined"]:
-        return "random is not shown to differ from real, and the share of the way is not defined"
-    first = by.get("best") or by.get("tied for best") or by.get("only one") or []
-    at = [values.sel(sae=name) for name in first[:1]]
-    share = "".join(
-        f", {estimate(float(each['share']), each['share_interval'].values.tolist(), _DIGITS)} of the way" for each in at
-    )
-    quoted = {word: listing([escape(name) for name in own]) for word, own in by.items()}
-    if "only one" in by:
-        return f"{quoted['only one']} is the only SAE{share}"
-    parts = [
-        f"{quoted['best']} comes farthest{share}"
-        if "best" in by
-        else f"{quoted.get('tied for best', MISSING)} come equally far{share}"
-    ]
-    parts += [f"not shown to be worse: {quoted['not shown worse']}"] if "not shown worse" in by else []
-    parts += [f"worse: {quoted['worse']}"] if "worse" in by else []
-    parts += [f"too few base prompts to order {quoted['too few']}"] if "too few" in by else []
-    parts += [f"without a share: {quoted['undefined']}"] if "undefined" in by else []
-    return "; ".join(parts)
+        return "random is not shown to differ from real, and the share of the way is not defined."
+    ahead = by.get("best") or by.get("tied for best") or by.get("only one") or []
+    named = {word: _named(own) for word, own in by.items()}
+    said = []
+    if ahead:
+        one = values.sel(sae=ahead[0])
+        share = f", {estimate(float(one['share']), one['share_interval'].values.tolist(), _DIGITS)} of the way"
+        if "only one" in by:
+            said.append(f"{named['only one']} is the only SAE{share}.")
+        elif len(ahead) > 1:
+            said.append(f"{_named(ahead)} come equally far in this sample{share}.")
+        else:
+            # it is a fact of more than the sample where every other one is shown to lie behind
+            sample = "" if set(by).issubset({"best", "worse", "undefined"}) else " in this sample"
+            said.append(f"{_named(ahead)} comes farthest{sample}{share}.")
+    if "not shown worse" in by:
+        pronoun = "They are" if len(ahead) > 1 else "It is"
+        said.append(f"{pronoun} not shown to be ahead of {named['not shown worse']}.")
+    said += [f"Shown to be worse: {named['worse']}."] if "worse" in by else []
+    if "too few" in by:
+        said.append(f"{'There' if said else 'there'} are too few base prompts to place {named['too few']} in an order.")
+    said += [f"Without a share: {named['undefined']}."] if "undefined" in by else []
+    return " ".join(said)
+
+
+def _named(saes: list[str]) -> str:
+    return listing([escape(name) for name in saes]) if len(saes) <= _MOST_NAMED else f"{len(saes)} SAEs"
 
 
 def plateau_table(summary: xr.DataTree) -> Table:

@@ -323,5 +323,5 @@ def provenance_table(summary: xr.DataTree) -> Table:
         {"run": cell["name"], "state": cell["state"], "commit": str(cell.get("commit", ""))[:12]}
         for cell in json.loads(summary.attrs["cells"])
     ]
-    columns = {"run": Column("run", "text"), "state": Column("state"), "commit": Column("commit", "text")}
+    columns = {"run": Column("run", "text"), "state": Column("state", "text"), "commit": Column("commit", "text")}
     return Table(pd.DataFrame(rows), columns)

@@ -1,13 +1,14 @@
 """Which way a model is run, decided before a run on the very model, prompts and machine.
 
 Whole prompts through the published model are the truth. The quicker ways are held against it, on one of the run's
-prompts with as many points as it packs: what passes the write site, what is read, and the next token's
-log-probabilities. A window that only many points reach is found like this, and so is a bridge that computes something
-else than the published model.
+prompts with as many points as it packs and on another with a few: what passes the write site, what is read, and the
+next token's log-probabilities. A window that only many points reach is found like this, and so is a bridge that
+computes something else than the published model.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -83,8 +84,9 @@ def choose(
     points
         How many points a run packs for each prompt.
     precision
-        What the linear layers of the blocks multiply in. `auto` is float32, or on a GPU `fp16x3`, which is as accurate
-        and quicker. `bf16` itself is not checked, as it rounds by more than the check lets pass; float32 is then.
+        What the linear layers of the blocks multiply in. `auto` is `fp16x3` on a GPU that can, if that passes the
+        check, and else float32. `bf16` itself is not checked, as it rounds by more than the check lets pass; float32 is
+        then.
     way
         One of `plateaulens.names.WAYS`, the only one that may be chosen; None allows all.
 
@@ -110,7 +112,7 @@ def choose(
         if not difference <= TOLERANCE:
             why.append(f"TransformerLens' activations differ by {difference:.1g} from the published model's")
             subject = replace(subject, lens=None)
-    for name, make in _candidates(subject, tokens.shape[1], why):
+    for name, own, make in _candidates(subject, tokens.shape[1], _precisions(subject, precision), why):
         if way not in (None, name):
             continue
         try:
@@ -118,47 +120,42 @@ def choose(
             if name != COPIED:  # which is how the truth was found
                 _check(forward, tokens, truth, TOLERANCE_NARROW if subject.is_narrow else TOLERANCE)
         except _WrongError as error:
-            why.append(f"{name}: {error}")
-        except UsageError:
+            why.append(f"{name}{'' if own == 'float32' else f' in {own}'}: {error}")
+        except (UsageError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # noqa: BLE001  a way that fails on this model is not its way
-            why.append(f"{name}: {type(error).__name__}")
+            why.append(f"{name}{'' if own == 'float32' else f' in {own}'}: {type(error).__name__}")
         else:
-            return _in_precision(Choice(subject, forward, name, "; ".join(why)), precision, tokens, truth)
+            if name != PACKED and precision not in {"auto", "float32"} and not subject.is_narrow:
+                raise UsageError(
+                    f"engine.precision {precision!r}: this model runs in float32 only ({'; '.join(why)}), leave the "
+                    "key out"
+                )
+            if precision == "bf16" and not subject.is_narrow:
+                return Choice(subject, DirectForward(subject, "bf16"), name, "; ".join(why), "bf16")
+            return Choice(subject, forward, name, "; ".join(why), own)
     raise UsageError(
         f"model type {subject.model_type!r} cannot be measured {'in any way' if way is None else f'as {way}'}: "
         f"{'; '.join(why) or 'not at these sites'}; leave engine.way out, or use another model"
     )
 
 
-def _in_precision(
-    choice: Choice,
-    precision: Precision | Literal["auto"],
-    tokens: Int[Tensor, "prompt position"],
-    truth: _Truth,
-) -> Choice:
-    """What has been chosen in float32, in the precision that is asked for; one that stands for float32 is checked."""
-    subject, is_packed = choice.subject, choice.way == PACKED
-    if precision == "auto":
-        precision = "fp16x3" if is_packed and has_kernels(subject.device) else "float32"
-    if precision == "float32" or subject.is_narrow:
-        return choice
-    if not is_packed:
-        raise UsageError(
-            f"engine.precision {precision!r}: this model runs in float32 only ({choice.why}), leave the key out"
-        )
-    forward = DirectForward(subject, precision)
-    try:
-        if precision != "bf16":
-            _check(forward, tokens, truth)
-    except _WrongError as error:
-        raise UsageError(
-            f'engine.precision {precision!r}: {error}; this model wants engine.precision = "float32"'
-        ) from None
-    return replace(choice, forward=forward, precision=precision)
+def _precisions(subject: Subject, asked: Precision | Literal["auto"]) -> tuple[Precision, ...]:
+    """In what the packed way is tried, the first choice first."""
+    if subject.is_narrow:
+        if asked in {"fp16x3", "tf32x3"}:
+            raise UsageError(
+                f"engine.precision {asked!r}: the weights are in bfloat16 and so are products; leave the key out"
+            )
+        return ("bf16",)
+    if asked == "auto":
+        return ("fp16x3", "float32") if has_kernels(subject.device) else ("float32",)
+    return ("float32",) if asked == "bf16" else (asked,)  # bfloat16 rounds by more than the check lets pass
 
 
-def _candidates(subject: Subject, length: int, why: list[str]) -> Iterator[tuple[str, Callable[[], Forward]]]:
+def _candidates(
+    subject: Subject, length: int, precisions: Sequence[Precision], why: list[str]
+) -> Iterator[tuple[str, Precision, Callable[[], Forward]]]:
     assert subject.model is not None
     is_last = range(length)[subject.position] == length - 1
     known = why_not_packed(subject.config)
@@ -168,13 +165,14 @@ def _candidates(subject: Subject, length: int, why: list[str]) -> Iterator[tuple
         why.append(f"not packed, as {known}")
     else:
         if fits_directly(subject.model.config):
-            yield PACKED, lambda: DirectForward(subject, "bf16" if subject.is_narrow else "float32")
+            for precision in precisions:
+                yield PACKED, precision, partial(DirectForward, subject, precision)
         else:
             why.append(f"packed: not for model type {subject.model_type!r}")
         if subject.lens is not None and subject.write.is_between_blocks and subject.read.is_between_blocks:
-            yield BRIDGE, lambda: BridgeForward(subject)
-    yield WHOLE, lambda: WholeForward(subject, cached=True)
-    yield COPIED, lambda: WholeForward(subject, cached=False)
+            yield BRIDGE, precisions[-1], lambda: BridgeForward(subject)
+    yield WHOLE, precisions[-1], lambda: WholeForward(subject, cached=True)
+    yield COPIED, precisions[-1], lambda: WholeForward(subject, cached=False)
 
 
 def _truth(subject: Subject, tokens: Int[Tensor, "prompt position"], count: int) -> _Truth:

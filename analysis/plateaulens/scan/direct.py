@@ -18,7 +18,7 @@ from plateaulens.scan.bridge import BridgeForward, packed_positions
 from plateaulens.scan.engine import Forward, Response
 from plateaulens.scan.layers import BlockOfKind, GatedBlock, RotaryByKind, gated_fits
 from plateaulens.scan.linear import prepare, prepare_all
-from plateaulens.scan.split import Precision, has_kernels
+from plateaulens.scan.split import Precision, has_kernels, on
 from plateaulens.scan.within import WithinBlocks
 from plateaulens.subject.anatomy import text_config
 from plateaulens.subject.architectures import PLAIN, WINDOW
@@ -143,8 +143,8 @@ class DirectForward:
     All paths of a prompt share its earlier tokens, which alone go through the blocks before the write site. When that
     is within a block, the last token goes with them, and its row enters that block once for every point.
 
-    With the precision `bf16`, the linear layers of the blocks multiply in bfloat16 (but experts and their router do
-    not); all else is float32 or as accurate.
+    With the precisions `fp16x3` and `tf32x3` each product is made of three narrower ones; with `bf16`, the linear
+    layers of the blocks multiply in bfloat16 (but experts and their router do not). All else is float32 or as accurate.
 
     Parameters
     ----------
@@ -191,12 +191,13 @@ class DirectForward:
     def run(self, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt path step width"]) -> Response:
         """All paths of a prompt are one sequence. See `plateaulens.scan.engine.Forward.run`."""
         shared, packed = tokens.shape[1] - 1, points.flatten(1, 2)
-        if self._within is None:
-            at_read, final = self._from_write(self._entering(tokens, packed), shared)
-        else:
-            with self._within.running(packed, shared) as passing:
+        with on(points.device):
+            if self._within is None:
                 at_read, final = self._from_write(self._entering(tokens, packed), shared)
-            at_read = at_read if passing.read is None else passing.read
+            else:
+                with self._within.running(packed, shared) as passing:
+                    at_read, final = self._from_write(self._entering(tokens, packed), shared)
+                at_read = at_read if passing.read is None else passing.read
         return Response(at_read.unflatten(1, points.shape[1:3]), final.unflatten(1, points.shape[1:3]))
 
     def _entering(
@@ -221,7 +222,8 @@ class DirectForward:
 
     def unembed(self, final: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
         """As accurate as float32, whatever the precision. See `plateaulens.scan.engine.Forward.unembed`."""
-        logits: Tensor = self._head(final)
+        with on(final.device):
+            logits: Tensor = self._head(final)
         factor, divisor, cap = (
             None if name is None else getattr(self._config, name)
             for name in (self._parts.logit_factor, self._parts.logit_divisor, self._parts.logit_cap)

@@ -15,7 +15,7 @@ from torch import Tensor
 from plateaulens.names import DEFAULT_METRICS, METRICS
 from plateaulens.scan.metrics import divergences, read_metric
 from plateaulens.scan.outputs import FUSED_METRICS, Reference, likely_tokens, top_token
-from plateaulens.scan.split import has_kernels
+from plateaulens.scan.split import has_kernels, on
 
 ROWS_PER_HEAD = 128
 """Points whose logits are held at once: bounds memory by this many rows of the vocabulary."""
@@ -161,7 +161,8 @@ def scan(
     if has_kernels(points.device) and set(at_output) <= set(FUSED_METRICS):
         from plateaulens.scan.fused import measure_outputs  # noqa: PLC0415  needs Triton
 
-        measured = measure_outputs(forward.unembed, final, look)
+        with on(final.device):
+            measured = measure_outputs(forward.unembed, final, look)
         for name in at_output:
             path_curve[..., metrics.index(name)] = getattr(measured, name)
         path_likeliest.copy_(measured.top_token)

@@ -28,14 +28,15 @@ MOST_KEYS = 128
 class FusedBlock:
     """Runs one decoder layer of Llama, Mistral, Qwen2 or Qwen3; what `GatedBlock` gives, to rounding.
 
-    The norms' weights are part of the matrices that follow them. For float16 planes, numbers are scaled by powers of
-    two, which is exact: a normed row is no longer than sqrt(d_model), which bounds it, by way of the weights' lengths
-    bounds values and hidden units, and so says by how much each column can be multiplied without overflow.
+    Where numbers are split, the norms' weights are part of the matrices that follow. For float16 planes, numbers are
+    scaled by powers of two, which is exact: a normed row is no longer than sqrt(d_model), which bounds it, by way of
+    the weights' lengths bounds values and hidden units, and so says by how much each column can be multiplied without
+    overflow.
 
     Parameters
     ----------
     layer
-        transformers' layer, with weights in float32; it is left as it is.
+        transformers' layer; it is left as it is.
     precision
         What products are computed in.
     """
@@ -51,9 +52,10 @@ class FusedBlock:
         self._heads, self._kv_heads = (part.weight.shape[0] // self._size for part in projections[:2])
         d_model = layer.input_layernorm.weight.shape[0]
         self._enter = 2.0 ** (TOP - math.ceil(math.log2(d_model) / 2)) if kind.scaled else 1.0
+        self._folded = kind.planes > 1  # a single narrow part would be rounded once more
 
         def after(norm: Any, *layers: Any, gated: bool = False) -> Matrix:
-            factor = norm.weight / self._enter
+            factor = norm.weight / self._enter if self._folded else None
             weight, bias = (_stack(layers, part) for part in ("weight", "bias"))
             assert weight is not None
             return Matrix(weight, bias, precision, factor=factor, gated=gated)
@@ -90,8 +92,8 @@ class FusedBlock:
         count, width = rows.shape
         out = torch.empty((self._kind.planes, count, width), dtype=self._kind.dtype, device=rows.device)
         kernels.norm_kernel[(count,)](
-            rows, out[0], out[-1], self._enter, norm.variance_epsilon,
-            D=width, BLOCK=next_power(width), KIND=self._kind.number,
+            rows, out[0], out[-1], norm.weight, self._enter, norm.variance_epsilon,
+            D=width, BLOCK=next_power(width), WEIGHTED=not self._folded, KIND=self._kind.number,
         )  # fmt: skip
         return out
 
@@ -199,4 +201,5 @@ def measure_outputs(
             top[chosen, stretch] = likeliest.view(-1, count)
             if look is not None:
                 look(logits, chosen, stretch)
+            del logits  # before the next ones are there
     return OutputCurves(kl, js, top)

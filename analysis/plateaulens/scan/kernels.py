@@ -5,7 +5,7 @@ enough for those units, and a product is three of theirs: high by high, high by 
 2022, doi:10.1177/10943420221090256). Low by low, which is left out, is of the size of float32's own rounding.
 
 The parts stand in *planes*: a tensor shaped (plane, row, column) with one plane for each. This file needs Triton, which
-comes with PyTorch for CUDA; only `plateaulens.scan.fused` imports it.
+comes with PyTorch for CUDA; only `plateaulens.scan.split` and `plateaulens.scan.fused` import it, where it is there.
 """
 # mypy: disable-error-code="no-untyped-def,untyped-decorator,no-untyped-call"
 
@@ -30,7 +30,8 @@ def high(x, KIND: tl.constexpr):
     if KIND == HALVES:
         return x.to(tl.float16)
     elif KIND == TF32:
-        return ((x.to(tl.int32, bitcast=True) + 0x1000) & -8192).to(tl.float32, bitcast=True)
+        nearest = ((x.to(tl.int32, bitcast=True) + 0x1000) & -8192).to(tl.float32, bitcast=True)
+        return tl.where(x != x, x, nearest)
     elif KIND == NARROW:
         return x.to(tl.bfloat16)
     else:
@@ -47,13 +48,27 @@ def put(out, out_low, x, at, mask, KIND: tl.constexpr):
 
 
 @triton.jit
-def norm_kernel(stream, out, out_low, factor, eps, D: tl.constexpr, BLOCK: tl.constexpr, KIND: tl.constexpr):
-    """RMS norm of a row without its weights, times a factor."""
+def norm_kernel(
+    stream,
+    out,
+    out_low,
+    weights,
+    factor,
+    eps,
+    D: tl.constexpr,
+    BLOCK: tl.constexpr,
+    WEIGHTED: tl.constexpr,
+    KIND: tl.constexpr,
+):
+    """RMS norm of a row, times its weights or a factor for all."""
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, BLOCK)
     inside = column < D
     x = tl.load(stream + row * D + column, mask=inside, other=0.0)
-    put(out, out_low, x * (factor * tl.rsqrt(tl.sum(x * x) / D + eps)), row * D + column, inside, KIND)
+    normed = x * (factor * tl.rsqrt(tl.sum(x * x) / D + eps))
+    if WEIGHTED:
+        normed *= tl.load(weights + column, mask=inside, other=0.0)
+    put(out, out_low, normed, row * D + column, inside, KIND)
 
 
 @triton.jit
@@ -257,7 +272,7 @@ def attention_kernel(
         token = shared + query
         seen = ((key < shared) & (key > shared - window))[None, :]
     asking = (token[:, None] < last) & known[None, :]
-    row_at = base + token[:, None] * width
+    row_at = base + token[:, None].to(tl.int64) * width
     if not EARLY:
         own_key = _head(row_at + (HEADS + kv) * D, column, asking, k_weight, eps, D, NORM)
         own_value = tl.load(row_at + (HEADS + KV + kv) * D + column[None, :], mask=asking, other=0.0)
@@ -348,5 +363,7 @@ def divergence_kernel(
         near = tl.abs(x) < SMALL
         kl_sum += p * tl.where(near, rest, far - x)
         js_sum += p * tl.where(near, js_small, js_large)
-    tl.store(kl + row, tl.maximum(tl.sum(kl_sum), 0.0))
-    tl.store(js + row, tl.sqrt(tl.maximum(tl.sum(js_sum), 0.0) / (2 * 0.6931471805599453)))
+    # what rounding leaves below 0 is 0, and what is no number stays none
+    kl_sum, js_sum = tl.sum(kl_sum), tl.sum(js_sum)
+    tl.store(kl + row, tl.where(kl_sum < 0, 0.0, kl_sum))
+    tl.store(js + row, tl.sqrt(tl.where(js_sum < 0, 0.0, js_sum) / (2 * 0.6931471805599453)))

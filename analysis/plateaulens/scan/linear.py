@@ -189,7 +189,7 @@ class SplitLinear(Linear):
 
     def plus(self, x: Tensor, summand: Tensor) -> Tensor:
         """See `Linear.plus`."""
-        return self._product(x, summand.reshape(-1, self._matrix.columns))
+        return self._product(x, summand.reshape(-1, self._matrix.columns).contiguous())
 
     def _product(self, x: Tensor, summand: Tensor | None = None) -> Tensor:
         planes, by_row = split_rows(x.reshape(-1, x.shape[-1]), self._precision)

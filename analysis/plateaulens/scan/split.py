@@ -11,6 +11,7 @@ The arithmetic is the same on every device. A GPU does it by the kernels of `pla
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
@@ -83,11 +84,29 @@ def has_kernels(device: torch.device) -> bool:
     try:
         from plateaulens.scan import kernels  # noqa: PLC0415  needs Triton
 
-        row = torch.ones((1, 16), device=device)
-        kernels.norm_kernel[(1,)](row, row, row, 1.0, 1.0, D=16, BLOCK=16, KIND=KINDS["float32"].number)
+        row = torch.full((1, 16), 2.0, device=device)
+        with on(device):
+            kind = KINDS["float32"].number
+            kernels.norm_kernel[(1,)](row, row, row, row, 1.0, 0.0, D=16, BLOCK=16, WEIGHTED=False, KIND=kind)
+            return bool((row == 1).all())
     except Exception:  # noqa: BLE001  whatever is missing, PyTorch's operations do without it
         return False
-    return True
+
+
+def on(device: torch.device) -> AbstractContextManager[object]:
+    """Launch kernels on a device, whichever is the current one.
+
+    Parameters
+    ----------
+    device
+        Where the tensors are.
+
+    Returns
+    -------
+    context manager
+        That does nothing on a CPU.
+    """
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def tile_of(kind: Kind, memory: int) -> Tile:
@@ -148,8 +167,9 @@ def split(x: Float[Tensor, "..."], precision: Precision) -> Float[Tensor, "plane
 
 
 def _tf32(x: Tensor) -> Tensor:
-    """The nearest number with ten digits behind the point, in base two."""
-    return ((x.contiguous().view(torch.int32) + 0x1000) & -0x2000).view(torch.float32)
+    """The nearest number with ten digits behind the point, in base two; what is no number stays none."""
+    nearest = ((x.contiguous().view(torch.int32) + 0x1000) & -0x2000).view(torch.float32)
+    return torch.where(x.isnan(), x, nearest)
 
 
 def power_of_two(size: Float[Tensor, " row"], top: int) -> Float[Tensor, " row"]:
@@ -325,7 +345,7 @@ def split_rows(
     kernels.scale_kernel[(rows,)](
         x, planes[0], planes[-1], back, K=depth, BLOCK=next_power(depth), TOP=TOP, KIND=kind.number
     )
-    return planes, back
+    return planes, back if kind.scaled else None
 
 
 def next_power(number: int) -> int:

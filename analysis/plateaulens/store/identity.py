@@ -118,6 +118,8 @@ def _comparable(attributes: Attributes) -> dict[str, Any]:
         config["engine"].pop("likely_tokens", None)
         # an earlier version did not write down what products were computed in, but asked for it outright
         precision = config["engine"].pop("precision", "float32")
+        if isinstance(config.get("model"), dict) and config["model"].get("dtype") == "bfloat16":
+            precision = "bf16"
         identity.setdefault("precision", "float32" if precision == "auto" else precision)
         if str(identity.get("device", "cpu")).startswith("cpu") and config["engine"].get("prompts_per_batch") == "auto":
             config["engine"]["prompts_per_batch"] = 1  # as earlier versions did not say

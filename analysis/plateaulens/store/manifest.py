@@ -14,6 +14,8 @@ from plateaulens.replacing import write_at_once
 
 AXES = ("model", "sae", "write", "read", "seed")
 """What a sweep can vary, in the order of its summary's dimensions."""
+SITE = tuple(axis for axis in AXES if axis != "sae")
+"""What SAEs must have in common to be compared with each other."""
 
 FILE = "manifest.json"
 """Name of the manifest in the sweep's folder."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import ceil
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from plateaulens.compare.detectors import COMPONENTS, Detection, Frame, detect
 from plateaulens.compare.distinguish import FOLDS
-from plateaulens.compare.intervals import exact_interval
 from plateaulens.compare.multiplicity import adjust
 from plateaulens.compare.realism import (
     COPY,
@@ -25,7 +24,7 @@ from plateaulens.compare.realism import (
     novelty,
     squared_distances,
 )
-from plateaulens.compare.resampling import Resampling, linked_prompts, percentile_interval, ratio
+from plateaulens.compare.resampling import Resampling, linked_prompts
 from plateaulens.names import DETECTORS
 from plateaulens.store.reading import source_rows
 from plateaulens.summary.attributes import Attributes, attrs, bounds, strings, texts
@@ -37,6 +36,8 @@ NO_DETECTOR = "none"
 """In the place of the best detector of a type that none sees."""
 NOVEL = 2.0
 """Targets so much farther from real activations than these are from each other are new."""
+LEAST_LEFT = 20
+"""With fewer base activations that are none of the draws, nothing is measured against them."""
 _ENCODED = {"active_latents": "target_latents", "sae_error": "target_error"}
 """By detector, the variable of a run that has what the SAE makes of targets."""
 _Variables = dict[str, tuple[tuple[str, ...], NDArray[np.generic], Attributes]]
@@ -91,8 +92,21 @@ class _Asked:
         rows = self.rows[:, list(places)]
         return linked_prompts(rows.reshape(rows.shape[0] * rows.shape[1], self.n))
 
+    def left(self, places: Sequence[int]) -> NDArray[np.bool_]:
+        """The base prompts whose base activation is no target of some types, in any bit of it, (n,).
+
+        A run does not store the rows of its base prompts. A base and a real target of one row are one activation.
+        """
+        drawn = {point for place in places for point in _points(self.target[place])}
+        return np.array([point not in drawn for point in _points(self.base)], dtype=np.bool_)
+
     def rng(self, purpose: str) -> np.random.Generator:
         return np.random.default_rng([self.seed, *purpose.encode()])
+
+
+def _points(activations: NDArray[np.floating]) -> list[bytes]:
+    """The bits of each activation, as runs store them; -0 is 0."""
+    return [point.tobytes() for point in activations.astype(np.float32) + np.float32(0)]
 
 
 def realism_dataset(
@@ -101,9 +115,11 @@ def realism_dataset(
     """What gives the targets of each type away, and whether they are new.
 
     At most `MAXIMUM_PROMPTS` base prompts are looked at, and of these the ones of which every target is there. Each
-    type has random numbers of its own, which depend on `seed` and its name. The base activations stand for real ones
-    that are none of the draws that are compared: the whole activation is described in their principal components, and
-    the distance to the nearest one of another prompt is a feature.
+    type has random numbers of its own, which depend on `seed` and its name. Base activations stand for real ones: the
+    whole activation is described in their principal components, and the distance to the nearest one of another prompt
+    is a feature. The pool that real targets are drawn from holds them too, so that those which equal a draw that is
+    compared are left out for that comparison; nothing is measured against fewer than `LEAST_LEFT`. The base of a prompt
+    is not left out where the type only made something of it, nor the parts of a mixture.
 
     Parameters
     ----------
@@ -123,14 +139,15 @@ def realism_dataset(
     Returns
     -------
     xarray.Dataset
-        - `detector_auc(detector, activation_type)` with `detector_auc_interval` and `detector_p`, and
+        - `detector_auc(detector, activation_type)` with `detector_auc_interval` (NaN for classifiers) and `detector_p`,
+          and
           `detector_p_holm`, adjusted over detectors and types, and over detectors for each control; the word
           `detected`: "seen" or "not seen", of a control "false alarm", or "undefined"; `best_detector`: of those that
           tell a type from real the one whose area lies farthest from chance, "none", or "undefined";
         - `floor_auc(detector)`, `floor_auc_interval`, `floor_p`, `floor_p_holm` and `floor_detected`: the same of all
           control draws together;
-        - `frechet_ratio`, `novelty`, `copies` (a share), `density` and `coverage(activation_type)`, with intervals;
-          `novelty_relation`, the word of `novelty_relation`;
+        - `frechet_ratio` and `novelty(activation_type)` with intervals; `copies` (a share), `density` and
+          `coverage(activation_type)` without; `novelty_relation`, the word of `novelty_relation`;
         - `realism_prompts(activation_type)`, how many base prompts that is, for all types the same.
 
         The coordinate `is_control` marks `controls`.
@@ -181,17 +198,28 @@ def realism_dataset(
 def _detections(asked: _Asked) -> _Variables:
     """What each type's targets are told by, and what all control draws together are."""
     nothing = Detection(*(np.full((len(DETECTORS), *shape), np.nan) for shape in ((), (2,), ())))
-    own = Detection(np.full_like(nothing.auc, 0.5), np.full_like(nothing.auc_interval, 0.5), nothing.p)
+    is_feature = np.array([not detector.is_classifier for detector in DETECTORS.values()])
+    own = Detection(
+        np.full_like(nothing.auc, 0.5), np.where(is_feature[:, np.newaxis], 0.5, nothing.auc_interval), nothing.p
+    )
     found, floor = [nothing] * len(asked.types), nothing
     if asked.n:
-        frame = Frame.fit(asked.base)
-        columns = np.stack([frame.columns(target) for target in asked.target])
-        features = _features(asked)
+        plain = _plain_features(asked)
+
+        @cache
+        def frame_of(left: bytes) -> Frame:
+            return Frame.fit(asked.base[np.frombuffer(left, dtype=np.bool_)])
 
         def told(places: Sequence[int], purpose: str) -> Detection:
+            features, columns = plain[list(places)].copy(), np.zeros((len(places), asked.n, 1))
+            left = asked.left(places)
+            if left.sum() >= LEAST_LEFT:
+                frame = frame_of(left.tobytes())
+                columns = np.stack([frame.columns(asked.target[place]) for place in places])
+                features[:, _NEIGHBOUR] = [_neighbour_distance(asked, place, left) for place in places]
             return detect(
-                features[list(places)],
-                columns[list(places)],
+                features,
+                columns,
                 asked.groups(places),
                 asked.rng(purpose),
                 permutations=asked.permutations,
@@ -234,19 +262,25 @@ def _detections(asked: _Asked) -> _Variables:
     }
 
 
-def _features(asked: _Asked) -> NDArray[np.float64]:
-    """The features of every target, (type, feature, n), NaN where there is none."""
-    names = [name for name, detector in DETECTORS.items() if not detector.is_classifier]
-    found = np.full((len(asked.types), len(names), asked.n), np.nan)
-    origin = asked.base.mean(axis=0)
-    for place, target in enumerate(asked.target):
-        found[place, names.index("norm")] = np.linalg.norm(target.astype(np.float64), axis=1)
-        for detector, values in asked.encoded.items():
-            found[place, names.index(detector)] = values[place]
-        squared = squared_distances(target, asked.base, origin=origin)
-        np.fill_diagonal(squared, np.inf)
-        found[place, names.index("neighbour_distance")] = nearest(target, asked.base, squared, skip_itself=True)
+_FEATURES = [name for name, detector in DETECTORS.items() if not detector.is_classifier]
+_NEIGHBOUR = _FEATURES.index("neighbour_distance")
+
+
+def _plain_features(asked: _Asked) -> NDArray[np.float64]:
+    """The features of every target that need no other activation, (type, feature, n), NaN where there is none."""
+    found = np.full((len(asked.types), len(_FEATURES), asked.n), np.nan)
+    found[:, _FEATURES.index("norm")] = np.linalg.norm(asked.target.astype(np.float64), axis=-1)
+    for detector, values in asked.encoded.items():
+        found[:, _FEATURES.index(detector)] = values
     return found
+
+
+def _neighbour_distance(asked: _Asked, place: int, left: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How far each target lies from the nearest base activation of another prompt that is left, (n,)."""
+    squared = squared_distances(asked.target[place], asked.base, origin=asked.base.mean(axis=0))
+    np.fill_diagonal(squared, np.inf)
+    squared[:, ~left] = np.inf
+    return nearest(asked.target[place], asked.base, squared, skip_itself=False)
 
 
 def _word(asked: _Asked, p: float, is_control: bool) -> str:
@@ -278,19 +312,19 @@ def novelty_relation(lower: float, upper: float) -> str:
     Returns
     -------
     str
-        "nearer" than real ones to each other, "farther", "novel" (above `NOVEL`), "as near", which is not shown to be
+        "nearer" than real ones to each other, "farther", "novel" (above `NOVEL`), "undecided", which is not shown to be
         either, or "undefined".
 
     Examples
     --------
     >>> novelty_relation(0.8, 0.9), novelty_relation(0.9, 1.1), novelty_relation(1.1, 2.5), novelty_relation(9.0, 11.0)
-    ('nearer', 'as near', 'farther', 'novel')
+    ('nearer', 'undecided', 'farther', 'novel')
     """
     if not np.isfinite(lower):
         return UNDEFINED
     if lower > 1:
         return "novel" if lower > NOVEL else "farther"
-    return "nearer" if upper < 1 else "as near"
+    return "nearer" if upper < 1 else "undecided"
 
 
 def _tested(
@@ -306,8 +340,8 @@ def _tested(
     ends: Attributes = {"confidence": asked.confidence, "resamples": asked.resamples}
     adjusted: Attributes = {"alpha": 1 - asked.confidence, "adjustment": "Holm"}
     described: dict[str, Attributes] = {
-        "auc": {**attrs(auc, "1"), "folds": FOLDS, "components": COMPONENTS},
-        "auc_interval": {**attrs(f"{100 * asked.confidence:g} % interval: {auc}", "1"), **ends},
+        "auc": {**attrs(auc, "1"), "folds": FOLDS, "components": COMPONENTS, "least_left": LEAST_LEFT},
+        "auc_interval": {**attrs(f"{100 * asked.confidence:g} % interval, of features: {auc}", "1"), **ends},
         "p": {**attrs(p, "1"), "permutations": asked.permutations},
         "p_holm": {**attrs(f"{p}, Holm", "1"), **adjusted},
     }
@@ -318,7 +352,7 @@ def _tested(
 
 
 def _distances(asked: _Asked) -> _Variables:
-    """What is known of how near targets come to real activations, each with both ends of its interval."""
+    """What is known of how near targets come to real activations, some with both ends of an interval."""
     width, n = len(asked.types), asked.n
     measured, floor = _measured(asked) if n else (dict.fromkeys(_LONG_NAMES, np.full((width, 3), np.nan)), np.nan)
     made: dict[str, Attributes] = {name: {} for name in _LONG_NAMES}
@@ -332,6 +366,8 @@ def _distances(asked: _Asked) -> _Variables:
     found: _Variables = {}
     for name, long_name in _LONG_NAMES.items():
         found[name] = (dims[:1], measured[name][:, 0], {**attrs(long_name, "1"), **made[name]})
+        if name in _WITHOUT_INTERVAL:
+            continue
         ends: Attributes = {**attrs(percent + long_name, "1"), "confidence": asked.confidence}
         found[f"{name}_interval"] = (dims, measured[name][:, 1:], ends)
     new = measured["novelty"]
@@ -349,6 +385,10 @@ _LONG_NAMES = {
 }
 
 
+_WITHOUT_INTERVAL = ("copies", "density", "coverage")
+"""Resampled targets, with real ones and their balls as they are, vary less than new prompts would."""
+
+
 def _measured(asked: _Asked) -> tuple[dict[str, NDArray[np.float64]], float]:
     """The estimates of each type with both ends of their intervals, (type, 3); and the Fréchet distance of real ones.
 
@@ -356,37 +396,33 @@ def _measured(asked: _Asked) -> tuple[dict[str, NDArray[np.float64]], float]:
     """
     width, n = len(asked.types), asked.n
     found = {name: np.full((width, 3), np.nan) for name in _LONG_NAMES}
-    group = asked.groups([asked.real])
-    resampling = Resampling.draw(asked.rng("realism"), samples=n, resamples=asked.resamples, clusters=group)
-    counts = resampling.of_prompts.T.astype(np.float32)
     again = [asked.target[place] for place in asked.again]
     others = np.concatenate([asked.target[asked.real], asked.base, *again])
-    usual, among = np.empty(n), np.empty((n, n), dtype=np.float32)
+    usual, among, floor = np.empty(n), np.empty((n, n), dtype=np.float32), np.nan
     for place in sorted(range(width), key=lambda place: place != asked.real):  # real first
-        target = asked.target[place]
+        target, name, group = asked.target[place], asked.types[place], asked.groups([asked.real, place])
         squared = squared_distances(target, others, origin=asked.base.mean(axis=0))
         to_real = squared[:, :n].copy()
         distance = nearest(target, others, squared, skip_itself=place in {asked.real, *asked.again})
         if place == asked.real:
             usual, among = distance, to_real
         else:
-            balls = fidelity(among, to_real, asked.groups([asked.real, place]))
-            for name, each in zip(("density", "coverage"), balls, strict=True):
-                found[name][place] = _mean(each, resampling, asked.confidence)
-        new = novelty(distance, usual, counts, asked.confidence)
+            balls = fidelity(among, to_real, group)
+            found["density"][place, 0], found["coverage"][place, 0] = (each.mean() for each in balls)
+        rng = asked.rng(f"novelty {name}")
+        counts = Resampling.draw(rng, samples=n, resamples=asked.resamples, clusters=group).of_prompts.T
+        new = novelty(distance, usual, counts.astype(np.float32), asked.confidence)
         found["novelty"][place] = (new.novelty, *new.interval)
-        share = exact_interval(np.array(float(new.copies)), np.array(float(n)), asked.confidence)
-        found["copies"][place] = (new.copies / n, *share)
-    inside = asked.target @ _leading(asked.base)
-    apart = frechet(inside[asked.real], list(inside), group, asked.rng("frechet"), asked.confidence)
-    found["frechet_ratio"] = np.column_stack([apart.ratio, apart.interval])
-    return found, apart.floor
-
-
-def _mean(values: NDArray[np.float64], resampling: Resampling, confidence: float) -> NDArray[np.float64]:
-    """A mean over prompts, and the ends of its percentile interval."""
-    draws = ratio(resampling.sums(values), resampling.sums(np.ones(len(values))))
-    return np.concatenate([draws[:1], percentile_interval(draws[1:], confidence)])
+        found["copies"][place, 0] = new.copies / n
+        left = asked.left([asked.real, place])
+        if left.sum() < LEAST_LEFT:
+            continue
+        leading = _leading(asked.base[left], _dimensions(asked.base))
+        real, other = asked.target[asked.real] @ leading, target @ leading
+        apart = frechet(real, [other], group, asked.rng(f"frechet {name}"), asked.confidence)
+        found["frechet_ratio"][place] = (apart.ratio[0], *apart.interval[0])
+        floor = apart.floor if place == asked.real else floor
+    return found, floor
 
 
 def _dimensions(base: NDArray[np.float64]) -> int:
@@ -394,8 +430,8 @@ def _dimensions(base: NDArray[np.float64]) -> int:
     return min(DIMENSIONS, int(base.shape[1]), max(1, len(base) // 8))
 
 
-def _leading(base: NDArray[np.float64]) -> NDArray[np.float64]:
+def _leading(base: NDArray[np.float64], dimensions: int) -> NDArray[np.float64]:
     """The leading principal components of base activations, (d_model, dimensions)."""
     centred = base - base.mean(axis=0)
     _, vector = np.linalg.eigh(centred.T @ centred)
-    return np.asarray(vector[:, ::-1][:, : _dimensions(base)])
+    return np.asarray(vector[:, ::-1][:, :dimensions])

@@ -19,6 +19,8 @@ from plateaulens.store.schema import RUN_KIND
 
 PLATEAU = "plateau"
 """The experiment that plateau lengths are taken from, where there is one."""
+STEP_CONSTANTS = ("minimum_slope", "nonlinearity_tolerance", "plateau_threshold")
+"""The keys of `[analysis]` that say how curves become steps: a summary has its own."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Evidence:
     tokens: NDArray[np.int32]
     """The base prompts, (sample, position)."""
     settings: dict[str, Any]
-    """What must be equal for two runs to have the same bases and targets, by what it is called."""
+    """What must be equal for two runs to have the same bases and ends of the scale, measured alike, by its name."""
     linked: NDArray[np.integer] | None
     """The prompts that real targets come from, (row, sample); None where that is not known, as in a summary."""
     about: dict[str, Any]
@@ -99,7 +101,7 @@ def evidence_of(
     tree
         A run, complete or not, or the summary of one.
     settings
-        How curves become steps.
+        How curves become steps; of a summary they have, and its own must be the same.
     groups
         Step statistics of its experiments, where they have been computed; see `step_dataset`.
     experiment
@@ -113,7 +115,8 @@ def evidence_of(
     Raises
     ------
     UsageError
-        Without that experiment or without the two ends of the scale, and for damaged attributes.
+        Without that experiment or without the two ends of the scale, for damaged attributes, and for a summary whose
+        `STEP_CONSTANTS` are others.
     """
     known = experiment_names(tree)
     judged = [name for name in known if names.experiment(name).statistic == "max_slope"]
@@ -121,6 +124,15 @@ def evidence_of(
     if chosen not in known:
         raise UsageError(f"there is no experiment {shown(chosen)} here, there is {', '.join(known)}")
     lengths = PLATEAU if PLATEAU in known else chosen
+    is_run = tree.attrs.get("kind") == RUN_KIND
+    constants = settings.model_dump(include=set(STEP_CONSTANTS))
+    if not is_run:
+        own_constants = own_settings(tree).model_dump(include=set(STEP_CONSTANTS))
+        if other := [key for key in STEP_CONSTANTS if own_constants[key] != constants[key]]:
+            raise UsageError(
+                f"the steps of the summary {shown(str(tree.attrs.get('name', '')))} were made with another {other[0]}: "
+                "give its run, or analyse that again"
+            )
 
     def steps(name: str) -> xr.Dataset:
         if groups is not None and name in groups:
@@ -131,8 +143,8 @@ def evidence_of(
     with reading("the run's attributes are damaged", "collect the run again"):
         config, identity = json.loads(str(tree.attrs["config"])), json.loads(str(tree.attrs["identity"]))
         versions = json.loads(str(tree.attrs.get("versions", "{}")))
-        is_run = tree.attrs.get("kind") == RUN_KIND
         provenance = dict(tree["provenance"].attrs) if is_run else json.loads(str(tree.attrs.get("provenance", "{}")))
+        definitions = json.loads(str(tree.attrs.get("definitions", "{}")))
         last = {each["name"]: int(each["steps"]) - 1 for each in json.loads(str(tree.attrs["layout"]))["experiments"]}
         sae = config.get("sae") or {}
         kept = {key: identity.get(key) for key in ("model", "prompts")}
@@ -152,6 +164,18 @@ def evidence_of(
             "commit": str(tree.attrs.get("commit", "unknown")),
             "created": provenance.get("created"),
         }
+        numerics = {
+            "step lengths": {name: (config.get(name) or {}).get("step_length") for name in about["steps"]},
+            "processing": config["model"].get("processing"),
+            "dtype": config["model"].get("dtype"),
+            "precision": identity.get("precision", "float32"),  # as all were before it was written down
+            "step constants": constants,
+        }
+        made = {
+            # a type of a file or a module has its identity, too
+            f"definition of {name}": [definitions.get(name), (identity.get("activation_types") or {}).get(name)]
+            for name in (REFERENCE, SCALE_START)
+        }
     statistic = names.experiment(chosen).statistic
     own, plateaus = _one(steps(chosen), statistic, chosen), _one(steps(lengths), "plateau_length", lengths)
     types = [str(name) for name in own["activation_type"].to_numpy()]
@@ -165,7 +189,7 @@ def evidence_of(
         statistic,
         (last[chosen], last[lengths]),
         tree["prompts"]["token"].transpose("sample", ...).to_numpy(),
-        kept | seeded,
+        kept | seeded | numerics | made,
         _linked(tree["activations"].to_dataset()) if is_run else None,
         about,
     )
@@ -185,7 +209,10 @@ def _one(steps: xr.Dataset, statistic: str, experiment: str) -> xr.Dataset:
 
 
 def check_paired(evidence: Mapping[str, Evidence]) -> None:
-    """Refuse SAEs whose base prompts or targets are not the same, as nothing could be said of their difference.
+    """Refuse SAEs whose base prompts or ends of the scale are not the same, or that were not measured alike.
+
+    Nothing could be said of their difference. Compared are the tokens, the metrics, and `Evidence.settings`: seed,
+    sites, prompts, model and its numerics, experiment, steps, step constants, and how real and random are made.
 
     Parameters
     ----------

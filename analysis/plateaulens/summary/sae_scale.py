@@ -25,7 +25,7 @@ from plateaulens.compare.survival import restricted
 from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError
 from plateaulens.names import CONTROL, REFERENCE, SCALE_START, SCALED
-from plateaulens.store.manifest import AXES, NO_SAE, Entry
+from plateaulens.store.manifest import AXES, NO_SAE, SITE, Entry
 from plateaulens.summary.attributes import attrs, bounds, interval_attrs, texts
 from plateaulens.summary.sae_evidence import PLATEAU, Evidence, check_paired, scaled_types
 
@@ -33,12 +33,15 @@ GROUP = "sae_scale"
 """The group of a sweep's summary that has the scale."""
 DIMS = ("sae", "activation_type", "metric")
 
+UNADJUSTED = "not adjusted for the choice of the best"
+"""Said of the intervals of `behind`: the same data have chosen which SAE is the best one."""
+
 Standing = Literal["best", "tied for best", "not shown worse", "worse", "too few", "only one", "undefined"]
 
 _NUMBERS = {
     "share": ("share of the way from random to real, 1 - KS of the type over KS of random, both to real", "band"),
     "ks": ("Kolmogorov-Smirnov distance to real", "uniform band"),
-    "behind": ("share of the way by which the SAE lies behind the best", "hull over the limits"),
+    "behind": ("share of the way by which the SAE lies behind the best", f"hull over the limits, {UNADJUSTED}"),
     "plateau_share": ("mean plateau length over that of real", "studentised"),
 }
 """What has an interval `NAME_interval`, and how that is made."""
@@ -81,7 +84,9 @@ def sae_scale_dataset(
           above 1 and is not cut below 0; NaN where random is not shown to differ from real: the scale has no length;
         - `ks` with its interval, and `n`, how many base prompts are compared;
         - `rank`, `behind` (the best one's share minus the SAE's) with its interval, in which the distance of random is
-          taken for known, as it is common to both; `behind_p`, `behind_p_holm`, and the word `standing`;
+          taken for known, as it is common to both, and which is not adjusted for the choice of the best by the same
+          data; `behind_p`, `behind_p_holm`, and the word `standing`, "too few" where base prompts are too few for
+          tests;
         - `plateau_share`, the mean plateau length over that of real, plateaus that outlast the window counting as its
           end; NaN where the metric has no threshold, and where no plateau of real ends within the window.
 
@@ -236,6 +241,9 @@ def _ranked(compared: Comparison, settings: AnalysisConfig) -> dict[str, NDArray
     far = np.full(len(share), compared["ks"][START])
     difference, interval = (compared[name][SAES, SAES][:, best] for name in ("ks_difference", "ks_difference_interval"))
     apart = there & (rank > 1)
+    alpha, first = 1 - settings.confidence, int((rank == 1).sum())
+    # the best one has no test with itself: it is the first of an order where a test with another says something
+    ordered = bool(np.isfinite(np.delete(holm[:, best], best)[np.delete(there, best)]).any())
     return result | {
         "rank": rank,
         "behind": np.where(there, np.where(apart, share[best] - share, 0.0), np.nan),
@@ -246,9 +254,7 @@ def _ranked(compared: Comparison, settings: AnalysisConfig) -> dict[str, NDArray
         "behind_p_holm": np.where(apart, holm[:, best], np.nan),
         "standing": np.array(
             [
-                _standing(
-                    float(own), int((rank == 1).sum()), int(there.sum()), float(adjusted), 1 - settings.confidence
-                )
+                _standing(float(own), first, int(there.sum()), float(adjusted), alpha, ordered=ordered)
                 for own, adjusted in zip(rank, holm[:, best], strict=True)
             ],
             dtype=np.dtypes.StringDType(),
@@ -256,12 +262,17 @@ def _ranked(compared: Comparison, settings: AnalysisConfig) -> dict[str, NDArray
     }
 
 
-def _standing(rank: float, first: int, saes: int, p_holm: float, alpha: float) -> Standing:
-    """The word on one SAE, from its place, how many have the first one, how many there are, and the test with it."""
+def _standing(rank: float, first: int, saes: int, p_holm: float, alpha: float, *, ordered: bool) -> Standing:
+    """The word on one SAE, from its place, how many have the first one, how many there are, and the test with it.
+
+    `ordered` is whether there is a test of the first one with any other.
+    """
     if np.isnan(rank):
         return "undefined"
     if saes == 1:
         return "only one"
+    if not ordered:
+        return "too few"
     if rank == 1:
         return "best" if first == 1 else "tied for best"
     if np.isnan(p_holm):
@@ -289,13 +300,12 @@ def sweep_scale_dataset(
         What `sae_scale_dataset` finds, with the dimensions `AXES`, NaN or empty where there is no run; None where no
         run has an SAE and one of the types that are placed.
     """
-    others = [axis for axis in AXES if axis != "sae"]
     sites: dict[tuple[Any, ...], dict[str, Evidence]] = {}
     for entry, each in evidence.items():
         if entry.sae != NO_SAE and scaled_types({entry.sae: each}):
-            sites.setdefault(tuple(getattr(entry, axis) for axis in others), {})[entry.sae] = each
+            sites.setdefault(tuple(getattr(entry, axis) for axis in SITE), {})[entry.sae] = each
     scales = [
-        sae_scale_dataset(own, settings).expand_dims({axis: [value] for axis, value in zip(others, site, strict=True)})
+        sae_scale_dataset(own, settings).expand_dims({axis: [value] for axis, value in zip(SITE, site, strict=True)})
         for site, own in sites.items()
     ]
     if not scales:
@@ -356,7 +366,7 @@ def ranking(scale: xr.Dataset) -> pd.DataFrame:
         together, the best first, those without a share last. An interval is the two columns `NAME_lower` and
         `NAME_upper`.
     """
-    others = [axis for axis in AXES if axis != "sae" and axis in scale.dims]
+    others = [axis for axis in SITE if axis in scale.dims]
     dims = (*others, "activation_type", "metric", "sae")
     kept = ["rank", "share", "behind", "behind_p_holm", "standing", "ks", "n", "plateau_share"]
     shape = tuple(scale.sizes[dim] for dim in dims)

@@ -11,6 +11,8 @@ MAXIMUM_PROMPTS = 4096
 """Of a larger run the first ones are taken, which nobody has chosen: enough for half a per cent."""
 NEARLY_ALL, MOST = 0.9, 0.5
 """Shares above which a word says so."""
+MOST_SINGLE = 0.5
+"""With a larger share of prompts whose token no other has nothing is said: they do not show the variance within."""
 
 
 def token_dataset(
@@ -35,7 +37,7 @@ def token_dataset(
         - `token_share` and its percentile interval, see `plateaulens.compare.tokens.token_share`; NaN where no token
           occurs twice;
         - `token_relation`, what the interval shows: "nearly all" (it lies above `NEARLY_ALL`), "most" (above `MOST`),
-          "less than half" (below `MOST`), "undecided", or "undefined";
+          "less than half" (below `MOST`), "undecided" (also above `MOST_SINGLE`), or "undefined";
         - `distinct_tokens`, `token_prompts` (how many prompts that is) and `single_tokens`, the share of these whose
           token no other has.
     """
@@ -53,8 +55,13 @@ def token_dataset(
             "token_share_interval": ("bound", interval, interval_attrs(long_name, "1", resampling, confidence)),
             "token_relation": (
                 (),
-                strings([token_relation(interval[0], interval[1])]).reshape(()),
-                {**attrs("how much of the variance lies between tokens", "1"), "nearly_all": NEARLY_ALL, "most": MOST},
+                strings([token_relation(interval[0], interval[1], single)]).reshape(()),
+                {
+                    **attrs("how much of the variance lies between tokens", "1"),
+                    "nearly_all": NEARLY_ALL,
+                    "most": MOST,
+                    "most_single": MOST_SINGLE,
+                },
             ),
             "distinct_tokens": ((), len(found), attrs("different tokens of base activations", "1")),
             "token_prompts": ((), len(own), attrs("base prompts whose tokens are compared", "1")),
@@ -64,13 +71,15 @@ def token_dataset(
     )
 
 
-def token_relation(lower: float, upper: float) -> str:
+def token_relation(lower: float, upper: float, single: float) -> str:
     """What an interval shows of the share between tokens.
 
     Parameters
     ----------
     lower, upper
         Its ends.
+    single
+        The share of prompts whose token no other has.
 
     Returns
     -------
@@ -79,11 +88,15 @@ def token_relation(lower: float, upper: float) -> str:
 
     Examples
     --------
-    >>> token_relation(0.95, 0.97), token_relation(0.6, 0.95), token_relation(0.2, 0.3), token_relation(0.4, 0.6)
-    ('nearly all', 'most', 'less than half', 'undecided')
+    >>> token_relation(0.95, 0.97, 0.1), token_relation(0.6, 0.95, 0.1), token_relation(0.2, 0.3, 0.1)
+    ('nearly all', 'most', 'less than half')
+    >>> token_relation(0.4, 0.6, 0.1), token_relation(0.95, 0.97, 0.6)
+    ('undecided', 'undecided')
     """
     if not np.isfinite(lower):
         return "undefined"
+    if single > MOST_SINGLE:
+        return "undecided"
     if lower > MOST:
         return "nearly all" if lower > NEARLY_ALL else "most"
     return "less than half" if upper < MOST else "undecided"

@@ -73,12 +73,12 @@ written by `plateaulens train`, which makes everything here again.
 
 ## How good it is
 
-Unexplained variance, active latents and norms are measured on held-out prompts ({_text(recipe.prompts)}), at the last
-of the first ten tokens; silent latents over {shipped["quality"]["held_out_tokens"]:,} held-out tokens; loss recovered
-is how far the loss of the eleventh token, with the reconstruction patched in at the tenth, leads from mean ablation
-({shipped["quality"]["loss_mean_ablated"]:.3f} nats) to the unpatched model ({shipped["quality"]["loss_clean"]:.3f};
-reconstructed {shipped["quality"]["loss_reconstructed"]:.3f}). Norms and paths (distance from the base) are means over
-the type's targets, divided by those of real targets.
+Unexplained variance, active latents and norms are measured on held-out prompts ({_prompts(recipe.prompts)}), at the
+last of the first ten tokens; silent latents over {shipped["quality"]["held_out_tokens"]:,} held-out tokens; loss
+recovered is how far the loss of the eleventh token, with the reconstruction patched in at the tenth, leads from mean
+ablation ({shipped["quality"]["loss_mean_ablated"]:.3f} nats) to the unpatched model
+({shipped["quality"]["loss_clean"]:.3f}; reconstructed {shipped["quality"]["loss_reconstructed"]:.3f}).
+Norms and paths (distance from the base) are means over the type's targets, divided by those of real targets.
 
 {_verdicts(shipped["quality"])}
 
@@ -97,6 +97,10 @@ def _others(recipe: TrainRecipe) -> str:
     return (f"\n\nThe others, on the same text:\n{made}" if made else "") + (
         f"\n\n## Why this one\n\n{recipe.choice.strip()}" if recipe.choice else ""
     )
+
+
+def _prompts(prompts: TextRecipe | str) -> str:
+    return f"those of `data/prompts/{prompts}.npz`" if isinstance(prompts, str) else _text(prompts)
 
 
 def _text(text: TextRecipe) -> str:

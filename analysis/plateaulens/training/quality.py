@@ -89,15 +89,15 @@ def loss_recovered(
         reconstructed) / (mean - clean).
     """
     forward = choose_forward(subject)
-    last = subject.last_activations(prompts)
+    last = subject.last_activations(prompts).cpu()  # the autoencoder is there
     points = torch.stack([last, sae(last), last.mean(dim=0).expand_as(last)], dim=1)[:, None]
     batches = zip(*(part.split(_LOSS_BATCH) for part in (prompts, points, following)), strict=True)
 
     @torch.inference_mode()
     def losses(batch: tuple[Tensor, Tensor, Tensor]) -> Float[Tensor, "prompt edit"]:
         tokens, edited, wanted = batch
-        logits = forward.unembed(forward.run(tokens, edited).final.flatten(0, 2))
-        each = cross_entropy(logits, wanted.repeat_interleave(edited.shape[2]), reduction="none")
+        logits = forward.unembed(forward.run(tokens.to(subject.device), edited.to(subject.device)).final.flatten(0, 2))
+        each = cross_entropy(logits.cpu(), wanted.repeat_interleave(edited.shape[2]), reduction="none")
         return each.view(len(tokens), -1)
 
     measured = torch.cat(list((one_per_core if forward.concurrent else map)(losses, batches)))
@@ -167,7 +167,7 @@ def measure(
     subject
         The model, written at the site that the SAE belongs to.
     sae
-        The autoencoder.
+        The autoencoder, on the CPU.
     frequency
         How often each latent fires, shaped (latents,).
     prompts
@@ -188,8 +188,8 @@ def measure(
         What `fidelity`, `loss_recovered` and `target_norms` give, `held_out_tokens`, and `silent_share`: the share of
         latents that no held-out token makes active.
     """
-    pool = subject.last_activations(prompts[:, :-1])
-    silent = firing_frequency(sae, held_out) == 0
+    pool = subject.last_activations(prompts[:, :-1]).cpu()
+    silent = firing_frequency(sae, held_out.cpu()) == 0
     return {
         **fidelity(sae, pool),
         "held_out_tokens": len(held_out),

@@ -65,7 +65,16 @@ class PromptRecipe(Strict):
 
     name: FileStem
     model: ModelConfig
-    prompts: TextRecipe
+    prompts: TextRecipe | FileStem
+    """How they are sampled; or the name of prompts that ship, which another recipe made for the same model."""
+
+    @model_validator(mode="after")
+    def _check_prompts(self) -> Self:
+        if type(self) is PromptRecipe and isinstance(self.prompts, str):
+            raise ValueError(
+                f"prompts {self.prompts!r}: nothing to make of prompts that ship, say how to sample others"
+            )
+        return self
 
 
 class TrainRecipe(PromptRecipe):

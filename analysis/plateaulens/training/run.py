@@ -16,12 +16,12 @@ from jaxtyping import Bool, Float, Int
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from plateaulens.config import SaeConfig, Strict
+from plateaulens.config import PromptConfig, SaeConfig, Strict
 from plateaulens.errors import reading
 from plateaulens.provenance import versions
 from plateaulens.subject.embedded import notice
 from plateaulens.subject.model import Subject, load_subject
-from plateaulens.subject.prompts import save_prompts
+from plateaulens.subject.prompts import load_prompts, save_prompts
 from plateaulens.subject.sae import firing_frequency, load_sae
 from plateaulens.subject.weights import load_weights
 from plateaulens.training.autoencoder import save, train
@@ -58,7 +58,7 @@ def train_recipe(path: Path, out: Path, cache: Path) -> None:
     path
         The recipe, a TOML file.
     out
-        Where results go: `prompts/NAME.npz` and `saes/NAME-SITE`.
+        Where results go: `prompts/NAME.npz`, where the recipe samples them, and `saes/NAME-SITE`.
     cache
         Where everything finished is kept, in a folder of the recipe's name.
     """
@@ -66,14 +66,20 @@ def train_recipe(path: Path, out: Path, cache: Path) -> None:
     if (terms := notice(recipe.model.source)) is not None:
         print(terms, flush=True)
     work = cache / recipe.name
-    prompts = _text(recipe, recipe.prompts, work)
-    shipped = out / "prompts" / f"{recipe.name}.npz"
-    save_prompts(shipped, prompts.numpy())
-    if not isinstance(recipe, TrainRecipe):
-        print(f"finished: {shipped}")
-        return
+    prompts: Tensor | None = None
+    if isinstance(recipe.prompts, TextRecipe):
+        prompts = _text(recipe, recipe.prompts, work)
+        shipped = out / "prompts" / f"{recipe.name}.npz"
+        save_prompts(shipped, prompts.numpy())
+        if not isinstance(recipe, TrainRecipe):
+            print(f"finished: {shipped}")
+            return
+    assert isinstance(recipe, TrainRecipe), "prompts that ship are another recipe's"
     text = _text(recipe, recipe.text, work)
     subject = load_subject(recipe.model, recipe.sites)
+    if prompts is None:
+        there = PromptConfig(source=str(recipe.prompts), length=PROMPT_LENGTH + 1)
+        prompts = load_prompts(there, vocabulary=subject.vocabulary).tokens
     corpus = _corpus(recipe, subject, text, prompts[:, : PROMPT_LENGTH + 1])
     places = {name: work / f"{name}-{_key(recipe, sae)}" for name, sae in recipe.saes.items()}
     for name, sae in recipe.saes.items():
@@ -138,8 +144,10 @@ def _activations(
 
 
 def _key(recipe: TrainRecipe, sae: SaeRecipe) -> str:
-    parts = (recipe.model, recipe.sites, recipe.prompts, recipe.text, sae)
-    return digest(*parts, held_out=recipe.held_out, coverage=recipe.coverage)
+    others = {"held_out": recipe.held_out, "coverage": recipe.coverage}
+    if isinstance(recipe.prompts, TextRecipe):
+        return digest(recipe.model, recipe.sites, recipe.prompts, recipe.text, sae, **others)
+    return digest(recipe.model, recipe.sites, recipe.text, sae, prompts=recipe.prompts, **others)
 
 
 def _make(name: str, recipe: SaeRecipe, subject: Subject, corpus: Corpus, folder: Path) -> None:

@@ -56,10 +56,10 @@
     return size === 0 ? "0" : value.toFixed(size < 1 ? 3 : size < 10 ? 2 : size < 100 ? 1 : 0).replace("-", "−");
   }
 
-  // Spaces at the ends and letters that are no letters are made visible.
+  // Letters that cannot be seen are made visible, as the rest of the report does (report/text.py).
   const visible = (text) =>
-    text.replace(/[\u0000-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, (letter) =>
-      ({ "\n": "↵", "\t": "⇥", "\r": "␍" })[letter] ?? `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu, (letter) =>
+      ({ "\n": "↵", "\t": "⇥", "\r": "␍" })[letter] ?? `[U+${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`,
     ) || "(empty)";
 
   // Colours follow the page, whichever it is.
