@@ -2,7 +2,8 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -14,12 +15,13 @@ from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, Pretra
 from bench import ways
 from bench.floor import Products, arithmetic
 from bench.subjects import GPT2_SIZED, SMOLLM2, load, written_at
-from bench.work import Size, Work, make_work
+from bench.timing import seconds
+from bench.work import Size, Work, make_work, walked
 from plateaulens.config import PromptConfig
 from plateaulens.scan.direct import DirectForward
 from plateaulens.scan.engine import Forward, PathCurves
 from plateaulens.scan.split import Precision
-from plateaulens.scan.walk import prompts_per_batch, relative, walk
+from plateaulens.scan.walk import prompts_per_batch
 from plateaulens.subject.model import Subject
 from plateaulens.subject.narrow import narrow
 from plateaulens.subject.prompts import load_prompts
@@ -99,22 +101,24 @@ def _model(name: str, device: torch.device, size: Size, say: Callable[[str], obj
     if name == SMOLLM2:
         tokens = load_prompts(PromptConfig(source="smollm2", length=size.length), vocabulary=vocabulary).tokens
     work = make_work(subject, size, tokens)
+    compared = work.first(COMPARED)
     counted = arithmetic(subject, size)
     operations = counted.operations * size.samples
     found: dict[str, Any] = {"operations": operations, "products": {}, "engine": {}, "batches": {}, "other": {}}
     say("the products alone")
     for rate, (dtype, allowed) in _RATES.items():
-        found["products"][rate] = _products(subject, size, device, dtype, tf32=allowed) * size.samples / _some(size)
+        of_some = _products(subject, compared.size, device, dtype, tf32=allowed)
+        found["products"][rate] = of_some * size.samples / compared.size.samples
     exact: PathCurves | None = None
     for precision in PRECISIONS:
         say(f"engine, {precision}")
         forward = DirectForward(subject, precision)
-        curves = _curves(subject, forward, _first(work, COMPARED), min(COMPARED, size.samples))
+        curves = _curves(subject, forward, compared, compared.size.samples)
         exact = curves if exact is None else exact
-        at_once = _auto(forward, work, device)
-        seconds, memory = _timed(subject, forward, work, at_once)
+        at_once = _auto(subject, forward, work)
+        taken, memory = _timed(subject, forward, work, at_once)
         found["engine"][precision] = {
-            "seconds": seconds,
+            "seconds": taken,
             "bytes": memory,
             "at_once": at_once,
             **_agreement(curves, exact),
@@ -123,13 +127,13 @@ def _model(name: str, device: torch.device, size: Size, say: Callable[[str], obj
             found["batches"] = {each: _rate(subject, forward, work, each) for each in BATCHES if each <= size.samples}
         del forward
     assert exact is not None
-    some = _first(work, SLOW)
+    some = work.first(SLOW)
     for way, run in {"key-value cache": ways.cached_prefix, "plain": ways.plain}.items():
         say(way)
-        seconds = min(_seconds(partial(run, subject, some), device) for _ in range(2))
-        found["other"][way] = seconds * size.samples / some.size.samples
+        taken = min(seconds(partial(run, subject, some), device) for _ in range(2))
+        found["other"][way] = taken * size.samples / some.size.samples
     say("the same curves on the CPU")
-    found["cpu"] = _agreement(_of(exact, ON_CPU), _on_cpu(name, _first(work, ON_CPU)))
+    found["cpu"] = _agreement(_of(exact, ON_CPU), _on_cpu(name, work.first(ON_CPU)))
     return found
 
 
@@ -143,29 +147,24 @@ def _rates(device: torch.device) -> dict[str, float]:
     rates = {}
     for name, (dtype, tf32) in _RATES.items():
         one, other = (torch.randn(count, count, device=device, dtype=dtype) for _ in range(2))
-        with torch.inference_mode(), _tf32(tf32):
-            rates[name] = 2 * count**3 / min(_seconds(lambda: one @ other, device) for _ in range(4))  # noqa: B023
+        with torch.inference_mode(), _tf32(allowed=tf32):
+            rates[name] = 2 * count**3 / min(seconds(lambda: one @ other, device) for _ in range(4))  # noqa: B023
     return rates
 
 
-class _tf32:  # noqa: N801
-    def __init__(self, allowed: bool) -> None:
-        self._allowed, self._before = allowed, torch.backends.cuda.matmul.allow_tf32
-
-    def __enter__(self) -> None:
-        torch.backends.cuda.matmul.allow_tf32 = self._allowed
-
-    def __exit__(self, *_: object) -> None:
-        torch.backends.cuda.matmul.allow_tf32 = self._before
-
-
-def _some(size: Size) -> int:
-    return min(COMPARED, size.samples)
+@contextmanager
+def _tf32(*, allowed: bool) -> Iterator[None]:
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
 
 
 def _products(subject: Subject, size: Size, device: torch.device, dtype: torch.dtype, *, tf32: bool) -> float:
-    """Seconds of the products of some prompts at once, at the scan's shapes, by the card's own library."""
-    together = Size(1, size.types * _some(size), size.steps, size.length)
+    """Seconds of the products of all prompts at once, at the scan's shapes, by the card's own library."""
+    together = Size(1, size.types * size.samples, size.steps, size.length)
 
     def plain(layer: torch.nn.Module) -> Callable[[Tensor], Tensor]:
         own: Any = layer
@@ -173,47 +172,25 @@ def _products(subject: Subject, size: Size, device: torch.device, dtype: torch.d
         return lambda x: torch.nn.functional.linear(x, weight)
 
     products = Products(arithmetic(subject, together), device, plain, dtype)
-    with _tf32(tf32):
-        return min(_seconds(lambda: products.run(1), device) for _ in range(3))
-
-
-def _first(work: Work, samples: int) -> Work:
-    size = Size(min(samples, work.size.samples), work.size.types, work.size.steps, work.size.length)
-    return Work(size, work.tokens[:samples], work.start[:samples], work.end[:samples])
-
-
-def _walk(subject: Subject, forward: Forward, work: Work, at_once: int) -> list[PathCurves]:
-    def path(start: Tensor, end: Tensor) -> Tensor:
-        return relative(start, end, work.size.steps)
-
-    return list(walk(forward, work.tokens, work.start, work.end, path, device=subject.device, at_once=at_once))
+    with _tf32(allowed=tf32):
+        return min(seconds(lambda: products.run(1), device) for _ in range(3))
 
 
 def _curves(subject: Subject, forward: Forward, work: Work, at_once: int) -> PathCurves:
-    parts = _walk(subject, forward, work, at_once)
+    parts = list(walked(subject, forward, work, at_once))
     return PathCurves(
         torch.cat([part.curve.cpu() for part in parts]), torch.cat([part.top_token.cpu() for part in parts])
     )
 
 
-def _auto(forward: Forward, work: Work, device: torch.device) -> int:
+def _auto(subject: Subject, forward: Forward, work: Work) -> int:
     """What a run with `prompts_per_batch = "auto"` takes, of a chunk's prompts."""
-    one = _first(work, 1)
+    one = work.first(1)
 
     def measure() -> object:
-        return list(
-            walk(
-                forward,
-                one.tokens,
-                one.start,
-                one.end,
-                lambda start, end: relative(start, end, work.size.steps),
-                device=device,
-                at_once=1,
-            )
-        )
+        return list(walked(subject, forward, one, 1))
 
-    return min(prompts_per_batch("auto", device, measure), COMPARED, work.size.samples)
+    return min(prompts_per_batch("auto", subject.device, measure), COMPARED, work.size.samples)
 
 
 def _timed(subject: Subject, forward: Forward, work: Work, at_once: int) -> tuple[float, int]:
@@ -221,26 +198,14 @@ def _timed(subject: Subject, forward: Forward, work: Work, at_once: int) -> tupl
     on_gpu = subject.device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(subject.device)
-    seconds = min(_seconds(lambda: _walk(subject, forward, work, at_once), subject.device) for _ in range(2))
-    return seconds, torch.cuda.max_memory_allocated(subject.device) if on_gpu else 0
+    taken = min(seconds(lambda: list(walked(subject, forward, work, at_once)), subject.device) for _ in range(2))
+    return taken, torch.cuda.max_memory_allocated(subject.device) if on_gpu else 0
 
 
 def _rate(subject: Subject, forward: Forward, work: Work, at_once: int) -> float:
     """Prompts a second in batches of a size; of small ones fewer are run."""
-    some = _first(work, max(32, 4 * at_once))
+    some = work.first(max(32, 4 * at_once))
     return some.size.samples / _timed(subject, forward, some, at_once)[0]
-
-
-def _seconds(task: Callable[[], object], device: torch.device) -> float:
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-
-    wait()
-    began = time.perf_counter()
-    task()
-    wait()
-    return time.perf_counter() - began
 
 
 def _agreement(found: PathCurves, exact: PathCurves) -> dict[str, Any]:
@@ -276,10 +241,10 @@ def _large(config: PretrainedConfig, device: torch.device, size: Size) -> dict[s
     few = Size(min(32, size.samples), size.types, size.steps, size.length)
     work: Work = _random_work(config, few)
     forward = DirectForward(subject, "bf16")
-    at_once = _auto(forward, work, device)
-    _walk(subject, forward, _first(work, 2), 2)
-    seconds, memory = _timed(subject, forward, work, at_once)
-    return {"prompts_per_second": few.samples / seconds, "bytes": memory, "at_once": at_once, "precision": "bf16"}
+    at_once = _auto(subject, forward, work)
+    _timed(subject, forward, work.first(2), 2)  # what is compiled at first use
+    taken, memory = _timed(subject, forward, work, at_once)
+    return {"prompts_per_second": few.samples / taken, "bytes": memory, "at_once": at_once, "precision": "bf16"}
 
 
 def _random_work(config: PretrainedConfig, size: Size) -> Work:

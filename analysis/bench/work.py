@@ -1,6 +1,7 @@
 """What is timed: paths from the last activations of prompts to those of other prompts."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from plateaulens.scan import walk as paths
 from plateaulens.scan.engine import Forward, PathCurves
-from plateaulens.scan.walk import walk
+from plateaulens.scan.walk import PromptsPerBatch, walk
 from plateaulens.subject.model import Subject
 
 
@@ -35,6 +36,22 @@ class Work:
     tokens: Int[Tensor, "prompt position"]
     start: Float[Tensor, "prompt path d_model"]
     end: Float[Tensor, "prompt path d_model"]
+
+    def first(self, samples: int) -> "Work":
+        """The work of the first prompts.
+
+        Parameters
+        ----------
+        samples
+            How many; all of them where there are fewer.
+
+        Returns
+        -------
+        Work
+            Over the same memory.
+        """
+        size = replace(self.size, samples=min(samples, self.size.samples))
+        return Work(size, self.tokens[:samples], self.start[:samples], self.end[:samples])
 
     def points(self, prompt: int) -> Float[Tensor, "path step d_model"]:
         """All points of one prompt.
@@ -97,9 +114,31 @@ def engine(subject: Subject, forward: Forward, work: Work) -> list[PathCurves]:
     list of PathCurves
         On the CPU, in the order of the prompts.
     """
+    curves = walked(subject, forward, work)
+    return [PathCurves(measured.curve.cpu(), measured.top_token.cpu()) for measured in curves]
+
+
+def walked(subject: Subject, forward: Forward, work: Work, at_once: PromptsPerBatch = "auto") -> Iterator[PathCurves]:
+    """The curves of the work as they come, left where the model is.
+
+    Parameters
+    ----------
+    subject
+        The model.
+    forward
+        How it is run.
+    work
+        What to do.
+    at_once
+        Prompts in a batch, see `plateaulens.scan.walk.prompts_per_batch`.
+
+    Yields
+    ------
+    PathCurves
+        Of the prompts of one batch.
+    """
 
     def make_path(start: Tensor, end: Tensor) -> Tensor:
         return paths.relative(start, end, work.size.steps)
 
-    curves = walk(forward, work.tokens, work.start, work.end, make_path, device=subject.device, at_once="auto")
-    return [PathCurves(measured.curve.cpu(), measured.top_token.cpu()) for measured in curves]
+    yield from walk(forward, work.tokens, work.start, work.end, make_path, device=subject.device, at_once=at_once)

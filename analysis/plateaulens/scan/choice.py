@@ -115,16 +115,17 @@ def choose(
     for name, own, make in _candidates(subject, tokens.shape[1], _precisions(subject, precision), why):
         if way not in (None, name):
             continue
+        tried = name if own == "float32" else f"{name} in {own}"
         try:
             forward = make()
             if name != COPIED:  # which is how the truth was found
                 _check(forward, tokens, truth, TOLERANCE_NARROW if subject.is_narrow else TOLERANCE)
         except _WrongError as error:
-            why.append(f"{name}{'' if own == 'float32' else f' in {own}'}: {error}")
+            why.append(f"{tried}: {error}")
         except (UsageError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # noqa: BLE001  a way that fails on this model is not its way
-            why.append(f"{name}{'' if own == 'float32' else f' in {own}'}: {type(error).__name__}")
+            why.append(f"{tried}: {type(error).__name__}")
         else:
             if name != PACKED and precision not in {"auto", "float32"} and not subject.is_narrow:
                 raise UsageError(
