@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tests.processes import run_code
 from tests.tiny import write_preset
 
 from plateaulens import resources
 from plateaulens.store.reading import open_run
+from plateaulens.targets import registry
+from plateaulens.targets.base import Base, TargetContext
 
 DOCUMENT = (resources.root() / "docs" / "activation_types.md").read_text(encoding="utf-8")
 
@@ -132,3 +135,15 @@ def test_the_document_s_variants_are_valid() -> None:
 
     targets = TargetConfig.model_validate(tomllib.loads(block("toml", "structured_random"))["targets"])
     assert targets.variants["structured_with_error"].add_error
+
+
+@pytest.mark.parametrize("test", ["one", "another"])
+def test_a_type_is_forgotten_after_its_test(test: str) -> None:
+    """What the suite's own fixture promises: without it the second of these could not register another `opposite`."""
+
+    def opposite(base: Base, context: TargetContext, rng: np.random.Generator) -> torch.Tensor:
+        return -base.activation
+
+    opposite.__module__ = f"of_{test}"
+    registry.register(opposite)
+    assert "opposite" in registry.names()

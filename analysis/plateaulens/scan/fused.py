@@ -15,14 +15,24 @@ from torch import Tensor
 
 from plateaulens.scan import kernels
 from plateaulens.scan.layers import attend_from_points, rms_norm, window_of
-from plateaulens.scan.split import KINDS, TOP, Matrix, Precision, next_power, power_of_two, split
+from plateaulens.scan.split import (
+    KINDS,
+    TOP,
+    Matrix,
+    Precision,
+    next_power,
+    power_of_two,
+    queries_of,
+    shared_memory,
+    split,
+)
 
 LOGITS_BYTES = 2**29
 """Most bytes of logits that are held at once."""
 BLOCK = 2048
 """Logits that a program reads at a time."""
 MOST_KEYS = 128
-"""Earlier tokens of a prompt that the attention kernel takes."""
+"""Earlier tokens of a prompt that the attention kernel takes, where the card has the memory."""
 
 
 class FusedBlock:
@@ -100,7 +110,9 @@ class FusedBlock:
     def _attend(
         self, qkv: Float[Tensor, "sequence token width"], shared: int, rotation: tuple[Tensor, Tensor]
     ) -> Float[Tensor, "plane row width"]:
-        if shared > MOST_KEYS:
+        keys, wide = (max(16, next_power(size)) for size in (shared, self._size))
+        queries = queries_of(keys, wide, shared_memory(qkv.device))
+        if shared > MOST_KEYS or queries is None:
             return self._attend_long(qkv, shared, rotation)
         (prompts, tokens, _), kind = qkv.shape, self._kind
         width = self._heads * self._size
@@ -110,12 +122,12 @@ class FusedBlock:
         eps = 0.0 if self._head_norms is None else self._head_norms[0].variance_epsilon
         window = tokens + 1 if self._window is None else self._window
         for early, count in ((True, shared), (False, tokens - shared)):
-            block = 16 if early else 64
+            block = 16 if early else queries
             if count:
                 kernels.attention_kernel[(prompts, -(-count // block), self._kv_heads)](
                     qkv, out[0], out[-1], cosines, sines, self._by_head, *weights, eps, self._scaling, tokens,
                     shared, window, HEADS=self._heads, KV=self._kv_heads, D=self._size,
-                    WIDE=max(16, next_power(self._size)), KEYS=max(16, next_power(shared)), BLOCK=block, EARLY=early,
+                    WIDE=wide, KEYS=keys, BLOCK=block, EARLY=early,
                     NORM=self._head_norms is not None, KIND=kind.number,
                 )  # fmt: skip
         return out

@@ -109,6 +109,25 @@ def on(device: torch.device) -> AbstractContextManager[object]:
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
+def shared_memory(device: torch.device) -> int:
+    """What a program's threads share of a multiprocessor's memory.
+
+    Parameters
+    ----------
+    device
+        Where the program runs.
+
+    Returns
+    -------
+    int
+        Bytes; off a GPU, where kernels are interpreted, those of a usual card.
+    """
+    if device.type != "cuda":
+        return 2**17
+    card: Any = torch.cuda.get_device_properties(device)
+    return int(card.shared_memory_per_block_optin)
+
+
 def tile_of(kind: Kind, memory: int) -> Tile:
     """A tile whose parts fit into what programs share of a multiprocessor's memory.
 
@@ -135,6 +154,37 @@ def tile_of(kind: Kind, memory: int) -> Tile:
         if stages >= 2:
             return Tile(depth=depth, stages=stages)
     return Tile(64, 64, 32, 4, 2)
+
+
+def queries_of(keys: int, width: int, memory: int) -> int | None:
+    """How many queries one program of the attention kernel takes at a time.
+
+    As Triton 3.6 compiles it, it shares `8 * width * (keys + queries)` bytes of memory, half as much again for 64
+    queries on Hopper, and keeps a number per query and column, and one per query and key, in registers.
+
+    Parameters
+    ----------
+    keys, width
+        Earlier tokens, and numbers per head: powers of two of 16 at least.
+    memory
+        Bytes that programs share.
+
+    Returns
+    -------
+    int or None
+        A power of two from 16 to 64, None where not even 16 fit.
+
+    Examples
+    --------
+    >>> queries_of(16, 64, 227 * 1024), queries_of(128, 128, 163 * 1024), queries_of(128, 128, 99 * 1024)
+    (64, 32, None)
+    """
+    queries = max(16, min(64, 4096 // max(keys, width)))
+    while queries >= 16:
+        if (12 if queries == 64 else 8) * width * (keys + queries) <= memory:
+            return queries
+        queries //= 2
+    return None
 
 
 def split(x: Float[Tensor, "..."], precision: Precision) -> Float[Tensor, "plane ..."]:
@@ -230,10 +280,7 @@ class Matrix:
         self._bias = None if bias is None else bias.float().contiguous()
         rows, self.depth = weight.shape
         self.columns = rows // 2 if gated else rows
-        on_gpu = weight.device.type == "cuda"
-        card: Any = torch.cuda.get_device_properties(weight.device) if on_gpu else None
-        memory = card.shared_memory_per_block_optin if on_gpu else 2**17
-        tile = tile_of(self.kind, memory)
+        tile = tile_of(self.kind, shared_memory(weight.device))
         self._tile = tile._replace(columns=tile.columns // 2) if gated else tile
 
     def times(
