@@ -83,6 +83,7 @@ Fraction = Annotated[float, Within(1e-6, 1 - 1e-6)]
 """Between 0 and 1, neither included."""
 Slope = Annotated[float, Within(0, 1_000_000)]
 Cosine = Annotated[float, Within(-1, 1)]
+Share = Annotated[float, Within(0, 1)]
 
 LARGEST_CHUNK = 2**28
 """Numbers of a chunk of curves, which are in memory at once: 1 GiB."""
@@ -269,15 +270,24 @@ class VariantConfig(Strict):
     """In place of that of `[targets]`, like the two that follow."""
     anchor_pool: Count | None = None
     baseline_pool: Count | None = None
+    kept_share: Share | None = None
     dictionary: Literal["trained", "random", "shuffled"] = "trained"
     """Which decoder directions the recipe sees: the SAE's, random ones, or the SAE's dealt out to other latents."""
     add_error: bool = False
     """Whether the base's SAE error, A - SAE(A), is added to the target."""
+    sae_error: Literal["none", "drawn", "predicted", "real"] = "none"
+    """Which other SAE error is added: one drawn with the mean and covariance of real ones; one predicted from the
+    target by a linear map, with what that leaves drawn; or that of the sample's real target."""
+    matched: bool = False
+    """Whether the target is moved as little as gives it the norm, the distance from the base and the distance from the
+    mean that the sample's real target has."""
 
     @property
     def constants(self) -> dict[str, float]:
         """The constants that differ from those of `[targets]`, by name."""
-        return self.model_dump(include={"anchor_cosine", "anchor_pool", "baseline_pool"}, exclude_none=True)
+        return self.model_dump(
+            include={"anchor_cosine", "anchor_pool", "baseline_pool", "kept_share"}, exclude_none=True
+        )
 
 
 class FileConfig(Strict):
@@ -315,6 +325,9 @@ class TargetConfig(Strict):
     """`structured`: how many latents nearest in firing frequency the replacement top latent is chosen from."""
     baseline_pool: Count = 10
     """`baseline`: how many latents nearest in firing frequency a replacement is drawn from."""
+    kept_share: Share = 0.5
+    """`latents_kept`, `latents_swapped`, `strengths_kept`, `strengths_redrawn`: share of the real target's active
+    latents that keep what the type changes of the others."""
 
     @model_validator(mode="after")
     def _check_types(self) -> Self:

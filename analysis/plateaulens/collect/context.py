@@ -15,7 +15,7 @@ from plateaulens import names
 from plateaulens.collect import experiments
 from plateaulens.collect.ahead import Copy
 from plateaulens.collect.footprint import check_memory, needs
-from plateaulens.collect.pool import real_activations
+from plateaulens.collect.pool import corpus, real_activations
 from plateaulens.collect.taken import Taken
 from plateaulens.config import RunConfig, SaeConfig
 from plateaulens.errors import UsageError
@@ -33,9 +33,10 @@ from plateaulens.subject.model import Subject, load_subject
 from plateaulens.subject.prompts import Prompts, load_prompts
 from plateaulens.subject.sae import LoadedSae, load_sae
 from plateaulens.targets import registry
-from plateaulens.targets.base import SYNTHETIC, ActivationType, Pool, TargetContext, draw, mixes
+from plateaulens.targets.base import SYNTHETIC, ActivationType, Pool, TargetContext, draw, learns, mixes
 from plateaulens.targets.dictionary import Dictionary
 from plateaulens.targets.files import FileType
+from plateaulens.targets.fitting import Corpus, Fitting
 from plateaulens.targets.randomness import generator
 
 NO_SAE = -1
@@ -89,8 +90,9 @@ class RunContext:
         Values
             `base` (sample, d_model), `target` (activation_type, sample, d_model), `source_row` (activation_type,
             sample), `active_latents` (sample,), which is `NO_SAE` in a run without an SAE, where types mix real
-            activations `mixed_row` (activation_type, sample, mixed), and in a run with an SAE `target_latents` and
-            `target_error` (activation_type, sample).
+            activations `mixed_row` (activation_type, sample, mixed), in a run with an SAE `target_latents` and
+            `target_error` (activation_type, sample), and where types are fitted `fit_distance` (activation_type,
+            sample).
         """
         values = self._made(span) if self.taken is None else dict(self.taken.values(span))
         if self.target_context.dictionary is not None and "target_latents" not in values:
@@ -98,13 +100,16 @@ class RunContext:
             seen = [self.target_context.dictionary.residue(own) for own in targets]
             values |= {"target_latents": np.stack([own.latents for own in seen])}
             values |= {"target_error": np.stack([own.error for own in seen])}
+        if self.target_context.fitting is not None and "fit_distance" not in values:
+            fitted_to = self.target_context.fitting.corpus
+            targets = torch.from_numpy(values["target"])
+            values["fit_distance"] = np.stack([fitted_to.distance(own) for own in targets])
         return values
 
     def _made(self, span: slice) -> dict[str, NDArray[np.generic]]:
         rows = self.base_row[span]
-        pool = self.target_context.pool.activation
         samples = range(span.start, span.stop)
-        bases = self.target_context.bases(pool[torch.from_numpy(rows)], samples, rows.tolist())
+        bases = self.target_context.bases(self.target_context.pool.at(rows), samples, rows.tolist())
         drawn = [draw(kind, bases, self.target_context) for kind in self.kinds]
         active = [NO_SAE if base.encoded is None else len(base.encoded) for base in bases]
         values: dict[str, NDArray[np.generic]] = {
@@ -241,19 +246,36 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
     def find_sae(subject: Subject) -> LoadedSae | None:
         return None if config.sae is None else sae_for(config.sae, subject, prompts)
 
+    order = base_rows(config.seed, len(prompts.tokens))
+    fitted = any(learns(kind) is not None for kind in kinds)
+    judged, set_aside = np.split(order, [len(order) // 2]) if fitted else (order, order[:0])
+    if config.samples > len(judged):
+        raise UsageError(
+            f"{config.samples} samples asked for, and types are fitted to half of the {len(order)} prompts: ask for at "
+            f"most {len(judged)}, or supply more prompts"
+        )
+
     def find_pool(subject: Subject) -> Pool:
         if previous is not None and _has_same_activations(previous.config, config):
-            return previous.target_context.pool
-        return Pool(real_activations(subject, config.model, prompts.tokens), np.arange(len(prompts.tokens)))
+            known = previous.target_context.pool
+            if np.array_equal(known.row, np.sort(judged)):
+                return known
+        found, rows = real_activations(subject, config.model, prompts.tokens), np.sort(judged)
+        return Pool(found[torch.from_numpy(rows)] if fitted else found, rows)
+
+    def find_corpus(subject: Subject) -> Corpus:
+        tokens = prompts.tokens if prompts.longer is None else prompts.longer
+        return corpus(subject, config.model, tokens[torch.from_numpy(np.sort(set_aside))])
 
     context = assemble(
         config,
         kinds,
         subject,
         prompts,
-        base_row=base_rows(config.seed, len(prompts.tokens))[: config.samples],
+        base_row=judged[: config.samples],
         find_sae=find_sae,
         find_pool=find_pool,
+        find_corpus=find_corpus if fitted else None,
     )
     if config.targets.of_run is not None:
         note = f"bases and targets: those of {config.targets.of_run}"
@@ -270,7 +292,7 @@ def _taken(context: RunContext) -> Taken:
         width=context.subject.width,
         mixed=mixed(context.kinds),
     )
-    found.check_bases(context.target_context.pool.activation[torch.from_numpy(context.base_row)].float().numpy())
+    found.check_bases(context.target_context.pool.at(context.base_row).float().numpy())
     return found
 
 
@@ -283,6 +305,7 @@ def assemble(
     base_row: NDArray[np.int64],
     find_sae: Callable[[Subject], LoadedSae | None],
     find_pool: Callable[[Subject], Pool],
+    find_corpus: Callable[[Subject], Corpus] | None = None,
 ) -> RunContext:
     """The context of a run whose parts are there: how its model is run is decided, and what depends on that is made.
 
@@ -300,6 +323,8 @@ def assemble(
         The row among them of each sample, shaped (sample,).
     find_sae, find_pool
         Give the SAE and the real activations, told the model as it will be run.
+    find_corpus
+        Gives the real activations that types are fitted to; None where none is fitted.
 
     Returns
     -------
@@ -327,13 +352,16 @@ def assemble(
     )
     sae = find_sae(choice.subject)
     dictionary = None if sae is None else Dictionary.of(sae.sae, sae.frequency)
+    fitting = None
+    if find_corpus is not None:
+        fitting = Fitting(partial(find_corpus, choice.subject), dictionary, config.seed)
     return RunContext(
         config=config,
         subject=choice.subject,
         sae=sae,
         prompts=prompts,
         base_row=base_row,
-        target_context=TargetContext(find_pool(choice.subject), config.targets, config.seed, dictionary),
+        target_context=TargetContext(find_pool(choice.subject), config.targets, config.seed, dictionary, fitting),
         kinds=kinds,
         forward=choice.forward,
         loaded=subject,
@@ -435,6 +463,7 @@ def specification(run_context: RunContext) -> RunSpec:
         metrics=tuple(MetricSpec(name, names.METRICS[name].units) for name in config.metrics),
         mixed=mixed(run_context.kinds),
         encoded=run_context.sae is not None,
+        fitted=run_context.target_context.fitting is not None,
         likely=min(config.likely_tokens, run_context.subject.vocabulary),
     )
 
@@ -485,7 +514,10 @@ def attributes(run_context: RunContext) -> dict[str, str | int]:
 
 def _identity(run_context: RunContext) -> dict[str, Any]:
     config, subject, sae = run_context.config, run_context.subject, run_context.sae
+    fitting = run_context.target_context.fitting
+    learned = [what for kind in run_context.kinds for what in learns(kind) or ()]
     return {
+        **({} if fitting is None else {"learned": fitting.identity(dict.fromkeys(learned))}),
         "model": subject.identity,
         "sae": None if sae is None else sae.identity,
         "prompts": run_context.prompts.identity,

@@ -7,6 +7,7 @@ import hashlib
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -15,9 +16,13 @@ from torch import Tensor
 
 from plateaulens import cache
 from plateaulens.config import ModelConfig
+from plateaulens.errors import UsageError
 from plateaulens.provenance import versions
 from plateaulens.subject.model import Subject
+from plateaulens.targets.fitting import Corpus
 
+FIRST_FITTED = 3
+"""The first token of a prompt whose activation types are fitted to: those in front are unlike the rest."""
 _KIND = "pool"
 _FILE = "pool.safetensors"
 _NAME = "activation"
@@ -57,9 +62,46 @@ def real_activations(
     if (found := _read(key, len(tokens), subject.width)) is not None:
         return found
     made = subject.last_activations(tokens).cpu()
+    _keep(key, made)
+    return made
+
+
+def corpus(subject: Subject, model: ModelConfig, tokens: Int[Tensor, "prompt position"]) -> Corpus:
+    """The activations of every later token of some prompts, from the cache where they are in it.
+
+    Parameters
+    ----------
+    subject
+        The model, written at the run's site.
+    model
+        The section of the configuration that it was loaded by.
+    tokens
+        Token ids of prompts that no base and no real target is of, shaped (prompt, position).
+
+    Returns
+    -------
+    Corpus
+        Of tokens from `FIRST_FITTED` on, or of the last one where prompts are shorter.
+    """
+    first = min(FIRST_FITTED, tokens.shape[1] - 1)
+    wanted = tokens[:, first:]
+    key = {**_key(subject, model, tokens), "first": first}
+    made = _read(key, wanted.numel(), subject.width)
+    if made is None:
+        parts = [subject.activations(part)[:, first:].cpu() for part in tokens.split(256)]
+        made = torch.cat(parts).flatten(0, 1)
+        _keep(key, made)
+    if subject.model is None:
+        raise UsageError("types are fitted with token embeddings, which a model that was loaded this way does not show")
+    embed: Any = subject.model.get_input_embeddings()
+    with torch.no_grad():
+        embedding = embed(wanted.flatten().to(subject.device)).float().cpu()
+    return Corpus(made, wanted.flatten().numpy(), embedding)
+
+
+def _keep(key: cache.Key, made: Tensor) -> None:
     size = made.numel() * made.element_size()
     cache.keep(_KIND, key, size, lambda part: safetensors.torch.save_file({_NAME: made}, part / _FILE))
-    return made
 
 
 def _read(key: cache.Key, prompts: int, width: int) -> Tensor | None:

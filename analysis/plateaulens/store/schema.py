@@ -111,6 +111,8 @@ class RunSpec:
     """Most likely next tokens of every point that are written down with their probabilities."""
     encoded: bool = False
     """Whether it is written down what the run's SAE makes of every target."""
+    fitted: bool = False
+    """Whether types were fitted to real activations, and it is written down how far targets lie from those."""
 
     def __post_init__(self) -> None:
         names = [experiment.name for experiment in self.experiments]
@@ -168,7 +170,12 @@ class RunSpec:
         groups = {
             "prompts": GroupSpec(PROMPTS, (), {"sample": self.samples, "position": self.positions}, self),
             "activations": GroupSpec(
-                (*ACTIVATIONS, *([MIXED] if self.mixed else []), *(ENCODED if self.encoded else [])),
+                (
+                    *ACTIVATIONS,
+                    *([MIXED] if self.mixed else []),
+                    *(ENCODED if self.encoded else []),
+                    *([FIT_DISTANCE] if self.fitted else []),
+                ),
                 (_activation_type(self.activation_types),),
                 {
                     "activation_type": len(self.activation_types),
@@ -329,6 +336,15 @@ ENCODED = (
     ),
 )
 """Two more, in runs with an SAE."""
+FIT_DISTANCE = Variable(
+    "fit_distance",
+    _TYPED,
+    "float32",
+    np.nan,
+    "distance of the target from the nearest activation that types were fitted to",
+    "residual stream",
+)
+"""One more, in runs with types that are fitted to real activations."""
 
 CURVES = (
     Variable("curve", (*_TYPED, "step", "metric"), "float32", np.nan, "distance from step 0", "see metric_units"),

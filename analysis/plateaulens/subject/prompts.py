@@ -37,6 +37,8 @@ class Prompts:
     """Where they are from, and what tells them from others."""
     notes: tuple[str, ...] = ()
     """What whoever gave them may not expect of them: what was left out or cut, special tokens, repetitions."""
+    longer: Int[Tensor, "prompt longer"] | None = None
+    """The same with the tokens that follow in an array of token ids; None for other prompts."""
 
 
 def find_prompts(config: PromptConfig) -> Path | hub.Repository:
@@ -103,6 +105,7 @@ def load_prompts(config: PromptConfig, *, vocabulary: int, tokenizer: PreTrained
     notes: list[str] = []
     special: NDArray[np.bool_] | None = None
     tokens: NDArray[np.integer]
+    longer: NDArray[np.integer] | None = None
     if isinstance(place, hub.Repository) or place.is_dir() or place.name.endswith(datasets.ENDINGS):
         encoder = _encoder(config, tokenizer)
         wanted = datasets.Wanted(config.length, config.sequences, config.column, encoder)
@@ -122,15 +125,18 @@ def load_prompts(config: PromptConfig, *, vocabulary: int, tokenizer: PreTrained
     else:
         if config.template:
             raise UsageError(f"prompts {place} are token ids, and prompts.template needs texts: leave it out")
-        tokens = _array(place, config.length)[: config.sequences, : config.length]
+        longer = _array(place, config.length)[: config.sequences]
+        tokens = longer[:, : config.length]
         identity = {"file": place.name, "sha256": sha256_of(place)}
-    unknown = tokens[(tokens < 0) | (tokens >= vocabulary)]
+    everything = tokens if longer is None else longer
+    unknown = everything[(everything < 0) | (everything >= vocabulary)]
     if unknown.size:
         raise UsageError(f"prompts {config.source} have token id {unknown[0]}, the model knows 0 to {vocabulary - 1}")
     ids = tokens.astype(np.int64)
     if special is None and tokenizer is not None:
         special = has_special(ids, tokenizer)
-    return Prompts(torch.from_numpy(ids), identity, (*notes, *_notes(ids, special)))
+    whole = None if longer is None else torch.from_numpy(longer.astype(np.int64))
+    return Prompts(torch.from_numpy(ids), identity, (*notes, *_notes(ids, special)), whole)
 
 
 def save_prompts(path: Path, tokens: Int[np.ndarray[tuple[int, int], np.dtype[np.int32]], "prompt position"]) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from plateaulens.config import TargetConfig, VariantConfig
 from plateaulens.errors import UsageError, text_of
 from plateaulens.targets.dictionary import Code, Dictionary
+from plateaulens.targets.fitting import Corpus, Fitting, Learned, LearnedT
 from plateaulens.targets.gaussian import Gaussian
 from plateaulens.targets.modules import file_of, module_of, told
 from plateaulens.targets.randomness import generator
@@ -57,6 +58,23 @@ class Pool:
     def gaussian(self) -> Gaussian:
         """Mean and covariance of the activations."""
         return Gaussian.fit(self.activation)
+
+    def at(self, rows: Int64[np.ndarray, " rows"]) -> Float[Tensor, "rows d_model"]:
+        """The activations of some prompts.
+
+        Parameters
+        ----------
+        rows
+            Rows of the prompt file, each in the pool, shaped (row,).
+
+        Returns
+        -------
+        Tensor
+            Shaped (row, d_model).
+        """
+        place = np.searchsorted(self.row, rows)
+        assert (self.row[place] == rows).all(), "rows of the pool are in order, and hold these"
+        return self.activation[torch.from_numpy(place)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +214,8 @@ class TargetContext:
     """The run's seed."""
     dictionary: Dictionary | None = None
     """The SAE, or what a variant has in its place; None in a run without."""
+    fitting: Fitting | None = None
+    """What fitted types learn from; None in a run without any."""
     _varied: dict[VariantConfig, "TargetContext"] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -215,6 +235,43 @@ class TargetContext:
     def gaussian(self) -> Gaussian:
         """Mean and covariance of the pool."""
         return self.pool.gaussian
+
+    def learned(self, what: type[LearnedT]) -> LearnedT:
+        """What a fitted type has learned from real activations of other prompts.
+
+        Parameters
+        ----------
+        what
+            The class of what is learned.
+
+        Returns
+        -------
+        Learned
+            Of this context's dictionary, if it depends on one.
+
+        Raises
+        ------
+        UsageError
+            When there is nothing to learn from.
+        """
+        return self._fitting.learned(what)
+
+    @property
+    def corpus(self) -> Corpus:
+        """The real activations of other prompts that fitted types learn from.
+
+        Raises
+        ------
+        UsageError
+            When there are none.
+        """
+        return self._fitting.corpus
+
+    @property
+    def _fitting(self) -> Fitting:
+        if self.fitting is None:
+            raise UsageError("is fitted to real activations, and there are none set aside: collect a run with it")
+        return self.fitting
 
     @cached_property
     def mean_code_norm(self) -> float:
@@ -243,7 +300,10 @@ class TargetContext:
             elif settings.dictionary == "shuffled":
                 dictionary = self.sae.shuffled(self.generator(0, "shuffled dictionary"))
             config = self.config.model_copy(update=settings.constants)
-            self._varied[settings] = replace(self, config=config, dictionary=dictionary)
+            fitting = self.fitting
+            if fitting is not None and dictionary is not self.dictionary:
+                fitting = fitting.with_dictionary(dictionary)
+            self._varied[settings] = replace(self, config=config, dictionary=dictionary, fitting=fitting)
         return self._varied[settings]
 
     def generator(self, sample: int, purpose: str) -> np.random.Generator:
@@ -464,6 +524,23 @@ def mixes(kind: ActivationType) -> int:
         0 for a type without the attribute; of a variant, that of the type that it varies.
     """
     return int(getattr(made_by(kind), "mixes", 0))
+
+
+def learns(kind: ActivationType) -> tuple[type[Learned], ...] | None:
+    """What a type learns from real activations of prompts that are set aside for it.
+
+    Parameters
+    ----------
+    kind
+        The type. It says so in its attribute `learns`, where it is fitted to any.
+
+    Returns
+    -------
+    tuple of type, or None
+        Classes of `plateaulens.targets.fitting.Learned`; None for a type that is fitted to nothing.
+    """
+    found: tuple[type[Learned], ...] | None = getattr(kind, "learns", None)
+    return found
 
 
 def made_by(kind: ActivationType) -> Any:

@@ -14,12 +14,16 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar, overload
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from plateaulens.config import TargetConfig, VariantConfig, type_name
 from plateaulens.errors import UsageError, shown, text_of
 from plateaulens.names import CONTROL, REFERENCE, label
-from plateaulens.targets.base import ActivationType, Base, Target, TargetContext, made_by, mixes, ships
+from plateaulens.targets.base import ActivationType, Base, Target, TargetContext, learns, made_by, mixes, ships
 from plateaulens.targets.files import FileType
+from plateaulens.targets.fitting import Codes, Learned, SaeError
+from plateaulens.targets.matching import matched
 from plateaulens.targets.modules import file_of, load_module, module_of, source_of, told
 
 ENTRY_POINT_GROUP = "plateaulens.activation_types"
@@ -242,12 +246,21 @@ class FunctionType:
         return made if isinstance(made, Target) else Target(made)
 
 
+_ERRORS = {
+    "drawn": "an SAE error added, drawn like real ones",
+    "predicted": "an SAE error added, predicted from it",
+    "real": "the SAE error of the real target added",
+}
+
+
 class Variant:
     """An activation type's recipe followed with a variant's settings.
 
     Its draws are keyed by its own name, so a variant without settings is its type with another seed. The base's code is
     always that of the run's SAE; a random or shuffled dictionary has other directions for the same latents, which the
-    recipe compares and decodes along. With `add_error` the target is T + (A - SAE(A)), SAE being the run's.
+    recipe compares and decodes along. With `add_error` the target is T + (A - SAE(A)), SAE being the run's; with
+    `sae_error` another error is added, see `plateaulens.config.VariantConfig`; with `matched` the target is moved by
+    `plateaulens.targets.matching.matched` in the end.
 
     Parameters
     ----------
@@ -261,7 +274,14 @@ class Variant:
 
     def __init__(self, name: str, kind: ActivationType, settings: VariantConfig) -> None:
         self.name, self.kind, self.settings = name, kind, settings
-        self.needs_sae = kind.needs_sae or settings.add_error or settings.dictionary != "trained"
+        corrected = settings.add_error or settings.sae_error != "none"
+        self.needs_sae = kind.needs_sae or corrected or settings.dictionary != "trained"
+
+    @property
+    def learns(self) -> tuple[type[Learned], ...] | None:
+        """What the type that is varied learns, and what the error does. See `plateaulens.targets.base.learns`."""
+        own = learns(self.kind)
+        return own if self.settings.sae_error in {"none", "real"} else (*(own or ()), Codes, SaeError)
 
     @property
     def made_by(self) -> Any:
@@ -277,16 +297,35 @@ class Variant:
             changes.append(f"{settings.dictionary} decoder directions")
         if settings.add_error:
             changes.append("the SAE error of A added")
+        if settings.sae_error != "none":
+            changes.append(_ERRORS[settings.sae_error])
+        if settings.matched:
+            changes.append("norm and distances matched to real's")
         return f"as {label(settings.type)}, {' and '.join(changes) or 'drawn again'}"
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
         """The type's target in the changed context. See `plateaulens.targets.base.ActivationType.target`."""
-        made = self.kind.target(base, context.varied(self.settings), generator)
-        if not self.settings.add_error:
+        settings, varied = self.settings, context.varied(self.settings)
+        made = self.kind.target(base, varied, generator)
+        if not (settings.add_error or settings.matched) and settings.sae_error == "none":
             return made
         target = Target.of(made, len(base.activation), mixes(self))
-        error = base.activation - context.sae.decode(base.code)
-        return target._replace(activation=target.activation + error)
+        found = target.activation
+        if settings.add_error:
+            found = found + (base.activation - context.sae.decode(base.code))
+        if settings.sae_error == "real":
+            real = self._real(base, context)
+            found = found + (real - context.sae.decode(context.sae.encode(real)))
+        elif settings.sae_error != "none":
+            rng = context.generator(base.sample, f"SAE error of {self.name}")
+            found = varied.learned(SaeError).added(found, rng, predicted=settings.sae_error == "predicted")
+        if settings.matched:
+            found = matched(found, self._real(base, context), base.activation, context.gaussian.mean)
+        return target._replace(activation=found.to(base.activation.dtype))
+
+    def _real(self, base: Base, context: TargetContext) -> Float[Tensor, " d_model"]:
+        """The activation of the `real` target of the same sample."""
+        return _make(REFERENCE).target(base, context, context.generator(base.sample, REFERENCE)).activation
 
 
 def _checked(kinds: Sequence[ActivationType], *, has_sae: bool) -> tuple[ActivationType, ...]:

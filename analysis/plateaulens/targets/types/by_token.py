@@ -1,0 +1,99 @@
+"""`token_mean`, `token_gaussian`, `token_elliptical`: real activations' tokens, and of the rest moments only."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+
+from plateaulens.targets.base import Base, Target, TargetContext
+from plateaulens.targets.fitting import Fitting, Tokens
+from plateaulens.targets.gaussian import Gaussian
+from plateaulens.targets.registry import register
+
+
+@dataclass(frozen=True, eq=False)
+class WithinTokens:
+    """How activations depart from their token's mean, over all tokens together."""
+
+    departure: Gaussian
+    length: Float64[np.ndarray, " corpus"]
+    """How long each departure is beside what its moments say: sqrt(x^T S^-1 x / d), over the root mean square."""
+
+    @classmethod
+    def fit(cls, fitting: Fitting) -> Self:
+        """The moments of what the tokens' means leave. See `plateaulens.targets.fitting.Learned.fit`."""
+        left = torch.from_numpy(fitting.learned(Tokens).left)
+        departure = Gaussian.fit(left)
+        whitened = left.double() @ torch.linalg.pinv(departure.root, hermitian=True)
+        length = whitened.norm(dim=1).numpy()
+        return cls(departure, length / np.sqrt(np.square(length).mean()))
+
+
+class _OfToken:
+    """A token drawn as often as the corpus has it, and what its mean and the departures from means make."""
+
+    needs_sae = False
+
+    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
+        """A target, which does not depend on the base. See `plateaulens.targets.base.ActivationType.target`."""
+        del base
+        tokens = context.learned(Tokens)
+        row = int(generator.integers(len(tokens.of)))
+        return Target(torch.from_numpy(tokens.mean[tokens.of[row]]) + self.departure(row, context, generator))
+
+    def departure(self, row: int, context: TargetContext, generator: np.random.Generator) -> torch.Tensor:
+        """What is added to the mean of the token of an activation of the corpus."""
+        raise NotImplementedError
+
+
+@register
+class TokenMean(_OfToken):
+    """The mean activation of a token that is drawn as often as real ones have it.
+
+    Seldom tokens' means are shrunk towards what the embedding predicts, see `plateaulens.targets.fitting.Tokens`.
+    """
+
+    name = "token_mean"
+    definition = "the mean activation of a token, drawn as often as it occurs"
+    learns = (Tokens,)
+
+    def departure(self, row: int, context: TargetContext, generator: np.random.Generator) -> torch.Tensor:
+        """Nothing."""
+        del row, context, generator
+        return torch.zeros(1)
+
+
+@register
+class TokenGaussian(_OfToken):
+    """`token_mean` with a Gaussian departure, whose covariance is that of all tokens' departures together."""
+
+    name = "token_gaussian"
+    definition = "the mean activation of a token, with a Gaussian departure as large as real ones"
+    learns = (Tokens, WithinTokens)
+
+    def departure(self, row: int, context: TargetContext, generator: np.random.Generator) -> torch.Tensor:
+        """Drawn."""
+        del row
+        drawn = context.learned(WithinTokens).departure
+        return drawn.draw(generator) - drawn.mean
+
+
+@register
+class TokenElliptical(_OfToken):
+    """`token_gaussian` with departures as unequal in length as real ones.
+
+    An activation of the corpus is drawn. Its token's mean and the length of its departure are kept, the direction of
+    the departure is drawn.
+    """
+
+    name = "token_elliptical"
+    definition = "the mean activation of a token, with a departure as long as a real one of it, its direction drawn"
+    learns = (Tokens, WithinTokens)
+
+    def departure(self, row: int, context: TargetContext, generator: np.random.Generator) -> torch.Tensor:
+        """Drawn, and as long as that of the activation."""
+        within = context.learned(WithinTokens)
+        drawn: torch.Tensor = within.departure.draw(generator) - within.departure.mean
+        return drawn * float(within.length[row])

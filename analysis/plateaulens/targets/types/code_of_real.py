@@ -1,0 +1,149 @@
+"""Types that keep part of the real target's own code: some of its latents, or of its strengths.
+
+Each has the constant `kept_share`: the share of the active latents, drawn at random and rounded to a whole number, that
+keep their part. At 1 each is the reconstruction.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool
+from numpy.typing import NDArray
+
+from plateaulens.targets.base import Base, Target, TargetContext
+from plateaulens.targets.dictionary import Code
+from plateaulens.targets.fitting import Codes
+from plateaulens.targets.registry import register
+from plateaulens.targets.types.real import Real
+
+
+class _OfReal:
+    """A real target's code with part of it changed."""
+
+    needs_sae = True
+    learns = (Codes,)
+
+    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
+        """The decoded code, and the row of the prompt that the real target is of.
+
+        See `plateaulens.targets.base.ActivationType.target`.
+        """
+        real = Real().target(base, context, context.generator(base.sample, Real.name))
+        code = context.sae.encode(real.activation)
+        kept = np.zeros(len(code), dtype=np.bool_)
+        kept[generator.permutation(len(code))[: round(context.config.kept_share * len(code))]] = True
+        return Target(context.sae.decode(self.changed(code, kept, real, context, generator)), real.source_row)
+
+    def changed(
+        self,
+        code: Code,
+        kept: Bool[np.ndarray, " active"],
+        real: Target,
+        context: TargetContext,
+        generator: np.random.Generator,
+    ) -> Code:
+        """The code after the change, which what is kept is spared."""
+        raise NotImplementedError
+
+
+@register
+class LatentsKept(_OfReal):
+    """Latents of the real target, the others replaced by latents drawn as often as they are active, as strong."""
+
+    name = "latents_kept"
+    definition = "a real code with {kept_share:g} of its latents kept, others drawn by frequency in place of the rest"
+
+    def changed(
+        self,
+        code: Code,
+        kept: Bool[np.ndarray, " active"],
+        real: Target,
+        context: TargetContext,
+        generator: np.random.Generator,
+    ) -> Code:
+        """Other latents with the strengths of those that go; no latent comes twice."""
+        del real
+        codes = context.learned(Codes)
+        free = np.setdiff1d(codes.fired, code.latent)
+        weight = codes.frequency[free]
+        count = min(int((~kept).sum()), len(free))
+        others = generator.choice(free, size=count, replace=False, p=weight / weight.sum()) if count else free[:0]
+        latent = np.concatenate([code.latent[kept], others])
+        strength = np.concatenate([code.activation[kept], code.activation[~kept][:count]])
+        return replace(code, latent=latent, activation=strength)
+
+
+@register
+class LatentsSwapped(_OfReal):
+    """Latents of the real target, the others exchanged for those of the nearest real activation that is not its own.
+
+    The nearest is looked for in the corpus. Of its code as many latents come in as go out, its strongest first, with
+    its strengths; fewer where it has no more that the target lacks.
+    """
+
+    name = "latents_swapped"
+    definition = "a real code with {kept_share:g} of its latents kept, the rest taken from the nearest real activation"
+
+    def changed(
+        self,
+        code: Code,
+        kept: Bool[np.ndarray, " active"],
+        real: Target,
+        context: TargetContext,
+        generator: np.random.Generator,
+    ) -> Code:
+        """The neighbour's latents in place of those that go."""
+        del generator
+        neighbour = context.learned(Codes).code(context.corpus.nearest(real.activation))
+        new = neighbour[~np.isin(neighbour.latent, code.latent)]
+        strongest = np.argsort(-new.activation, kind="stable")[: int((~kept).sum())]
+        latent = np.concatenate([code.latent[kept], new.latent[strongest]])
+        return replace(
+            code, latent=latent, activation=np.concatenate([code.activation[kept], new.activation[strongest]])
+        )
+
+
+@register
+class StrengthsKept(_OfReal):
+    """The latents of the real target, those whose strengths are not kept exchanging them at random."""
+
+    name = "strengths_kept"
+    definition = "a real code with {kept_share:g} of its strengths kept, the rest exchanged among its latents"
+
+    def changed(
+        self,
+        code: Code,
+        kept: Bool[np.ndarray, " active"],
+        real: Target,
+        context: TargetContext,
+        generator: np.random.Generator,
+    ) -> Code:
+        """The same latents and the same strengths, otherwise paired."""
+        del real, context
+        strength: NDArray[np.float32] = code.activation.copy()
+        strength[~kept] = generator.permutation(code.activation[~kept])
+        return replace(code, activation=strength)
+
+
+@register
+class StrengthsRedrawn(_OfReal):
+    """The latents of the real target, those whose strengths are not kept with others that the same latents have had."""
+
+    name = "strengths_redrawn"
+    definition = "a real code with {kept_share:g} of its strengths kept, the rest drawn from the same latents' others"
+
+    def changed(
+        self,
+        code: Code,
+        kept: Bool[np.ndarray, " active"],
+        real: Target,
+        context: TargetContext,
+        generator: np.random.Generator,
+    ) -> Code:
+        """The same latents; one that is never active in the corpus keeps its strength."""
+        del real
+        codes = context.learned(Codes)
+        redrawn = np.flatnonzero(~kept & (codes.frequency[code.latent] > 0))
+        strength: NDArray[np.float32] = code.activation.copy()
+        strength[redrawn] = codes.draw_strengths(code.latent[redrawn], generator)
+        return replace(code, activation=strength)

@@ -1,0 +1,156 @@
+"""`code_top`, `code_copula`: a top latent, the latents that are active with it, and how strong they are then."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from plateaulens.targets.base import Base, Target, TargetContext
+from plateaulens.targets.dictionary import Code
+from plateaulens.targets.fitting import Codes, Fitting
+from plateaulens.targets.registry import register
+
+PRIOR = 2.0
+"""So many activations a latent's frequency everywhere counts for, beside those with a given top latent."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tops:
+    """Which activations of a corpus have which top latent, and what else is then active."""
+
+    row: Int64[np.ndarray, " rows"]
+    """Rows of the corpus, those of one top latent together."""
+    start: Int64[np.ndarray, " tops_and_end"]
+    """Where the rows of each begin, and where the last ones end."""
+    latent: Int64[np.ndarray, " tops"]
+
+    @classmethod
+    def fit(cls, fitting: Fitting) -> Self:
+        """The rows by top latent, without those in which none is active. See `Learned.fit`."""
+        top = fitting.learned(Codes).top
+        order = np.argsort(top, kind="stable")
+        order = order[top[order] >= 0]
+        latent, start = np.unique(top[order], return_index=True)
+        return cls(order, np.append(start, len(order)), latent)
+
+    def draw(self, codes: Codes, generator: np.random.Generator) -> "Fired":
+        """A top latent, drawn as often as the corpus has it, and latents that are active beside it.
+
+        Each other latent is active by itself with the probability (c + PRIOR f) / (n + PRIOR): of the n activations
+        with this top latent c have it, and f is its frequency everywhere, which seldom tops lean on.
+        """
+        place = int(np.searchsorted(self.start, generator.integers(len(self.row)), side="right")) - 1
+        rows = self.row[self.start[place] : self.start[place + 1]]
+        beside = codes.strength[rows].tocsc()
+        count = np.diff(beside.indptr)
+        chance = (count + PRIOR * codes.frequency) / (len(rows) + PRIOR)
+        chance[self.latent[place]] = 1.0
+        latent = np.flatnonzero(generator.random(len(chance)) < chance)
+
+        def strengths_of(each: int) -> NDArray[np.float32]:
+            own = np.asarray(beside.data[beside.indptr[each] : beside.indptr[each + 1]], dtype=np.float32)
+            return own if own.size else codes.strengths_of(each)
+
+        return Fired(int(self.latent[place]), latent, strengths_of)
+
+
+@dataclass(frozen=True, eq=False)
+class Fired:
+    """Latents that are active together."""
+
+    top: int
+    latent: Int64[np.ndarray, " active"]
+    """The top one among them, ascending."""
+    strengths_of: Callable[[int], Float32[np.ndarray, " times"]]
+    """How strong one of them was beside this top latent, or anywhere where it was never beside it."""
+
+
+@register
+class CodeTop:
+    """A top latent drawn as often as it is one, others by how often they are active beside it, strengths as there.
+
+    Given the top latent the others are independent of each other, and all strengths are independent.
+    """
+
+    name = "code_top"
+    definition = "a top latent, others drawn by how often they are active with it, each as strong as it is then"
+    needs_sae = True
+    learns: tuple[type, ...] = (Codes, Tops)
+
+    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
+        """The decoded code, which depends on the base by its scale only, where the SAE has one for each activation.
+
+        See `plateaulens.targets.base.ActivationType.target`.
+        """
+        fired = context.learned(Tops).draw(context.learned(Codes), generator)
+        strength = self.strengths(fired, context, generator)
+        frame = None if base.encoded is None else base.encoded.frame
+        return Target(context.sae.decode(Code(fired.latent, strength, frame)))
+
+    def strengths(
+        self, fired: Fired, context: TargetContext, generator: np.random.Generator
+    ) -> Float32[np.ndarray, " active"]:
+        """One for each latent, drawn from those that it had."""
+        del context
+        drawn = [generator.choice(fired.strengths_of(int(latent))) for latent in fired.latent]
+        return np.array(drawn, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Copula:
+    """How strengths of latents that are active together go together."""
+
+    correlation: Float64[np.ndarray, ""]
+    """Of normal scores of a latent's strength and its top latent's, each ranked among the latent's own."""
+
+    @classmethod
+    def fit(cls, fitting: Fitting) -> Self:
+        """One correlation over all pairs of a top latent and one active beside it. See `Learned.fit`."""
+        codes = fitting.learned(Codes)
+        ordered = codes.by_latent.copy()
+        for start, stop in zip(ordered.indptr[:-1], ordered.indptr[1:], strict=True):
+            rank = np.argsort(np.argsort(ordered.data[start:stop], kind="stable"), kind="stable")
+            ordered.data[start:stop] = ndtri((rank + 0.5) / max(1, stop - start))
+        score = ordered.tocsr()
+        ends = []
+        for row in np.flatnonzero(codes.top >= 0):
+            start, stop = score.indptr[row : row + 2]
+            is_top = score.indices[start:stop] == codes.top[row]
+            others = score.data[start:stop][~is_top]
+            ends.append(np.stack([np.full(len(others), score.data[start:stop][is_top][0]), others]))
+        top, other = np.concatenate(ends, axis=1)
+        spread = top.std() * other.std()
+        found = 0.0 if spread == 0 else float(((top - top.mean()) * (other - other.mean())).mean() / spread)
+        return cls(np.array(found))
+
+
+@register
+class CodeCopula(CodeTop):
+    """`code_top` with strengths that go together: by a Gaussian copula with one factor, the top latent's strength.
+
+    Each latent keeps the distribution of its own strengths. The normal score of the top latent's is z, that of another
+    r z + sqrt(1 - r^2) e, e standard normal, with r as measured over all pairs of a top latent and one beside it.
+    """
+
+    name = "code_copula"
+    definition = "as code_top, with strengths correlated as real ones are with the top latent's"
+    learns = (Codes, Tops, Copula)
+
+    def strengths(
+        self, fired: Fired, context: TargetContext, generator: np.random.Generator
+    ) -> Float32[np.ndarray, " active"]:
+        """One for each latent, at the quantile that its score gives."""
+        correlation = float(context.learned(Copula).correlation)
+        factor = generator.standard_normal()
+        score = correlation * factor + np.sqrt(1 - correlation**2) * generator.standard_normal(len(fired.latent))
+        score[fired.latent == fired.top] = factor
+        quantile = ndtr(score)
+        drawn = [
+            np.quantile(fired.strengths_of(int(latent)), level, method="inverted_cdf")
+            for latent, level in zip(fired.latent, quantile, strict=True)
+        ]
+        return np.array(drawn, dtype=np.float32)
