@@ -39,6 +39,8 @@ OWN_TERMS = ("gemma3-270m",)
 # kernel for them again at every step takes as long as the arithmetic
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "268435456"}
 # the test suite's layers, by the markers that pyproject.toml explains: every test is in one of them
+LADDER = ("ladder", "ladder-middle")
+"""The presets of the two sites."""
 LAYERS = {
     "fast": "not (model or browser or slow)",
     "model": "model",
@@ -138,6 +140,18 @@ def sweep(session: nox.Session) -> None:
     session.run("plateaulens", "collect", *preset)
     session.run("plateaulens", "analyze", *preset)
     session.run("plateaulens", "report", *preset, "--out", "report/_output/sweep")
+
+
+@nox.session(default=False)
+def ladder(session: nox.Session) -> None:
+    """Collect, analyse and report ever more real activations at two sites of SmolLM2. Takes an hour on two cores."""
+    install(session, "collect", "report", model=True)
+    for preset in LADDER:
+        session.run("plateaulens", "collect", "--preset", preset)
+        session.run("plateaulens", "analyze", "--preset", preset)
+    first, second = (f"data/summaries/{preset}.zarr" for preset in LADDER)
+    out = ("--out", "report/_output/ladder")
+    session.run("plateaulens", "report", "--ladder", "--summary", first, "--beside", second, *out)
 
 
 @nox.session(default=False)

@@ -51,6 +51,17 @@ def test_types_blow_up_at_different_steps_and_some_never(wide: RunSpec) -> None:
     assert plateau[0].mean() > plateau[2][np.isfinite(plateau[2])].mean()
 
 
+def test_what_targets_lie_from_is_there_where_it_is_asked_for() -> None:
+    """And moves nothing else that is made up."""
+    with_both = synthetic_values(synthetic_spec(24, encoded=True, fitted=True), "activations", slice(0, 8), seed=1)
+    plain = synthetic_values(synthetic_spec(24), "activations", slice(0, 8), seed=1)
+    assert set(with_both) - set(plain) == {"target_latents", "target_error", "fit_distance"}
+    assert with_both["fit_distance"].shape == (len(ACTIVATION_TYPES), 8)
+    assert (with_both["fit_distance"] > 0).all()
+    for name, values in plain.items():
+        np.testing.assert_array_equal(with_both[name], values)
+
+
 def test_curves_are_plausible(wide: RunSpec) -> None:
     values = synthetic_values(wide, "sensitivity", SPAN, seed=1)
     assert (values["curve"] >= 0).all()

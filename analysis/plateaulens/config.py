@@ -276,8 +276,8 @@ class VariantConfig(Strict):
     add_error: bool = False
     """Whether the base's SAE error, A - SAE(A), is added to the target."""
     sae_error: Literal["none", "drawn", "predicted", "real"] = "none"
-    """Which other SAE error is added: one drawn with the mean and covariance of real ones; one predicted from the
-    target by a linear map, with what that leaves drawn; or that of the sample's real target."""
+    """Which other error of the run's SAE is added: one drawn with the mean and covariance of real ones; one predicted
+    from the target by a linear map, with what that leaves drawn; or that of the sample's real target."""
     matched: bool = False
     """Whether the target is moved as little as gives it the norm, the distance from the base and the distance from the
     mean that the sample's real target has."""

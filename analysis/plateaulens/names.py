@@ -333,6 +333,56 @@ DEFAULT_STATISTICS = tuple(statistic.name for statistic in STATISTICS.values() i
 DEFAULT_EXPERIMENTS = tuple(experiment.name for experiment in EXPERIMENTS.values() if experiment.is_default)
 
 
+@dataclass(frozen=True)
+class Rung:
+    """An activation type on the ladder of what makes an activation real: what it has that a lower one has not."""
+
+    name: str
+    """Value of the `activation_type` coordinate."""
+    kind: Literal["whole", "drawn", "changed"]
+    """What it is made of: moments of whole activations, a code that is drawn, or a real target's own code."""
+    adds: str
+    """Its property, as a noun phrase."""
+    above: str | None = None
+    """The rung that it stands on, which has all but this property."""
+
+
+RUNG_KINDS = {
+    "whole": "from whole activations",
+    "drawn": "from codes that are drawn",
+    "changed": "from the real target's code",
+}
+"""The parts of the ladder, by `Rung.kind`."""
+
+RUNGS = {
+    rung.name: rung
+    for rung in (
+        Rung("isotropic", "whole", "the mean and the total variance"),
+        Rung("random", "whole", "the covariance", above="isotropic"),
+        Rung("factor_mixture", "whole", "several clusters in place of one", above="random"),
+        Rung("token_mean", "whole", "which token it is", above="isotropic"),
+        Rung("token_gaussian", "whole", "a departure from the token's mean", above="token_mean"),
+        Rung("token_elliptical", "whole", "departures as unequal as real ones", above="token_gaussian"),
+        Rung("interpolation", "whole", "lying between two real neighbours"),
+        Rung("code_size", "drawn", "how many latents are active"),
+        Rung("code_frequency", "drawn", "how often each latent is active", above="code_size"),
+        Rung("code_strengths", "drawn", "how strong latents are, rank by rank", above="code_frequency"),
+        Rung("structured", "drawn", "a real code's strengths and cosines to its top latent", above="code_size"),
+        Rung("code_gram", "drawn", "all cosines between active latents", above="structured"),
+        Rung("code_pairs", "drawn", "which pairs of latents are active together", above="code_frequency"),
+        Rung("code_top", "drawn", "which latents are active with the top one", above="code_frequency"),
+        Rung("code_copula", "drawn", "strengths that go together", above="code_top"),
+        Rung("code_network", "drawn", "which latents are active with all others", above="code_top"),
+        Rung("latents_swapped", "changed", "half of the latents, the others a neighbour's"),
+        Rung("latents_kept", "changed", "half of the latents, the others by frequency"),
+        Rung("strengths_kept", "changed", "all latents, half of the strengths exchanged"),
+        Rung("strengths_redrawn", "changed", "all latents, half of the strengths drawn anew"),
+        Rung("reconstruction", "changed", "all latents and strengths", above="strengths_redrawn"),
+    )
+}
+"""The ladder, from below; a run has those of them that are among its types."""
+
+
 def metric(name: str) -> Metric:
     """The metric of that name; one that only a store knows is called by its name.
 

@@ -74,6 +74,7 @@ def synthetic_spec(
     metrics: tuple[str, ...] = DEFAULT_METRICS,
     likely: int = 0,
     encoded: bool = False,
+    fitted: bool = False,
 ) -> RunSpec:
     """A specification whose experiments all have the same types, samples and steps.
 
@@ -99,6 +100,8 @@ def synthetic_spec(
         Most likely next tokens of each point.
     encoded
         Whether there is something in the place of what an SAE makes of the targets.
+    fitted
+        Whether there is something in the place of how far targets lie from what types were fitted to.
 
     Returns
     -------
@@ -108,7 +111,9 @@ def synthetic_spec(
     lengths = {name: None if EXPERIMENTS[name].steps == "relative" else STEP_LENGTH for name in experiments}
     specs = tuple(ExperimentSpec(name, activation_types, samples, steps, lengths[name]) for name in experiments)
     measured = tuple(MetricSpec(name, metric(name).units or "1") for name in metrics)
-    return RunSpec(specs, samples, positions, d_model, samples_per_chunk, measured, likely=likely, encoded=encoded)
+    return RunSpec(
+        specs, samples, positions, d_model, samples_per_chunk, measured, likely=likely, encoded=encoded, fitted=fitted
+    )
 
 
 def generate_run(path: Location, spec: RunSpec, seed: int = 0, *, name: str = "synthetic") -> None:
@@ -318,12 +323,15 @@ def _activations(spec: RunSpec, samples: slice, seed: int) -> dict[str, NDArray[
     target = _draw(spec, (len(types), count, spec.d_model), rng, seed)
     active_latents = rng.poisson(30, count).astype(np.int32)
     kept = slice(0, samples.stop - samples.start)
-    encoded: dict[str, NDArray[Any]] = {}
+    beside: dict[str, NDArray[Any]] = {}
     if spec.encoded:
         rng = _generator(seed, "encoded", samples.start)
-        encoded["target_latents"] = rng.poisson(30, (len(types), count)).astype(np.int32)[:, kept]
-        encoded["target_error"] = rng.gamma(20.0, 0.5, (len(types), count)).astype(np.float32)[:, kept]
-    return encoded | {
+        beside["target_latents"] = rng.poisson(30, (len(types), count)).astype(np.int32)[:, kept]
+        beside["target_error"] = rng.gamma(20.0, 0.5, (len(types), count)).astype(np.float32)[:, kept]
+    if spec.fitted:
+        rng = _generator(seed, "fitted", samples.start)
+        beside["fit_distance"] = rng.gamma(20.0, 2.0, (len(types), count)).astype(np.float32)[:, kept]
+    return beside | {
         "base": base[kept],
         "target": target[:, kept],
         "source_row": np.where(real[:, None], rows, np.int32(-1))[:, kept],

@@ -2,29 +2,41 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from tests.tiny import READ, WRITE, measured, write_preset, write_sae
 
 from plateaulens.cli import main
 from plateaulens.collect import sweep as collecting
-from plateaulens.collect.collect import collect
-from plateaulens.collect.context import open_context
+from plateaulens.collect.collect import collect, fill
+from plateaulens.collect.context import RunContext, open_context
 from plateaulens.collect.sweep import cells, collect_sweep
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.presets import read_config
+from plateaulens.scan.bridge import BridgeForward
+from plateaulens.scan.direct import DirectForward
+from plateaulens.scan.engine import scan
+from plateaulens.scan.whole import WholeForward
 from plateaulens.store.manifest import read_manifest
 from plateaulens.store.reading import open_run, open_sweep_summary
+from plateaulens.store.run import RunStore
+from plateaulens.store.spans import Values
 from plateaulens.store.verify import verify
 from plateaulens.subject.model import load_subject
+from plateaulens.subject.sites import parse_site
 from plateaulens.summary.analyze import summarize_experiment
 from plateaulens.summary.sweep import analyze_sweep
 from plateaulens.targets.base import Pool
@@ -146,29 +158,21 @@ class TestCollecting:
     def test_going_on_after_a_stop(
         self, folder: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        done: list[str] = []
-
-        def stop(config: RunConfig, *rest: Any) -> None:
-            if len(done) == 1:
-                raise KeyboardInterrupt
-            collect(config, *rest)
-            done.append(config.name)
-
-        monkeypatch.setattr(collecting, "collect", stop)
+        monkeypatch.setattr(collecting, "collect", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             collect_sweep(configure(), tmp_path / "sweep")
         states = [entry.state for entry in read_manifest(tmp_path / "sweep").cells]
-        assert states == ["complete", "running", "pending"]
+        assert states == ["complete", "complete", "running"]  # the first two by one walk
         opening = Mock(wraps=open_context)
         monkeypatch.setattr(collecting, "collect", collect)
         monkeypatch.setattr(collecting, "open_context", opening)
         collect_sweep(configure(), tmp_path / "sweep")
-        assert opening.call_count == 2
+        assert opening.call_count == 1
         assert {entry.state for entry in read_manifest(tmp_path / "sweep").cells} == {"complete"}
         for entry in read_manifest(folder).cells:
             assert measured(tmp_path / "sweep" / entry.run) == measured(folder / entry.run)
         collect_sweep(configure(), tmp_path / "sweep")
-        assert opening.call_count == 2
+        assert opening.call_count == 1
 
     def test_another_setting_is_refused_by_the_cell_s_name(self, folder: Path, configure: Configure) -> None:
         before = {entry.run: measured(folder / entry.run) for entry in read_manifest(folder).cells}
@@ -182,6 +186,155 @@ class TestCollecting:
         pair = {"sweep__sae": [str(tmp_path / "sae")] * 2, "sweep__read": [READ]}
         with pytest.raises(UsageError, match=r"sweep cell sae=.*blocks\.2.*belongs to blocks\.1"):
             collect_sweep(configure(**pair), tmp_path / "sweep")
+
+
+MANY: dict[str, Any] = {
+    "metrics": ["cosine", "kl", "l2", "js"],
+    "targets__types": ["real", "isotropic"],
+    "sites__write": "blocks.0.hook_resid_pre",
+    "sweep__write": None,
+    "sweep__read": [READ, "blocks.0.hook_resid_post", "blocks.1.hook_resid_post"],
+}
+"""A sweep over read sites, the last one first; its walk is of 6 prompts, in spans of 2."""
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How often the model was run over paths, added up at each call of `collect` and `fill`; batches are one prompt."""
+    counted: list[int] = []
+    scanning = Mock(wraps=scan)
+    monkeypatch.setattr("plateaulens.scan.walk.scan", scanning)
+    running = Mock()
+    for way in (DirectForward, BridgeForward, WholeForward):
+        monkeypatch.setattr(way, "run", lambda *given, run=way.run: (running(), run(*given))[1])
+
+    def counting(collecting: Callable[..., None], *given: Any) -> None:
+        running.reset_mock()
+        scanning.reset_mock()
+        collecting(*given)
+        assert running.call_count == scanning.call_count  # each scan runs the model once, whatever it is asked for
+        counted.append(running.call_count)
+
+    monkeypatch.setattr(collecting, "collect", partial(counting, collect))
+    monkeypatch.setattr(collecting, "fill", partial(counting, fill))
+    return counted
+
+
+@pytest.mark.slow
+class TestManyReadSites:
+    """One walk for all of them, and every run is the one that it would have been alone."""
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"engine__way": "packed", "experiments": ["sensitivity", "plateau"]},
+            {"engine__way": "packed", "sites__write": "blocks.0.hook_attn_out"},
+            {"engine__way": "bridge"},
+            {"engine__way": "whole"},
+            {"engine__way": "copied"},
+            {"engine__way": "auto", "prompts__position": 2},
+        ],
+    )
+    def test_one_walk(self, changes: dict[str, Any], passes: list[int], configure: Configure, tmp_path: Path) -> None:
+        config = configure(**{**MANY, "engine__samples_per_chunk": 6, **changes})
+        collect_sweep(config, tmp_path / "sweep")
+        assert passes == [sum(config.experiment(name).samples for name in config.experiments)]
+        curves = set()
+        for cell in cells(config):
+            collect(cell.config, tmp_path / cell.entry.run)
+            assert measured(tmp_path / "sweep" / cell.entry.run) == measured(tmp_path / cell.entry.run)
+            with open_run(tmp_path / cell.entry.run) as run:
+                curves.add(run["sensitivity/curve"].to_numpy().tobytes())
+        assert len(curves) == 3
+
+    def test_a_site_within_a_block_has_a_walk_of_its_own(
+        self, passes: list[int], configure: Configure, tmp_path: Path
+    ) -> None:
+        reads = [READ, "blocks.1.hook_mlp_out", "blocks.1.hook_resid_post"]
+        config = configure(**{**MANY, "sweep__read": reads, "engine__samples_per_chunk": 6})
+        collect_sweep(config, tmp_path / "sweep")
+        assert passes == [6, 6]
+        for cell in cells(config):
+            collect(cell.config, tmp_path / cell.entry.run)
+            assert measured(tmp_path / "sweep" / cell.entry.run) == measured(tmp_path / cell.entry.run)
+
+    def test_runs_that_have_come_far_and_less_far(
+        self, passes: list[int], configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first is complete, the second has its activations and 2 prompts, the third 4, and one is not begun."""
+        reads = [*MANY["sweep__read"], "blocks.1.hook_resid_pre"]
+        config = configure(**{**MANY, "sweep__read": reads})
+        for cell, spans in zip(cells(config), (6, 4, 5), strict=False):
+            _begin(cell.config, tmp_path / "sweep" / cell.entry.run, spans, monkeypatch)
+        collect_sweep(config, tmp_path / "sweep")
+        assert passes == [6]
+        for cell in cells(config):
+            collect(cell.config, tmp_path / cell.entry.run)
+            assert measured(tmp_path / "sweep" / cell.entry.run) == measured(tmp_path / cell.entry.run)
+            assert verify(tmp_path / "sweep" / cell.entry.run) == []
+        shutil.rmtree(tmp_path / "sweep" / cells(config)[3].entry.run)
+        for cell, spans in zip(cells(config)[1:], (4, 5, 4), strict=False):
+            shutil.rmtree(tmp_path / "sweep" / cell.entry.run, ignore_errors=True)
+            _begin(cell.config, tmp_path / "sweep" / cell.entry.run, spans, monkeypatch)
+        collect_sweep(config, tmp_path / "sweep")
+        assert passes == [6, 4]  # nobody lacks the first span
+        for cell in cells(config):
+            assert measured(tmp_path / "sweep" / cell.entry.run) == measured(tmp_path / cell.entry.run)
+
+    @pytest.mark.parametrize("other", ["bases", "likely tokens"])
+    def test_a_run_that_was_begun_otherwise_goes_on_as_it_would_alone(
+        self, other: str, passes: list[int], configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = configure(**MANY)
+        second = cells(config)[1]
+        path = tmp_path / "sweep" / second.entry.run
+        if other == "bases":
+            made = RunContext.activations
+
+            def moved(context: RunContext, span: slice) -> Values:
+                found = made(context, span)
+                return {**found, "base": np.float32(1.01) * np.asarray(found["base"], np.float32)}
+
+            with monkeypatch.context() as patch:
+                patch.setattr(RunContext, "activations", moved)
+                _begin(second.config, path, 3, monkeypatch)
+        else:
+            engine = second.config.engine.model_copy(update={"likely_tokens": 2})
+            _begin(second.config.model_copy(update={"engine": engine}), path, 3, monkeypatch)
+        shutil.copytree(path, tmp_path / second.entry.run)
+        collect_sweep(config, tmp_path / "sweep")
+        assert passes == [12]
+        for cell in cells(config):
+            collect(cell.config, tmp_path / cell.entry.run)
+            assert measured(tmp_path / "sweep" / cell.entry.run) == measured(tmp_path / cell.entry.run)
+
+    def test_runs_in_another_way_are_not_walked_together(
+        self, passes: list[int], configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(collecting, "_way", lambda context: context.subject.read.name == READ)
+        collect_sweep(configure(**MANY), tmp_path / "sweep")
+        assert passes == [6, 6]
+
+    def test_a_gpu_walks_for_each(self, configure: Configure) -> None:
+        context = open_context(cells(configure(**MANY))[0].config)
+        sites = [context.subject.read, parse_site("blocks.1.hook_resid_post", 3)]
+        assert collecting._is_shared(context, sites)
+        elsewhere = SimpleNamespace(forward=context.forward, subject=SimpleNamespace(device=torch.device("cuda")))
+        assert not collecting._is_shared(cast("RunContext", elsewhere), sites)
+
+
+def _begin(config: RunConfig, path: Path, spans: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collect a run until it has so many spans, those of activations among them."""
+    write, left = RunStore.write, iter(range(spans))
+
+    def stop(*given: Any) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        write(*given)
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(RunStore, "write", stop)
+        collect(config, path)
 
 
 class TestSummary:

@@ -13,6 +13,7 @@ from sae_lens import SAE, TrainingSAE
 from sae_lens.registry import SAE_CLASS_REGISTRY, SAE_TRAINING_CLASS_REGISTRY
 from sae_lens.training.activation_scaler import ActivationScaler
 from safetensors.torch import load_file, save_file
+from scipy.optimize import nnls
 from tests.tiny import D_MODEL, LATENTS, WRITE, write_sae
 from torch import Tensor
 
@@ -22,7 +23,8 @@ from plateaulens.subject.registry import NOT_ROW_BY_ROW
 from plateaulens.subject.sae import LoadedSae, load_sae
 from plateaulens.targets.base import Pool, TargetContext, draw
 from plateaulens.targets.dictionary import Code, Dictionary
-from plateaulens.targets.registry import create_all
+from plateaulens.targets.fitting import Corpus, Fitting
+from plateaulens.targets.registry import create, create_all
 
 HEADS = 4
 SITES = {
@@ -298,6 +300,41 @@ class TestScaleOfEachRow:
         base = rows()[:1]
         targets = [draw(kind, context.bases(same, range(1), [0]), context) for same in (base, 3 * base + 2)]
         torch.testing.assert_close(targets[1].activation, 3 * targets[0].activation + 2, rtol=1e-4, atol=1e-3)
+
+    @pytest.mark.parametrize("name", ["code_size", "code_frequency", "code_strengths", "code_top", "code_copula"])
+    def test_so_have_those_of_codes_that_are_drawn(self, name: str, tmp_path: Path) -> None:
+        context, kind = self.fitted(name, tmp_path)
+        base = rows()[:1]
+        targets = [draw(kind, context.bases(same, range(1), [0]), context) for same in (base, 3 * base + 2)]
+        torch.testing.assert_close(targets[1].activation, 3 * targets[0].activation + 2, rtol=1e-4, atol=1e-3)
+
+    @pytest.mark.parametrize("name", ["latents_kept", "latents_swapped", "strengths_kept", "strengths_redrawn"])
+    def test_those_of_a_real_code_have_the_real_target_s(self, name: str, tmp_path: Path) -> None:
+        """Whatever is changed of the code: with the scale and mean taken out, it is decoded to what the SAE can decode
+        to, a sum of its rows with strengths that are not negative."""
+        context, kind = self.fitted(name, tmp_path)
+        bases = context.bases(rows()[:6], range(6), range(6))
+        (real,) = create(["real"], has_sae=True)
+        targets = draw(kind, bases, context)
+        origin, decoder = context.sae.reconstructor(torch.zeros((1, LATENTS)))[0].detach(), context.sae.decoder
+        for target, own in zip(targets.activation, draw(real, bases, context).activation, strict=True):
+            _, left = nnls(decoder.T.double().numpy(), ((target - own.mean()) / own.std() - origin).double().numpy())
+            assert left < 1e-3
+            code = context.sae.encode(own)
+            assert code.frame == pytest.approx((float(own.std()), float(own.mean())))
+
+    @staticmethod
+    def fitted(name: str, folder: Path) -> tuple[TargetContext, Any]:
+        """A context whose types are fitted to rows of unequal scales, and the type."""
+        write_sae(folder / "sae", make("standard", normalize_activations="layer_norm"))
+        loaded = load(folder / "sae")
+        config = TargetConfig(types=("real", name))
+        dictionary = Dictionary.of(loaded.sae, loaded.frequency)
+        seen = rows().flip(1).repeat(3, 1) * torch.linspace(0.5, 3, 60)[:, None]
+        corpus = Corpus(seen, np.arange(60), torch.zeros_like(seen))
+        pool = Pool(rows(), np.arange(20))
+        context = TargetContext(pool, config, 0, dictionary, Fitting(lambda: corpus, dictionary, 0))
+        return context, create_all(config, has_sae=True)[1]
 
 
 class TestFinetuned:

@@ -91,6 +91,24 @@ def test_copies_are_found_and_real_ones_are_none(activations: xr.Dataset) -> Non
     assert found["copies"].values.tolist() == [0, 0, 0, 15 / 40]
 
 
+def test_novelty_beside_what_types_were_fitted_to_is_the_ratio_of_medians(activations: xr.Dataset) -> None:
+    """The lower median of distances over that of real targets; a copy lies within a hundredth of the latter."""
+    rng = np.random.default_rng(7)
+    distance = rng.gamma(20.0, 0.5, (4, 40))
+    distance[3] *= 4
+    distance[2, :10] = 1e-6
+    fitted = activations.assign(fit_distance=(("activation_type", "sample"), distance.astype(np.float32)))
+    found = found_in(fitted)
+    medians = np.sort(distance, axis=1)[:, 19]
+    np.testing.assert_allclose(found["fit_novelty"], medians / medians[0], rtol=1e-5)
+    lower, upper = (found["fit_novelty_interval"].sel(bound=end).to_numpy() for end in ("lower", "upper"))
+    assert (lower <= found["fit_novelty"]).all()
+    assert (found["fit_novelty"] <= upper).all()
+    assert lower[0] == upper[0] == 1
+    assert found["fit_copies"].values.tolist() == [0, 0, 0.25, 0]
+    assert "fit_novelty" not in found_in(activations)
+
+
 def test_nothing_is_known_of_latents_in_older_runs(activations: xr.Dataset) -> None:
     whole = found_in(activations)
     older = found_in(activations.drop_vars(["target_latents", "target_error"]))

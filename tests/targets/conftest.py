@@ -10,6 +10,7 @@ from torch import Tensor
 from plateaulens.config import TargetConfig
 from plateaulens.targets.base import Pool, TargetContext
 from plateaulens.targets.dictionary import Dictionary
+from plateaulens.targets.fitting import Corpus, Fitting
 
 
 @pytest.fixture(scope="session")
@@ -51,5 +52,29 @@ def context_of() -> Callable[..., TargetContext]:
     def make(activation: Tensor, dictionary: Dictionary | None = None, seed: int = 0, **config: float) -> TargetContext:
         settings = TargetConfig.model_validate({"types": ("real",), **config})
         return TargetContext(Pool(activation, np.arange(len(activation))), settings, seed, dictionary)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def fitted_to() -> Callable[..., TargetContext]:
+    """A context whose types are fitted to given activations, and whose pool is another's or the same."""
+
+    def make(
+        corpus: Tensor,
+        dictionary: Dictionary | None = None,
+        *,
+        token: Sequence[int] | None = None,
+        embedding: Tensor | None = None,
+        pool: Tensor | None = None,
+        seed: int = 0,
+        **config: float,
+    ) -> TargetContext:
+        ids = np.arange(len(corpus)) if token is None else np.array(token)
+        known = Corpus(corpus, ids, torch.zeros_like(corpus) if embedding is None else embedding)
+        settings = TargetConfig.model_validate({"types": ("real",), **config})
+        real = corpus if pool is None else pool
+        fitting = Fitting(lambda: known, dictionary, seed)
+        return TargetContext(Pool(real, np.arange(len(real))), settings, seed, dictionary, fitting)
 
     return make

@@ -11,8 +11,9 @@ from torch import Tensor
 from plateaulens.config import VariantConfig
 from plateaulens.errors import UsageError
 from plateaulens.targets import registry
-from plateaulens.targets.base import Base, Pool, Target, TargetContext, Targets, draw
+from plateaulens.targets.base import Base, Pool, Target, TargetContext, Targets, draw, learns
 from plateaulens.targets.dictionary import Dictionary
+from plateaulens.targets.registry import FunctionType
 
 SHIPPED = (
     "real",
@@ -26,6 +27,21 @@ SHIPPED = (
     "baseline",
     "structured",
     "single_latent",
+)
+FITTED = (
+    "token_mean",
+    "token_gaussian",
+    "token_elliptical",
+    "interpolation",
+    "code_size",
+    "code_frequency",
+    "code_strengths",
+    "code_top",
+    "code_copula",
+    "latents_kept",
+    "latents_swapped",
+    "strengths_kept",
+    "strengths_redrawn",
 )
 SAMPLES = 37
 
@@ -70,6 +86,38 @@ def test_batches_order_and_resuming_change_no_byte(
     assert min(at_once[2]) > 1
     assert drawn([[sample] for sample in shuffled]) == at_once
     assert drawn([shuffled[start:end] for start, end in pairwise([0, 1, 4, 5, 20, SAMPLES])]) == at_once
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_nor_of_a_fitted_type(
+    name: str, relu_sae: Callable[..., Dictionary], fitted_to: Callable[..., TargetContext]
+) -> None:
+    """What it has learned is learned anew each time."""
+    made = torch.randn((260, 24), generator=torch.Generator().manual_seed(3))
+    dictionary = relu_sae(24, 80)
+    (kind,) = registry.create([name], has_sae=True)
+
+    def drawn(batches: Sequence[Sequence[int]]) -> tuple[bytes, list[int]]:
+        context = fitted_to(made[60:], dictionary, token=[0, 1, 2, 3] * 50, pool=made[:60], seed=5)
+        activation, source = torch.empty((SAMPLES, 24)), np.empty(SAMPLES, np.int32)
+        for batch in batches:
+            result = draw(kind, context.bases(made[list(batch)], batch, batch), context)
+            activation[list(batch)], source[list(batch)] = result.activation, result.source_row
+        return activation.numpy().tobytes(), source.tolist()
+
+    shuffled = np.random.default_rng(0).permutation(SAMPLES).tolist()
+    at_once = drawn([range(SAMPLES)])
+    assert drawn([shuffled[start:end] for start, end in pairwise([0, 1, 4, 5, 20, SAMPLES])]) == at_once
+
+
+def test_what_a_function_learns_it_says_itself() -> None:
+    def recipe(base: Base, context: TargetContext, rng: np.random.Generator) -> torch.Tensor:
+        del base, rng
+        return context.corpus.activation[0]
+
+    assert learns(FunctionType("mine", False, recipe)) is None
+    recipe.learns = ()  # type: ignore[attr-defined]
+    assert learns(FunctionType("mine", False, recipe)) == ()
 
 
 def test_seed_and_sample_both_change_a_draw(context_of: Callable[..., TargetContext]) -> None:
@@ -265,6 +313,12 @@ class TestRecipes:
         assert torch.equal(result.activation, torch.eye(3) + 1)
         assert torch.equal(torch.stack([base.activation for base in bases]), torch.eye(3))
         assert [base.code.activation.tolist() for base in bases] == [[1.0]] * 3
+
+    def test_nor_is_what_types_are_fitted_to(self, fitted_to: Callable[..., TargetContext]) -> None:
+        context = fitted_to(torch.eye(3), pool=2 * torch.eye(3))
+        assert len(context.corpus.token) == 3
+        message = self.refusal(lambda _, context, __: context.corpus.activation[0].mul_(2), context)
+        assert "it changes the real activations that types are fitted to in place" in message
 
     @pytest.mark.parametrize(
         ("change", "what"),

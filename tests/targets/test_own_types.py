@@ -135,6 +135,9 @@ def test_the_document_s_variants_are_valid() -> None:
 
     targets = TargetConfig.model_validate(tomllib.loads(block("toml", "structured_random"))["targets"])
     assert targets.variants["structured_with_error"].add_error
+    assert targets.variants["structured_error"].sae_error == "predicted"
+    assert targets.variants["structured_matched"].matched
+    assert targets.variants["latents_kept_90"].constants == {"kept_share": 0.9}
 
 
 @pytest.mark.parametrize("test", ["one", "another"])

@@ -17,6 +17,10 @@ from plateaulens.targets.base import Base, Target, TargetContext
 
 SHIPPED = ["real", "real_control", "real_mixture", "random", "covariance_mixture", "isotropic", "reconstruction", "bag"]
 SHIPPED += ["baseline", "structured", "single_latent"]
+SHIPPED += ["token_mean", "token_gaussian", "token_elliptical", "interpolation", "factor_mixture"]
+SHIPPED += ["code_size", "code_frequency", "code_strengths", "code_top", "code_copula"]
+SHIPPED += ["code_gram", "code_pairs", "code_network"]
+SHIPPED += ["latents_kept", "latents_swapped", "strengths_kept", "strengths_redrawn"]
 
 
 class Itself:

@@ -12,9 +12,11 @@ from torch import Tensor
 from plateaulens.config import TargetConfig, VariantConfig
 from plateaulens.errors import UsageError
 from plateaulens.targets import registry
-from plateaulens.targets.base import TargetContext, Targets, draw
+from plateaulens.targets.base import TargetContext, Targets, draw, learns
 from plateaulens.targets.dictionary import Dictionary
-from plateaulens.targets.registry import Variant
+from plateaulens.targets.fitting import Codes, SaeError
+from plateaulens.targets.matching import matched
+from plateaulens.targets.registry import FunctionType, Variant
 
 D_MODEL, LATENTS, SAMPLES = 12, 60, 20
 ALL = ["real", "random", "reconstruction", "bag", "baseline", "structured", "single_latent"]
@@ -30,6 +32,15 @@ def context(
     activations: Tensor, relu_sae: Callable[..., Dictionary], context_of: Callable[..., TargetContext]
 ) -> TargetContext:
     return context_of(activations, relu_sae(D_MODEL, LATENTS), seed=5)
+
+
+@pytest.fixture
+def fitted(
+    activations: Tensor, relu_sae: Callable[..., Dictionary], fitted_to: Callable[..., TargetContext]
+) -> TargetContext:
+    """The same context, with other activations that types are fitted to."""
+    seen = 2 * torch.randn((300, D_MODEL), generator=torch.Generator().manual_seed(4))
+    return fitted_to(seen, relu_sae(D_MODEL, LATENTS), pool=activations, seed=5)
 
 
 def drawn(context: TargetContext, kind: Any) -> Targets:
@@ -167,3 +178,107 @@ def test_a_variant_of_an_unknown_type() -> None:
     targets = TargetConfig(types=("real",), variants={"low": VariantConfig(type="strctured")})
     with pytest.raises(UsageError, match="unknown activation type 'strctured'"):
         registry.create_all(targets, has_sae=True)
+
+
+class TestSaeErrors:
+    @pytest.mark.parametrize("name", ["random", "structured"])
+    def test_that_of_the_real_target(self, name: str, context: TargetContext) -> None:
+        """T + (X - SAE(X)), X being the real target: nothing has to be fitted for it."""
+        real = drawn(context, shipped("real")).activation
+        error = real - context.sae.reconstructor(context.sae.encoder(real))
+        kind = variant(name, name, sae_error="real")
+        torch.testing.assert_close(drawn(context, kind).activation, drawn(context, shipped(name)).activation + error)
+        assert learns(kind) is None
+
+    def test_the_reconstruction_with_it_is_real(self, context: TargetContext) -> None:
+        found = drawn(context, variant("reconstruction", sae_error="real")).activation
+        torch.testing.assert_close(found, drawn(context, shipped("real")).activation)
+
+    @pytest.mark.parametrize("how", ["drawn", "predicted"])
+    def test_one_like_real_ones(self, how: str, fitted: TargetContext) -> None:
+        """Of the run's SAE, drawn by a stream of its own, so that the recipe's draws are the type's."""
+        kind = variant("structured", "structured", sae_error=how)
+        made = drawn(fitted, shipped("structured")).activation
+        expected = [
+            fitted.learned(SaeError).added(
+                own, fitted.generator(sample, "SAE error of structured"), predicted=how == "predicted"
+            )
+            for sample, own in enumerate(made)
+        ]
+        torch.testing.assert_close(drawn(fitted, kind).activation, torch.stack(expected).float())
+        assert learns(kind) == (Codes, SaeError)
+
+    @pytest.mark.parametrize("how", ["drawn", "predicted"])
+    def test_it_is_the_run_s_sae_s_whatever_the_directions(self, how: str, fitted: TargetContext) -> None:
+        own, turned = (
+            drawn(fitted, variant("random", "random", sae_error=how, dictionary=each)).activation
+            for each in ("trained", "shuffled")
+        )
+        assert torch.equal(own, turned)
+
+    def test_what_is_fitted_is_named_with_what_the_type_learns(self) -> None:
+        assert learns(variant("code_size")) == (Codes,)
+        assert learns(variant("code_size", sae_error="drawn")) == (Codes, Codes, SaeError)
+        assert learns(variant("random", sae_error="none")) is None
+        assert learns(variant("interpolation")) == ()
+
+    def test_without_anything_to_fit_to(self, context: TargetContext) -> None:
+        with pytest.raises(UsageError, match="'other', sample 0: is fitted to real activations"):
+            drawn(context, variant("random", sae_error="drawn"))
+
+    def test_it_needs_an_sae(self) -> None:
+        assert variant("random", sae_error="real").needs_sae
+        assert not variant("random", matched=True).needs_sae
+
+
+class TestMatched:
+    @pytest.mark.parametrize("name", [*ALL, "token_gaussian"])
+    def test_norm_and_distances_are_the_real_target_s(
+        self, name: str, fitted: TargetContext, activations: Tensor
+    ) -> None:
+        real, found = (drawn(fitted, kind).activation for kind in (shipped("real"), variant(name, matched=True)))
+        for origin in (torch.zeros(D_MODEL), activations, fitted.gaussian.mean.float()):
+            torch.testing.assert_close((found - origin).norm(dim=1), (real - origin).norm(dim=1))
+
+    def test_it_comes_last(self, context: TargetContext, activations: Tensor) -> None:
+        plain = drawn(context, variant("random", "other", add_error=True)).activation
+        real = drawn(context, shipped("real")).activation
+        expected = [
+            matched(*each, context.gaussian.mean).float() for each in zip(plain, real, activations, strict=True)
+        ]
+        found = drawn(context, variant("random", "other", add_error=True, matched=True)).activation
+        torch.testing.assert_close(found, torch.stack(expected))
+
+    def test_a_target_in_the_plane_is_named(self, context: TargetContext) -> None:
+        kind = Variant("still", FunctionType("mean", False, lambda *_: context.gaussian.mean), _matched())
+        with pytest.raises(UsageError, match="'still', sample 0: the target lies in the plane"):
+            drawn(context, kind)
+
+
+def _matched() -> VariantConfig:
+    return VariantConfig(type="mean", matched=True)
+
+
+def test_definitions_say_all_that_is_changed() -> None:
+    kind = variant("latents_kept", kept_share=0.25, dictionary="random", sae_error="predicted", matched=True)
+    assert kind.definition == (
+        "as latents kept, kept share 0.25 and random decoder directions and an SAE error added, predicted from it and "
+        "norm and distances matched to real's"
+    )
+    assert variant("bag", sae_error="real").definition == "as bag, the SAE error of the real target added"
+
+
+def test_a_share_that_is_kept_is_that_of_a_run_with_it(fitted: TargetContext) -> None:
+    config = TargetConfig.model_validate({**fitted.config.model_dump(), "kept_share": 0.9})
+    expected = drawn(replace(fitted, config=config), shipped("strengths_kept")).activation
+    assert torch.equal(drawn(fitted, variant("strengths_kept", "strengths_kept", kept_share=0.9)).activation, expected)
+    assert not torch.equal(drawn(fitted, shipped("strengths_kept")).activation, expected)
+
+
+def test_other_directions_have_codes_of_the_same_corpus(fitted: TargetContext) -> None:
+    """`code_size` draws the same codes and decodes them along other rows: as if the SAE had these."""
+    varied = fitted.varied(VariantConfig(type="code_size", dictionary="shuffled"))
+    assert varied.corpus is fitted.corpus
+    expected = drawn(replace(fitted, dictionary=varied.sae), shipped("code_size")).activation
+    assert torch.equal(drawn(fitted, variant("code_size", "code_size", dictionary="shuffled")).activation, expected)
+    assert not torch.allclose(drawn(fitted, shipped("code_size")).activation, expected, atol=0.1)

@@ -24,6 +24,9 @@ def add(commands: "Commands") -> None:
     parser = commands.add_parser("report", help="render a summary as HTML and PDF")
     parser.add_argument("--summary", help="the summary, a path or a URL (default: data/summaries/NAME.zarr)")
     parser.add_argument("--preset", help=f"preset that names the default summary (default: {DEFAULT_PRESET})")
+    parser.add_argument(
+        "--ladder", action="store_true", help="the page of a ladder of types; --beside names that of another site"
+    )
     add_quick(parser, "the preset's quick run, into a folder of its own")
     parser.add_argument(
         "--beside", help="the summary of another model's run to set this one beside (default: the one its preset names)"
@@ -71,6 +74,8 @@ def _run(options: argparse.Namespace) -> int:
     attributes = root_attributes(summary)
     is_sweep = attributes.get("kind") == SWEEP_SUMMARY_KIND
     check_kind(summary, SWEEP_SUMMARY_KIND if is_sweep else SUMMARY_KIND)
+    if options.ladder and is_sweep:
+        raise UsageError("--ladder is for the summary of a run, and this is one of a sweep")
     if options.beside:
         if is_sweep:
             raise UsageError("--beside is for the summary of a run, and this is one of a sweep")
@@ -83,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
             options.out or (OUT / preset(options).name if options.quick else OUT),
             formats=options.to,
             renderer=options.renderer,
-            document=_document(summary) if is_sweep else "index.qmd",
+            document=_document(summary) if is_sweep else "ladder.qmd" if options.ladder else "index.qmd",
             beside=None if is_sweep else options.beside or _named_beside(summary, attributes.get("config")),
             data=not options.no_data,
         )

@@ -6,10 +6,11 @@ from contextlib import nullcontext
 from functools import partial
 from typing import NoReturn
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from plateaulens.collect.ahead import Ahead, Writer, drawing_threads
-from plateaulens.collect.context import RunContext, attributes, open_context, prompt_values, specification
+from plateaulens.collect.context import RunContext, description, open_context
 from plateaulens.config import RunConfig
 from plateaulens.store.location import Location
 from plateaulens.store.run import RunStore, open_or_create
@@ -55,17 +56,43 @@ def collect(
         When the configuration cannot be run or another run is at `out`.
     """
     run_context = run_context or open_context(config)
-    with open_or_create(out, specification(run_context), attributes(run_context), prompt_values(run_context)) as store:
+    made = description(run_context)
+    with open_or_create(out, made.spec, made.attributes, made.prompts) as store:
         if run_context.subject.device.type != "cpu" if overlapping is None else overlapping:
             _overlap(run_context, store, quiet)
+            store.seal()
         else:
-            for span in store.pending("activations"):
-                _run_span(run_context, store, "activations", span)
-            for name in config.experiments:
-                pending = store.pending(name)
-                with _bar(run_context, name, pending, quiet) as bar:
-                    for span in pending:
-                        _run_span(run_context, store, name, span, bar.update)
+            fill(run_context, [store], quiet=quiet)
+
+
+def fill(run_context: RunContext, stores: Sequence[RunStore], *, quiet: bool | None = None) -> None:
+    """Measure and write what stores lack, one span after the other, and seal them.
+
+    A walk serves all stores that lack the span, whatever else each of them has: what is stored is what each would have
+    been given alone.
+
+    Parameters
+    ----------
+    run_context
+        That of the runs, which differ in their read site at most.
+    stores
+        One run for each read site of the context's `forward`, in their order.
+    quiet
+        Whether there is no progress bar; None has one where there is a terminal.
+
+    Raises
+    ------
+    UsageError
+        As the stores' own methods do.
+    """
+    for span in _pending(stores, "activations"):
+        _draw_span(run_context, stores, span)
+    for name in run_context.config.experiments:
+        pending = _pending(stores, name)
+        with _bar(run_context, name, pending, quiet) as bar:
+            for span in pending:
+                _walk_span(run_context, stores, name, span, bar.update)
+    for store in stores:
         store.seal()
 
 
@@ -94,11 +121,20 @@ def span_values(
     """
     if group == "activations":
         return _drawn(run_context, store, span)
-    return run_context.curves(group, span, _stored(store, span), advance, likely=store.spec.likely)()
+    return _only(run_context.curves(group, span, _stored(store, span), advance, likely=store.spec.likely))
+
+
+def _only(measured: Callable[[], tuple[Values, ...]]) -> Values:
+    """What was measured where there is one read site."""
+    (values,) = measured()
+    return values
 
 
 def _drawn(run_context: RunContext, store: SpanStore, span: slice) -> Values:
-    values = run_context.activations(span)
+    return _of_store(store, run_context.activations(span))
+
+
+def _of_store(store: SpanStore, values: Values) -> Values:
     variables = store.spec.groups["activations"].variables
     return {variable.name: values[variable.name] for variable in variables if variable.name in values}
 
@@ -142,7 +178,7 @@ def _overlap(run_context: RunContext, store: RunStore, quiet: bool | None) -> No
             with _bar(run_context, name, pending, quiet) as bar:
                 for span in pending:
                     measured = run_context.curves(name, span, known(span), bar.update, likely=store.spec.likely)
-                    writer.put(name, span, measured)
+                    writer.put(name, span, partial(_only, measured))
                 writer.flush()  # before the bar is closed, as it is told of paths by what is written
         while undrawn:
             draw()
@@ -155,12 +191,51 @@ def _bar(run_context: RunContext, name: str, pending: Sequence[slice], quiet: bo
     return tqdm(total=total, initial=total - left, unit="path", desc=name, disable=quiet)
 
 
-def _run_span(
-    run_context: RunContext, store: RunStore, group: str, span: slice, advance: Callable[[int], object] = _ignore
-) -> None:
+def _pending(stores: Sequence[RunStore], group: str) -> tuple[slice, ...]:
+    """The spans that one of the stores lacks, in order; all are cut alike."""
+    lacking = {span.start for store in stores for span in store.pending(group)}
+    return tuple(span for span in stores[0].spans(group) if span.start in lacking)
+
+
+def _draw_span(run_context: RunContext, stores: Sequence[RunStore], span: slice) -> None:
     began = time.monotonic()
-    values = span_values(run_context, store, group, span, advance)
-    # A worker of a run that was stopped a moment ago may have finished the span meanwhile, with the same bytes.
-    if not store.is_completed(group, span):
-        store.write(group, span, values)
-    store.record_session(time.monotonic() - began)
+    values = run_context.activations(span)
+    lacking = [store for store in stores if not store.is_completed("activations", span)]
+    _write("activations", span, [(store, _of_store(store, values)) for store in lacking], began)
+
+
+def _walk_span(
+    run_context: RunContext, stores: Sequence[RunStore], name: str, span: slice, advance: Callable[[int], object]
+) -> None:
+    """Walk once for all stores that lack the span; where they hold other bases or targets of it, once for each of them.
+
+    Only runs that were begun by different versions, or on different machines, hold other ones.
+    """
+    lacking = [number for number, store in enumerate(stores) if not store.is_completed(name, span)]
+    known = {number: _stored(stores[number], span) for number in lacking}
+    while lacking:
+        began = time.monotonic()
+        first, likely = lacking[0], stores[lacking[0]].spec.likely
+        alike = [
+            number
+            for number in lacking
+            if stores[number].spec.likely == likely and _are_equal(known[number], known[first])
+        ]
+        measured = run_context.curves(name, span, known[first], advance, likely=likely)()
+        _write(name, span, [(stores[number], measured[number]) for number in alike], began)
+        lacking = [number for number in lacking if number not in alike]
+
+
+def _are_equal(one: Values, other: Values) -> bool:
+    return all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def _write(group: str, span: slice, found: Sequence[tuple[RunStore, Values]], began: float) -> None:
+    """Write a span of some runs, which share the time that it took."""
+    for store, values in found:
+        # A worker of a run that was stopped a moment ago may have finished the span meanwhile, with the same bytes.
+        if not store.is_completed(group, span):
+            store.write(group, span, values)
+    seconds = (time.monotonic() - began) / max(len(found), 1)
+    for store, _ in found:
+        store.record_session(seconds)

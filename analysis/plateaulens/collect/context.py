@@ -15,7 +15,7 @@ from plateaulens import names
 from plateaulens.collect import experiments
 from plateaulens.collect.ahead import Copy
 from plateaulens.collect.footprint import check_memory, needs
-from plateaulens.collect.pool import corpus, real_activations
+from plateaulens.collect.pool import MOST_FITTED, corpus, real_activations
 from plateaulens.collect.taken import Taken
 from plateaulens.config import RunConfig, SaeConfig
 from plateaulens.errors import UsageError
@@ -24,6 +24,7 @@ from plateaulens.scan.choice import choose
 from plateaulens.scan.engine import Forward, Telling
 from plateaulens.scan.split import Precision, has_kernels
 from plateaulens.scan.walk import prompts_per_batch, walk
+from plateaulens.store.identity import Attributes
 from plateaulens.store.schema import ExperimentSpec, MetricSpec, RunSpec
 from plateaulens.store.spans import Values
 from plateaulens.subject import preflight
@@ -47,6 +48,8 @@ NO_KERNELS = (
     "the GPU's kernels do not run here, and PyTorch's operations stand in: they need Triton, a C compiler and a card "
     "with TF32"
 )
+_FURTHER = "curve at further site "
+"""Begins names among batches' values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +106,7 @@ class RunContext:
         if self.target_context.fitting is not None and "fit_distance" not in values:
             fitted_to = self.target_context.fitting.corpus
             targets = torch.from_numpy(values["target"])
-            values["fit_distance"] = np.stack([fitted_to.distance(own) for own in targets])
+            values["fit_distance"] = fitted_to.distance(targets.flatten(0, 1)).reshape(targets.shape[:2])
         return values
 
     def _made(self, span: slice) -> dict[str, NDArray[np.generic]]:
@@ -126,7 +129,7 @@ class RunContext:
 
     def curves(
         self, experiment: str, span: slice, stored: Values, advance: Callable[[int], object], likely: int = 0
-    ) -> Callable[[], Values]:
+    ) -> Callable[[], tuple[Values, ...]]:
         """Measure an experiment for a span, from what `/activations` holds of the same samples.
 
         A GPU has been given all of its work when this returns, and may not have done the last batch of it.
@@ -147,8 +150,8 @@ class RunContext:
         Returns
         -------
         Callable
-            Waits for what is under way, in any thread, and gives the values:
-            `curve` (activation_type, sample, step, metric), `top_token` (activation_type, sample, step), and
+            Waits for what is under way, in any thread, and gives the values at each read site of `forward`, mostly
+            one: `curve` (activation_type, sample, step, metric), `top_token` (activation_type, sample, step), and
             `path_length` (activation_type, sample): from each path's start to where it leads, in units of the residual
             stream. Where likely tokens are wanted also `likely_token`, `likely_text` and `likely_probability`
             (activation_type, sample, step, rank).
@@ -185,17 +188,20 @@ class RunContext:
             found = {"curve": measured.curve, "top_token": measured.top_token}
             if measured.likely is not None:
                 found |= {"likely_token": measured.likely.token, "likely_probability": measured.likely.probability}
+            found |= {f"{_FURTHER}{number}": curve for number, curve in enumerate(measured.further)}
             copies.append(Copy(found))
             wait(len(copies) - (not copies[-1].is_here))  # for the batch before, while the device is at this one
 
-        def finish() -> Values:
+        def finish() -> tuple[Values, ...]:
             wait(len(copies))
             batches = [copy.wait() for copy in copies]
             together = {name: torch.cat([batch[name] for batch in batches]).movedim(1, 0) for name in batches[0]}
             values = {name: found.numpy() for name, found in together.items()}
             if likely:
                 values["likely_text"] = self._texts(together["likely_token"])
-            return {**values, "path_length": (end - start).norm(dim=-1).numpy()}
+            values["path_length"] = (end - start).norm(dim=-1).numpy()
+            curves = [values.pop(name) for name in list(values) if name.startswith(_FURTHER)]
+            return values, *({**values, "curve": curve} for curve in curves)
 
         return finish
 
@@ -265,7 +271,8 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
 
     def find_corpus(subject: Subject) -> Corpus:
         tokens = prompts.tokens if prompts.longer is None else prompts.longer
-        return corpus(subject, config.model, tokens[torch.from_numpy(np.sort(set_aside))])
+        most = max(config.prompts.length, min(MOST_FITTED, subject.positions))
+        return corpus(subject, config.model, tokens[torch.from_numpy(np.sort(set_aside)), :most])
 
     context = assemble(
         config,
@@ -510,6 +517,35 @@ def attributes(run_context: RunContext) -> dict[str, str | int]:
         "versions": json.dumps(versions()),
         "commit": commit(),
     }
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a run's store is made from."""
+
+    spec: RunSpec
+    attributes: Attributes
+    prompts: Values
+    notes: tuple[str, ...]
+    """See `RunContext`."""
+
+
+def description(run_context: RunContext) -> Description:
+    """Everything about a run that only its model and its prompts can tell.
+
+    Parameters
+    ----------
+    run_context
+        That of the run.
+
+    Returns
+    -------
+    Description
+        `specification`, `attributes` and `prompt_values`.
+    """
+    return Description(
+        specification(run_context), attributes(run_context), prompt_values(run_context), run_context.notes
+    )
 
 
 def _identity(run_context: RunContext) -> dict[str, Any]:

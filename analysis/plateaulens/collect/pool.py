@@ -23,6 +23,8 @@ from plateaulens.targets.fitting import Corpus
 
 FIRST_FITTED = 3
 """The first token of a prompt whose activation types are fitted to: those in front are unlike the rest."""
+MOST_FITTED = 64
+"""As many tokens of a longer sequence are taken, and no fewer than prompts have: all of them would fill a memory."""
 _KIND = "pool"
 _FILE = "pool.safetensors"
 _NAME = "activation"
@@ -82,7 +84,20 @@ def corpus(subject: Subject, model: ModelConfig, tokens: Int[Tensor, "prompt pos
     -------
     Corpus
         Of tokens from `FIRST_FITTED` on, or of the last one where prompts are shorter.
+
+    Raises
+    ------
+    UsageError
+        When a token is not one of the model's, or when its token embeddings are out of reach.
     """
+    if subject.model is None:
+        raise UsageError("types are fitted with token embeddings, which a model that was loaded this way does not show")
+    unknown = tokens[(tokens < 0) | (tokens >= subject.vocabulary)]
+    if len(unknown):
+        raise UsageError(
+            f"types are fitted to all tokens of prompts, one of which has the id {int(unknown[0])}, and the model "
+            f"knows 0 to {subject.vocabulary - 1}: cut what is no text off the array"
+        )
     first = min(FIRST_FITTED, tokens.shape[1] - 1)
     wanted = tokens[:, first:]
     key = {**_key(subject, model, tokens), "first": first}
@@ -91,8 +106,6 @@ def corpus(subject: Subject, model: ModelConfig, tokens: Int[Tensor, "prompt pos
         parts = [subject.activations(part)[:, first:].cpu() for part in tokens.split(256)]
         made = torch.cat(parts).flatten(0, 1)
         _keep(key, made)
-    if subject.model is None:
-        raise UsageError("types are fitted with token embeddings, which a model that was loaded this way does not show")
     embed: Any = subject.model.get_input_embeddings()
     with torch.no_grad():
         embedding = embed(wanted.flatten().to(subject.device)).float().cpu()

@@ -1,4 +1,4 @@
-"""A sweep: its cells, one run each, and collecting them one after the other in one process.
+"""A sweep: its cells, one run each, and collecting them in one process, those that one walk serves together.
 
 (Needs torch, as sites are those of a model.)
 """
@@ -6,18 +6,22 @@
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
-from plateaulens.collect.collect import collect
-from plateaulens.collect.context import RunContext, open_context
+from plateaulens.collect.collect import collect, fill
+from plateaulens.collect.context import Description, RunContext, description, open_context
 from plateaulens.config import RunConfig, stem_of
 from plateaulens.errors import LONGEST_MESSAGE, UsageError, shortened
+from plateaulens.scan.choice import reading
 from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of
 from plateaulens.store.reading import open_run
-from plateaulens.subject.sites import parse_site
+from plateaulens.store.run import open_or_create
+from plateaulens.subject.sites import Site, parse_site
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ def collect_sweep(config: RunConfig, folder: Path) -> None:
 
     A sweep that stopped at any moment is continued by the same call, and one with more cells than before goes on from
     those that are there. A model is loaded once for all cells in a row that have it, and its real activations are
-    computed once for each write site in a row.
+    computed once for each write site in a row. Cells that differ in their read site are filled by one walk where that
+    gives each the bytes that it would get alone: on a CPU, at read sites before or after a block.
 
     Parameters
     ----------
@@ -55,21 +60,109 @@ def collect_sweep(config: RunConfig, folder: Path) -> None:
     manifest.write(folder)
     missing = [cell for cell, entry in zip(wanted, manifest.cells, strict=True) if entry.state != "complete"]
     run_context: RunContext | None = None
-    told: set[str] = set()
-    for number, cell in enumerate(missing, start=1):
-        print(f"cell {number} of {len(missing)}: {cell.entry.name}", flush=True)
-        manifest.with_state(cell.entry.name, "running").write(folder)
-        try:
-            run_context = open_context(cell.config, run_context)
-            for note in run_context.notes:
-                if note not in told:
-                    print(shortened(note, LONGEST_MESSAGE), flush=True)
-            told.update(run_context.notes)
-            collect(cell.config, folder / cell.entry.run, run_context)
-        except UsageError as error:
-            raise UsageError(f"sweep cell {cell.entry.name}: {error}") from None
-        manifest = manifest.with_state(cell.entry.name, "complete")
-        manifest.write(folder)
+    collecting = _Collecting(folder, manifest, len(missing))
+    for _, same in groupby(missing, _but_for_read):
+        left = list(same)
+        while left:
+            run_context, left = collecting.walk(left, run_context)
+
+
+class _Collecting:
+    """What is told of a sweep's cells while they are collected, in the manifest and to whoever watches."""
+
+    def __init__(self, folder: Path, manifest: Manifest, missing: int) -> None:
+        self._folder, self._manifest, self._missing = folder, manifest, missing
+        self._begun = 0
+        self._told: set[str] = set()
+
+    def walk(self, same: Sequence[Cell], previous: RunContext | None) -> tuple[RunContext, list[Cell]]:
+        """Collect the first of some cells that differ in their read site, and those others that its walk serves.
+
+        The context of the walk, and the cells that are not complete yet, are returned.
+        """
+        first = same[0]
+        self._begin(first)
+        with _naming(first):
+            run_context = open_context(first.config, previous)
+        reads, together, left = [run_context.subject.read], [(first, self._described(run_context))], []
+        for cell in same[1:]:
+            with _naming(cell):
+                site = parse_site(cell.config.sites.read, run_context.subject.blocks)
+                made = self._joining(cell, run_context) if _is_shared(run_context, [*reads, site]) else None
+            if made is None:
+                left.append(cell)
+            else:
+                reads.append(site)
+                together.append((cell, made))
+        if len(together) == 1:
+            with _naming(first):
+                collect(first.config, self._folder / first.entry.run, run_context)
+        else:
+            self._fill(run_context, reads, together)
+        for cell, _ in together:
+            self._manifest = self._manifest.with_state(cell.entry.name, "complete")
+        self._manifest.write(self._folder)
+        return run_context, left
+
+    def _joining(self, cell: Cell, run_context: RunContext) -> Description | None:
+        """What a cell's store is made from, when its model is run as that of the walk is; its context is not kept."""
+        own = open_context(cell.config, run_context)
+        if _way(own) != _way(run_context):
+            return None
+        self._begin(cell)
+        return self._described(own)
+
+    def _fill(
+        self, run_context: RunContext, reads: Sequence[Site], together: Sequence[tuple[Cell, Description]]
+    ) -> None:
+        forward = reading(run_context.forward, reads)
+        assert forward is not None
+        with ExitStack() as stack:
+            stores = []
+            for cell, made in together:
+                with _naming(cell):
+                    path = self._folder / cell.entry.run
+                    stores.append(stack.enter_context(open_or_create(path, made.spec, made.attributes, made.prompts)))
+            with _naming(*(cell for cell, _ in together)):
+                fill(replace(run_context, forward=forward), stores)
+
+    def _begin(self, cell: Cell) -> None:
+        self._begun += 1
+        print(f"cell {self._begun} of {self._missing}: {cell.entry.name}", flush=True)
+        self._manifest = self._manifest.with_state(cell.entry.name, "running")
+        self._manifest.write(self._folder)
+
+    def _described(self, run_context: RunContext) -> Description:
+        """What a cell's store is made from, its notes told if they have not been."""
+        for note in run_context.notes:
+            if note not in self._told:
+                print(shortened(note, LONGEST_MESSAGE), flush=True)
+        self._told.update(run_context.notes)
+        return description(run_context)
+
+
+@contextmanager
+def _naming(*cells: Cell) -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        names = ", ".join(cell.entry.name for cell in cells)
+        raise UsageError(f"sweep cell{'s' if len(cells) > 1 else ''} {names}: {error}") from None
+
+
+def _but_for_read(cell: Cell) -> tuple[object, ...]:
+    return tuple(getattr(cell.entry, axis) for axis in AXES if axis != "read")
+
+
+def _is_shared(run_context: RunContext, reads: Sequence[Site]) -> bool:
+    """Whether one walk may serve runs at these read sites, as far as their first one tells."""
+    # a GPU's batches are as large as fits, and its rounding may depend on that
+    return run_context.subject.device.type == "cpu" and reading(run_context.forward, reads) is not None
+
+
+def _way(run_context: RunContext) -> tuple[str, str, bool]:
+    """How a run's model is run, which is decided at its own read site."""
+    return run_context.way, run_context.precision, run_context.subject.lens is None
 
 
 def cells(config: RunConfig) -> tuple[Cell, ...]:

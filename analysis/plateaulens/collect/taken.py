@@ -25,7 +25,7 @@ from plateaulens.store.spans import Values
 _FURTHEST = 0.1
 """Of a base activation's length, how far another device's or precision's may be from it: rounding is far below."""
 _REMEDY = "see `plateaulens verify`"
-_CONSTANTS = {"anchor_cosine", "anchor_pool", "baseline_pool"}
+_CONSTANTS = {"anchor_cosine", "anchor_pool", "baseline_pool", "kept_share"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,30 +19,19 @@ import torch
 from distributed import Worker, WorkerPlugin, get_worker
 
 from plateaulens.collect.collect import span_values
-from plateaulens.collect.context import RunContext, attributes, open_context, prompt_values, specification
+from plateaulens.collect.context import Description, RunContext, attributes, description, open_context
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.store.identity import Attributes, differences, resume_differences
 from plateaulens.store.location import locate
 from plateaulens.store.reading import check_kind
 from plateaulens.store.schema import RUN_KIND, RunSpec
-from plateaulens.store.spans import SpanStore, Values
+from plateaulens.store.spans import SpanStore
 
 TURN = {"plateaulens-span": 1}
 """The dask resource that every task takes and every worker has one of."""
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a run's store is made from."""
-
-    spec: RunSpec
-    attributes: Attributes
-    prompts: Values
-    notes: tuple[str, ...]
-    """See `plateaulens.collect.context.RunContext`."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +70,7 @@ def describe(config: RunConfig) -> Description:
     Description or UsageError
         The error is returned, with the worker's name, when the configuration cannot be run.
     """
-    run_context = _run_context(config)
-    return Description(
-        specification(run_context), attributes(run_context), prompt_values(run_context), run_context.notes
-    )
+    return description(_run_context(config))
 
 
 @_returning_usage_errors

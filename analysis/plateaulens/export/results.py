@@ -50,6 +50,7 @@ _COUNTS = (
     | dict.fromkeys(("matched_difference", "matched_change"), "matched_prompts")
     | dict.fromkeys(("accuracy", "auc", "mmd"), "prompts")
     | dict.fromkeys(("detector_auc", "frechet_ratio", "novelty", "copies", "density", "coverage"), "realism_prompts")
+    | dict.fromkeys(("fit_novelty", "fit_copies"), "realism_prompts")
     | {"token_share": "token_prompts"}
     | dict.fromkeys(("pooled_difference", "pooled_spread"), "pooled_sites")
     | {"share": "n"}

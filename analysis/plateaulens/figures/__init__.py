@@ -7,6 +7,7 @@
   the constants of the analysis moved; and how well targets are told from real ones.
 - `experiment`: a drawing of what is done, from a curve of the run.
 - `geometry`: where the targets lie.
+- `ladder`: how far from real the rungs of the ladder are, and how new.
 - `models`: two runs beside each other.
 - `sweep`: the layers of a sweep, and its SAEs.
 - `positions` and `style`: what they share.
@@ -27,6 +28,7 @@ from plateaulens.figures.differences import adjusted_differences, constant_sensi
 from plateaulens.figures.distributions import max_slope_cdf, max_slope_histograms, quantile_shifts
 from plateaulens.figures.experiment import experiment_drawing
 from plateaulens.figures.geometry import target_geometry
+from plateaulens.figures.ladder import doses, ladder
 from plateaulens.figures.models import beside
 from plateaulens.figures.sweep import layer_map, sae_shares
 
@@ -35,9 +37,11 @@ __all__ = [
     "beside",
     "constant_sensitivity",
     "distinguishability",
+    "doses",
     "example_curves",
     "experiment_drawing",
     "ks_forest",
+    "ladder",
     "layer_map",
     "max_slope_cdf",
     "max_slope_histograms",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 NAMES = (
     *("finding", "experiment", "curves", "histograms", "cdf", "plateaus", "absolute", "confounds", "distinguish"),
-    *("constants", "models", "quantiles", "survival", "geometry", "layers", "saes"),
+    *("constants", "models", "quantiles", "survival", "geometry", "layers", "saes", "ladder", "doses"),
 )
 """What the pages call their figures, `#fig-NAME`: no summary has a say in a file's name."""
 COLUMNS = ("panel", "title", "mark", "series", "row", "x", "y", "value")

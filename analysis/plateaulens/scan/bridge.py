@@ -8,6 +8,7 @@ from torch import Tensor
 
 from plateaulens.scan.engine import Response
 from plateaulens.subject.model import Subject
+from plateaulens.subject.sites import Site
 
 FINAL_SITE = "ln_final.hook_out"
 
@@ -28,6 +29,7 @@ class BridgeForward:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
+        self.reads: tuple[Site, ...] = (subject.read,)
 
     def run(
         self, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt path step d_model"]
@@ -46,8 +48,8 @@ class BridgeForward:
         def keep(stream: Float[Tensor, "sequence token d_model"], hook: Any) -> None:
             kept[hook.name] = stream[:, shared:].unflatten(0, points.shape[:2]).clone()
 
-        bridge, read = self._subject.bridge, self._subject.read.hook
-        names = {name: str(bridge.hook_dict[name].name) for name in (read, FINAL_SITE)}
+        bridge = self._subject.bridge
+        names = {name: str(bridge.hook_dict[name].name) for name in (*(site.hook for site in self.reads), FINAL_SITE)}
         tokens = tokens.repeat_interleave(points.shape[1], dim=0)
         bridge.run_with_hooks(
             torch.cat([tokens[:, :shared], tokens[:, -1:].expand(-1, steps)], dim=1),
@@ -57,7 +59,8 @@ class BridgeForward:
             position_ids=packed_positions(shared, steps).expand(len(tokens), -1).to(points.device),
             logits_to_keep=1,
         )
-        return Response(kept[names[read]], kept[names[FINAL_SITE]])
+        read, *further = (kept[names[site.hook]] for site in self.reads)
+        return Response(read, kept[names[FINAL_SITE]], tuple(further))
 
     def unembed(self, final: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
         """By the bridge's own unembedding. See `plateaulens.scan.engine.Forward.unembed`."""

@@ -6,6 +6,7 @@ next token's log-probabilities. A window that only many points reach is found li
 computes something else than the published model.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +26,7 @@ from plateaulens.scan.whole import WholeForward
 from plateaulens.subject.anatomy import run
 from plateaulens.subject.architectures import BOTH_WAYS, why_not_packed
 from plateaulens.subject.model import Subject
+from plateaulens.subject.sites import Site
 
 TOLERANCE = 1e-3
 """Largest difference that passes for rounding, as a share of the largest effect. It is a thousand times what float32
@@ -141,6 +143,34 @@ def choose(
     )
 
 
+def reading(forward: Forward, reads: Sequence[Site]) -> Forward | None:
+    """A way of running a model that is read at several sites at once, and at each gives what it gives there alone.
+
+    Parameters
+    ----------
+    forward
+        A way of running that `choose` has found, at any of the sites.
+    reads
+        The read sites, none of them before the write site. `Response.read` is of the first, `Response.further` of those
+        that follow.
+
+    Returns
+    -------
+    Forward or None
+        None where it is not known to give the same numbers to the last bit: for sites within a block, which may be run
+        in another way than other blocks.
+    """
+    if not isinstance(forward, DirectForward | BridgeForward | WholeForward):
+        return None
+    if (isinstance(forward, DirectForward) and forward.depends_on_read) or not all(
+        site.is_between_blocks for site in reads
+    ):
+        return None
+    other = copy.copy(forward)
+    other.reads = tuple(reads)
+    return other
+
+
 def _precisions(subject: Subject, asked: Precision | Literal["auto"]) -> tuple[Precision, ...]:
     """In what the packed way is tried, the first choice first."""
     if subject.is_narrow:
@@ -208,7 +238,7 @@ def _check(
     most: Response = forward.run(tokens[:1], truth.points[:1])
     read, final = (
         torch.cat([of_most[:, 0, truth.compared], of_several[1:, 0]])
-        for of_most, of_several in zip(most, several, strict=True)
+        for of_most, of_several in zip(most[:2], several[:2], strict=True)
     )
     log_p = _log_p(forward, final)
     for where, whole, own in (("the read site", truth.read, read), ("the log-probabilities", truth.log_p, log_p)):

@@ -24,6 +24,7 @@ from plateaulens.subject.anatomy import text_config
 from plateaulens.subject.architectures import PLAIN, WINDOW
 from plateaulens.subject.copies import shared_copy
 from plateaulens.subject.model import Subject
+from plateaulens.subject.sites import Site
 
 Block = Callable[..., Tensor]
 
@@ -176,8 +177,10 @@ class DirectForward:
         if parts.rotary_by_kind:
             blocks = [BlockOfKind(block, kind) for block, kind in zip(blocks, self._config.layer_types, strict=True)]
             rotary = RotaryByKind(base.rotary_emb, self._config.layer_types)
-        start, end = write.boundary, read.boundary + (not read.is_between_blocks)
-        self._before, self._between, self._after = blocks[:start], blocks[start:end], blocks[end:]
+        self._blocks, self._start = blocks, write.boundary
+        self.reads: tuple[Site, ...] = (read,)
+        self.depends_on_read = not between and (self._counted_from_points or not read.is_between_blocks)
+        """Whether blocks are run in another way where other ones are read."""
         self._write = write
         self._embedding: torch.nn.Module = base.get_input_embeddings()
         self._norm: torch.nn.Module = getattr(base, parts.norm)
@@ -193,32 +196,38 @@ class DirectForward:
         shared, packed = tokens.shape[1] - 1, points.flatten(1, 2)
         with on(points.device):
             if self._within is None:
-                at_read, final = self._from_write(self._entering(tokens, packed), shared)
+                found = self._from_write(self._entering(tokens, packed), shared)
             else:
                 with self._within.running(packed, shared) as passing:
-                    at_read, final = self._from_write(self._entering(tokens, packed), shared)
-                at_read = at_read if passing.read is None else passing.read
-        return Response(at_read.unflatten(1, points.shape[1:3]), final.unflatten(1, points.shape[1:3]))
+                    found = self._from_write(self._entering(tokens, packed), shared)
+                if passing.read is not None:
+                    found[1] = passing.read
+        final, read, *further = (rows.unflatten(1, points.shape[1:3]) for rows in found)
+        return Response(read, final, tuple(further))
 
     def _entering(
         self, tokens: Int[Tensor, "prompt position"], packed: Float[Tensor, "prompt point width"]
     ) -> Float[Tensor, "prompt token d_model"]:
         """The stream that enters the first block whose result depends on the points."""
-        shared = tokens.shape[1] - 1
+        shared, before = tokens.shape[1] - 1, self._blocks[: self._start]
         if self._write.is_between_blocks:
-            earlier = self._through(self._before, self._embed(tokens[:, :shared]), shared)
+            earlier = self._through(before, self._embed(tokens[:, :shared]), shared)
             return torch.cat([earlier, packed], dim=1)
-        clean = self._through(self._before, self._embed(tokens), shared)
+        clean = self._through(before, self._embed(tokens), shared)
         last = torch.zeros_like(clean[:, shared:]) if self._write.place == "mid" else clean[:, shared:]
         return torch.cat([clean[:, :shared], last.expand(-1, packed.shape[1], -1)], dim=1)
 
     def _from_write(
         self, stream: Float[Tensor, "prompt token d_model"], shared: int
-    ) -> tuple[Float[Tensor, "prompt point d_model"], Float[Tensor, "prompt point d_model"]]:
-        """The stream after the blocks up to the read site, and what is unembedded, at the points' rows."""
-        at_read = self._through(self._between, stream, shared)
-        final = self._norm(self._through(self._after, at_read, shared)[:, shared:])
-        return at_read[:, shared:], final
+    ) -> list[Float[Tensor, "prompt point d_model"]]:
+        """What is unembedded, and the stream after the blocks up to each read site, at the points' rows."""
+        ends = [read.boundary + (not read.is_between_blocks) for read in self.reads]
+        passed, reached = {}, self._start
+        for end in sorted(set(ends)):
+            stream = self._through(self._blocks[reached:end], stream, shared)
+            passed[end], reached = stream[:, shared:], end
+        final = self._norm(self._through(self._blocks[reached:], stream, shared)[:, shared:])
+        return [final, *(passed[end] for end in ends)]
 
     def unembed(self, final: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
         """As accurate as float32, whatever the precision. See `plateaulens.scan.engine.Forward.unembed`."""

@@ -28,6 +28,8 @@ class Response(NamedTuple):
     """The read site's activation."""
     final: Float[Tensor, "prompt path step d_model"]
     """What goes into the unembedding."""
+    further: tuple[Float[Tensor, "prompt path step d_model"], ...] = ()
+    """The activations at further read sites, of a way that `plateaulens.scan.choice.reading` made."""
 
 
 class Forward(Protocol):
@@ -113,6 +115,8 @@ class PathCurves(NamedTuple):
     """Id of the most likely next token; the lowest id in a tie."""
     likely: Likely | None = None
     """What is measured only where the way of running is `Telling`."""
+    further: tuple[Float[Tensor, "prompt path step metric"], ...] = ()
+    """`curve` at each further read site, of a way of running that has some."""
 
 
 @torch.inference_mode()
@@ -143,9 +147,8 @@ def scan(
     response = forward.run(tokens, points)
     curve = points.new_empty((*points.shape[:3], len(metrics)))
     likeliest = torch.empty(points.shape[:3], dtype=torch.int32, device=points.device)
-    at_read, at_output = ([name for name in metrics if METRICS[name].place == place] for place in ("read", "output"))
-    for name in at_read:
-        curve[..., metrics.index(name)] = read_metric(name).measure(response.read, response.read[..., 0, :])
+    at_output = [name for name in metrics if METRICS[name].place == "output"]
+    _measure_read(curve, response.read, metrics)
     columns = [metrics.index(name) for name in at_output]
     count = forward.count if isinstance(forward, Telling) else 0
     token, probability = (likeliest.new_empty((*points.shape[:3], count)), curve.new_empty((*points.shape[:3], count)))
@@ -176,4 +179,17 @@ def scan(
                 path_curve[path, rows, columns] = divergences(logits, reference, at_output)
                 path_likeliest[path, rows] = top_token(logits)
                 look(logits, slice(path, path + 1), rows)
-    return PathCurves(curve, likeliest, Likely(token, probability) if count else None)
+    further = tuple(_measure_read(curve.clone(), read, metrics) for read in response.further)
+    return PathCurves(curve, likeliest, Likely(token, probability) if count else None, further)
+
+
+def _measure_read(
+    curve: Float[Tensor, "prompt path step metric"],
+    read: Float[Tensor, "prompt path step d_model"],
+    metrics: Sequence[str],
+) -> Float[Tensor, "prompt path step metric"]:
+    """The very `curve`, with the metrics of a read site measured there."""
+    for column, name in enumerate(metrics):
+        if METRICS[name].place == "read":
+            curve[..., column] = read_metric(name).measure(read, read[..., 0, :])
+    return curve

@@ -21,6 +21,7 @@ from plateaulens.scan.engine import Response
 from plateaulens.subject.anatomy import find_blocks, reading_sites, run, writing_site
 from plateaulens.subject.copies import shared_copy
 from plateaulens.subject.model import Subject
+from plateaulens.subject.sites import Site
 
 TOKENS_AT_ONCE = 2048
 """Tokens that go through the model together, in as many copies of a prompt as there is room for."""
@@ -44,14 +45,15 @@ class WholeForward:
         self._subject, self._model, self.cached = subject, subject.model, cached
         self._holders = _holders(subject.model)
         self._head: _Head | None = None
+        self.reads: tuple[Site, ...] = (subject.read,)
 
     @torch.inference_mode()
     def run(self, tokens: Int[Tensor, "prompt position"], points: Float[Tensor, "prompt path step width"]) -> Response:
         """As many copies at once as `TOKENS_AT_ONCE` allows. See `plateaulens.scan.engine.Forward.run`."""
         shape = points.shape[1:3]
         parts = [self._prompt(prompt, own.flatten(0, 1)) for prompt, own in zip(tokens, points, strict=True)]
-        read, final = (torch.stack(part).unflatten(1, shape) for part in zip(*parts, strict=True))
-        return Response(read, final)
+        final, read, *further = (torch.stack(part).unflatten(1, shape) for part in zip(*parts, strict=True))
+        return Response(read, final, tuple(further))
 
     @torch.inference_mode()
     def unembed(self, final: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
@@ -61,8 +63,8 @@ class WholeForward:
 
     def _prompt(
         self, prompt: Int[Tensor, " position"], points: Float[Tensor, "point width"]
-    ) -> tuple[Float[Tensor, "point width"], Float[Tensor, "point d_model"]]:
-        """The read site and the last norm's output at the end of a prompt, for each point."""
+    ) -> list[Float[Tensor, "point width"]]:
+        """The last norm's output and the read sites at the end of a prompt, for each point."""
         subject = self._subject
         position = range(len(prompt))[subject.position]
         start = position if self.cached else 0
@@ -70,14 +72,12 @@ class WholeForward:
         if start:
             kept = run(self._model, prompt[None, :start], _new_cache(self._model)).past_key_values
         rows = max(1, TOKENS_AT_ONCE // (len(prompt) - start))
-        reads, finals = [], []
+        found = []
         for part in points.split(rows):
             sequences = prompt[None, start:].expand(len(part), -1)
             cache = None if kept is None else _repeated(kept, len(part))
-            read, final = self._run(sequences, part, position - start, cache)
-            reads.append(read)
-            finals.append(final)
-        return torch.cat(reads), torch.cat(finals)
+            found.append(self._run(sequences, part, position - start, cache))
+        return [torch.cat(parts) for parts in zip(*found, strict=True)]
 
     def _run(
         self,
@@ -85,7 +85,7 @@ class WholeForward:
         points: Float[Tensor, "point width"],
         position: int,
         cache: Any,
-    ) -> tuple[Float[Tensor, "point width"], Float[Tensor, "point d_model"]]:
+    ) -> list[Float[Tensor, "point width"]]:
         subject, anatomy = self._subject, self._subject.anatomy
         outputs: dict[str, Any] = {}
 
@@ -99,13 +99,13 @@ class WholeForward:
                 module = self._model.get_submodule(name)
                 stack.callback(module.register_forward_hook(partial(_keep, outputs, name)).remove)
             stack.enter_context(writing_site(anatomy, subject.write, put))
-            kept = stack.enter_context(reading_sites(anatomy, {"read": subject.read}))
+            kept = stack.enter_context(reading_sites(anatomy, dict(enumerate(self.reads))))
             logits = run(self._model, sequences, cache).logits[:, -1]
         holder = next(name for name in self._holders if name in outputs)
         final: Tensor = outputs[holder][0][:, -1]
         if self._head is None:
             self._head = _Head(self._model, holder, outputs[holder], final, logits)
-        return kept["read"][:, -1].float(), final.float()
+        return [final.float(), *(kept[number][:, -1].float() for number in range(len(self.reads)))]
 
 
 class _Head:

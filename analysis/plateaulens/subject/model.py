@@ -4,6 +4,7 @@ One `Subject` holds a TransformerLens `TransformerBridge`, the tokenizer, and th
 """
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -96,6 +97,11 @@ class Subject:
     def vocabulary(self) -> int:
         """Number of token ids that the model knows."""
         return int(self.config.vocab_size if self.lens is None else self.bridge.cfg.d_vocab)
+
+    @property
+    def positions(self) -> int:
+        """Number of tokens that a prompt may have; any where the model names none."""
+        return int(getattr(self.config, "max_position_embeddings", None) or sys.maxsize)
 
     @property
     def blocks(self) -> int:

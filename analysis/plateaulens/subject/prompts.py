@@ -128,8 +128,7 @@ def load_prompts(config: PromptConfig, *, vocabulary: int, tokenizer: PreTrained
         longer = _array(place, config.length)[: config.sequences]
         tokens = longer[:, : config.length]
         identity = {"file": place.name, "sha256": sha256_of(place)}
-    everything = tokens if longer is None else longer
-    unknown = everything[(everything < 0) | (everything >= vocabulary)]
+    unknown = tokens[(tokens < 0) | (tokens >= vocabulary)]
     if unknown.size:
         raise UsageError(f"prompts {config.source} have token id {unknown[0]}, the model knows 0 to {vocabulary - 1}")
     ids = tokens.astype(np.int64)

@@ -196,6 +196,11 @@ def compare_dataset(
     return comparison.assign(judged.data_vars)
 
 
+def _is_moved(variant: Mapping[str, Any]) -> bool:
+    """Whether a variant's targets are moved after its recipe has made them."""
+    return bool(variant.get("add_error") or variant.get("matched") or variant.get("sae_error", "none") != "none")
+
+
 def controls_of(targets: Mapping[str, Any]) -> tuple[str, ...]:
     """The types of a run that are real targets drawn again, and differ from `real` by chance alone.
 
@@ -221,7 +226,7 @@ def controls_of(targets: Mapping[str, Any]) -> tuple[str, ...]:
     """
     variants = _variants(targets)
     again = [name for name, each in variants.items() if each["type"] in {REFERENCE, CONTROL}]
-    return (CONTROL, *(name for name in again if not variants[name].get("add_error", False)))
+    return (CONTROL, *(name for name in again if not _is_moved(variants[name])))
 
 
 def _variants(targets: Any) -> Mapping[str, Mapping[str, Any]]:

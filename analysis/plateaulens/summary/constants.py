@@ -74,6 +74,10 @@ STRIDES = (1, 2, 4, 5)
 """Values of `step_size`, in stored steps."""
 
 
+_NO_CONSTANTS = {"dictionary": "trained", "add_error": False, "sae_error": "none", "matched": False, "kept_share": None}
+"""What a variant may have that makes it another type, with what it has by default."""
+
+
 def cases(
     experiments: Sequence[str], types: Sequence[str], settings: AnalysisConfig, targets: Mapping[str, Any]
 ) -> list[Case]:
@@ -146,7 +150,7 @@ def _recipes(targets: Mapping[str, Any]) -> Iterator[tuple[str, float, dict[str,
             key: value for key, value in variant.items() if key in targets and key != "types" and value is not None
         }
         moved = {key: float(value) for key, value in given.items() if value != targets[key]}
-        changed_otherwise = variant.get("dictionary", "trained") != "trained" or variant.get("add_error", False)
+        changed_otherwise = any(variant.get(key, default) != default for key, default in _NO_CONSTANTS.items())
         if changed_otherwise or len(moved) > 1:
             continue
         kind = variant["type"]
@@ -273,9 +277,11 @@ def events(curve: NDArray[np.floating], metric: str, case: Case) -> StepValues:
     Returns
     -------
     StepValues
-        In stored steps, (...); undefined where the metric has no threshold.
+        In stored steps, (...); undefined where the metric has no threshold, and where one point of a curve is left.
     """
     stride = case.stride
+    if curve.shape[-1] <= stride:
+        return StepValues(np.full(curve.shape[:-1], np.nan), np.zeros(curve.shape[:-1], dtype=np.bool_))
     own = thresholds(case.settings, metric)
     found = corrected.EVALUATED[case.statistic](
         curve[..., ::stride], own._replace(minimum_slope=own.minimum_slope * stride)

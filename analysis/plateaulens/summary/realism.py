@@ -55,6 +55,8 @@ class _Asked:
     """What targets were made of, (source, type, n)."""
     encoded: Mapping[str, NDArray[np.float64]]
     """What the SAE makes of targets, by detector, (type, n)."""
+    fit_distance: NDArray[np.float64] | None
+    """How far targets lie from what types were fitted to, (type, n); None where none was."""
     types: tuple[str, ...]
     reference: str
     controls: Collection[str]
@@ -148,6 +150,8 @@ def realism_dataset(
           control draws together;
         - `frechet_ratio` and `novelty(activation_type)` with intervals; `copies` (a share), `density` and
           `coverage(activation_type)` without; `novelty_relation`, the word of `novelty_relation`;
+        - in runs with fitted types `fit_novelty(activation_type)` with its interval and `fit_copies`: novelty and
+          copies among what types were fitted to, none of which is of a base's or a real target's prompt;
         - `realism_prompts(activation_type)`, how many base prompts that is, for all types the same.
 
         The coordinate `is_control` marks `controls`.
@@ -161,10 +165,8 @@ def realism_dataset(
         base[there],
         target[:, there],
         source_rows(kept)[:, :, there],
-        {
-            detector: values.transpose("activation_type", "sample").to_numpy()[:, there].astype(np.float64)
-            for detector, values in encoded.items()
-        },
+        {detector: _of_types(values)[:, there] for detector, values in encoded.items()},
+        _of_types(kept["fit_distance"])[:, there] if "fit_distance" in kept else None,
         tuple(str(name) for name in kept["activation_type"].to_numpy()),
         reference,
         controls,
@@ -176,6 +178,7 @@ def realism_dataset(
         {
             **_detections(asked),
             **_distances(asked),
+            **_from_what_was_fitted(asked),
             "realism_prompts": (
                 "activation_type",
                 np.full(len(asked.types), asked.n),
@@ -423,6 +426,32 @@ def _measured(asked: _Asked) -> tuple[dict[str, NDArray[np.float64]], float]:
         found["frechet_ratio"][place] = (apart.ratio[0], *apart.interval[0])
         floor = apart.floor if place == asked.real else floor
     return found, floor
+
+
+def _of_types(values: xr.DataArray) -> NDArray[np.float64]:
+    return values.transpose("activation_type", "sample").to_numpy().astype(np.float64)
+
+
+def _from_what_was_fitted(asked: _Asked) -> _Variables:
+    """How new targets are beside the activations that types have seen; a new real one is as far from these as any."""
+    if asked.fit_distance is None:
+        return {}
+    ratio, copies = np.full((len(asked.types), 3), np.nan), np.full(len(asked.types), np.nan)
+    for place, name in enumerate(asked.types if asked.n else ()):
+        rng, group = asked.rng(f"fit novelty {name}"), asked.groups([asked.real, place])
+        counts = Resampling.draw(rng, samples=asked.n, resamples=asked.resamples, clusters=group).of_prompts.T
+        distance, usual = asked.fit_distance[place], asked.fit_distance[asked.real]
+        found = novelty(distance, usual, counts.astype(np.float32), asked.confidence)
+        ratio[place], copies[place] = (found.novelty, *found.interval), found.copies / asked.n
+    what = "median distance to the nearest activation that types were fitted to over that of real targets"
+    ends: Attributes = {"confidence": asked.confidence}
+    interval = {**attrs(f"{100 * asked.confidence:g} % interval: {what}", "1"), **ends}
+    copied = attrs("share of copies of an activation that types were fitted to", "1")
+    return {
+        "fit_novelty": (("activation_type",), ratio[:, 0], attrs(what, "1")),
+        "fit_novelty_interval": (("activation_type", "bound"), ratio[:, 1:], interval),
+        "fit_copies": (("activation_type",), copies, {**copied, "tolerance": COPY}),
+    }
 
 
 def _dimensions(base: NDArray[np.float64]) -> int:

@@ -539,7 +539,8 @@ def learns(kind: ActivationType) -> tuple[type[Learned], ...] | None:
     tuple of type, or None
         Classes of `plateaulens.targets.fitting.Learned`; None for a type that is fitted to nothing.
     """
-    found: tuple[type[Learned], ...] | None = getattr(kind, "learns", None)
+    own = kind if hasattr(kind, "learns") else made_by(kind)  # a function says so itself
+    found: tuple[type[Learned], ...] | None = getattr(own, "learns", None)
     return found
 
 
@@ -581,6 +582,8 @@ def _fingerprint(context: TargetContext) -> dict[str, int]:
     if "gaussian" in vars(context.pool):  # computed when first asked for
         shared["the mean of the real activations"] = context.gaussian.mean
         shared["the covariance of the real activations"] = context.gaussian.covariance
+    if context.fitting is not None and "corpus" in vars(context.fitting):
+        shared["the real activations that types are fitted to"] = context.corpus.activation
     if context.dictionary is not None:
         shared["the SAE's decoder"] = context.dictionary.decoder
         shared["the SAE's firing frequencies"] = context.dictionary.frequency

@@ -4,6 +4,11 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from plateaulens.errors import UsageError
+
+_NONE = 1e-9
+"""A length that is no larger than this of what it is part of is a rounding error."""
+
 
 def matched(
     target: Float[Tensor, " d_model"],
@@ -31,8 +36,12 @@ def matched(
     Returns
     -------
     Tensor
-        In float64, exact to its rounding. A target that lies in the plane has no rest to give a length to, and stays
-        without.
+        In float64, exact to its rounding.
+
+    Raises
+    ------
+    UsageError
+        When the target lies in the plane, and so has no rest to give a length to.
 
     Examples
     --------
@@ -40,8 +49,16 @@ def matched(
     >>> found.tolist()
     [0.0, 2.0, 3.0]
     """
-    plane, _ = torch.linalg.qr(torch.stack([base, mean], dim=1).double())
+    # of two that point alike, or of which one is 0, the plane is a line
+    vectors, sizes, _ = torch.linalg.svd(torch.stack([base, mean], dim=1).double(), full_matrices=False)
+    plane = vectors[:, sizes > _NONE * sizes.max()]
     inside: Tensor = plane @ (plane.T @ real.double())
     rest, wanted = (each.double() - plane @ (plane.T @ each.double()) for each in (target, real))
     length = rest.norm()
-    return inside if length == 0 else inside + rest * (wanted.norm() / length)
+    if length <= _NONE * target.double().norm():
+        raise UsageError(
+            "the target lies in the plane of the base and the mean of real activations, so that nothing of it could "
+            "be as long as real's; leave out `matched`"
+        )
+    found: Tensor = inside + rest * (wanted.norm() / length)
+    return found

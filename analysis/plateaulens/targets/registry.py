@@ -258,9 +258,9 @@ class Variant:
 
     Its draws are keyed by its own name, so a variant without settings is its type with another seed. The base's code is
     always that of the run's SAE; a random or shuffled dictionary has other directions for the same latents, which the
-    recipe compares and decodes along. With `add_error` the target is T + (A - SAE(A)), SAE being the run's; with
-    `sae_error` another error is added, see `plateaulens.config.VariantConfig`; with `matched` the target is moved by
-    `plateaulens.targets.matching.matched` in the end.
+    recipe compares and decodes along. With `add_error` the target is T + (A - SAE(A)), with `sae_error` another error
+    is added, see `plateaulens.config.VariantConfig`; errors are those of the run's SAE. With `matched` the target is
+    moved by `plateaulens.targets.matching.matched` in the end.
 
     Parameters
     ----------
@@ -318,7 +318,7 @@ class Variant:
             found = found + (real - context.sae.decode(context.sae.encode(real)))
         elif settings.sae_error != "none":
             rng = context.generator(base.sample, f"SAE error of {self.name}")
-            found = varied.learned(SaeError).added(found, rng, predicted=settings.sae_error == "predicted")
+            found = context.learned(SaeError).added(found, rng, predicted=settings.sae_error == "predicted")
         if settings.matched:
             found = matched(found, self._real(base, context), base.activation, context.gaussian.mean)
         return target._replace(activation=found.to(base.activation.dtype))

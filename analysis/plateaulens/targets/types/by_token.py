@@ -1,6 +1,7 @@
 """`token_mean`, `token_gaussian`, `token_elliptical`: real activations' tokens, and of the rest moments only."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -19,16 +20,41 @@ class WithinTokens:
 
     departure: Gaussian
     length: Float64[np.ndarray, " corpus"]
-    """How long each departure is beside what its moments say: sqrt(x^T S^-1 x / d), over the root mean square."""
+    """How long each departure x is beside what its moments say: sqrt((x - m)^T S^-1 (x - m)), S being inverted where
+    there is any variance."""
+
+    def resized(self, drawn: Float64[torch.Tensor, " d_model"], length: float) -> Float64[torch.Tensor, " d_model"]:
+        """A departure with another length.
+
+        Parameters
+        ----------
+        drawn
+            The departure, shaped (d_model,).
+        length
+            Measured as `length` is.
+
+        Returns
+        -------
+        Tensor
+            Shaped (d_model,).
+        """
+        about = drawn - self.departure.mean
+        own = float((about @ self.inverse).norm())
+        return self.departure.mean + (about * (length / own) if own else about)
+
+    @cached_property
+    def inverse(self) -> Float64[torch.Tensor, "d_model d_model"]:
+        """The inverse of the root of S."""
+        found: torch.Tensor = torch.linalg.pinv(self.departure.root, hermitian=True)
+        return found
 
     @classmethod
     def fit(cls, fitting: Fitting) -> Self:
         """The moments of what the tokens' means leave. See `plateaulens.targets.fitting.Learned.fit`."""
         left = torch.from_numpy(fitting.learned(Tokens).left)
         departure = Gaussian.fit(left)
-        whitened = left.double() @ torch.linalg.pinv(departure.root, hermitian=True)
-        length = whitened.norm(dim=1).numpy()
-        return cls(departure, length / np.sqrt(np.square(length).mean()))
+        inverse = torch.linalg.pinv(departure.root, hermitian=True)
+        return cls(departure, ((left.double() - departure.mean) @ inverse).norm(dim=1).numpy())
 
 
 class _OfToken:
@@ -41,9 +67,9 @@ class _OfToken:
         del base
         tokens = context.learned(Tokens)
         row = int(generator.integers(len(tokens.of)))
-        return Target(torch.from_numpy(tokens.mean[tokens.of[row]]) + self.departure(row, context, generator))
+        return Target(torch.from_numpy(tokens.mean[tokens.of[row]]) + self._departure(row, context, generator))
 
-    def departure(self, row: int, context: TargetContext, generator: np.random.Generator) -> torch.Tensor:
+    def _departure(self, row: int, context: TargetContext, generator: np.random.Generator) -> torch.Tensor:
         """What is added to the mean of the token of an activation of the corpus."""
         raise NotImplementedError
 
@@ -59,41 +85,39 @@ class TokenMean(_OfToken):
     definition = "the mean activation of a token, drawn as often as it occurs"
     learns = (Tokens,)
 
-    def departure(self, row: int, context: TargetContext, generator: np.random.Generator) -> torch.Tensor:
+    def _departure(self, row: int, context: TargetContext, generator: np.random.Generator) -> torch.Tensor:
         """Nothing."""
-        del row, context, generator
-        return torch.zeros(1)
+        del row, generator
+        return torch.zeros(context.corpus.activation.shape[1])
 
 
 @register
 class TokenGaussian(_OfToken):
-    """`token_mean` with a Gaussian departure, whose covariance is that of all tokens' departures together."""
+    """`token_mean` with a Gaussian departure, whose moments are those of all tokens' departures together."""
 
     name = "token_gaussian"
     definition = "the mean activation of a token, with a Gaussian departure as large as real ones"
     learns = (Tokens, WithinTokens)
 
-    def departure(self, row: int, context: TargetContext, generator: np.random.Generator) -> torch.Tensor:
+    def _departure(self, row: int, context: TargetContext, generator: np.random.Generator) -> torch.Tensor:
         """Drawn."""
         del row
-        drawn = context.learned(WithinTokens).departure
-        return drawn.draw(generator) - drawn.mean
+        return context.learned(WithinTokens).departure.draw(generator)
 
 
 @register
 class TokenElliptical(_OfToken):
     """`token_gaussian` with departures as unequal in length as real ones.
 
-    An activation of the corpus is drawn. Its token's mean and the length of its departure are kept, the direction of
-    the departure is drawn.
+    An activation of the corpus is drawn. Its token's mean and the length of its departure are kept, measured by the
+    departures' covariance, the direction of the departure is drawn.
     """
 
     name = "token_elliptical"
     definition = "the mean activation of a token, with a departure as long as a real one of it, its direction drawn"
     learns = (Tokens, WithinTokens)
 
-    def departure(self, row: int, context: TargetContext, generator: np.random.Generator) -> torch.Tensor:
+    def _departure(self, row: int, context: TargetContext, generator: np.random.Generator) -> torch.Tensor:
         """Drawn, and as long as that of the activation."""
         within = context.learned(WithinTokens)
-        drawn: torch.Tensor = within.departure.draw(generator) - within.departure.mean
-        return drawn * float(within.length[row])
+        return within.resized(within.departure.draw(generator), float(within.length[row]))

@@ -17,7 +17,7 @@ class _Drawn:
     needs_sae = True
     learns = (Codes,)
     by_frequency = True
-    """Whether latents are drawn as often as they fire, one after the other without any twice; else uniformly."""
+    """Whether latents are drawn by how often they fire, by `Codes.draw_latents`; else uniformly."""
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
         """The decoded code, which depends on the base by its scale only, where the SAE has one for each activation.
@@ -26,12 +26,14 @@ class _Drawn:
         """
         codes = context.learned(Codes)
         like = codes.code(int(generator.integers(len(codes.size))))
-        weight = codes.frequency[codes.fired] if self.by_frequency else np.ones(len(codes.fired))
-        latent = generator.choice(codes.fired, size=len(like), replace=False, p=weight / weight.sum())
-        code = Code(latent, self.strengths(latent, like, codes, generator), None)
+        if self.by_frequency:
+            latent = codes.draw_latents(len(like), codes.fired, generator)
+        else:
+            latent = generator.choice(codes.fired, size=len(like), replace=False)
+        code = Code(latent, self._strengths(latent, like, codes, generator), None)
         return Target(context.sae.decode(replace(code, frame=None if base.encoded is None else base.encoded.frame)))
 
-    def strengths(
+    def _strengths(
         self, latent: Int64[np.ndarray, " active"], like: Code, codes: Codes, generator: np.random.Generator
     ) -> Float32[np.ndarray, " active"]:
         """How strong each latent is: as one of all active latents of the corpus, whichever it is."""
@@ -53,7 +55,10 @@ class CodeSize(_Drawn):
 
 @register
 class CodeFrequency(_Drawn):
-    """`code_size` with latents drawn as often as they are active, one after the other, none twice."""
+    """`code_size` with latents drawn as often as they are active, independently but for how many there are.
+
+    See `plateaulens.targets.fitting.Codes.draw_latents`.
+    """
 
     name = "code_frequency"
     definition = "as many active latents as in a real code, drawn by how often they are active"
@@ -69,7 +74,7 @@ class CodeStrengths(_Drawn):
     name = "code_strengths"
     definition = "latents drawn by how often they are active, as strong, rank by rank, as those of a real code"
 
-    def strengths(
+    def _strengths(
         self, latent: Int64[np.ndarray, " active"], like: Code, codes: Codes, generator: np.random.Generator
     ) -> Float32[np.ndarray, " active"]:
         """Those of the real code, dealt out in the order of the latents' own means."""

@@ -32,9 +32,9 @@ class _OfReal:
         code = context.sae.encode(real.activation)
         kept = np.zeros(len(code), dtype=np.bool_)
         kept[generator.permutation(len(code))[: round(context.config.kept_share * len(code))]] = True
-        return Target(context.sae.decode(self.changed(code, kept, real, context, generator)), real.source_row)
+        return Target(context.sae.decode(self._changed(code, kept, real, context, generator)), real.source_row)
 
-    def changed(
+    def _changed(
         self,
         code: Code,
         kept: Bool[np.ndarray, " active"],
@@ -53,7 +53,7 @@ class LatentsKept(_OfReal):
     name = "latents_kept"
     definition = "a real code with {kept_share:g} of its latents kept, others drawn by frequency in place of the rest"
 
-    def changed(
+    def _changed(
         self,
         code: Code,
         kept: Bool[np.ndarray, " active"],
@@ -61,16 +61,14 @@ class LatentsKept(_OfReal):
         context: TargetContext,
         generator: np.random.Generator,
     ) -> Code:
-        """Other latents with the strengths of those that go; no latent comes twice."""
+        """Other latents with the strengths of those that go, dealt out at random; fewer where no more are left."""
         del real
         codes = context.learned(Codes)
         free = np.setdiff1d(codes.fired, code.latent)
-        weight = codes.frequency[free]
-        count = min(int((~kept).sum()), len(free))
-        others = generator.choice(free, size=count, replace=False, p=weight / weight.sum()) if count else free[:0]
+        gone = generator.permutation(code.activation[~kept])[: len(free)]
+        others = codes.draw_latents(len(gone), free, generator)
         latent = np.concatenate([code.latent[kept], others])
-        strength = np.concatenate([code.activation[kept], code.activation[~kept][:count]])
-        return replace(code, latent=latent, activation=strength)
+        return replace(code, latent=latent, activation=np.concatenate([code.activation[kept], gone]))
 
 
 @register
@@ -78,13 +76,14 @@ class LatentsSwapped(_OfReal):
     """Latents of the real target, the others exchanged for those of the nearest real activation that is not its own.
 
     The nearest is looked for in the corpus. Of its code as many latents come in as go out, its strongest first, with
-    its strengths; fewer where it has no more that the target lacks.
+    its strengths; fewer where it has no more that the target lacks. Where the SAE has a scale for each activation,
+    these are strengths on the neighbour's own.
     """
 
     name = "latents_swapped"
     definition = "a real code with {kept_share:g} of its latents kept, the rest taken from the nearest real activation"
 
-    def changed(
+    def _changed(
         self,
         code: Code,
         kept: Bool[np.ndarray, " active"],
@@ -110,7 +109,7 @@ class StrengthsKept(_OfReal):
     name = "strengths_kept"
     definition = "a real code with {kept_share:g} of its strengths kept, the rest exchanged among its latents"
 
-    def changed(
+    def _changed(
         self,
         code: Code,
         kept: Bool[np.ndarray, " active"],
@@ -132,7 +131,7 @@ class StrengthsRedrawn(_OfReal):
     name = "strengths_redrawn"
     definition = "a real code with {kept_share:g} of its strengths kept, the rest drawn from the same latents' others"
 
-    def changed(
+    def _changed(
         self,
         code: Code,
         kept: Bool[np.ndarray, " active"],

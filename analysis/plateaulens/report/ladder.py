@@ -1,0 +1,459 @@
+"""What the page of the ladder says and tabulates: which structure makes an activation real, at one site or several."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from plateaulens import names
+from plateaulens.errors import UsageError
+from plateaulens.names import DETECTORS, RUNG_KINDS, label, metric_label, site_label
+from plateaulens.report.contents import bounds, check, config_of, definitions_of, group_of, values_of
+from plateaulens.report.phrases import capital
+from plateaulens.report.table import KS_DIGITS, Column, Row, Table, estimated, measured
+from plateaulens.report.text import escape, estimate, interval, listing, number, p_equals, percent
+from plateaulens.store.location import Location
+from plateaulens.store.reading import open_summary
+from plateaulens.summary.ladder import (
+    ABSOLUTE,
+    LEAST_PLATEAU,
+    NOT_REACHED,
+    REACHED,
+    RELATIVE,
+    doses_of,
+    ladder_dataset,
+    matched_of,
+)
+from plateaulens.summary.realism import NOVEL
+
+_KINDS = {RELATIVE: "relative", ABSOLUTE: "absolute"}
+_SHARE_DIGITS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """The ladder of one run, and what it was read from."""
+
+    title: str
+    """The write site, as texts print it."""
+    summary: xr.DataTree
+    ladder: xr.Dataset
+
+    @property
+    def said(self) -> str:
+        """The title in Markdown."""
+        return escape(self.title)
+
+
+def open_sites(*summaries: Location) -> list[Site]:
+    """The ladders of some runs.
+
+    Parameters
+    ----------
+    *summaries
+        Paths or URLs of summaries; empty ones are left out.
+
+    Returns
+    -------
+    list of Site
+        In the order given.
+
+    Raises
+    ------
+    UsageError
+        For a summary without relative steps, and for two of one write site.
+    """
+    found: list[Site] = []
+    for place in summaries:
+        if not place:
+            continue
+        summary = check(open_summary(place))
+        if group_of(summary, RELATIVE) is None:
+            raise UsageError(f"summary {place} has no relative steps, which the ladder is about; collect {RELATIVE}")
+        config = config_of(summary)
+        label_of_site = site_label(config.sites.write)
+        title = f"block {label_of_site}" if label_of_site.isdigit() else label_of_site
+        if title in [site.title for site in found]:
+            raise UsageError(f"two summaries are of {config.sites.write}: the ladder has each site once")
+        found.append(Site(title, summary, ladder_dataset(summary, config)))
+    return found
+
+
+def ladders(sites: list[Site]) -> dict[str, xr.Dataset]:
+    """What the figure draws, by title of the site.
+
+    Parameters
+    ----------
+    sites
+        The ladders.
+
+    Returns
+    -------
+    dict
+        In the order of the sites.
+    """
+    return {site.title: site.ladder for site in sites}
+
+
+def answer_sentences(sites: list[Site]) -> str:
+    """Which rungs are as good as real at each site; else which comes closest, and what it lacks.
+
+    Parameters
+    ----------
+    sites
+        The ladders.
+
+    Returns
+    -------
+    str
+        Markdown, a paragraph for each site.
+    """
+    return "\n\n".join(f"**At {site.said}.** {_answer(site)} {_gain_sentence(site)}" for site in sites)
+
+
+def _answer(site: Site) -> str:
+    ladder = site.ladder
+    rungs = [name for name in values_of(ladder, "rung") if not bool(ladder["is_control"].sel(rung=name))]
+    if not rungs:
+        return "This run has no type that is a rung of the ladder."
+    reached = [name for name in rungs if str(ladder["standing"].sel(rung=name).item()) == REACHED]
+    if reached:
+        are = "is" if len(reached) == 1 else "are"
+        it, has = ("It is", "it has") if len(reached) == 1 else ("They are", "they have")
+        return (
+            f"{capital(listing([label(name) for name in reached]))} {are} as good as real by every measure "
+            f"(n\u00a0=\u00a0{number(ladder.attrs['prompts'], 0)}). {it} equivalent to real in relative and "
+            f"absolute steps on every metric, and {has} plateaus at least {percent(LEAST_PLATEAU)} as long. Targets are "
+            f"new (novelty {NOVEL:g} or more), and none is a copy."
+        )
+    closest = min(rungs, key=lambda name: _worst(ladder, name))
+    lacks = str(ladder["lacks"].sel(rung=closest).item())
+    known = str(ladder["standing"].sel(rung=closest).item()) == NOT_REACHED
+    said = f"No type is shown to be as good as real. {capital(label(closest))} comes closest"
+    said += f" (KS {number(_worst(ladder, closest), KS_DIGITS)} on its worst metric, in relative steps)."
+    if lacks:
+        said += f" It is not shown to have {listing(lacks.split('; '))}."
+    return said if known or lacks else f"{said} Not everything that is asked of it was measured."
+
+
+def _worst(ladder: xr.Dataset, rung: str) -> float:
+    return float(ladder["ks"].sel(rung=rung, experiment=RELATIVE).max())
+
+
+def _gain_sentence(site: Site) -> str:
+    """Which property brings a rung nearer to real than any other does, of those whose gain is shown on every metric."""
+    ladder, alpha = site.ladder, 1 - site.ladder.attrs["confidence"]
+    shown = [
+        name
+        for name in values_of(ladder, "rung")
+        if bool((ladder["gain_p_holm"].sel(rung=name) <= alpha).all())
+        and bool((ladder["gain"].sel(rung=name) > 0).all())
+    ]
+    if not shown:
+        return "No single property is shown to bring a type nearer to real on every metric."
+    best = max(shown, key=lambda name: float(ladder["gain"].sel(rung=name).min()))
+    own = ladder.sel(rung=best)
+    metric = values_of(ladder, "metric")[int(own["gain"].argmin("metric"))]
+    at = own.sel(metric=metric)
+    gain = estimate(float(at["gain"]), bounds(at["gain_interval"]).tolist(), KS_DIGITS)
+    return (
+        f"Of single properties {own['adds'].item()} closes most of the gap. It brings {label(best)} nearer to real "
+        f"than {label(str(own['above'].item()))} by {gain} in KS on {metric_label(metric)}, where it gains least "
+        f"({p_equals(float(at['gain_p_holm']))}, adjusted)."
+    )
+
+
+def control_sentences(sites: list[Site]) -> str:
+    """Whether further draws of real targets pass, beside which every verdict stands.
+
+    Parameters
+    ----------
+    sites
+        The ladders.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    said = []
+    for site in sites:
+        held = site.ladder.isel(rung=site.ladder["is_control"].to_numpy())
+        if not held.sizes["rung"]:
+            said.append(f"{capital(site.said)}: no further draw of real targets stands beside the verdicts.")
+            continue
+        words = [str(word) for word in held["conclusion"].to_numpy().ravel()]
+        alarms = sum(word == "false alarm" for word in words)
+        draws = held.sizes["rung"]
+        who = "The further draw of real targets" if draws == 1 else f"All {draws} further draws of real targets"
+        verb = "passes" if draws == 1 else "pass"
+        if alarms:
+            said.append(
+                f"{capital(site.said)}: {alarms} of {len(words)} comparisons of further real draws are false "
+                "alarms, as chance gives about one in twenty."
+            )
+        else:
+            said.append(f"{capital(site.said)}: {who.lower()} {verb} everywhere.")
+    return " ".join(said)
+
+
+def rung_table(sites: list[Site]) -> Table:
+    """Every rung of every site: distance, verdict, plateau, novelty and detector.
+
+    Parameters
+    ----------
+    sites
+        The ladders.
+
+    Returns
+    -------
+    Table
+        Grouped by site, from the top of the ladder downwards.
+    """
+    metrics = list(dict.fromkeys(name for site in sites for name in values_of(site.ladder, "metric")))
+    columns: dict[str, Column] = {"site": Column(kind="text"), "rung": Column("rung", "type")}
+    for metric in metrics:
+        columns |= estimated(f"KS, {metric_label(metric)}", "ks", KS_DIGITS, name=f"ks_{metric}")
+    columns |= {"verdict": Column("relative", "text"), "absolute": Column("absolute", "text")}
+    columns |= estimated("plateau", "plateau_share", _SHARE_DIGITS)
+    columns |= estimated("novelty", "novelty", 1)
+    columns |= {"copies": Column("copies", "percent"), "detector": Column("given away by", "text")}
+    rows = [row for site in sites for row in _rung_rows(site, metrics)]
+    return Table(pd.DataFrame(rows), columns, grouped_by="site")
+
+
+def _rung_rows(site: Site, metrics: list[str]) -> Iterator[Row]:
+    for name in reversed(values_of(site.ladder, "rung")):
+        own = site.ladder.sel(rung=name)
+        row: Row = {"site": site.title, "rung": name}
+        for metric in metrics:
+            at = own.sel(metric=metric, experiment=RELATIVE)
+            row |= measured(at, "ks", f"ks_{metric}")
+        row |= measured(own, "plateau_share") | measured(own, "novelty")
+        row |= {"copies": float(own["copies"]), "detector": _detector(str(own["best_detector"].item()))}
+        experiments = values_of(site.ladder, "experiment")
+        row["verdict"] = _together(own.sel(experiment=RELATIVE))
+        row["absolute"] = _together(own.sel(experiment=ABSOLUTE)) if ABSOLUTE in experiments else ""
+        yield row
+
+
+def _detector(word: str) -> str:
+    return DETECTORS[word].label if word in DETECTORS else word
+
+
+def _together(own: xr.Dataset) -> str:
+    """The verdicts on all metrics: one word where they agree, else one for each."""
+    words = {str(name): str(own["conclusion"].sel(metric=name).item()) for name in own["metric"].to_numpy()}
+    if len(set(words.values())) == 1:
+        return next(iter(words.values()))
+    by: dict[str, list[str]] = {}
+    for metric, word in words.items():
+        by.setdefault(word, []).append(metric_label(metric))
+    return "; ".join(f"{word} on {listing(own)}" for word, own in by.items())
+
+
+def gain_table(sites: list[Site]) -> Table:
+    """What each property adds: how much nearer a rung is than the one that it stands on.
+
+    Parameters
+    ----------
+    sites
+        The ladders.
+
+    Returns
+    -------
+    Table
+        Grouped by site.
+    """
+    metrics = list(dict.fromkeys(name for site in sites for name in values_of(site.ladder, "metric")))
+    columns: dict[str, Column] = {"site": Column(kind="text"), "adds": Column("property", "text")}
+    columns |= {"above": Column("from", "type"), "rung": Column("to", "type")}
+    for metric in metrics:
+        columns |= estimated(f"gain, {metric_label(metric)}", "gain", KS_DIGITS, name=f"gain_{metric}")
+        columns[f"p_{metric}"] = Column("p", "p")
+    rows: list[Row] = []
+    for site in sites:
+        for name in values_of(site.ladder, "rung"):
+            own = site.ladder.sel(rung=name)
+            if not str(own["above"].item()):
+                continue
+            row: Row = {"site": site.title, "adds": str(own["adds"].item()), "rung": name}
+            row["above"] = str(own["above"].item())
+            for metric in metrics:
+                at = own.sel(metric=metric)
+                row |= measured(at, "gain", f"gain_{metric}") | {f"p_{metric}": float(at["gain_p_holm"])}
+            rows.append(row)
+    return Table(pd.DataFrame(rows), columns, grouped_by="site")
+
+
+def matched_table(sites: list[Site]) -> Table:
+    """Rungs whose norm and distances were matched to real's, beside the same rungs unmatched.
+
+    Parameters
+    ----------
+    sites
+        The ladders.
+
+    Returns
+    -------
+    Table
+        Grouped by site; without rows where no run has such variants.
+    """
+    columns: dict[str, Column] = {"site": Column(kind="text"), "rung": Column("rung", "type")}
+    rows: list[Row] = []
+    metrics: dict[str, None] = {}
+    for site in sites:
+        relative = _relative(site)
+        for name, variant in matched_of(config_of(site.summary), values_of(relative, "activation_type")).items():
+            row: Row = {"site": site.title, "rung": name}
+            for metric in values_of(site.ladder, "metric"):
+                metrics[metric] = None
+                at = relative.sel(metric=metric)
+                row |= measured(at.sel(activation_type=name), "ks", f"plain_{metric}")
+                row |= measured(at.sel(activation_type=variant), "ks", f"matched_{metric}")
+            rows.append(row)
+    for metric in metrics:
+        columns |= estimated(f"{metric_label(metric)}", "ks", KS_DIGITS, name=f"plain_{metric}")
+        columns |= estimated(f"{metric_label(metric)}, matched", "ks", KS_DIGITS, name=f"matched_{metric}")
+    return Table(pd.DataFrame(rows), columns, grouped_by="site")
+
+
+def _relative(site: Site) -> xr.Dataset:
+    statistic = names.experiment(RELATIVE).statistic
+    return site.summary[RELATIVE].to_dataset().sel(convention="corrected", statistic=statistic)
+
+
+def dose_curves(sites: list[Site]) -> dict[str, dict[str, xr.Dataset]]:
+    """KS distances to real over the share of latents that keep a property.
+
+    Parameters
+    ----------
+    sites
+        The ladders.
+
+    Returns
+    -------
+    dict
+        By title of the site and by type; without the sites that have none.
+    """
+    found: dict[str, dict[str, xr.Dataset]] = {}
+    for site in sites:
+        relative = _relative(site)
+        for name, doses in doses_of(config_of(site.summary), values_of(relative, "activation_type")).items():
+            own = relative[["ks", "ks_interval"]].sel(activation_type=list(doses.values()))
+            own = own.rename(activation_type="share").drop_vars("is_control", errors="ignore")
+            found.setdefault(site.title, {})[name] = own.assign_coords(share=list(doses))
+    return found
+
+
+def dose_sentences(sites: list[Site]) -> str:
+    """How far from real each type is with none of its latents spared and with most of them.
+
+    Parameters
+    ----------
+    sites
+        The ladders.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    said = []
+    for title, own in dose_curves(sites).items():
+        for name, values in own.items():
+            metric = next(m for m in values_of(values, "metric"))
+            at = values.sel(metric=metric)
+            first, last = at.isel(share=0), at.isel(share=-1)
+            ends = [
+                f"{number(float(end['ks']), KS_DIGITS)} {interval(bounds(end['ks_interval']), KS_DIGITS)} at "
+                f"{percent(float(end['share']))}"
+                for end in (first, last)
+            ]
+            said.append(f"{capital(escape(title))}, {label(name)}: KS on {metric_label(metric)} {ends[0]}, {ends[1]}.")
+    return " ".join(said) or "No run has a type with several shares kept."
+
+
+def token_sentences(sites: list[Site]) -> str:
+    """How much of the variance of real activations is their token, at each site.
+
+    Parameters
+    ----------
+    sites
+        The ladders.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    said = []
+    for site in sites:
+        group = group_of(site.summary, "geometry")
+        if group is None or "token_share" not in group:
+            continue
+        share = float(group["token_share"])
+        if np.isfinite(share):
+            ends = bounds(group["token_share_interval"]).tolist()
+            said.append(f"{capital(site.said)}: {percent(share, 1)} ({percent(ends[0], 1)} to "
+                        f"{percent(ends[1], 1)}).")  # fmt: skip
+    if not said:
+        return "How much of the variance lies between tokens was not measured."
+    return f"Share of the variance of real activations between tokens, with its interval: {' '.join(said)}"
+
+
+def definition_table(sites: list[Site]) -> Table:
+    """What each rung is, and its property.
+
+    Parameters
+    ----------
+    sites
+        The ladders.
+
+    Returns
+    -------
+    Table
+        Grouped by what rungs are made of.
+    """
+    rows: dict[str, Row] = {}
+    for site in sites:
+        told = definitions_of(site.summary)
+        for name in values_of(site.ladder, "rung"):
+            own = site.ladder.sel(rung=name)
+            if not bool(own["is_control"]):
+                kind = RUNG_KINDS[str(own["kind"].item())]
+                row: Row = {"kind": kind, "rung": name, "adds": str(own["adds"].item()), "made": told.get(name, "")}
+                rows.setdefault(name, row)
+    columns = {
+        "kind": Column(kind="word"),
+        "rung": Column("rung", "type"),
+        "adds": Column("its property", "text"),
+        "made": Column("target", "prose"),
+    }
+    return Table(pd.DataFrame(list(rows.values())), columns, grouped_by="kind")
+
+
+def setting_sentences(sites: list[Site]) -> str:
+    """The model, the sites, and how many prompts.
+
+    Parameters
+    ----------
+    sites
+        The ladders.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    said = []
+    for site in sites:
+        config = config_of(site.summary)
+        done = ", ".join(f"{names.experiment(name).title}" for name in values_of(site.ladder, "experiment"))
+        said.append(
+            f"Run {escape(config.name)} writes at `{config.sites.write}` and reads at `{config.sites.read}` of "
+            f"{escape(config.model.source)}: {number(site.ladder.attrs['prompts'], 0)} base prompts, {done}."
+        )
+    return " ".join(said)

@@ -1,0 +1,310 @@
+"""The ladder of a summary: how far each rung is from real, what its property adds, and whether it is as good as real.
+
+A rung is an activation type of `plateaulens.names.RUNGS`, or a variant of one that has an SAE error added, which stands
+on the rung that it varies. Everything here is read from a summary's comparisons. New are the gains of rungs over those
+that they stand on, which are adjusted together, and plateaus as shares of real's.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from plateaulens.compare.multiplicity import adjust
+from plateaulens.config import RunConfig
+from plateaulens.names import METRICS, REFERENCE, RUNGS, experiment, metric_label
+from plateaulens.summary.attributes import Attributes, attrs, bounds, strings, texts
+from plateaulens.summary.realism import NOVEL
+
+RELATIVE, ABSOLUTE, PLATEAU = "sensitivity", "sensitivity_absolute", "plateau"
+BLOWUP, LENGTH = (experiment(name).statistic for name in (RELATIVE, PLATEAU))
+LEAST_PLATEAU = 0.8
+"""Of the mean plateau length of real activations: a type's plateaus that are at least so long are as good as real's."""
+REACHED, NOT_REACHED, UNDEFINED = "reached", "not reached", "undefined"
+_ERRORS = {
+    "drawn": "an SAE error like real ones",
+    "predicted": "an SAE error, predicted from the code",
+    "real": "the real target's own SAE error",
+}
+
+
+class Step(NamedTuple):
+    """A rung of one run, and what it has that the one below has not."""
+
+    name: str
+    kind: str
+    adds: str
+    above: str | None
+
+
+def steps_of(config: RunConfig, types: list[str]) -> list[Step]:
+    """The rungs among some types, from below; variants behind the types that they vary.
+
+    Parameters
+    ----------
+    config
+        The run's.
+    types
+        Those that were compared.
+
+    Returns
+    -------
+    list of Step
+        A rung whose lower one is not among the types stands on none.
+    """
+    found: list[Step] = []
+    for rung in RUNGS.values():
+        if rung.name in types:
+            above = rung.above if rung.above in types else None
+            found.append(Step(rung.name, rung.kind, rung.adds, above))
+        for name, variant in config.targets.variants.items():
+            if name in types and variant.type == rung.name and variant.sae_error != "none" and not variant.matched:
+                above = rung.name if rung.name in types else None
+                found.append(Step(name, rung.kind, _ERRORS[variant.sae_error], above))
+    return found
+
+
+def matched_of(config: RunConfig, types: list[str]) -> dict[str, str]:
+    """The types whose targets were matched to the real ones' norm and distances, by the type that they are made of.
+
+    Parameters
+    ----------
+    config
+        The run's.
+    types
+        Those that were compared.
+
+    Returns
+    -------
+    dict
+        From types to the variants that have nothing else changed.
+    """
+    return {
+        variant.type: name
+        for name, variant in config.targets.variants.items()
+        if variant.matched and variant.sae_error == "none" and name in types and variant.type in types
+    }
+
+
+def doses_of(config: RunConfig, types: list[str]) -> dict[str, dict[float, str]]:
+    """The types that were made with several shares of latents kept.
+
+    Parameters
+    ----------
+    config
+        The run's.
+    types
+        Those that were compared.
+
+    Returns
+    -------
+    dict
+        By type, from shares to types and variants, ascending; of types with two shares or more.
+    """
+    found: dict[str, dict[float, str]] = {}
+    for name, variant in config.targets.variants.items():
+        if variant.kept_share is not None and name in types:
+            found.setdefault(variant.type, {})[variant.kept_share] = name
+    for name, doses in found.items():
+        if name in types:
+            doses.setdefault(config.targets.kept_share, name)
+    return {name: dict(sorted(doses.items())) for name, doses in found.items() if len(doses) > 1}
+
+
+def ladder_dataset(summary: xr.DataTree, config: RunConfig) -> xr.Dataset:
+    """The ladder of one run.
+
+    Parameters
+    ----------
+    summary
+        The summary of a run in relative steps; of absolute steps, plateaus and realism it takes what there is.
+    config
+        The run's configuration.
+
+    Returns
+    -------
+    xarray.Dataset
+        With the coordinates `experiment`, `rung` (from below, the control draws in front), `metric` (those that runs
+        have by default) and `bound`:
+
+        - `ks(experiment, rung, metric)`, `ks_interval`, `ks_null_upper` and `conclusion`: those of max-slope steps in
+          relative and absolute steps, as the summary has them;
+        - `gain(rung, metric)`: by how much nearer a rung is in relative steps than the one it stands on,
+          `gain_interval` and `gain_p_holm`, adjusted over rungs and metrics; NaN for a rung that stands on none;
+        - `plateau_share(rung)`, `plateau_share_interval`: mean plateau length over real's, with the interval of the
+          paired difference, real's mean taken as known;
+        - `novelty(rung)`, `novelty_interval`, `copies`: `fit_novelty` and the like of `/distinguish`;
+        - `best_detector(rung)`: of `/distinguish`;
+        - `standing(rung)`: "reached" when no target is a copy, novelty is shown to be `NOVEL` at least and plateaus at
+          least `LEAST_PLATEAU` of real's (by the lower ends of their intervals), and the type is equivalent to real on
+          every metric in both kinds of steps; else "not reached"; "undefined" where one of these was not measured.
+          `lacks(rung)` says what is missing;
+        - the coordinates `kind`, `adds` and `above` (empty for none) of each rung, and `is_control`.
+    """
+    relative = _compared(summary, RELATIVE)
+    assert relative is not None, "a ladder is in relative steps"
+    types = [str(name) for name in relative["activation_type"].to_numpy()]
+    steps = steps_of(config, types)
+    controls = [name for name in types if bool(relative["is_control"].sel(activation_type=name)) and name != REFERENCE]
+    names = [*controls, *(step.name for step in steps)]
+    metrics = [name for name, metric in METRICS.items() if metric.is_default and name in relative["metric"].to_numpy()]
+    experiments = [name for name in (RELATIVE, ABSOLUTE) if _compared(summary, name) is not None]
+    found = _nearness(summary, experiments, names, metrics) | _gains(relative, steps, names, metrics)
+    found |= _plateaus(summary, names) | _realism(summary, names)
+    none = [""] * len(controls)
+    coordinates = {
+        "experiment": texts("experiment", experiments, "experiment"),
+        "rung": texts("rung", names, "activation type, from below"),
+        "metric": texts("metric", metrics, "metric"),
+        "bound": bounds(),
+        "kind": ("rung", strings([*none, *(step.kind for step in steps)]), attrs("what it is made of", "1")),
+        "adds": ("rung", strings([*none, *(step.adds for step in steps)]), attrs("its property", "1")),
+        "above": ("rung", strings([*none, *(step.above or "" for step in steps)]), attrs("the rung it stands on", "1")),
+        "is_control": ("rung", np.isin(names, controls), attrs("whether it is real targets drawn again", "1")),
+    }
+    result = xr.Dataset(found, coords=coordinates)
+    result.attrs = {
+        "margin": {name: float(_verdicts(summary, name)["verdict"].attrs["margin"]) for name in experiments},
+        "confidence": float(relative["ks_interval"].attrs["confidence"]),
+        "prompts": int(relative["n"].max()),
+    }
+    standing, lacks = zip(*(_standing(result, name) for name in names), strict=True) if names else ((), ())
+    return result.assign(
+        standing=("rung", strings(standing), {**attrs("whether a type is as good as real", "1"), "novel": NOVEL}),
+        lacks=("rung", strings(lacks), attrs("what a type lacks of real", "1")),
+    )
+
+
+_Variables = dict[str, tuple[tuple[str, ...], NDArray[np.generic], Attributes]]
+
+
+def _verdicts(summary: xr.DataTree, name: str) -> xr.Dataset:
+    return summary[name].to_dataset()
+
+
+def _compared(summary: xr.DataTree, name: str) -> xr.Dataset | None:
+    """An experiment's comparison of max-slope steps; None where it has none."""
+    if name not in summary.children or "ks" not in summary[name]:
+        return None
+    return _verdicts(summary, name).sel(convention="corrected", statistic=BLOWUP)
+
+
+def _nearness(summary: xr.DataTree, experiments: list[str], names: list[str], metrics: list[str]) -> _Variables:
+    chosen = []
+    for name in experiments:
+        compared = _compared(summary, name)
+        assert compared is not None
+        chosen.append(compared.reindex(activation_type=names, metric=metrics))
+    dims = ("experiment", "rung", "metric")
+
+    def stacked(variable: str, *more: str) -> NDArray[np.generic]:
+        order = ("activation_type", "metric", *more)
+        return np.stack([each[variable].transpose(*order).to_numpy() for each in chosen])
+
+    what = "Kolmogorov-Smirnov distance to real"
+    words = strings("" if not isinstance(word, str) else word for word in stacked("conclusion").ravel())
+    return {
+        "ks": (dims, stacked("ks"), attrs(what, "1")),
+        "ks_interval": ((*dims, "bound"), stacked("ks_interval", "bound"), attrs(f"interval: {what}", "1")),
+        "ks_null_upper": (dims, stacked("ks_null_upper"), attrs(f"what chance gives: {what}", "1")),
+        "conclusion": (dims, words.reshape(stacked("ks").shape), attrs("verdict", "1")),
+    }
+
+
+def _gains(relative: xr.Dataset, steps: list[Step], names: list[str], metrics: list[str]) -> _Variables:
+    shape = (len(names), len(metrics))
+    gain, interval, p = np.full(shape, np.nan), np.full((*shape, 2), np.nan), np.full(shape, np.nan)
+    for step in steps:
+        if step.above is None:
+            continue
+        pair = relative.sel(activation_type=step.above, other_type=step.name).sel(metric=metrics)
+        place = names.index(step.name)
+        gain[place] = pair["ks_difference"].to_numpy()
+        interval[place] = pair["ks_difference_interval"].transpose("metric", "bound").to_numpy()
+        p[place] = pair["ks_difference_p"].to_numpy()
+    what = "how much nearer to real than the rung below, in KS distance"
+    dims = ("rung", "metric")
+    adjusted = adjust(p.ravel(), "holm").reshape(shape)
+    return {
+        "gain": (dims, gain, attrs(what, "1")),
+        "gain_interval": ((*dims, "bound"), interval, attrs(f"interval: {what}", "1")),
+        "gain_p_holm": (dims, adjusted, {**attrs(f"p-value of none: {what}", "1"), "adjustment": "Holm"}),
+    }
+
+
+def _plateaus(summary: xr.DataTree, names: list[str]) -> _Variables:
+    share, interval = np.full(len(names), np.nan), np.full((len(names), 2), np.nan)
+    if PLATEAU in summary.children and "mean" in summary[PLATEAU]:
+        every = _verdicts(summary, PLATEAU).sel(convention="corrected")
+        if LENGTH in every["statistic"].to_numpy():
+            lengths = every.sel(statistic=LENGTH)
+            there = [m for m in lengths["metric"].to_numpy() if lengths["mean"].sel(metric=m).notnull().any()]
+            if there:
+                of_metric = lengths.sel(metric=there[0])
+                real = float(of_metric["mean"].sel(activation_type=REFERENCE))
+                own = of_metric.reindex(activation_type=names)
+                share = 1 + own["mean_difference"].to_numpy() / real
+                ends = own["mean_difference_interval"].transpose("activation_type", "bound").to_numpy()
+                interval = 1 + ends / real
+    what = "mean plateau length over that of real activations"
+    return {
+        "plateau_share": (("rung",), share, attrs(what, "1")),
+        "plateau_share_interval": (("rung", "bound"), interval, attrs(f"interval: {what}", "1")),
+    }
+
+
+def _realism(summary: xr.DataTree, names: list[str]) -> _Variables:
+    found = {
+        "novelty": np.full(len(names), np.nan),
+        "novelty_interval": np.full((len(names), 2), np.nan),
+        "copies": np.full(len(names), np.nan),
+    }
+    detector = strings("" for _ in names)
+    if "distinguish" in summary.children:
+        own = summary["distinguish"].to_dataset()
+        own = own.reindex(activation_type=names)
+        for name in found:
+            if f"fit_{name}" in own:
+                dims = ("activation_type", "bound") if name.endswith("interval") else ("activation_type",)
+                found[name] = own[f"fit_{name}"].transpose(*dims).to_numpy()
+        if "best_detector" in own:
+            detector = strings(word if isinstance(word, str) else "" for word in own["best_detector"].to_numpy())
+    what = "distance to the nearest activation that types were fitted to, over real's"
+    return {
+        "novelty": (("rung",), found["novelty"], attrs(what, "1")),
+        "novelty_interval": (("rung", "bound"), found["novelty_interval"], attrs(f"interval: {what}", "1")),
+        "copies": (("rung",), found["copies"], attrs("share of copies", "1")),
+        "best_detector": (("rung",), detector, attrs("what most clearly gives it away", "1")),
+    }
+
+
+def _standing(ladder: xr.Dataset, rung: str) -> tuple[str, str]:
+    """Whether a rung is as good as real, and what it lacks, in words."""
+    own = ladder.sel(rung=rung)
+    lacking = [*_unequal(own), *_unlike(own)]
+    measured = [bool(own[name].notnull()) for name in ("novelty", "plateau_share")]
+    if not all(measured) or ladder.sizes["experiment"] < 2 or (own["conclusion"] == "undefined").any():
+        return UNDEFINED, "; ".join(lacking)
+    return (NOT_REACHED, "; ".join(lacking)) if lacking else (REACHED, "")
+
+
+def _unequal(own: xr.Dataset) -> Iterator[str]:
+    for name in own["experiment"].to_numpy():
+        words = own["conclusion"].sel(experiment=name)
+        wrong = [
+            str(m) for m in own["metric"].to_numpy() if not str(words.sel(metric=m).item()).startswith("equivalent")
+        ]
+        if wrong:
+            kind = {RELATIVE: "relative", ABSOLUTE: "absolute"}[str(name)]
+            yield f"equivalence in {kind} steps on {', '.join(metric_label(each) for each in wrong)}"
+
+
+def _unlike(own: xr.Dataset) -> Iterator[str]:
+    if not own["plateau_share_interval"].sel(bound="lower") >= LEAST_PLATEAU:
+        yield f"plateaus at least {LEAST_PLATEAU:g} as long as real's"
+    if not own["novelty_interval"].sel(bound="lower") >= NOVEL:
+        yield f"a novelty of {NOVEL:g}"
+    if own["copies"] > 0:
+        yield "freedom from copies"

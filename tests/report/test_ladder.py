@@ -1,0 +1,122 @@
+"""The page of the ladder: it says what the ladder's values say, in sentences that can be read, and shows every rung."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+from tests.figures.checks import check_readable
+from tests.report.pages import shown_by
+from tests.report.reading import faults, sentences
+from tests.summary.test_ladder import as_good_as_real, config_with
+
+from plateaulens import figures, resources
+from plateaulens.errors import UsageError
+from plateaulens.report import ladder
+from plateaulens.report.ladder import Site
+from plateaulens.report.text import MISSING
+from plateaulens.summary.analyze import write_summary
+from plateaulens.summary.ladder import RELATIVE, ladder_dataset
+
+PAGE = resources.root() / "report" / "ladder.qmd"
+
+
+def site_of(summary: xr.DataTree, title: str = "block 1") -> Site:
+    return Site(title, summary, ladder_dataset(summary, config_with(summary)))
+
+
+def gained(site: Site, values: float, p: float) -> Site:
+    """The site with these gains of random over isotropic on every metric, and their p-values."""
+    own = site.ladder.copy(deep=True)
+    own["gain"].loc[{"rung": "random"}] = values
+    own["gain_interval"].loc[{"rung": "random"}] = np.array([values - 0.05, values + 0.05])
+    own["gain_p_holm"].loc[{"rung": "random"}] = p
+    return Site(site.title, site.summary, own)
+
+
+class TestAnswer:
+    def test_a_rung_that_reaches_real_is_named(self, synthetic_summary: xr.DataTree) -> None:
+        said = ladder.answer_sentences([site_of(as_good_as_real(synthetic_summary, "random"))])
+        assert said.startswith("**At block 1.** Random is as good as real by every measure")
+        assert "comes closest" not in said
+
+    def test_without_any_the_closest_is_named_with_what_it_lacks(self, synthetic_summary: xr.DataTree) -> None:
+        tree = as_good_as_real(synthetic_summary, "reconstruction", copies=0.5)
+        site = site_of(tree)
+        site.ladder["ks"].loc[{"experiment": RELATIVE}] = 0.4
+        site.ladder["ks"].loc[{"experiment": RELATIVE, "rung": "reconstruction"}] = 0.02
+        said = ladder.answer_sentences([site])
+        assert "No type is shown to be as good as real. Reconstruction comes closest (KS 0.02" in said
+        assert "It is not shown to have freedom from copies." in said
+
+    def test_a_gain_is_said_where_every_metric_shows_it(self, synthetic_summary: xr.DataTree) -> None:
+        site = gained(site_of(synthetic_summary), 0.2, 0.001)
+        said = ladder.answer_sentences([site])
+        assert "the covariance closes most of the gap. It brings random nearer to real than isotropic by 0.20" in said
+
+    @pytest.mark.parametrize(("gain", "p"), [(0.2, 0.2), (-0.2, 0.001), (0.2, np.nan)])
+    def test_and_not_where_it_is_not_shown(self, gain: float, p: float, synthetic_summary: xr.DataTree) -> None:
+        said = ladder.answer_sentences([gained(site_of(synthetic_summary), gain, p)])
+        assert "No single property is shown to bring a type nearer to real on every metric." in said
+        assert "closes most" not in said
+
+
+def test_a_false_alarm_of_a_control_is_called_one(synthetic_summary: xr.DataTree) -> None:
+    site = site_of(synthetic_summary)
+    passed = site.ladder.copy(deep=True)
+    passed["conclusion"].loc[{"rung": "real_control"}] = "equivalent"
+    assert "passes everywhere" in ladder.control_sentences([Site(site.title, site.summary, passed)])
+    passed["conclusion"].loc[{"rung": "real_control", "experiment": RELATIVE, "metric": "kl"}] = "false alarm"
+    said = ladder.control_sentences([Site(site.title, site.summary, passed)])
+    assert "Block 1: 1 of 6 comparisons of further real draws are false alarms" in said
+
+
+def test_tables_have_the_ladder_s_numbers(synthetic_summary: xr.DataTree) -> None:
+    sites = [site_of(as_good_as_real(synthetic_summary, "random")), site_of(synthetic_summary, "block 10")]
+    frame = ladder.rung_table(sites).frame
+    assert list(frame["site"].unique()) == ["block 1", "block 10"]
+    rungs = [str(name) for name in sites[0].ladder["rung"].to_numpy()]
+    assert list(frame.loc[frame["site"] == "block 1", "rung"]) == rungs[::-1]
+    row = frame[(frame["rung"] == "random") & (frame["site"] == "block 1")].iloc[0]
+    own = sites[0].ladder.sel(rung="random")
+    assert row["ks_kl"] == float(own["ks"].sel(experiment=RELATIVE, metric="kl"))
+    assert row["novelty_lower"] == 2.5
+    gains = ladder.gain_table(sites).frame
+    assert list(gains["rung"]) == ["random", "random"]
+    assert list(gains["gain_l2"]) == [float(own["gain"].sel(metric="l2"))] * 2
+
+
+def test_the_figure_has_a_row_for_each_rung_and_a_mark_for_each_site(synthetic_summary: xr.DataTree) -> None:
+    sites = [site_of(as_good_as_real(synthetic_summary, "random")), site_of(synthetic_summary, "block 10")]
+    figure = figures.ladder(ladder.ladders(sites), experiment=RELATIVE)
+    check_readable(figure)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["L2", "KL", "JS", "novelty"]
+    names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert {"random", "isotropic", "reconstruction", "from whole activations"} <= set(names)
+    marks = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    rungs = sites[0].ladder.sizes["rung"]
+    assert len(marks) == 2 * rungs
+    assert sum(mark.get_markerfacecolor() != "white" for mark in marks) == 1  # the one that reaches real
+
+
+@pytest.mark.slow
+def test_the_page(synthetic_summary: xr.DataTree, tmp_path: Path) -> None:
+    write_summary(as_good_as_real(synthetic_summary, "random"), tmp_path / "ladder.zarr")
+    shown = shown_by(PAGE, tmp_path / "ladder.zarr")
+    (figure,) = (item for item in shown if isinstance(item, Figure))
+    check_readable(figure)
+    text = "\n\n".join(str(item.data) for item in shown if isinstance(item, Markdown))
+    assert "Random is as good as real by every measure" in text
+    assert "nan" not in text.lower()
+    said = [part for part in text.split("\n\n") if "|" not in part and part != MISSING]
+    assert not [(each, faults(each)) for part in said for each in sentences(part) if faults(each)]
+
+
+def test_two_summaries_of_one_site_are_refused(synthetic_summary: xr.DataTree, tmp_path: Path) -> None:
+    write_summary(synthetic_summary.copy(), tmp_path / "one.zarr")
+    with pytest.raises(
+        UsageError, match=r"two summaries are of blocks.1.hook_resid_pre: the ladder has each site once"
+    ):
+        ladder.open_sites(tmp_path / "one.zarr", tmp_path / "one.zarr")

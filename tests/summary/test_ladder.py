@@ -1,0 +1,149 @@
+"""The ladder of a summary: its rungs and their order, what they gain, and when one is as good as real."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from plateaulens.config import RunConfig
+from plateaulens.names import RUNG_KINDS, RUNGS
+from plateaulens.summary.ladder import (
+    ABSOLUTE,
+    LEAST_PLATEAU,
+    PLATEAU,
+    RELATIVE,
+    doses_of,
+    ladder_dataset,
+    matched_of,
+    steps_of,
+)
+from plateaulens.summary.realism import NOVEL
+from plateaulens.targets import registry
+
+
+def config_with(summary: xr.DataTree, **variants: dict[str, Any]) -> RunConfig:
+    config = RunConfig.model_validate_json(summary.attrs["config"])
+    targets = config.targets.model_dump() | {"variants": variants}
+    return RunConfig.model_validate(config.model_dump() | {"targets": targets})
+
+
+def as_good_as_real(summary: xr.DataTree, rung: str, **wrong: float | str) -> xr.DataTree:
+    """The summary with everything that is asked of a rung in place, but for what is given."""
+    groups = {name: node.to_dataset().copy(deep=True) for name, node in summary.children.items()}
+    for name in (RELATIVE, ABSOLUTE):
+        groups[name]["conclusion"].loc[{"activation_type": rung, "convention": "corrected"}] = "equivalent"
+    if "metric" in wrong:
+        where = {"activation_type": rung, "convention": "corrected", "statistic": "max_slope"}
+        groups[ABSOLUTE]["conclusion"].loc[where | {"metric": wrong["metric"]}] = "undecided"
+    plateau = groups[PLATEAU]
+    real = plateau["mean"].sel(activation_type="real", convention="corrected", statistic="plateau_length", metric="l2")
+    lower = float(real) * (float(wrong.get("plateau", 0.9)) - 1)
+    where = {"activation_type": rung, "convention": "corrected", "statistic": "plateau_length", "metric": "l2"}
+    plateau["mean_difference"].loc[where] = lower + 1
+    plateau["mean_difference_interval"].loc[where | {"bound": "lower"}] = lower
+    novelty = float(wrong.get("novelty", 2.5))
+    types = groups["distinguish"]["activation_type"]
+    shape = (types.size,)
+    groups["distinguish"] = groups["distinguish"].assign(
+        fit_novelty=("activation_type", np.full(shape, novelty + 1)),
+        fit_novelty_interval=(("activation_type", "bound"), np.tile([novelty, novelty + 2], (*shape, 1))),
+        fit_copies=("activation_type", np.full(shape, float(wrong.get("copies", 0.0)))),
+    )
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = summary.attrs
+    return tree
+
+
+def test_rungs_are_types_that_ship_or_stand_on_one() -> None:
+    """Every rung is a type, every lower rung is a rung below it, and every kind has a title."""
+    shipped, seen = registry.shipped(), set()
+    for name, rung in RUNGS.items():
+        assert name in shipped
+        assert rung.above is None or rung.above in seen
+        assert rung.kind in RUNG_KINDS
+        seen.add(name)
+
+
+def test_the_order_is_from_below_and_errors_stand_on_what_they_vary(synthetic_summary: xr.DataTree) -> None:
+    types = ["real", "reconstruction", "with_error", "random", "isotropic", "level"]
+    config = config_with(
+        synthetic_summary,
+        with_error={"type": "random", "sae_error": "drawn"},
+        level={"type": "random", "matched": True},
+    )
+    steps = steps_of(config, types)
+    assert [step.name for step in steps] == ["isotropic", "random", "with_error", "reconstruction"]
+    assert [step.above for step in steps] == [None, "isotropic", "random", None]
+    assert steps[2].adds == "an SAE error like real ones"
+    assert matched_of(config, types) == {"random": "level"}
+    # without what it stands on, a rung stands on none
+    assert [step.above for step in steps_of(config, ["real", "random"])] == [None]
+
+
+def test_doses_are_ascending_and_have_the_type_s_own_share(synthetic_summary: xr.DataTree) -> None:
+    config = config_with(
+        synthetic_summary,
+        most={"type": "latents_kept", "kept_share": 0.75},
+        none={"type": "latents_kept", "kept_share": 0.0},
+        alone={"type": "strengths_kept", "kept_share": 0.0},
+    )
+    types = ["real", "latents_kept", "most", "none", "alone"]
+    assert doses_of(config, types) == {"latents_kept": {0.0: "none", 0.5: "latents_kept", 0.75: "most"}}
+
+
+def test_a_gain_is_the_difference_of_two_distances(synthetic_summary: xr.DataTree) -> None:
+    ladder = ladder_dataset(synthetic_summary, config_with(synthetic_summary))
+    own = ladder["ks"].sel(experiment=RELATIVE)
+    np.testing.assert_allclose(
+        ladder["gain"].sel(rung="random"), own.sel(rung="isotropic") - own.sel(rung="random"), atol=1e-12
+    )
+    assert ladder["gain"].sel(rung="isotropic").isnull().all()
+
+
+def test_gains_are_adjusted_together(synthetic_summary: xr.DataTree) -> None:
+    """Holm over all rungs and metrics of the site: 0.01, 0.02 and 0.04 of three tests become 0.03, 0.04 and 0.04."""
+    tree = synthetic_summary.copy(deep=True)
+    where = {
+        "convention": "corrected",
+        "statistic": "max_slope",
+        "activation_type": "isotropic",
+        "other_type": "random",
+    }
+    for metric, p in zip(("l2", "kl", "js"), (0.01, 0.02, 0.04), strict=True):
+        tree[RELATIVE]["ks_difference_p"].loc[where | {"metric": metric}] = p
+        for bound, end in (("lower", 0.1), ("upper", 0.3)):
+            tree[RELATIVE]["ks_difference_interval"].loc[where | {"metric": metric, "bound": bound}] = end
+    own = ladder_dataset(tree, config_with(tree)).sel(rung="random", metric=["l2", "kl", "js"])
+    np.testing.assert_allclose(own["gain_p_holm"], [0.03, 0.04, 0.04])
+    np.testing.assert_allclose(own["gain_interval"].sel(bound=["lower", "upper"]), [[0.1, 0.3]] * 3)
+
+
+def test_a_rung_that_has_everything_is_as_good_as_real(synthetic_summary: xr.DataTree) -> None:
+    tree = as_good_as_real(synthetic_summary, "random")
+    ladder = ladder_dataset(tree, config_with(tree)).sel(rung="random")
+    assert ladder["standing"].item() == "reached"
+    assert not ladder["lacks"].item()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "lacks"),
+    [
+        ({"novelty": NOVEL - 0.01}, "a novelty of 2"),
+        ({"plateau": LEAST_PLATEAU - 0.01}, "plateaus at least 0.8 as long as real's"),
+        ({"copies": 0.01}, "freedom from copies"),
+        ({"metric": "kl"}, "equivalence in absolute steps on KL"),
+    ],
+)
+def test_one_thing_that_is_not_shown_is_what_it_lacks(
+    wrong: dict[str, Any], lacks: str, synthetic_summary: xr.DataTree
+) -> None:
+    tree = as_good_as_real(synthetic_summary, "random", **wrong)
+    ladder = ladder_dataset(tree, config_with(tree)).sel(rung="random")
+    assert (ladder["standing"].item(), ladder["lacks"].item()) == ("not reached", lacks)
+
+
+def test_what_was_not_measured_is_undefined(synthetic_summary: xr.DataTree) -> None:
+    ladder = ladder_dataset(synthetic_summary, config_with(synthetic_summary))
+    assert ladder["novelty"].isnull().all()
+    assert (ladder["standing"] == "undefined").all()
