@@ -125,8 +125,8 @@ def _answer(site: Site) -> str:
         return (
             f"{capital(listing([label(name) for name in reached]))} {are} as good as real by every measure "
             f"(n\u00a0=\u00a0{number(ladder.attrs['prompts'], 0)}). {it} equivalent to real in relative and "
-            f"absolute steps on every metric, and {has} plateaus at least {percent(LEAST_PLATEAU)} as long. Targets are "
-            f"new (novelty {NOVEL:g} or more), and none is a copy."
+            f"absolute steps on every metric, and {has} plateaus at least {percent(LEAST_PLATEAU)} as long. Targets "
+            f"are new (novelty {NOVEL:g} or more), and none is a copy."
         )
     closest = min(rungs, key=lambda name: _worst(ladder, name))
     lacks = str(ladder["lacks"].sel(rung=closest).item())
