@@ -198,7 +198,8 @@ class NextLatent:
         """
         score = (self.chosen @ (hidden @ self.choose) + self.chosen_bias).astype(np.float64)
         score[places] = -np.inf
-        return np.asarray(score - np.logaddexp.reduce(score))
+        score -= score.max()
+        return np.asarray(score - np.log(np.exp(score).sum()))
 
     def pieces(
         self, hidden: Float32[np.ndarray, " hidden"], place: int
