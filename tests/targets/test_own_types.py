@@ -140,6 +140,23 @@ def test_the_document_s_variants_are_valid() -> None:
     assert targets.variants["latents_kept_90"].constants == {"kept_share": 0.9}
 
 
+@pytest.mark.slow
+def test_a_fitted_type_of_one_s_own(tiny_files: Path, tmp_path: Path) -> None:
+    """That of docs/ladder.md: bases mirrored in the mean of activations that no base is among."""
+    text = (resources.root() / "docs" / "ladder.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "my_types.py").write_text(code)
+    types = {"targets__types": ["real", "mirrored"], "targets__modules": ["my_types.py"]}
+    write_preset(tmp_path / "mine.toml", tiny_files, experiments=["sensitivity"], sensitivity__samples=4, **types)
+    done = run_code(COLLECT, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with open_run(tmp_path / "run.zarr") as run:
+        activations = run["activations"].to_dataset().load()
+    assert activations["fit_distance"].notnull().all()
+    mean = ((activations["base"] + activations["target"].sel(activation_type="mirrored")) / 2).to_numpy()
+    np.testing.assert_allclose(mean, np.broadcast_to(mean[0], mean.shape), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("test", ["one", "another"])
 def test_a_type_is_forgotten_after_its_test(test: str) -> None:
     """What the suite's own fixture promises: without it the second of these could not register another `opposite`."""

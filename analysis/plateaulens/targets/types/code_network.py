@@ -24,7 +24,7 @@ HIDDEN = 256
 """Units of each of its two layers."""
 PIECES = 4
 """Of the mixture that a strength is drawn from."""
-BATCHES = 2500
+BATCHES = 1200
 """The most batches that it learns from; the learning rate falls to 0 over them."""
 CODES_PER_BATCH = 64
 CHOICES_PER_BATCH = 512
