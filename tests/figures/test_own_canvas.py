@@ -10,8 +10,10 @@ from matplotlib.figure import Figure, SubFigure
 from tests.figures.checks import check_readable, legend_labels
 
 from plateaulens import figures
+from plateaulens.config import RunConfig
 from plateaulens.figures.style import Page
 from plateaulens.names import CONTROL, REFERENCE
+from plateaulens.summary.ladder import ladder_dataset
 from plateaulens.summary.sae_evidence import evidence_of, own_settings
 from plateaulens.summary.sae_scale import sae_scale_dataset
 
@@ -40,6 +42,19 @@ def scale(tree: xr.DataTree) -> xr.Dataset:
     return sae_scale_dataset({"one": evidence_of(tree, settings)}, settings)
 
 
+def rungs(tree: xr.DataTree) -> dict[str, xr.Dataset]:
+    """The ladder of a run, and of what could be another site's."""
+    own = ladder_dataset(tree, RunConfig.model_validate_json(tree.attrs["config"]))
+    return {"one": own, "two": own.isel(rung=slice(2))}
+
+
+def shares(tree: xr.DataTree) -> dict[str, dict[str, xr.Dataset]]:
+    """Distances of two types, as if they had two shares kept."""
+    own = group(tree, "sensitivity")[["ks", "ks_interval"]].sel(convention="corrected", statistic="max_slope")
+    two = own.sel(activation_type=["random", "isotropic"]).rename(activation_type="share")
+    return {"one": {"latents_kept": two.drop_vars("is_control").assign_coords(share=[0.0, 1.0])}}
+
+
 PANELS: dict[str, Callable[[xr.DataTree, Axes | None], Figure]] = {
     "max_slope_cdf": lambda tree, ax: figures.max_slope_cdf(group(tree, "sensitivity"), metrics=ONE, ax=ax),
     "ks_forest": lambda tree, ax: figures.ks_forest(group(tree, "sensitivity"), metrics=ONE, ax=ax),
@@ -58,6 +73,8 @@ PAGES: dict[str, Callable[[xr.DataTree, Page | None], Figure]] = {
     "constant_sensitivity": lambda tree, page: figures.constant_sensitivity(group(tree, "constants"), figure=page),
     "beside": lambda tree, page: figures.beside(both(tree), types=["random"], figure=page),
     "layer_map": lambda tree, page: figures.layer_map(layers(tree), figure=page),
+    "ladder": lambda tree, page: figures.ladder(rungs(tree), experiment="sensitivity", figure=page),
+    "doses": lambda tree, page: figures.doses(shares(tree), metric="l2", figure=page),
 }
 BY_METRIC: dict[str, Callable[..., Figure]] = {
     "max_slope_cdf": figures.max_slope_cdf,
