@@ -44,7 +44,8 @@ def scale(tree: xr.DataTree) -> xr.Dataset:
 
 def rungs(tree: xr.DataTree) -> dict[str, xr.Dataset]:
     """The ladder of a run, and of what could be another site's."""
-    own = ladder_dataset(tree, RunConfig.model_validate_json(tree.attrs["config"]))
+    targets = RunConfig.model_validate_json(tree.attrs["config"]).targets.model_dump(mode="json")
+    own = ladder_dataset({name: node.to_dataset() for name, node in tree.children.items()}, targets)
     return {"one": own, "two": own.isel(rung=slice(2))}
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tests.figures.checks import check_readable
 from tests.report.pages import shown_by
 from tests.report.reading import faults, sentences
-from tests.summary.test_ladder import as_good_as_real, config_with
+from tests.summary.test_ladder import as_good_as_real, of
 
 from plateaulens import figures, resources
 from plateaulens.errors import UsageError
@@ -18,21 +18,22 @@ from plateaulens.report import ladder
 from plateaulens.report.ladder import Site
 from plateaulens.report.text import MISSING
 from plateaulens.summary.analyze import write_summary
-from plateaulens.summary.ladder import RELATIVE, ladder_dataset
+from plateaulens.summary.ladder import RELATIVE
 
 PAGE = resources.root() / "report" / "ladder.qmd"
 
 
 def site_of(summary: xr.DataTree, title: str = "block 1") -> Site:
-    return Site(title, summary, ladder_dataset(summary, config_with(summary)))
+    return Site(title, summary, of(summary))
 
 
-def gained(site: Site, values: float, p: float) -> Site:
-    """The site with these gains of random over isotropic on every metric, and their p-values."""
+def gained(site: Site, best: str) -> Site:
+    """The site with a gain of 0.2 of random over isotropic on every metric, and this one as the best."""
     own = site.ladder.copy(deep=True)
-    own["gain"].loc[{"rung": "random"}] = values
-    own["gain_interval"].loc[{"rung": "random"}] = np.array([values - 0.05, values + 0.05])
-    own["gain_p_holm"].loc[{"rung": "random"}] = p
+    own["gain"].loc[{"rung": "random"}] = 0.2
+    own["gain_interval"].loc[{"rung": "random"}] = np.array([0.15, 0.25])
+    own["gain_p_holm"].loc[{"rung": "random"}] = 0.001
+    own.attrs |= {"best_gain": best, "best_gain_metric": "kl" if best else ""}
     return Site(site.title, site.summary, own)
 
 
@@ -43,22 +44,20 @@ class TestAnswer:
         assert "comes closest" not in said
 
     def test_without_any_the_closest_is_named_with_what_it_lacks(self, synthetic_summary: xr.DataTree) -> None:
-        tree = as_good_as_real(synthetic_summary, "reconstruction", copies=0.5)
-        site = site_of(tree)
-        site.ladder["ks"].loc[{"experiment": RELATIVE}] = 0.4
-        site.ladder["ks"].loc[{"experiment": RELATIVE, "rung": "reconstruction"}] = 0.02
+        site = site_of(as_good_as_real(synthetic_summary, "reconstruction", copies=0.5))
+        site.ladder["worst_ks"].loc[{"rung": "reconstruction"}] = 0.02
+        site.ladder.attrs["closest"] = "reconstruction"
         said = ladder.answer_sentences([site])
         assert "No type is shown to be as good as real. Reconstruction comes closest (KS 0.02" in said
         assert "It is not shown to have freedom from copies." in said
 
     def test_a_gain_is_said_where_every_metric_shows_it(self, synthetic_summary: xr.DataTree) -> None:
-        site = gained(site_of(synthetic_summary), 0.2, 0.001)
-        said = ladder.answer_sentences([site])
+        said = ladder.answer_sentences([gained(site_of(synthetic_summary), "random")])
         assert "the covariance closes most of the gap. It brings random nearer to real than isotropic by 0.20" in said
+        assert "in KS on KL, where it gains least" in said
 
-    @pytest.mark.parametrize(("gain", "p"), [(0.2, 0.2), (-0.2, 0.001), (0.2, np.nan)])
-    def test_and_not_where_it_is_not_shown(self, gain: float, p: float, synthetic_summary: xr.DataTree) -> None:
-        said = ladder.answer_sentences([gained(site_of(synthetic_summary), gain, p)])
+    def test_and_not_where_none_is_shown(self, synthetic_summary: xr.DataTree) -> None:
+        said = ladder.answer_sentences([gained(site_of(synthetic_summary), "")])
         assert "No single property is shown to bring a type nearer to real on every metric." in said
         assert "closes most" not in said
 
@@ -101,9 +100,16 @@ def test_the_figure_has_a_row_for_each_rung_and_a_mark_for_each_site(synthetic_s
     assert sum(mark.get_markerfacecolor() != "white" for mark in marks) == 1  # the one that reaches real
 
 
+def with_ladder(summary: xr.DataTree) -> xr.DataTree:
+    tree = xr.DataTree.from_dict({name: node.to_dataset() for name, node in summary.children.items()})
+    tree["ladder"] = xr.DataTree(of(summary))
+    tree.attrs = summary.attrs
+    return tree
+
+
 @pytest.mark.slow
 def test_the_page(synthetic_summary: xr.DataTree, tmp_path: Path) -> None:
-    write_summary(as_good_as_real(synthetic_summary, "random"), tmp_path / "ladder.zarr")
+    write_summary(with_ladder(as_good_as_real(synthetic_summary, "random")), tmp_path / "ladder.zarr")
     shown = shown_by(PAGE, tmp_path / "ladder.zarr")
     (figure,) = (item for item in shown if isinstance(item, Figure))
     check_readable(figure)
@@ -115,8 +121,27 @@ def test_the_page(synthetic_summary: xr.DataTree, tmp_path: Path) -> None:
 
 
 def test_two_summaries_of_one_site_are_refused(synthetic_summary: xr.DataTree, tmp_path: Path) -> None:
-    write_summary(synthetic_summary.copy(), tmp_path / "one.zarr")
+    write_summary(with_ladder(synthetic_summary), tmp_path / "one.zarr")
     with pytest.raises(
         UsageError, match=r"two summaries are of blocks.1.hook_resid_pre: the ladder has each site once"
     ):
         ladder.open_sites(tmp_path / "one.zarr", tmp_path / "one.zarr")
+
+
+def test_a_summary_without_fitted_types_has_no_ladder(synthetic_summary: xr.DataTree, tmp_path: Path) -> None:
+    write_summary(synthetic_summary.copy(), tmp_path / "plain.zarr")
+    with pytest.raises(UsageError, match=r"plain.zarr has no ladder: collect a run with fitted types"):
+        ladder.open_sites(tmp_path / "plain.zarr")
+
+
+def test_doses_are_told_at_both_ends(synthetic_summary: xr.DataTree) -> None:
+    tree = synthetic_summary
+    site = Site("block 1", tree, of(tree, isotropic={"type": "random", "kept_share": 0.0}))
+    curves = ladder.dose_curves([site])
+    ks = tree[RELATIVE]["ks"].sel(convention="corrected", statistic="max_slope", metric="l2")
+    drawn = curves["block 1"]["random"].sel(metric="l2")
+    assert drawn["share"].values.tolist() == [0.0, 0.5]
+    np.testing.assert_array_equal(drawn["ks"], ks.sel(activation_type=["isotropic", "random"]))
+    said = ladder.dose_sentences([site])
+    assert said.startswith("Block 1, random: KS on L2 is ")
+    assert said.endswith("at 50\u00a0%.")

@@ -37,7 +37,7 @@ def unwrapped(code: str) -> bool:
 
 
 def test_there_are_pages() -> None:
-    assert [page.name for page in PAGES] == ["index.qmd", "saes.qmd", "sweep.qmd"]
+    assert [page.name for page in PAGES] == ["index.qmd", "ladder.qmd", "saes.qmd", "sweep.qmd"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

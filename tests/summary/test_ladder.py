@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from plateaulens.config import RunConfig
+from plateaulens.config import RunConfig, TargetConfig
 from plateaulens.names import RUNG_KINDS, RUNGS
 from plateaulens.summary.ladder import (
     ABSOLUTE,
@@ -22,10 +22,18 @@ from plateaulens.summary.realism import NOVEL
 from plateaulens.targets import registry
 
 
-def config_with(summary: xr.DataTree, **variants: dict[str, Any]) -> RunConfig:
-    config = RunConfig.model_validate_json(summary.attrs["config"])
-    targets = config.targets.model_dump() | {"variants": variants}
-    return RunConfig.model_validate(config.model_dump() | {"targets": targets})
+def targets_with(summary: xr.DataTree, **variants: dict[str, Any]) -> dict[str, Any]:
+    """The section of a configuration that has these variants."""
+    targets = RunConfig.model_validate_json(summary.attrs["config"]).targets
+    types = [name for name in targets.types if name not in variants]
+    own = targets.model_dump(mode="json") | {"types": types, "variants": variants}
+    return TargetConfig.model_validate(own).model_dump(mode="json")
+
+
+def of(summary: xr.DataTree, **variants: dict[str, Any]) -> xr.Dataset:
+    """The ladder of a summary whose run had these variants."""
+    groups = {name: node.to_dataset() for name, node in summary.children.items()}
+    return ladder_dataset(groups, targets_with(summary, **variants))
 
 
 def as_good_as_real(summary: xr.DataTree, rung: str, **wrong: float | str) -> xr.DataTree:
@@ -67,33 +75,33 @@ def test_rungs_are_types_that_ship_or_stand_on_one() -> None:
 
 def test_the_order_is_from_below_and_errors_stand_on_what_they_vary(synthetic_summary: xr.DataTree) -> None:
     types = ["real", "reconstruction", "with_error", "random", "isotropic", "level"]
-    config = config_with(
+    targets = targets_with(
         synthetic_summary,
         with_error={"type": "random", "sae_error": "drawn"},
         level={"type": "random", "matched": True},
     )
-    steps = steps_of(config, types)
+    steps = steps_of(targets, types)
     assert [step.name for step in steps] == ["isotropic", "random", "with_error", "reconstruction"]
     assert [step.above for step in steps] == [None, "isotropic", "random", None]
     assert steps[2].adds == "an SAE error like real ones"
-    assert matched_of(config, types) == {"random": "level"}
+    assert matched_of(targets, types) == {"random": "level"}
     # without what it stands on, a rung stands on none
-    assert [step.above for step in steps_of(config, ["real", "random"])] == [None]
+    assert [step.above for step in steps_of(targets, ["real", "random"])] == [None]
 
 
 def test_doses_are_ascending_and_have_the_type_s_own_share(synthetic_summary: xr.DataTree) -> None:
-    config = config_with(
+    targets = targets_with(
         synthetic_summary,
         most={"type": "latents_kept", "kept_share": 0.75},
         none={"type": "latents_kept", "kept_share": 0.0},
         alone={"type": "strengths_kept", "kept_share": 0.0},
     )
     types = ["real", "latents_kept", "most", "none", "alone"]
-    assert doses_of(config, types) == {"latents_kept": {0.0: "none", 0.5: "latents_kept", 0.75: "most"}}
+    assert doses_of(targets, types) == {"latents_kept": {0.0: "none", 0.5: "latents_kept", 0.75: "most"}}
 
 
 def test_a_gain_is_the_difference_of_two_distances(synthetic_summary: xr.DataTree) -> None:
-    ladder = ladder_dataset(synthetic_summary, config_with(synthetic_summary))
+    ladder = of(synthetic_summary)
     own = ladder["ks"].sel(experiment=RELATIVE)
     np.testing.assert_allclose(
         ladder["gain"].sel(rung="random"), own.sel(rung="isotropic") - own.sel(rung="random"), atol=1e-12
@@ -114,14 +122,14 @@ def test_gains_are_adjusted_together(synthetic_summary: xr.DataTree) -> None:
         tree[RELATIVE]["ks_difference_p"].loc[where | {"metric": metric}] = p
         for bound, end in (("lower", 0.1), ("upper", 0.3)):
             tree[RELATIVE]["ks_difference_interval"].loc[where | {"metric": metric, "bound": bound}] = end
-    own = ladder_dataset(tree, config_with(tree)).sel(rung="random", metric=["l2", "kl", "js"])
+    own = of(tree).sel(rung="random", metric=["l2", "kl", "js"])
     np.testing.assert_allclose(own["gain_p_holm"], [0.03, 0.04, 0.04])
     np.testing.assert_allclose(own["gain_interval"].sel(bound=["lower", "upper"]), [[0.1, 0.3]] * 3)
 
 
 def test_a_rung_that_has_everything_is_as_good_as_real(synthetic_summary: xr.DataTree) -> None:
     tree = as_good_as_real(synthetic_summary, "random")
-    ladder = ladder_dataset(tree, config_with(tree)).sel(rung="random")
+    ladder = of(tree).sel(rung="random")
     assert ladder["standing"].item() == "reached"
     assert not ladder["lacks"].item()
 
@@ -139,11 +147,11 @@ def test_one_thing_that_is_not_shown_is_what_it_lacks(
     wrong: dict[str, Any], lacks: str, synthetic_summary: xr.DataTree
 ) -> None:
     tree = as_good_as_real(synthetic_summary, "random", **wrong)
-    ladder = ladder_dataset(tree, config_with(tree)).sel(rung="random")
+    ladder = of(tree).sel(rung="random")
     assert (ladder["standing"].item(), ladder["lacks"].item()) == ("not reached", lacks)
 
 
 def test_what_was_not_measured_is_undefined(synthetic_summary: xr.DataTree) -> None:
-    ladder = ladder_dataset(synthetic_summary, config_with(synthetic_summary))
+    ladder = of(synthetic_summary)
     assert ladder["novelty"].isnull().all()
     assert (ladder["standing"] == "undefined").all()

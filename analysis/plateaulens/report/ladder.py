@@ -16,19 +16,10 @@ from plateaulens.report.table import KS_DIGITS, Column, Row, Table, estimated, m
 from plateaulens.report.text import escape, estimate, interval, listing, number, p_equals, percent
 from plateaulens.store.location import Location
 from plateaulens.store.reading import open_summary
-from plateaulens.summary.ladder import (
-    ABSOLUTE,
-    LEAST_PLATEAU,
-    NOT_REACHED,
-    REACHED,
-    RELATIVE,
-    doses_of,
-    ladder_dataset,
-    matched_of,
-)
-from plateaulens.summary.realism import NOVEL
 
-_KINDS = {RELATIVE: "relative", ABSOLUTE: "absolute"}
+_GROUP = "ladder"
+_RELATIVE, _ABSOLUTE = "sensitivity", "sensitivity_absolute"
+_REACHED, _NOT_REACHED = "reached", "not reached"
 _SHARE_DIGITS = 2
 
 
@@ -63,21 +54,24 @@ def open_sites(*summaries: Location) -> list[Site]:
     Raises
     ------
     UsageError
-        For a summary without relative steps, and for two of one write site.
+        For a summary without a ladder, and for two of one write site.
     """
     found: list[Site] = []
     for place in summaries:
         if not place:
             continue
         summary = check(open_summary(place))
-        if group_of(summary, RELATIVE) is None:
-            raise UsageError(f"summary {place} has no relative steps, which the ladder is about; collect {RELATIVE}")
+        group = group_of(summary, _GROUP)
+        if group is None:
+            raise UsageError(
+                f"summary {place} has no ladder: collect a run with fitted types in relative steps, see docs/ladder.md"
+            )
         config = config_of(summary)
         label_of_site = site_label(config.sites.write)
         title = f"block {label_of_site}" if label_of_site.isdigit() else label_of_site
         if title in [site.title for site in found]:
             raise UsageError(f"two summaries are of {config.sites.write}: the ladder has each site once")
-        found.append(Site(title, summary, ladder_dataset(summary, config)))
+        found.append(Site(title, summary, group))
     return found
 
 
@@ -115,47 +109,36 @@ def answer_sentences(sites: list[Site]) -> str:
 
 def _answer(site: Site) -> str:
     ladder = site.ladder
-    rungs = [name for name in values_of(ladder, "rung") if not bool(ladder["is_control"].sel(rung=name))]
-    if not rungs:
+    closest, asked = ladder.attrs["closest"], ladder["standing"].attrs
+    if not closest:
         return "This run has no type that is a rung of the ladder."
-    reached = [name for name in rungs if str(ladder["standing"].sel(rung=name).item()) == REACHED]
-    if reached:
+    words = dict(zip(values_of(ladder, "rung"), map(str, ladder["standing"].to_numpy()), strict=True))
+    if reached := [name for name, word in words.items() if word == _REACHED]:
         are = "is" if len(reached) == 1 else "are"
         it, has = ("It is", "it has") if len(reached) == 1 else ("They are", "they have")
         return (
             f"{capital(listing([label(name) for name in reached]))} {are} as good as real by every measure "
-            f"(n\u00a0=\u00a0{number(ladder.attrs['prompts'], 0)}). {it} equivalent to real in relative and "
-            f"absolute steps on every metric, and {has} plateaus at least {percent(LEAST_PLATEAU)} as long. Targets "
-            f"are new (novelty {NOVEL:g} or more), and none is a copy."
+            f"(n\u00a0=\u00a0{number(ladder.attrs['prompts'], 0)}). {it} equivalent to real in relative and absolute "
+            f"steps on every metric, and {has} plateaus at least {percent(asked['least_plateau'])} as long. Targets "
+            f"are new (novelty {number(asked['novel'], 0)} or more), and none is a copy."
         )
-    closest = min(rungs, key=lambda name: _worst(ladder, name))
-    lacks = str(ladder["lacks"].sel(rung=closest).item())
-    known = str(ladder["standing"].sel(rung=closest).item()) == NOT_REACHED
+    own = ladder.sel(rung=closest)
+    lacks = str(own["lacks"].item())
     said = f"No type is shown to be as good as real. {capital(label(closest))} comes closest"
-    said += f" (KS {number(_worst(ladder, closest), KS_DIGITS)} on its worst metric, in relative steps)."
+    said += f" (KS {number(float(own['worst_ks']), KS_DIGITS)} on its worst metric, in relative steps)."
     if lacks:
         said += f" It is not shown to have {listing(lacks.split('; '))}."
-    return said if known or lacks else f"{said} Not everything that is asked of it was measured."
-
-
-def _worst(ladder: xr.Dataset, rung: str) -> float:
-    return float(ladder["ks"].sel(rung=rung, experiment=RELATIVE).max())
+    if lacks or words[closest] == _NOT_REACHED:
+        return said
+    return f"{said} Not everything that is asked of it was measured."
 
 
 def _gain_sentence(site: Site) -> str:
     """Which property brings a rung nearer to real than any other does, of those whose gain is shown on every metric."""
-    ladder, alpha = site.ladder, 1 - site.ladder.attrs["confidence"]
-    shown = [
-        name
-        for name in values_of(ladder, "rung")
-        if bool((ladder["gain_p_holm"].sel(rung=name) <= alpha).all())
-        and bool((ladder["gain"].sel(rung=name) > 0).all())
-    ]
-    if not shown:
+    ladder, best = site.ladder, site.ladder.attrs["best_gain"]
+    if not best:
         return "No single property is shown to bring a type nearer to real on every metric."
-    best = max(shown, key=lambda name: float(ladder["gain"].sel(rung=name).min()))
-    own = ladder.sel(rung=best)
-    metric = values_of(ladder, "metric")[int(own["gain"].argmin("metric"))]
+    own, metric = ladder.sel(rung=best), ladder.attrs["best_gain_metric"]
     at = own.sel(metric=metric)
     gain = estimate(float(at["gain"]), bounds(at["gain_interval"]).tolist(), KS_DIGITS)
     return (
@@ -185,7 +168,7 @@ def control_sentences(sites: list[Site]) -> str:
             said.append(f"{capital(site.said)}: no further draw of real targets stands beside the verdicts.")
             continue
         words = [str(word) for word in held["conclusion"].to_numpy().ravel()]
-        alarms = sum(word == "false alarm" for word in words)
+        alarms = words.count("false alarm")
         draws = held.sizes["rung"]
         who = "The further draw of real targets" if draws == 1 else f"All {draws} further draws of real targets"
         verb = "passes" if draws == 1 else "pass"
@@ -229,13 +212,13 @@ def _rung_rows(site: Site, metrics: list[str]) -> Iterator[Row]:
         own = site.ladder.sel(rung=name)
         row: Row = {"site": site.title, "rung": name}
         for metric in metrics:
-            at = own.sel(metric=metric, experiment=RELATIVE)
+            at = own.sel(metric=metric, experiment=_RELATIVE)
             row |= measured(at, "ks", f"ks_{metric}")
         row |= measured(own, "plateau_share") | measured(own, "novelty")
         row |= {"copies": float(own["copies"]), "detector": _detector(str(own["best_detector"].item()))}
         experiments = values_of(site.ladder, "experiment")
-        row["verdict"] = _together(own.sel(experiment=RELATIVE))
-        row["absolute"] = _together(own.sel(experiment=ABSOLUTE)) if ABSOLUTE in experiments else ""
+        row["verdict"] = _together(own.sel(experiment=_RELATIVE))
+        row["absolute"] = _together(own.sel(experiment=_ABSOLUTE)) if _ABSOLUTE in experiments else ""
         yield row
 
 
@@ -301,28 +284,24 @@ def matched_table(sites: list[Site]) -> Table:
     Table
         Grouped by site; without rows where no run has such variants.
     """
+    metrics = list(dict.fromkeys(name for site in sites for name in values_of(site.ladder, "metric")))
     columns: dict[str, Column] = {"site": Column(kind="text"), "rung": Column("rung", "type")}
+    for metric in metrics:
+        columns |= estimated(metric_label(metric), "ks", KS_DIGITS, name=f"plain_{metric}")
+        columns |= estimated(f"{metric_label(metric)}, matched", "ks", KS_DIGITS, name=f"matched_{metric}")
     rows: list[Row] = []
-    metrics: dict[str, None] = {}
     for site in sites:
-        relative = _relative(site)
-        for name, variant in matched_of(config_of(site.summary), values_of(relative, "activation_type")).items():
+        for name in values_of(site.ladder, "rung"):
+            own = site.ladder.sel(rung=name)
+            if not own["matched_ks"].notnull().any():
+                continue
             row: Row = {"site": site.title, "rung": name}
             for metric in values_of(site.ladder, "metric"):
-                metrics[metric] = None
-                at = relative.sel(metric=metric)
-                row |= measured(at.sel(activation_type=name), "ks", f"plain_{metric}")
-                row |= measured(at.sel(activation_type=variant), "ks", f"matched_{metric}")
+                at = own.sel(metric=metric)
+                row |= measured(at.sel(experiment=_RELATIVE), "ks", f"plain_{metric}")
+                row |= measured(at, "matched_ks", f"matched_{metric}")
             rows.append(row)
-    for metric in metrics:
-        columns |= estimated(f"{metric_label(metric)}", "ks", KS_DIGITS, name=f"plain_{metric}")
-        columns |= estimated(f"{metric_label(metric)}, matched", "ks", KS_DIGITS, name=f"matched_{metric}")
     return Table(pd.DataFrame(rows), columns, grouped_by="site")
-
-
-def _relative(site: Site) -> xr.Dataset:
-    statistic = names.experiment(RELATIVE).statistic
-    return site.summary[RELATIVE].to_dataset().sel(convention="corrected", statistic=statistic)
 
 
 def dose_curves(sites: list[Site]) -> dict[str, dict[str, xr.Dataset]]:
@@ -336,20 +315,19 @@ def dose_curves(sites: list[Site]) -> dict[str, dict[str, xr.Dataset]]:
     Returns
     -------
     dict
-        By title of the site and by type; without the sites that have none.
+        By title of the site and by type, `ks` and `ks_interval`; without the sites that have none.
     """
     found: dict[str, dict[str, xr.Dataset]] = {}
     for site in sites:
-        relative = _relative(site)
-        for name, doses in doses_of(config_of(site.summary), values_of(relative, "activation_type")).items():
-            own = relative[["ks", "ks_interval"]].sel(activation_type=list(doses.values()))
-            own = own.rename(activation_type="share").drop_vars("is_control", errors="ignore")
-            found.setdefault(site.title, {})[name] = own.assign_coords(share=list(doses))
+        for name in values_of(site.ladder, "dosed_type"):
+            own = site.ladder[["dose_ks", "dose_ks_interval"]].sel(dosed_type=name).dropna("share", how="all")
+            own = own.rename(dose_ks="ks", dose_ks_interval="ks_interval")
+            found.setdefault(site.title, {})[name] = own
     return found
 
 
 def dose_sentences(sites: list[Site]) -> str:
-    """How far from real each type is with none of its latents spared and with most of them.
+    """How far from real each type is with the fewest of its latents spared and with the most.
 
     Parameters
     ----------
@@ -364,15 +342,16 @@ def dose_sentences(sites: list[Site]) -> str:
     said = []
     for title, own in dose_curves(sites).items():
         for name, values in own.items():
-            metric = next(m for m in values_of(values, "metric"))
+            metric = values_of(values, "metric")[0]
             at = values.sel(metric=metric)
-            first, last = at.isel(share=0), at.isel(share=-1)
             ends = [
                 f"{number(float(end['ks']), KS_DIGITS)} {interval(bounds(end['ks_interval']), KS_DIGITS)} at "
                 f"{percent(float(end['share']))}"
-                for end in (first, last)
+                for end in (at.isel(share=0), at.isel(share=-1))
             ]
-            said.append(f"{capital(escape(title))}, {label(name)}: KS on {metric_label(metric)} {ends[0]}, {ends[1]}.")
+            said.append(
+                f"{capital(escape(title))}, {label(name)}: KS on {metric_label(metric)} is {ends[0]}, and {ends[1]}."
+            )
     return " ".join(said) or "No run has a type with several shares kept."
 
 

@@ -28,7 +28,7 @@ from plateaulens.steps.dataset import step_dataset
 from plateaulens.store.integrity import write_files
 from plateaulens.store.location import Location, locate
 from plateaulens.store.reading import check_kind, experiment_names, open_run, source_rows
-from plateaulens.store.schema import MIXED, SCHEMA_VERSION, SUMMARY_KIND
+from plateaulens.store.schema import FIT_DISTANCE, MIXED, SCHEMA_VERSION, SUMMARY_KIND
 from plateaulens.store.template import COMPRESSORS
 from plateaulens.store.verify import blaming_damage
 from plateaulens.summary.attributes import attrs
@@ -39,6 +39,7 @@ from plateaulens.summary.curves import curve_dataset
 from plateaulens.summary.distinguish import distinguish_dataset
 from plateaulens.summary.explored import explored_dataset, most_explored
 from plateaulens.summary.geometry import geometry_dataset
+from plateaulens.summary.ladder import RELATIVE, ladder_dataset
 from plateaulens.summary.looks import as_attribute, take
 from plateaulens.summary.power import power_dataset
 from plateaulens.summary.realism import realism_dataset
@@ -172,8 +173,8 @@ def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:
     xarray.DataTree
         The groups `prompts`, `geometry`, one for each experiment (see `summarize_experiment`, and `explored_dataset`
         for what is carried over of single prompts), `confounds`,
-        `distinguish` and, where a conclusion is drawn from an experiment, `constants`. Its attributes are the run's,
-        and what it was computed with.
+        `distinguish`, where a conclusion is drawn from an experiment `constants`, and in runs with fitted types
+        `ladder`. Its attributes are the run's, and what it was computed with.
     """
     experiments = {name: run[name].to_dataset() for name in experiment_names(run)}
     config = json.loads(run.attrs["config"])
@@ -222,6 +223,9 @@ def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:
     if concluded := {name: group for name, group in experiments.items() if names.experiment(name).concluded}:
         stage("constants")
         groups["constants"] = _constants(concluded, config["targets"], settings, linked, len(experiments))
+    if FIT_DISTANCE.name in activations and RELATIVE in experiments:
+        stage("the ladder of types")
+        groups["ladder"] = ladder_dataset(groups, config["targets"])
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = _attributes(run, settings)
     return tree

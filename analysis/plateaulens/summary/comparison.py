@@ -224,13 +224,29 @@ def controls_of(targets: Mapping[str, Any]) -> tuple[str, ...]:
     >>> controls_of({"variants": {"again": {"type": "real"}, "moved": {"type": "real", "add_error": True}}})
     ('real_control', 'again')
     """
-    variants = _variants(targets)
+    variants = variants_of(targets)
     again = [name for name, each in variants.items() if each["type"] in {REFERENCE, CONTROL}]
     return (CONTROL, *(name for name in again if not _is_moved(variants[name])))
 
 
-def _variants(targets: Any) -> Mapping[str, Mapping[str, Any]]:
-    """The section `variants` of a stored configuration, in which what an analysis goes by must be as it should."""
+def variants_of(targets: Any) -> Mapping[str, Mapping[str, Any]]:
+    """The section `variants` of a stored configuration, in which what an analysis goes by must be as it should.
+
+    Parameters
+    ----------
+    targets
+        The section `targets` of the run's configuration, of any origin.
+
+    Returns
+    -------
+    Mapping
+        By name; each has a `type`.
+
+    Raises
+    ------
+    UsageError
+        When it is damaged.
+    """
     found = targets.get("variants", {}) if isinstance(targets, Mapping) else None
     whole = isinstance(found, Mapping) and all(
         isinstance(each, Mapping)

@@ -5,17 +5,17 @@ on the rung that it varies. Everything here is read from a summary's comparisons
 that they stand on, which are adjusted together, and plateaus as shares of real's.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from plateaulens.compare.multiplicity import adjust
-from plateaulens.config import RunConfig
 from plateaulens.names import METRICS, REFERENCE, RUNGS, experiment, metric_label
 from plateaulens.summary.attributes import Attributes, attrs, bounds, strings, texts
+from plateaulens.summary.comparison import variants_of
 from plateaulens.summary.realism import NOVEL
 
 RELATIVE, ABSOLUTE, PLATEAU = "sensitivity", "sensitivity_absolute", "plateau"
@@ -30,6 +30,9 @@ _ERRORS = {
 }
 
 
+_Variables = dict[str, tuple[tuple[str, ...], NDArray[np.generic], Attributes]]
+
+
 class Step(NamedTuple):
     """A rung of one run, and what it has that the one below has not."""
 
@@ -39,13 +42,13 @@ class Step(NamedTuple):
     above: str | None
 
 
-def steps_of(config: RunConfig, types: list[str]) -> list[Step]:
+def steps_of(targets: Mapping[str, Any], types: Sequence[str]) -> list[Step]:
     """The rungs among some types, from below; variants behind the types that they vary.
 
     Parameters
     ----------
-    config
-        The run's.
+    targets
+        The section of that name of the run's configuration, as JSON.
     types
         Those that were compared.
 
@@ -55,26 +58,26 @@ def steps_of(config: RunConfig, types: list[str]) -> list[Step]:
         A rung whose lower one is not among the types stands on none.
     """
     found: list[Step] = []
+    variants = variants_of(targets)
     for rung in RUNGS.values():
         if rung.name in types:
             above = rung.above if rung.above in types else None
             found.append(Step(rung.name, rung.kind, rung.adds, above))
-        for name, variant in config.targets.variants.items():
-            if name in types and variant.type == rung.name and variant.sae_error != "none" and not variant.matched:
+        for name, variant in variants.items():
+            error = str(variant.get("sae_error", "none"))
+            if name in types and variant["type"] == rung.name and error in _ERRORS and not variant.get("matched"):
                 above = rung.name if rung.name in types else None
-                found.append(Step(name, rung.kind, _ERRORS[variant.sae_error], above))
+                found.append(Step(name, rung.kind, _ERRORS[error], above))
     return found
 
 
-def matched_of(config: RunConfig, types: list[str]) -> dict[str, str]:
-    """The types whose targets were matched to the real ones' norm and distances, by the type that they are made of.
+def matched_of(targets: Mapping[str, Any], types: Sequence[str]) -> dict[str, str]:
+    """The types whose targets were matched to the real ones' norm and distances.
 
     Parameters
     ----------
-    config
-        The run's.
-    types
-        Those that were compared.
+    targets, types
+        As `steps_of` takes them.
 
     Returns
     -------
@@ -82,21 +85,19 @@ def matched_of(config: RunConfig, types: list[str]) -> dict[str, str]:
         From types to the variants that have nothing else changed.
     """
     return {
-        variant.type: name
-        for name, variant in config.targets.variants.items()
-        if variant.matched and variant.sae_error == "none" and name in types and variant.type in types
+        variant["type"]: name
+        for name, variant in variants_of(targets).items()
+        if variant.get("matched") and variant.get("sae_error", "none") == "none" and {name, variant["type"]} <= {*types}
     }
 
 
-def doses_of(config: RunConfig, types: list[str]) -> dict[str, dict[float, str]]:
+def doses_of(targets: Mapping[str, Any], types: Sequence[str]) -> dict[str, dict[float, str]]:
     """The types that were made with several shares of latents kept.
 
     Parameters
     ----------
-    config
-        The run's.
-    types
-        Those that were compared.
+    targets, types
+        As `steps_of` takes them.
 
     Returns
     -------
@@ -104,24 +105,25 @@ def doses_of(config: RunConfig, types: list[str]) -> dict[str, dict[float, str]]
         By type, from shares to types and variants, ascending; of types with two shares or more.
     """
     found: dict[str, dict[float, str]] = {}
-    for name, variant in config.targets.variants.items():
-        if variant.kept_share is not None and name in types:
-            found.setdefault(variant.type, {})[variant.kept_share] = name
+    for name, variant in variants_of(targets).items():
+        share = variant.get("kept_share")
+        if name in types and isinstance(share, int | float):
+            found.setdefault(variant["type"], {})[float(share)] = name
     for name, doses in found.items():
-        if name in types:
-            doses.setdefault(config.targets.kept_share, name)
+        if name in types and isinstance(own := targets.get("kept_share"), int | float):
+            doses.setdefault(float(own), name)
     return {name: dict(sorted(doses.items())) for name, doses in found.items() if len(doses) > 1}
 
 
-def ladder_dataset(summary: xr.DataTree, config: RunConfig) -> xr.Dataset:
+def ladder_dataset(groups: Mapping[str, xr.Dataset], targets: Mapping[str, Any]) -> xr.Dataset:
     """The ladder of one run.
 
     Parameters
     ----------
-    summary
-        The summary of a run in relative steps; of absolute steps, plateaus and realism it takes what there is.
-    config
-        The run's configuration.
+    groups
+        The groups of a summary in relative steps; of absolute steps, plateaus and realism it takes what there is.
+    targets
+        The section of that name of the run's configuration, as JSON.
 
     Returns
     -------
@@ -137,22 +139,31 @@ def ladder_dataset(summary: xr.DataTree, config: RunConfig) -> xr.Dataset:
           paired difference, real's mean taken as known;
         - `novelty(rung)`, `novelty_interval`, `copies`: `fit_novelty` and the like of `/distinguish`;
         - `best_detector(rung)`: of `/distinguish`;
+        - `worst_ks(rung)`: the largest distance in relative steps; `closest`, an attribute, is the rung that has the
+          smallest, and `best_gain` the one whose least gain is the largest of those that are shown to be nearer than
+          their lower rung on every metric, empty for none; `best_gain_metric` is where it gains least;
+        - `matched_ks(rung, metric)`, `matched_ks_interval`: the distance in relative steps of the variant whose norm
+          and distances were matched; NaN for a rung without one;
+        - `dose_ks(dosed_type, share, metric)`, `dose_ks_interval`: the distance of a type over the share of latents
+          that are spared the change; NaN for a share that it was not made with;
         - `standing(rung)`: "reached" when no target is a copy, novelty is shown to be `NOVEL` at least and plateaus at
           least `LEAST_PLATEAU` of real's (by the lower ends of their intervals), and the type is equivalent to real on
           every metric in both kinds of steps; else "not reached"; "undefined" where one of these was not measured.
           `lacks(rung)` says what is missing;
         - the coordinates `kind`, `adds` and `above` (empty for none) of each rung, and `is_control`.
     """
-    relative = _compared(summary, RELATIVE)
+    relative = _compared(groups, RELATIVE)
     assert relative is not None, "a ladder is in relative steps"
     types = [str(name) for name in relative["activation_type"].to_numpy()]
-    steps = steps_of(config, types)
+    steps = steps_of(targets, types)
     controls = [name for name in types if bool(relative["is_control"].sel(activation_type=name)) and name != REFERENCE]
     names = [*controls, *(step.name for step in steps)]
     metrics = [name for name, metric in METRICS.items() if metric.is_default and name in relative["metric"].to_numpy()]
-    experiments = [name for name in (RELATIVE, ABSOLUTE) if _compared(summary, name) is not None]
-    found = _nearness(summary, experiments, names, metrics) | _gains(relative, steps, names, metrics)
-    found |= _plateaus(summary, names) | _realism(summary, names)
+    experiments = [name for name in (RELATIVE, ABSOLUTE) if _compared(groups, name) is not None]
+    found = _nearness(groups, experiments, names, metrics) | _gains(relative, steps, names, metrics)
+    found |= _plateaus(groups, names) | _realism(groups, names)
+    found |= _matched(relative, matched_of(targets, types), names, metrics)
+    found |= _doses(relative, doses_of(targets, types), metrics)
     none = [""] * len(controls)
     coordinates = {
         "experiment": texts("experiment", experiments, "experiment"),
@@ -166,35 +177,92 @@ def ladder_dataset(summary: xr.DataTree, config: RunConfig) -> xr.Dataset:
     }
     result = xr.Dataset(found, coords=coordinates)
     result.attrs = {
-        "margin": {name: float(_verdicts(summary, name)["verdict"].attrs["margin"]) for name in experiments},
+        "margin": {name: float(_verdicts(groups, name)["verdict"].attrs["margin"]) for name in experiments},
         "confidence": float(relative["ks_interval"].attrs["confidence"]),
         "prompts": int(relative["n"].max()),
     }
-    standing, lacks = zip(*(_standing(result, name) for name in names), strict=True) if names else ((), ())
+    worst = result["ks"].sel(experiment=RELATIVE).max("metric").to_numpy()
+    of_types = np.where(result["is_control"], np.inf, np.nan_to_num(worst, nan=np.inf))
+    best = _best_gain(result)
+    result.attrs |= {
+        "closest": names[int(of_types.argmin())] if steps else "",
+        "best_gain": best,
+        "best_gain_metric": metrics[int(result["gain"].sel(rung=best).argmin("metric"))] if best else "",
+    }
+    judged = [_standing(result, name) for name in names]
+    least: Attributes = {"novel": NOVEL, "least_plateau": LEAST_PLATEAU}
     return result.assign(
-        standing=("rung", strings(standing), {**attrs("whether a type is as good as real", "1"), "novel": NOVEL}),
-        lacks=("rung", strings(lacks), attrs("what a type lacks of real", "1")),
+        worst_ks=("rung", worst, attrs("largest distance to real over metrics, relative steps", "1")),
+        standing=(
+            "rung",
+            strings(word for word, _ in judged),
+            {**attrs("whether it is as good as real", "1"), **least},
+        ),
+        lacks=("rung", strings(lacks for _, lacks in judged), attrs("what it lacks of real", "1")),
     )
 
 
-_Variables = dict[str, tuple[tuple[str, ...], NDArray[np.generic], Attributes]]
+def _best_gain(ladder: xr.Dataset) -> str:
+    """The rung whose least gain over metrics is the largest, of those whose gains are all shown; empty for none."""
+    alpha = 1 - ladder.attrs["confidence"]
+    shown = ((ladder["gain_p_holm"] <= alpha) & (ladder["gain"] > 0)).all("metric").to_numpy()
+    if not shown.any():
+        return ""
+    least = np.where(shown, np.nan_to_num(ladder["gain"].min("metric").to_numpy(), nan=-np.inf), -np.inf)
+    return str(ladder["rung"].to_numpy()[int(least.argmax())])
 
 
-def _verdicts(summary: xr.DataTree, name: str) -> xr.Dataset:
-    return summary[name].to_dataset()
+def _matched(
+    relative: xr.Dataset, matched: Mapping[str, str], names: Sequence[str], metrics: Sequence[str]
+) -> _Variables:
+    found, interval = np.full((len(names), len(metrics)), np.nan), np.full((len(names), len(metrics), 2), np.nan)
+    for name, variant in matched.items():
+        if name in names:
+            own = relative.sel(activation_type=variant, metric=list(metrics))
+            found[names.index(name)] = own["ks"].to_numpy()
+            interval[names.index(name)] = own["ks_interval"].transpose("metric", "bound").to_numpy()
+    what = "Kolmogorov-Smirnov distance to real with norm and distances matched"
+    return {
+        "matched_ks": (("rung", "metric"), found, attrs(what, "1")),
+        "matched_ks_interval": (("rung", "metric", "bound"), interval, attrs(f"interval: {what}", "1")),
+    }
 
 
-def _compared(summary: xr.DataTree, name: str) -> xr.Dataset | None:
+def _doses(relative: xr.Dataset, doses: Mapping[str, Mapping[float, str]], metrics: Sequence[str]) -> dict[str, Any]:
+    shares = sorted({share for own in doses.values() for share in own})
+    shape = (len(doses), len(shares), len(metrics))
+    found, interval = np.full(shape, np.nan), np.full((*shape, 2), np.nan)
+    for place, own in enumerate(doses.values()):
+        for share, name in own.items():
+            at = relative.sel(activation_type=name, metric=list(metrics))
+            found[place, shares.index(share)] = at["ks"].to_numpy()
+            interval[place, shares.index(share)] = at["ks_interval"].transpose("metric", "bound").to_numpy()
+    dims, what = ("dosed_type", "share", "metric"), "Kolmogorov-Smirnov distance to real"
+    return {
+        "dosed_type": texts("dosed_type", list(doses), "type that was made with several shares kept"),
+        "share": ("share", np.array(shares, dtype=np.float64), attrs("share of latents that are kept", "1")),
+        "dose_ks": (dims, found, attrs(what, "1")),
+        "dose_ks_interval": ((*dims, "bound"), interval, attrs(f"interval: {what}", "1")),
+    }
+
+
+def _verdicts(groups: Mapping[str, xr.Dataset], name: str) -> xr.Dataset:
+    return groups[name]
+
+
+def _compared(groups: Mapping[str, xr.Dataset], name: str) -> xr.Dataset | None:
     """An experiment's comparison of max-slope steps; None where it has none."""
-    if name not in summary.children or "ks" not in summary[name]:
+    if name not in groups or "ks" not in groups[name]:
         return None
-    return _verdicts(summary, name).sel(convention="corrected", statistic=BLOWUP)
+    return _verdicts(groups, name).sel(convention="corrected", statistic=BLOWUP)
 
 
-def _nearness(summary: xr.DataTree, experiments: list[str], names: list[str], metrics: list[str]) -> _Variables:
+def _nearness(
+    groups: Mapping[str, xr.Dataset], experiments: list[str], names: list[str], metrics: list[str]
+) -> _Variables:
     chosen = []
     for name in experiments:
-        compared = _compared(summary, name)
+        compared = _compared(groups, name)
         assert compared is not None
         chosen.append(compared.reindex(activation_type=names, metric=metrics))
     dims = ("experiment", "rung", "metric")
@@ -234,10 +302,10 @@ def _gains(relative: xr.Dataset, steps: list[Step], names: list[str], metrics: l
     }
 
 
-def _plateaus(summary: xr.DataTree, names: list[str]) -> _Variables:
+def _plateaus(groups: Mapping[str, xr.Dataset], names: list[str]) -> _Variables:
     share, interval = np.full(len(names), np.nan), np.full((len(names), 2), np.nan)
-    if PLATEAU in summary.children and "mean" in summary[PLATEAU]:
-        every = _verdicts(summary, PLATEAU).sel(convention="corrected")
+    if PLATEAU in groups and "mean" in groups[PLATEAU]:
+        every = _verdicts(groups, PLATEAU).sel(convention="corrected")
         if LENGTH in every["statistic"].to_numpy():
             lengths = every.sel(statistic=LENGTH)
             there = [m for m in lengths["metric"].to_numpy() if lengths["mean"].sel(metric=m).notnull().any()]
@@ -255,16 +323,15 @@ def _plateaus(summary: xr.DataTree, names: list[str]) -> _Variables:
     }
 
 
-def _realism(summary: xr.DataTree, names: list[str]) -> _Variables:
+def _realism(groups: Mapping[str, xr.Dataset], names: list[str]) -> _Variables:
     found = {
         "novelty": np.full(len(names), np.nan),
         "novelty_interval": np.full((len(names), 2), np.nan),
         "copies": np.full(len(names), np.nan),
     }
     detector = strings("" for _ in names)
-    if "distinguish" in summary.children:
-        own = summary["distinguish"].to_dataset()
-        own = own.reindex(activation_type=names)
+    if "distinguish" in groups:
+        own = groups["distinguish"].reindex(activation_type=names)
         for name in found:
             if f"fit_{name}" in own:
                 dims = ("activation_type", "bound") if name.endswith("interval") else ("activation_type",)
