@@ -18,7 +18,7 @@ from plateaulens.names import NAME
 from plateaulens.store.manifest import AXES
 
 BOUND = "bound"
-GROUPS = ("prompts", "geometry", "confounds", "distinguish", "constants", "sae_scale")
+GROUPS = ("prompts", "geometry", "confounds", "distinguish", "constants", "ladder", "sae_scale")
 """The groups of a summary that are no experiments."""
 PER_PROMPT = ("sample", "example", "position")
 """The dimensions of single base prompts."""
@@ -53,6 +53,10 @@ _TITLES = {
     ("confounds", ("path", *_CELL[1:], "covariate")): "matched",
     ("confounds", ("path", *_CELL[1:], "adjustment")): "adjusted",
     ("confounds", ("path", "activation_type", "adjustment")): "overlap",
+    ("ladder", ("rung",)): "ladder",
+    ("ladder", ("experiment", "metric", "rung")): "ladder_distances",
+    ("ladder", ("metric", "rung")): "ladder_gains",
+    ("ladder", ("metric", "dosed_type", "share")): "ladder_doses",
     ("sae_scale", ("metric", "activation_type")): "sae_scale",
     ("sae_scale", ("metric",)): "sae_scale_lengths",
     ("prompts", ("sample",)): "prompts",

@@ -319,7 +319,7 @@ def dose_curves(sites: list[Site]) -> dict[str, dict[str, xr.Dataset]]:
     """
     found: dict[str, dict[str, xr.Dataset]] = {}
     for site in sites:
-        for name in values_of(site.ladder, "dosed_type"):
+        for name in values_of(site.ladder, "dosed_type") if "dose_ks" in site.ladder else []:
             own = site.ladder[["dose_ks", "dose_ks_interval"]].sel(dosed_type=name).dropna("share", how="all")
             own = own.rename(dose_ks="ks", dose_ks_interval="ks_interval")
             found.setdefault(site.title, {})[name] = own

@@ -145,7 +145,7 @@ def ladder_dataset(groups: Mapping[str, xr.Dataset], targets: Mapping[str, Any])
         - `matched_ks(rung, metric)`, `matched_ks_interval`: the distance in relative steps of the variant whose norm
           and distances were matched; NaN for a rung without one;
         - `dose_ks(dosed_type, share, metric)`, `dose_ks_interval`: the distance of a type over the share of latents
-          that are spared the change; NaN for a share that it was not made with;
+          that are spared the change; NaN for a share that it was not made with. Only where there are such types;
         - `standing(rung)`: "reached" when no target is a copy, novelty is shown to be `NOVEL` at least and plateaus at
           least `LEAST_PLATEAU` of real's (by the lower ends of their intervals), and the type is equivalent to real on
           every metric in both kinds of steps; else "not reached"; "undefined" where one of these was not measured.
@@ -229,6 +229,8 @@ def _matched(
 
 
 def _doses(relative: xr.Dataset, doses: Mapping[str, Mapping[float, str]], metrics: Sequence[str]) -> dict[str, Any]:
+    if not doses:
+        return {}
     shares = sorted({share for own in doses.values() for share in own})
     shape = (len(doses), len(shares), len(metrics))
     found, interval = np.full(shape, np.nan), np.full((*shape, 2), np.nan)
