@@ -17,7 +17,7 @@ OF_A_GROUP = {
     "distinguishability": "distinguish",
     "target_geometry": "geometry",
 }
-OTHERS = {"beside", "layer_map", "experiment_drawing", "sae_shares"}
+OTHERS = {"beside", "doses", "experiment_drawing", "ladder", "layer_map", "sae_shares"}
 """Figures of several runs, and of none."""
 NAMES = sorted(set(figures.__all__) - OTHERS)
 

@@ -7,7 +7,6 @@ import pytest
 import xarray as xr
 
 from plateaulens.config import RunConfig, TargetConfig
-from plateaulens.names import RUNG_KINDS, RUNGS
 from plateaulens.summary.ladder import (
     ABSOLUTE,
     LEAST_PLATEAU,
@@ -19,7 +18,6 @@ from plateaulens.summary.ladder import (
     steps_of,
 )
 from plateaulens.summary.realism import NOVEL
-from plateaulens.targets import registry
 
 
 def targets_with(summary: xr.DataTree, **variants: dict[str, Any]) -> dict[str, Any]:
@@ -61,16 +59,6 @@ def as_good_as_real(summary: xr.DataTree, rung: str, **wrong: float | str) -> xr
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = summary.attrs
     return tree
-
-
-def test_rungs_are_types_that_ship_or_stand_on_one() -> None:
-    """Every rung is a type, every lower rung is a rung below it, and every kind has a title."""
-    shipped, seen = registry.shipped(), set()
-    for name, rung in RUNGS.items():
-        assert name in shipped
-        assert rung.above is None or rung.above in seen
-        assert rung.kind in RUNG_KINDS
-        seen.add(name)
 
 
 def test_the_order_is_from_below_and_errors_stand_on_what_they_vary(synthetic_summary: xr.DataTree) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from plateaulens.config import TargetConfig, VariantConfig
 from plateaulens.errors import UsageError
+from plateaulens.names import RUNG_KINDS, RUNGS
 from plateaulens.targets import registry
 from plateaulens.targets.base import Base, Target, TargetContext
 
@@ -53,6 +54,16 @@ def offer(monkeypatch: pytest.MonkeyPatch, **points: str) -> None:
 def test_every_shipped_type_is_known_by_its_name() -> None:
     assert sorted(registry.names()) == sorted(SHIPPED)
     assert [kind.name for kind in registry.create(SHIPPED, has_sae=True)] == SHIPPED
+
+
+def test_rungs_of_the_ladder_are_types_that_ship() -> None:
+    """Every rung is a type, every lower rung is a rung below it, and every kind has a title."""
+    shipped, seen = registry.shipped(), set()
+    for name, rung in RUNGS.items():
+        assert name in shipped
+        assert rung.above is None or rung.above in seen
+        assert rung.kind in RUNG_KINDS
+        seen.add(name)
 
 
 def test_create_keeps_the_order_asked_for() -> None:

@@ -35,7 +35,9 @@ def write(path: Path, **changes: Any) -> Path:
 def test_a_recipe_that_ships(path: Path) -> None:
     recipe = read_recipe(path)
     assert recipe.name == path.stem
-    assert resources.find("presets", recipe.name).is_file()
+    made = f"{recipe.name}-{recipe.sites.write}" if isinstance(recipe, TrainRecipe) else recipe.name
+    presets = [preset.read_text(encoding="utf-8") for preset in (resources.root() / "data/presets").glob("*.toml")]
+    assert any(f'source = "{made}"' in preset for preset in presets)
 
 
 def test_defaults_and_comparisons(tmp_path: Path) -> None:
