@@ -18,7 +18,7 @@ from plateaulens.report import ladder
 from plateaulens.report.ladder import Site
 from plateaulens.report.text import MISSING
 from plateaulens.summary.analyze import write_summary
-from plateaulens.summary.ladder import RELATIVE
+from plateaulens.summary.ladder import ABSOLUTE, RELATIVE
 
 PAGE = resources.root() / "report" / "ladder.qmd"
 
@@ -69,7 +69,12 @@ def test_a_false_alarm_of_a_control_is_called_one(synthetic_summary: xr.DataTree
     assert "passes everywhere" in ladder.control_sentences([Site(site.title, site.summary, passed)])
     passed["conclusion"].loc[{"rung": "real_control", "experiment": RELATIVE, "metric": "kl"}] = "false alarm"
     said = ladder.control_sentences([Site(site.title, site.summary, passed)])
-    assert "Block 1: 1 of 6 comparisons of further real draws are false alarms" in said
+    assert "Block 1: 1 of 6 comparisons of further real draws is a false alarm" in said
+    assert "undecided" not in said
+    passed["conclusion"].loc[{"rung": "real_control", "experiment": ABSOLUTE}] = "undecided"
+    said = ladder.control_sentences([Site(site.title, site.summary, passed)])
+    assert "Block 1: 3 of 6 comparisons of further real draws are undecided." in said
+    assert "passes everywhere" not in said
 
 
 def test_tables_have_the_ladder_s_numbers(synthetic_summary: xr.DataTree) -> None:

@@ -172,13 +172,20 @@ def control_sentences(sites: list[Site]) -> str:
         draws = held.sizes["rung"]
         who = "The further draw of real targets" if draws == 1 else f"All {draws} further draws of real targets"
         verb = "passes" if draws == 1 else "pass"
+        undecided = words.count("undecided")
         if alarms:
+            are = "is a false alarm" if alarms == 1 else "are false alarms"
             said.append(
-                f"{capital(site.said)}: {alarms} of {len(words)} comparisons of further real draws are false "
-                "alarms, as chance gives about one in twenty."
+                f"{capital(site.said)}: {alarms} of {len(words)} comparisons of further real draws {are}, as chance "
+                "gives about one in twenty."
             )
-        else:
+        elif not undecided:
             said.append(f"{capital(site.said)}: {who.lower()} {verb} everywhere.")
+        if undecided:
+            said.append(
+                f"{capital(site.said)}: {undecided} of {len(words)} comparisons of further real draws are undecided. "
+                "So many prompts do not show equivalence even of real targets, nor of any type that is as good."
+            )
     return " ".join(said)
 
 
