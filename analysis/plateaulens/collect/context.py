@@ -261,12 +261,14 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
             f"most {len(judged)}, or supply more prompts"
         )
 
+    rows = np.sort(judged)
+
     def find_pool(subject: Subject) -> Pool:
         if previous is not None and _has_same_activations(previous.config, config):
             known = previous.target_context.pool
-            if np.array_equal(known.row, np.sort(judged)):
+            if np.array_equal(known.row, rows):
                 return known
-        found, rows = real_activations(subject, config.model, prompts.tokens), np.sort(judged)
+        found = real_activations(subject, config.model, prompts.tokens)
         return Pool(found[torch.from_numpy(rows)] if fitted else found, rows)
 
     def find_corpus(subject: Subject) -> Corpus:

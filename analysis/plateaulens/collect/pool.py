@@ -6,6 +6,7 @@ They are kept in this machine's cache (`plateaulens.cache`) under everything tha
 import hashlib
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,7 @@ def real_activations(
         Shaped (prompt, width), on the CPU: those of `Subject.last_activations`, bit for bit.
     """
     key = _key(subject, model, tokens)
-    if (found := _read(key, len(tokens), subject.width)) is not None:
-        return found
-    made = subject.last_activations(tokens).cpu()
-    _keep(key, made)
-    return made
+    return _kept(key, len(tokens), subject.width, lambda: subject.last_activations(tokens).cpu())
 
 
 def corpus(subject: Subject, model: ModelConfig, tokens: Int[Tensor, "prompt position"]) -> Corpus:
@@ -101,20 +98,26 @@ def corpus(subject: Subject, model: ModelConfig, tokens: Int[Tensor, "prompt pos
     first = min(FIRST_FITTED, tokens.shape[1] - 1)
     wanted = tokens[:, first:]
     key = {**_key(subject, model, tokens), "first": first}
-    made = _read(key, wanted.numel(), subject.width)
-    if made is None:
+
+    def make() -> Tensor:
         parts = [subject.activations(part)[:, first:].cpu() for part in tokens.split(256)]
-        made = torch.cat(parts).flatten(0, 1)
-        _keep(key, made)
+        return torch.cat(parts).flatten(0, 1)
+
+    made = _kept(key, wanted.numel(), subject.width, make)
     embed: Any = subject.model.get_input_embeddings()
     with torch.no_grad():
         embedding = embed(wanted.flatten().to(subject.device)).float().cpu()
     return Corpus(made, wanted.flatten().numpy(), embedding)
 
 
-def _keep(key: cache.Key, made: Tensor) -> None:
+def _kept(key: cache.Key, rows: int, width: int, make: Callable[[], Tensor]) -> Tensor:
+    """Activations from the cache; those that are not in it are made, and kept there."""
+    if (found := _read(key, rows, width)) is not None:
+        return found
+    made = make()
     size = made.numel() * made.element_size()
     cache.keep(_KIND, key, size, lambda part: safetensors.torch.save_file({_NAME: made}, part / _FILE))
+    return made
 
 
 def _read(key: cache.Key, prompts: int, width: int) -> Tensor | None:

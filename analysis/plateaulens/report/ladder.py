@@ -202,7 +202,7 @@ def rung_table(sites: list[Site]) -> Table:
     Table
         Grouped by site, from the top of the ladder downwards.
     """
-    metrics = list(dict.fromkeys(name for site in sites for name in values_of(site.ladder, "metric")))
+    metrics = _metrics(sites)
     columns: dict[str, Column] = {"site": Column(kind="text"), "rung": Column("rung", "type")}
     for metric in metrics:
         columns |= estimated(f"KS, {metric_label(metric)}", "ks", KS_DIGITS, name=f"ks_{metric}")
@@ -212,6 +212,11 @@ def rung_table(sites: list[Site]) -> Table:
     columns |= {"copies": Column("copies", "percent"), "detector": Column("given away by", "text")}
     rows = [row for site in sites for row in _rung_rows(site, metrics)]
     return Table(pd.DataFrame(rows), columns, grouped_by="site")
+
+
+def _metrics(sites: list[Site]) -> list[str]:
+    """Those of all sites, each once."""
+    return list(dict.fromkeys(name for site in sites for name in values_of(site.ladder, "metric")))
 
 
 def _rung_rows(site: Site, metrics: list[str]) -> Iterator[Row]:
@@ -257,7 +262,7 @@ def gain_table(sites: list[Site]) -> Table:
     Table
         Grouped by site.
     """
-    metrics = list(dict.fromkeys(name for site in sites for name in values_of(site.ladder, "metric")))
+    metrics = _metrics(sites)
     columns: dict[str, Column] = {"site": Column(kind="text"), "adds": Column("property", "text")}
     columns |= {"above": Column("from", "type"), "rung": Column("to", "type")}
     for metric in metrics:
@@ -291,7 +296,7 @@ def matched_table(sites: list[Site]) -> Table:
     Table
         Grouped by site; without rows where no run has such variants.
     """
-    metrics = list(dict.fromkeys(name for site in sites for name in values_of(site.ladder, "metric")))
+    metrics = _metrics(sites)
     columns: dict[str, Column] = {"site": Column(kind="text"), "rung": Column("rung", "type")}
     for metric in metrics:
         columns |= estimated(metric_label(metric), "ks", KS_DIGITS, name=f"plain_{metric}")

@@ -61,6 +61,7 @@ class FusedBlock:
         projections = attention.q_proj, attention.k_proj, attention.v_proj
         self._heads, self._kv_heads = (part.weight.shape[0] // self._size for part in projections[:2])
         d_model = layer.input_layernorm.weight.shape[0]
+        self._memory = shared_memory(layer.input_layernorm.weight.device)
         self._enter = 2.0 ** (TOP - math.ceil(math.log2(d_model) / 2)) if kind.scaled else 1.0
         self._folded = kind.planes > 1  # a single narrow part would be rounded once more
 
@@ -111,7 +112,7 @@ class FusedBlock:
         self, qkv: Float[Tensor, "sequence token width"], shared: int, rotation: tuple[Tensor, Tensor]
     ) -> Float[Tensor, "plane row width"]:
         keys, wide = (max(16, next_power(size)) for size in (shared, self._size))
-        queries = queries_of(keys, wide, shared_memory(qkv.device))
+        queries = queries_of(keys, wide, self._memory)
         if shared > MOST_KEYS or queries is None:
             return self._attend_long(qkv, shared, rotation)
         (prompts, tokens, _), kind = qkv.shape, self._kind

@@ -177,7 +177,7 @@ def ladder_dataset(groups: Mapping[str, xr.Dataset], targets: Mapping[str, Any])
     }
     result = xr.Dataset(found, coords=coordinates)
     result.attrs = {
-        "margin": {name: float(_verdicts(groups, name)["verdict"].attrs["margin"]) for name in experiments},
+        "margin": {name: float(groups[name]["verdict"].attrs["margin"]) for name in experiments},
         "confidence": float(relative["ks_interval"].attrs["confidence"]),
         "prompts": int(relative["n"].max()),
     }
@@ -248,15 +248,11 @@ def _doses(relative: xr.Dataset, doses: Mapping[str, Mapping[float, str]], metri
     }
 
 
-def _verdicts(groups: Mapping[str, xr.Dataset], name: str) -> xr.Dataset:
-    return groups[name]
-
-
 def _compared(groups: Mapping[str, xr.Dataset], name: str) -> xr.Dataset | None:
     """An experiment's comparison of max-slope steps; None where it has none."""
     if name not in groups or "ks" not in groups[name]:
         return None
-    return _verdicts(groups, name).sel(convention="corrected", statistic=BLOWUP)
+    return groups[name].sel(convention="corrected", statistic=BLOWUP)
 
 
 def _nearness(
@@ -307,7 +303,7 @@ def _gains(relative: xr.Dataset, steps: list[Step], names: list[str], metrics: l
 def _plateaus(groups: Mapping[str, xr.Dataset], names: list[str]) -> _Variables:
     share, interval = np.full(len(names), np.nan), np.full((len(names), 2), np.nan)
     if PLATEAU in groups and "mean" in groups[PLATEAU]:
-        every = _verdicts(groups, PLATEAU).sel(convention="corrected")
+        every = groups[PLATEAU].sel(convention="corrected")
         if LENGTH in every["statistic"].to_numpy():
             lengths = every.sel(statistic=LENGTH)
             there = [m for m in lengths["metric"].to_numpy() if lengths["mean"].sel(metric=m).notnull().any()]

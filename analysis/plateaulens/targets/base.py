@@ -114,6 +114,11 @@ class Base:
             raise UsageError("needs an SAE, and the run has none; add an [sae] section to the preset")
         return self.encoded
 
+    @property
+    def frame(self) -> tuple[float, float] | None:
+        """The scale and mean that the SAE takes out of A, for codes of its own; None where it takes none."""
+        return None if self.encoded is None else self.encoded.frame
+
 
 class Target(NamedTuple):
     """One target activation T, and the rows of the prompt file that it came from."""

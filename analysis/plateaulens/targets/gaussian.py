@@ -57,6 +57,12 @@ class Gaussian:
         root: Tensor = (vectors * scales) @ vectors.T
         return root
 
+    @cached_property
+    def inverse_root(self) -> Float64[Tensor, "d_model d_model"]:
+        """The pseudo-inverse of `root`: directions without variance stay without."""
+        found: Tensor = torch.linalg.pinv(self.root, hermitian=True)
+        return found
+
     @property
     def deviation(self) -> float:
         """Standard deviation per dimension of the isotropic counterpart: sqrt(trace(S) / d_model)."""

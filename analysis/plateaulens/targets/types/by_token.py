@@ -1,7 +1,6 @@
 """`token_mean`, `token_gaussian`, `token_elliptical`: real activations' tokens, and of the rest moments only."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -39,22 +38,16 @@ class WithinTokens:
             Shaped (d_model,).
         """
         about = drawn - self.departure.mean
-        own = float((about @ self.inverse).norm())
+        own = float((about @ self.departure.inverse_root).norm())
         return self.departure.mean + (about * (length / own) if own else about)
-
-    @cached_property
-    def inverse(self) -> Float64[torch.Tensor, "d_model d_model"]:
-        """The inverse of the root of S."""
-        found: torch.Tensor = torch.linalg.pinv(self.departure.root, hermitian=True)
-        return found
 
     @classmethod
     def fit(cls, fitting: Fitting) -> Self:
         """The moments of what the tokens' means leave. See `plateaulens.targets.fitting.Learned.fit`."""
         left = torch.from_numpy(fitting.learned(Tokens).left)
         departure = Gaussian.fit(left)
-        inverse = torch.linalg.pinv(departure.root, hermitian=True)
-        return cls(departure, ((left.double() - departure.mean) @ inverse).norm(dim=1).numpy())
+        whitened = (left.double() - departure.mean) @ departure.inverse_root
+        return cls(departure, whitened.norm(dim=1).numpy())
 
 
 class _OfToken:

@@ -41,8 +41,7 @@ class CodeGram:
         codes = context.learned(Codes)
         real = codes.code(int(generator.integers(len(codes.size))))
         found = replace_by_gram(real, np.setdiff1d(codes.fired, real.latent), context.sae, generator)
-        frame = None if base.encoded is None else base.encoded.frame
-        return Target(context.sae.decode(Code(found.latent, found.activation, frame)))
+        return Target(context.sae.decode(Code(found.latent, found.activation, base.frame)))
 
 
 def gram(latents: Int64[np.ndarray, " latents"], dictionary: Dictionary) -> Float64[np.ndarray, "latents latents"]:

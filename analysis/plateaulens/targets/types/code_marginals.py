@@ -1,7 +1,5 @@
 """`code_size`, `code_frequency`, `code_strengths`: latents drawn one by one, with ever more of what real codes have."""
 
-from dataclasses import replace
-
 import numpy as np
 from jaxtyping import Float32, Int64
 
@@ -30,8 +28,8 @@ class _Drawn:
             latent = codes.draw_latents(len(like), codes.fired, generator)
         else:
             latent = generator.choice(codes.fired, size=len(like), replace=False)
-        code = Code(latent, self._strengths(latent, like, codes, generator), None)
-        return Target(context.sae.decode(replace(code, frame=None if base.encoded is None else base.encoded.frame)))
+        strength = self._strengths(latent, like, codes, generator)
+        return Target(context.sae.decode(Code(latent, strength, base.frame)))
 
     def _strengths(
         self, latent: Int64[np.ndarray, " active"], like: Code, codes: Codes, generator: np.random.Generator

@@ -242,8 +242,7 @@ class CodeNetwork:
         See `plateaulens.targets.base.ActivationType.target`.
         """
         latent, strength = context.learned(NextLatent).draw(generator)
-        frame = None if base.encoded is None else base.encoded.frame
-        return Target(context.sae.decode(Code(latent, strength, frame)))
+        return Target(context.sae.decode(Code(latent, strength, base.frame)))
 
 
 class _Told(NamedTuple):

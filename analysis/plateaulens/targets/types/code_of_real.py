@@ -5,16 +5,26 @@ keep their part. At 1 each is the reconstruction.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Float32, Int64
 from numpy.typing import NDArray
+from torch import Tensor
 
 from plateaulens.targets.base import Base, Target, TargetContext
 from plateaulens.targets.dictionary import Code
 from plateaulens.targets.fitting import Codes
 from plateaulens.targets.registry import register
 from plateaulens.targets.types.real import Real
+
+
+class _Real(NamedTuple):
+    """The real target, and what is to be kept of its code."""
+
+    activation: Float[Tensor, " d_model"]
+    code: Code
+    kept: Bool[np.ndarray, " active"]
 
 
 class _OfReal:
@@ -32,18 +42,18 @@ class _OfReal:
         code = context.sae.encode(real.activation)
         kept = np.zeros(len(code), dtype=np.bool_)
         kept[generator.permutation(len(code))[: round(context.config.kept_share * len(code))]] = True
-        return Target(context.sae.decode(self._changed(code, kept, real, context, generator)), real.source_row)
+        changed = self._changed(_Real(real.activation, code, kept), context, generator)
+        return Target(context.sae.decode(changed), real.source_row)
 
-    def _changed(
-        self,
-        code: Code,
-        kept: Bool[np.ndarray, " active"],
-        real: Target,
-        context: TargetContext,
-        generator: np.random.Generator,
-    ) -> Code:
+    def _changed(self, real: _Real, context: TargetContext, generator: np.random.Generator) -> Code:
         """The code after the change, which what is kept is spared."""
         raise NotImplementedError
+
+
+def _together(code: Code, latent: Int64[np.ndarray, " more"], strength: Float32[np.ndarray, " more"]) -> Code:
+    """The code with further latents."""
+    latents, strengths = np.concatenate([code.latent, latent]), np.concatenate([code.activation, strength])
+    return replace(code, latent=latents, activation=strengths)
 
 
 @register
@@ -53,22 +63,14 @@ class LatentsKept(_OfReal):
     name = "latents_kept"
     definition = "a real code with {kept_share:g} of its latents kept, others drawn by frequency in place of the rest"
 
-    def _changed(
-        self,
-        code: Code,
-        kept: Bool[np.ndarray, " active"],
-        real: Target,
-        context: TargetContext,
-        generator: np.random.Generator,
-    ) -> Code:
+    def _changed(self, real: _Real, context: TargetContext, generator: np.random.Generator) -> Code:
         """Other latents with the strengths of those that go, dealt out at random; fewer where no more are left."""
-        del real
         codes = context.learned(Codes)
-        free = np.setdiff1d(codes.fired, code.latent)
-        gone = generator.permutation(code.activation[~kept])[: len(free)]
+        stays, goes = real.code[real.kept], real.code[~real.kept]
+        free = np.setdiff1d(codes.fired, real.code.latent)
+        gone = generator.permutation(goes.activation)[: len(free)]
         others = codes.draw_latents(len(gone), free, generator)
-        latent = np.concatenate([code.latent[kept], others])
-        return replace(code, latent=latent, activation=np.concatenate([code.activation[kept], gone]))
+        return _together(stays, others, gone)
 
 
 @register
@@ -83,23 +85,13 @@ class LatentsSwapped(_OfReal):
     name = "latents_swapped"
     definition = "a real code with {kept_share:g} of its latents kept, the rest taken from the nearest real activation"
 
-    def _changed(
-        self,
-        code: Code,
-        kept: Bool[np.ndarray, " active"],
-        real: Target,
-        context: TargetContext,
-        generator: np.random.Generator,
-    ) -> Code:
+    def _changed(self, real: _Real, context: TargetContext, generator: np.random.Generator) -> Code:
         """The neighbour's latents in place of those that go."""
         del generator
         neighbour = context.learned(Codes).code(context.corpus.nearest(real.activation))
-        new = neighbour[~np.isin(neighbour.latent, code.latent)]
-        strongest = np.argsort(-new.activation, kind="stable")[: int((~kept).sum())]
-        latent = np.concatenate([code.latent[kept], new.latent[strongest]])
-        return replace(
-            code, latent=latent, activation=np.concatenate([code.activation[kept], new.activation[strongest]])
-        )
+        new = neighbour[~np.isin(neighbour.latent, real.code.latent)]
+        strongest = np.argsort(-new.activation, kind="stable")[: int((~real.kept).sum())]
+        return _together(real.code[real.kept], new.latent[strongest], new.activation[strongest])
 
 
 @register
@@ -109,19 +101,12 @@ class StrengthsKept(_OfReal):
     name = "strengths_kept"
     definition = "a real code with {kept_share:g} of its strengths kept, the rest exchanged among its latents"
 
-    def _changed(
-        self,
-        code: Code,
-        kept: Bool[np.ndarray, " active"],
-        real: Target,
-        context: TargetContext,
-        generator: np.random.Generator,
-    ) -> Code:
+    def _changed(self, real: _Real, context: TargetContext, generator: np.random.Generator) -> Code:
         """The same latents and the same strengths, otherwise paired."""
-        del real, context
-        strength: NDArray[np.float32] = code.activation.copy()
-        strength[~kept] = generator.permutation(code.activation[~kept])
-        return replace(code, activation=strength)
+        del context
+        strength: NDArray[np.float32] = real.code.activation.copy()
+        strength[~real.kept] = generator.permutation(real.code.activation[~real.kept])
+        return replace(real.code, activation=strength)
 
 
 @register
@@ -131,18 +116,10 @@ class StrengthsRedrawn(_OfReal):
     name = "strengths_redrawn"
     definition = "a real code with {kept_share:g} of its strengths kept, the rest drawn from the same latents' others"
 
-    def _changed(
-        self,
-        code: Code,
-        kept: Bool[np.ndarray, " active"],
-        real: Target,
-        context: TargetContext,
-        generator: np.random.Generator,
-    ) -> Code:
+    def _changed(self, real: _Real, context: TargetContext, generator: np.random.Generator) -> Code:
         """The same latents; one that is never active in the corpus keeps its strength."""
-        del real
         codes = context.learned(Codes)
-        redrawn = np.flatnonzero(~kept & (codes.frequency[code.latent] > 0))
-        strength: NDArray[np.float32] = code.activation.copy()
-        strength[redrawn] = codes.draw_strengths(code.latent[redrawn], generator)
-        return replace(code, activation=strength)
+        redrawn = np.flatnonzero(~real.kept & (codes.frequency[real.code.latent] > 0))
+        strength: NDArray[np.float32] = real.code.activation.copy()
+        strength[redrawn] = codes.draw_strengths(real.code.latent[redrawn], generator)
+        return replace(real.code, activation=strength)

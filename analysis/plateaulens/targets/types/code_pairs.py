@@ -137,8 +137,7 @@ class CodePairs:
         """
         latent = context.learned(Pairs).draw(generator)
         strength = context.learned(Codes).draw_strengths(latent, generator)
-        frame = None if base.encoded is None else base.encoded.frame
-        return Target(context.sae.decode(Code(latent, strength, frame)))
+        return Target(context.sae.decode(Code(latent, strength, base.frame)))
 
 
 class _Links(NamedTuple):

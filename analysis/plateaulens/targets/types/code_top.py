@@ -111,8 +111,7 @@ class CodeTop:
         """
         fired = context.learned(Tops).draw(context.learned(Codes), generator)
         strength = self._strengths(fired, context, generator)
-        frame = None if base.encoded is None else base.encoded.frame
-        return Target(context.sae.decode(Code(fired.latent, strength, frame)))
+        return Target(context.sae.decode(Code(fired.latent, strength, base.frame)))
 
     def _strengths(
         self, fired: Fired, context: TargetContext, generator: np.random.Generator

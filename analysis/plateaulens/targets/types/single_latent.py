@@ -25,5 +25,4 @@ class SingleLatent:
         if not live.size:
             raise UsageError("the SAE has no live latent (every firing frequency is 0); check its frequencies")
         latent = generator.choice(live, size=1)
-        frame = None if base.encoded is None else base.encoded.frame
-        return Target(context.sae.decode(Code(latent, np.array([context.mean_code_norm], np.float32), frame)))
+        return Target(context.sae.decode(Code(latent, np.array([context.mean_code_norm], np.float32), base.frame)))
