@@ -1,5 +1,6 @@
 """The network learns which latents go together, draws codes that have it, and is kept once it has learned."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -145,7 +146,7 @@ def test_chances_add_up_to_one_over_latents_that_are_not_in_use(learned: NextLat
 
 
 def test_independent_latents_are_as_likely_as_counted_by_hand() -> None:
-    codes = np.array([[1, 0], [1, 1], [1, 0], [np.e, 0]], dtype=np.float32)
+    codes = np.array([[1, 0], [1, 1], [1, 0], [math.e, 0]], dtype=np.float32)
     told = code_network._Told.of(Codes(sparse.csr_array(codes), np.array([1, 2, 1, 1])))
     rows, judged = np.arange(3), np.array([3])
     # all strengths of the rows are 1, and Gaussians around them have next to no width
