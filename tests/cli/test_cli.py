@@ -440,3 +440,9 @@ def test_a_warning_that_is_to_be_an_exception_stays_one(preset: Path, monkeypatc
     monkeypatch.setattr("plateaulens.collect.collect.collect", lambda *_: warning())
     with pytest.raises(RuntimeWarning, match="advice"):
         main(["collect", "--preset", str(preset)])
+
+
+def test_the_package_itself_is_the_command() -> None:
+    command = [sys.executable, "-m", "plateaulens", "--version"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE, env=environment())
+    assert found.stdout.startswith("plateaulens ")

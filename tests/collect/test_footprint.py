@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.tiny import write_preset
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from plateaulens.collect import footprint
 from plateaulens.collect.footprint import Needs, available, check_memory, needs
@@ -25,9 +25,13 @@ def of(config: RunConfig, **changes: Any) -> RunConfig:
     return config.model_copy(update={"model": config.model.model_copy(update=changes)})
 
 
+def of_shape(model_type: str, **shape: Any) -> PreTrainedModel:
+    return weights.empty_model(AutoConfig.for_model(model_type, **shape))
+
+
 def test_weights_are_counted(config: RunConfig) -> None:
     """SmolLM2-135M has 134.5 million parameters, 28.3 million of them its tied embedding."""
-    smollm2 = AutoConfig.for_model(
+    smollm2 = of_shape(
         "llama",
         hidden_size=576,
         intermediate_size=1536,
@@ -44,6 +48,7 @@ def test_weights_are_counted(config: RunConfig) -> None:
     narrow = needs(of(config, device="cuda", dtype="bfloat16"), smollm2, prompts=8192)
     assert narrow.weights == pytest.approx(2 * (2 * 106.2e6 + 4 * 28.3e6), rel=0.01)
     assert needs(config, smollm2, prompts=8192).weights == found.weights
+    assert needs(config, smollm2, prompts=8192, loaded=True).weights == found.weights / 2
     assert "of weights" in str(found)
 
 
@@ -59,22 +64,22 @@ def test_a_model_without_numbers_is_made_once_for_a_run(config: RunConfig, monke
     monkeypatch.setattr(AutoModelForCausalLM, "from_config", counted)
     monkeypatch.setattr(weights, "_empty", {})
     found = weights.read_config(Path(config.model.source))
-    needs(config, found, prompts=40)
+    weights.empty_model(found)
     weights.load_weights(config.model)
     assert len(made) == 1
-    needs(config, AutoConfig.for_model("llama", **tiny_config("llama")), prompts=40)
+    of_shape("llama", **tiny_config("llama"))
     assert len(made) == 2
 
 
 def test_pictures_have_weights_too(config: RunConfig) -> None:
-    both = AutoConfig.for_model("gemma3", **tiny_config("gemma3"))
-    alone = AutoConfig.for_model("gemma3_text", **tiny_config("gemma3_text"))
+    both = of_shape("gemma3", **tiny_config("gemma3"))
+    alone = of_shape("gemma3_text", **tiny_config("gemma3_text"))
     assert needs(config, both, prompts=40).weights > needs(config, alone, prompts=40).weights
 
 
 def test_more_at_once_takes_more(config: RunConfig) -> None:
     many = config.model_copy(update={"engine": config.engine.model_copy(update={"prompts_per_batch": 8})})
-    small = AutoConfig.for_model("llama", **tiny_config("llama"))
+    small = of_shape("llama", **tiny_config("llama"))
     assert needs(many, small, prompts=40).batch > needs(config, small, prompts=40).batch
 
 
@@ -90,6 +95,8 @@ def test_what_does_not_fit_is_refused_with_the_options(config: RunConfig, monkey
     with pytest.raises(UsageError) as it:
         check_memory(large, of(config, dtype="bfloat16"))
     assert "bfloat16" not in str(it.value).split("use ")[-1]
+    with pytest.raises(UsageError, match=r"a walk through model .* does not fit on cpu: .*; use fewer"):
+        check_memory(large, config, loaded=True)
     monkeypatch.setattr(footprint, "available", lambda _: None)
     check_memory(large, config)
 

@@ -12,6 +12,7 @@ from tests.conftest import VOCABULARY, tiny_model, tiny_tokenizer
 from tests.tiny import READ, TYPES, WRITE, make_sae, measured, write_preset
 
 import plateaulens as pl
+from plateaulens.collect import footprint
 from plateaulens.collect.collect import collect
 from plateaulens.collect.context import RunContext
 from plateaulens.presets import read_config
@@ -190,6 +191,27 @@ def test_several_experiments(subject: pl.Subject, acts: Any) -> None:
     )
     np.testing.assert_allclose(run["plateau"].length, [0, 0.5, 1, 1.5])
     np.testing.assert_allclose(run["sensitivity"].fraction, [0, 1 / 3, 2 / 3, 1])
+
+
+def test_what_a_run_says_of_itself_is_said(subject: pl.Subject, acts: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    twice = np.concatenate([TOKENS[:-1], TOKENS[:1]])
+    pl.walk(subject, twice, {"mine": acts}, steps=3)
+    said = capsys.readouterr().out
+    assert "way of running: " in said
+    assert "1 prompt occurs twice or more\n" in said
+    pl.walk(subject, TOKENS, {"mine": acts}, steps=3, quiet=True)
+    assert capsys.readouterr().out == ""
+
+
+def test_what_does_not_fit_into_memory_is_refused(
+    subject: pl.Subject, acts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(footprint, "available", lambda _: 1000)
+    with pytest.raises(
+        pl.UsageError,
+        match=r"a walk through model 'in memory: GPT2LM.* does not fit on cpu: .*fewer activ",
+    ):
+        pl.walk(subject, TOKENS, {"mine": acts}, steps=3)
 
 
 def test_a_bar_is_shown_unless_it_is_not_wanted(

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from tests.conftest import tiny_model
+from tests.conftest import tiny_model, tiny_tokenizer
+from transformers import PreTrainedModel
 
+from plateaulens.config import ModelConfig
 from plateaulens.names import PACKED
 from plateaulens.scan.choice import TOLERANCE_NARROW, choose
+from plateaulens.subject import weights
 from plateaulens.subject.model import Subject
 from plateaulens.subject.narrow import narrow
 
@@ -53,3 +57,28 @@ def test_packed_points_agree_with_whole_prompts(model_type: str, subject_at: Cal
     found = choose(small, TOKENS, points=30)
     assert found.way == PACKED, found.why
     assert TOLERANCE_NARROW < 0.05
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_read_narrow_is_what_is_read_wide_and_narrowed(
+    model_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_model(model_type).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    wide = ModelConfig(source=str(tmp_path))
+    expected = narrow(weights.load_weights(wide).model)
+    as_read: dict[str, torch.dtype] = {}
+
+    def look(model: PreTrainedModel) -> PreTrainedModel:
+        as_read.update({name: each.dtype for name, each in model.named_parameters()})
+        return narrow(model)
+
+    monkeypatch.setattr(weights, "narrow", look)
+    found = weights.load_weights(wide.model_copy(update={"dtype": "bfloat16"})).model
+    kept = dict(expected.named_parameters())
+    assert as_read == {name: each.dtype for name, each in kept.items()}  # nothing was held in float32 on the way
+    assert torch.bfloat16 in as_read.values()
+    for name, each in found.named_parameters():
+        torch.testing.assert_close(each, kept[name], rtol=0, atol=0)
+    for (name, buffer), (_, other) in zip(found.named_buffers(), expected.named_buffers(), strict=True):
+        torch.testing.assert_close(buffer, other, rtol=0, atol=0, msg=name)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import NoReturn
 
+from plateaulens import __version__
 from plateaulens.cli import (
     analyze,
     cache,
@@ -114,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=as_text(EXAMPLES[""]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in (
         collect,

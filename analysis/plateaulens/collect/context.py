@@ -33,6 +33,7 @@ from plateaulens.subject.datasets import DEFAULT_SEQUENCES
 from plateaulens.subject.model import Subject, load_subject
 from plateaulens.subject.prompts import Prompts, load_prompts
 from plateaulens.subject.sae import LoadedSae, load_sae
+from plateaulens.subject.weights import empty_model, loading
 from plateaulens.targets import registry
 from plateaulens.targets.base import SYNTHETIC, ActivationType, Pool, TargetContext, draw, learns, mixes
 from plateaulens.targets.dictionary import Dictionary
@@ -235,8 +236,11 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
     # first, as names are checked before anything slow happens
     kinds = registry.create_all(config.targets, has_sae=config.sae is not None)
     known = preflight.check(config)
-    memory = None if known is None else needs(config, known, prompts=config.prompts.sequences or DEFAULT_SEQUENCES)
-    if memory is not None:
+    memory = None
+    if known is not None:
+        with loading(config.model.source):
+            empty = empty_model(known)
+        memory = needs(config, empty, prompts=config.prompts.sequences or DEFAULT_SEQUENCES)
         check_memory(memory, config)
     if previous is not None and previous.config.model != config.model:
         previous = None

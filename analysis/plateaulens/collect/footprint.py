@@ -1,15 +1,15 @@
 """How much memory a run will need, said before anything is loaded."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.scan.engine import ROWS_PER_HEAD
 from plateaulens.subject.anatomy import find_blocks, text_config
-from plateaulens.subject.weights import empty_model, loading
 
 _FLOAT, _HALF = 4, 2
 _LOGITS = 6
@@ -39,30 +39,30 @@ class Needs(NamedTuple):
         )
 
 
-def needs(config: RunConfig, model_config: Any, *, prompts: int) -> Needs:
-    """Estimate what a run will hold in memory at once, from the configurations alone.
+def needs(config: RunConfig, model: PreTrainedModel, *, prompts: int, loaded: bool = False) -> Needs:
+    """Estimate what a run will hold in memory at once, from the model's shapes alone.
 
     Parameters
     ----------
     config
         The run's.
-    model_config
-        The model's, of transformers.
+    model
+        The model, without numbers in it or with them.
     prompts
         How many prompts there are at most.
+    loaded
+        Whether the model is in memory already, so that its own weights are not counted.
 
     Returns
     -------
     Needs
         In bytes. Fast packed runs on a CPU hold their linear layers twice.
     """
-    with loading(config.model.source):
-        model = empty_model(model_config)
-    text = text_config(model_config)
+    text = text_config(model.config)
     in_blocks = sum(_numbers(block) for block in find_blocks(model))
     others = _numbers(model) - in_blocks
     narrow = config.model.dtype == "bfloat16"
-    copies = 2  # the engine lays weights out anew
+    copies = 1 if loaded else 2  # the engine lays weights out anew
     weights = copies * in_blocks * (_HALF if narrow else _FLOAT) + copies * others * _FLOAT
     at_once = 1 if config.engine.prompts_per_batch == "auto" else config.engine.prompts_per_batch
     cores = torch.get_num_threads() if config.model.device == "cpu" else 1
@@ -100,7 +100,7 @@ def available(device: str) -> int | None:
     return int(kilobytes) * 1024
 
 
-def check_memory(found: Needs, config: RunConfig) -> None:
+def check_memory(found: Needs, config: RunConfig, *, loaded: bool = False) -> None:
     """Refuse a run whose weights and batch do not fit.
 
     Parameters
@@ -109,6 +109,8 @@ def check_memory(found: Needs, config: RunConfig) -> None:
         What it needs.
     config
         The run's configuration.
+    loaded
+        Whether the model is in memory already, in the numbers that it has.
 
     Raises
     ------
@@ -119,13 +121,14 @@ def check_memory(found: Needs, config: RunConfig) -> None:
     if free is None or found.total <= free:
         return
     options = []
-    if config.model.dtype == "float32":
+    if config.model.dtype == "float32" and not loaded:
         options.append('dtype = "bfloat16" in [model]')
     if config.engine.prompts_per_batch not in (1, "auto"):
         options.append("prompts_per_batch = 1 in [engine]")
     options += ["fewer activation types or steps", "another device"]
+    what = f"a walk through model {config.model.source!r}" if loaded else f"model {config.model.source!r}"
     raise UsageError(
-        f"model {config.model.source!r} does not fit on {config.model.device}: {found}, and {_spelled(free)} are free; "
+        f"{what} does not fit on {config.model.device}: {found}, and {_spelled(free)} are free; "
         f"use {', '.join(options)}"
     )
 

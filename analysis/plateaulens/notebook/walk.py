@@ -17,8 +17,9 @@ from torch import Tensor
 
 from plateaulens.collect.collect import collect
 from plateaulens.collect.context import RunContext, assemble, base_rows, sae_for
+from plateaulens.collect.footprint import check_memory, needs
 from plateaulens.config import FileConfig, RunConfig, SaeConfig
-from plateaulens.errors import UsageError, explain, reading
+from plateaulens.errors import LONGEST_MESSAGE, UsageError, explain, reading, shortened
 from plateaulens.names import DEFAULT_METRICS, EXPERIMENTS, REFERENCE
 from plateaulens.notebook.subject import MEMORY, Subject, Texts, TokenIds, prompts_of
 from plateaulens.replacing import scratch
@@ -26,8 +27,9 @@ from plateaulens.store.location import Location
 from plateaulens.store.reading import open_run
 from plateaulens.subject.architectures import check_architecture
 from plateaulens.subject.model import Subject as LoadedSubject
-from plateaulens.subject.prompts import Prompts
+from plateaulens.subject.prompts import Prompts, surprises
 from plateaulens.subject.sae import LoadedSae
+from plateaulens.subject.tokenizing import has_special
 from plateaulens.targets import registry
 from plateaulens.targets.base import ActivationType, Pool
 from plateaulens.targets.files import FileType
@@ -119,7 +121,7 @@ def walk(
     engine, constants
         Keys of `[engine]`, and the constants of `[targets]`.
     quiet
-        Whether there is no progress bar.
+        Whether there is neither a progress bar nor a line on how the model is run and what may surprise in the prompts.
 
     Returns
     -------
@@ -149,6 +151,9 @@ def walk(
         settings={"name": name, "seed": seed, "metrics": tuple(metrics), "engine": dict(engine or {})},
         constants=dict(constants or {}),
     )
+    if not quiet:
+        for note in context.notes:
+            print(shortened(note, LONGEST_MESSAGE), flush=True)
     if out is not None:
         collect(context.config, out, context, quiet=quiet)
         return open_run(out)
@@ -229,7 +234,10 @@ def memory_context(
     identity = {"tokens": _sha256(ids.numpy().astype("<i8"))}
     if further is not None:
         identity["pool"] = _sha256(further.numpy().astype("<f4"))
-    prompts = Prompts(ids, identity)
+    special = has_special(ids.numpy(), subject.loaded.tokenizer)
+    prompts = Prompts(ids, identity, tuple(surprises(ids.numpy(), special)))
+    if subject.loaded.model is not None:
+        check_memory(needs(config, subject.loaded.model, prompts=count, loaded=True), config, loaded=True)
 
     def find_sae(own: LoadedSubject) -> LoadedSae | None:
         if config.sae is None or sae is None:

@@ -243,8 +243,7 @@ def load_subject(model: ModelConfig, sites: SiteConfig) -> Subject:
         When the weights cannot be had or the device cannot be used, or when a site does not exist or is read before it
         is written.
     """
-    # a narrow model would not fit as it is read, in float32
-    weights = load_weights(model, "cpu" if model.dtype == "bfloat16" else model.device)
+    weights = load_weights(model, model.device)
     write, read = parse_sites(sites, int(text_config(weights.model.config).num_hidden_layers))
     # TransformerLens would load a tokenizer again that does not say that it prepends BOS, perhaps from a hub
     weights.tokenizer.init_kwargs["add_bos_token"] = True

@@ -4,6 +4,8 @@ That halves the memory of a large model. The residual stream, norms, attention's
 unembedding keep float32: a logit in bfloat16 would be rounded by more than a small step changes it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +16,8 @@ from transformers.pytorch_utils import Conv1D
 from plateaulens.subject.anatomy import find_blocks
 
 NARROW = torch.bfloat16
+_PLAN = "_get_dtype_plan"
+"""Where transformers says which parameters of a model are read in another dtype; nothing public sets it."""
 _EXPERTS = 3
 """Dimensions of a parameter that holds the weights of several experts."""
 
@@ -31,10 +35,9 @@ def narrow(model: PreTrainedModel) -> PreTrainedModel:
     PreTrainedModel
         The same model. What a converted layer reads is rounded to bfloat16, what it returns is float32 again.
     """
-    blocks = find_blocks(model)
-    chosen = {id(module) for block in blocks for module in block.modules() if _multiplies(module)}
+    chosen = _chosen(model)
     for module in model.modules():
-        if id(module) in chosen:
+        if module in chosen:
             module.to(NARROW)
             module.register_forward_pre_hook(_round, with_kwargs=True)
             module.register_forward_hook(_widen)
@@ -43,6 +46,36 @@ def narrow(model: PreTrainedModel) -> PreTrainedModel:
                 if own.is_floating_point():
                     own.data = own.data.float()
     return model
+
+
+@contextmanager
+def reading_narrow() -> Iterator[None]:
+    """Have transformers read in bfloat16 what `narrow` would convert, so that memory never holds more.
+
+    A weight is then rounded once, from what the file has. What a model computes for itself, such as the scale of its
+    embedding, is made in float32, as it is not where a whole model is read in bfloat16.
+
+    Yields
+    ------
+    None
+        While a model is read, for `narrow` to be given.
+    """
+
+    def plan(model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torch.dtype]:  # noqa: ARG001
+        chosen = _chosen(model)
+        named = {name: module for name, module in model.named_modules() if module in chosen}
+        return {f"{name}.{own}": NARROW for name, module in named.items() for own, _ in module.named_parameters()}
+
+    before = getattr(PreTrainedModel, _PLAN)
+    setattr(PreTrainedModel, _PLAN, plan)
+    try:
+        yield
+    finally:
+        setattr(PreTrainedModel, _PLAN, before)
+
+
+def _chosen(model: PreTrainedModel) -> set[nn.Module]:
+    return {module for block in find_blocks(model) for module in block.modules() if _multiplies(module)}
 
 
 def _multiplies(module: nn.Module) -> bool:

@@ -135,7 +135,7 @@ def load_prompts(config: PromptConfig, *, vocabulary: int, tokenizer: PreTrained
     if special is None and tokenizer is not None:
         special = has_special(ids, tokenizer)
     whole = None if longer is None else torch.from_numpy(longer.astype(np.int64))
-    return Prompts(torch.from_numpy(ids), identity, (*notes, *_notes(ids, special)), whole)
+    return Prompts(torch.from_numpy(ids), identity, (*notes, *surprises(ids, special)), whole)
 
 
 def save_prompts(path: Path, tokens: Int[np.ndarray[tuple[int, int], np.dtype[np.int32]], "prompt position"]) -> None:
@@ -159,7 +159,21 @@ def _encoder(config: PromptConfig, tokenizer: PreTrainedTokenizerBase | None) ->
     return Encoder(tokenizer, length=config.length, bos=config.bos, template=config.template)
 
 
-def _notes(tokens: NDArray[np.int64], special: NDArray[np.bool_] | None) -> list[str]:
+def surprises(tokens: NDArray[np.int64], special: NDArray[np.bool_] | None) -> list[str]:
+    """What whoever gave token ids may not expect of them: special tokens within the text, and repetitions.
+
+    Parameters
+    ----------
+    tokens
+        Shaped (prompt, position).
+    special
+        Whether each prompt has special tokens within its text; None where nobody can tell.
+
+    Returns
+    -------
+    list of str
+        Notes for whoever runs them.
+    """
     notes = []
     if special is not None and special.any():
         count = datasets.counted(int(special.sum()), len(tokens), "prompt", "has", "have")

@@ -9,7 +9,7 @@ import functools
 import json
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import chain
@@ -38,7 +38,7 @@ from plateaulens.subject import hub
 from plateaulens.subject.anatomy import text_config
 from plateaulens.subject.architectures import check_extents
 from plateaulens.subject.embedded import EMBEDDED, locate
-from plateaulens.subject.narrow import narrow
+from plateaulens.subject.narrow import narrow, reading_narrow
 
 OPTION = "--model PATH (a directory or a .gguf file)"
 """What takes a model that is on this machine."""
@@ -141,8 +141,8 @@ def load_weights(config: ModelConfig, device: str = "cpu") -> Weights:
     config
         Which model.
     device
-        Where weights are wanted. They are read straight to it, but for those of a GGUF file, which this machine's
-        memory holds while they are made.
+        Where weights are wanted. They are read straight to it, and those that shall be in bfloat16 are never held in
+        float32; but those of a GGUF file are in this machine's memory, in float32, while they are made.
 
     Returns
     -------
@@ -165,14 +165,14 @@ def _load(config: ModelConfig, device: str) -> Weights:
     if isinstance(place, hub.Repository):
         folder = place.fetch(_needed(place.files))
         identity = {"hub_id": place.name, "commit": place.commit}
-        return _from_directory(config.source, folder, identity, device)
+        return _from_directory(config, folder, identity, device)
     if place.is_file():
         kind, _, name = config.source.partition(":")
         architecture = EMBEDDED[name].architecture if kind == "embedded" else place.stem
-        return _from_gguf(config.source, place, architecture, device)
+        return _from_gguf(config, place, architecture, device)
     with loading(config.source):
         identity = {"directory": place.resolve().name, **{file.name: sha256_of(file) for file in _identifying(place)}}
-    return _from_directory(config.source, place, identity, device)
+    return _from_directory(config, place, identity, device)
 
 
 def _identifying(folder: Path) -> list[Path]:
@@ -246,16 +246,16 @@ def _needed(files: Sequence[str]) -> list[str]:
     return [*small, *_weights(files)]
 
 
-def _from_gguf(source: str, path: Path, architecture: str, device: str) -> Weights:
-    with loading(source):
+def _from_gguf(config: ModelConfig, path: Path, architecture: str, device: str) -> Weights:
+    with loading(config.source):
         _check_counts(path)
         digest = sha256_of(path)
         key = _key(digest)
-        found = _cached(source, key, device)
+        found = _cached(config, key, device)
         if found is None:
             options: dict[str, Any] = {"gguf_file": path.name, **_OPTIONS}
             with _reading_once():
-                model = _model(source, path.parent, options, [path])
+                model = _model(config, path.parent, options, [path])
                 # the weights are plain float32 from here on; a stale quantization entry makes other tools refuse them
                 model.config.quantization_config = None
                 tokenizer = AutoTokenizer.from_pretrained(path.parent, **options)
@@ -275,13 +275,13 @@ def _key(digest: str) -> cache.Key:
     }
 
 
-def _cached(source: str, key: cache.Key, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase] | None:
+def _cached(config: ModelConfig, key: cache.Key, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase] | None:
     """The model of a GGUF file as an earlier process left it, de-quantised."""
     place = cache.find(_KIND, key)
     if place is None:
         return None
     try:
-        model = _model(source, place, _OPTIONS, list(place.glob("*.safetensors")), device)
+        model = _model(config, place, _OPTIONS, list(place.glob("*.safetensors")), device)
         return model, AutoTokenizer.from_pretrained(place, **_OPTIONS)
     except Exception:  # noqa: BLE001  removed at this moment, or not what was written: the file itself is there
         cache.forget(_KIND, key)
@@ -339,17 +339,17 @@ def _check_counts(path: Path) -> None:
         raise ValueError(f"{tensors:,} tensors and {fields:,} fields do not fit into a file of {size:,} bytes")
 
 
-def _from_directory(source: str, folder: Path, identity: dict[str, str], device: str) -> Weights:
-    with loading(source):
+def _from_directory(config: ModelConfig, folder: Path, identity: dict[str, str], device: str) -> Weights:
+    with loading(config.source):
         if (folder / _ADAPTER).exists():  # which weights are meant would depend on whether peft is installed
             raise ValueError(f"it comes with an adapter ({_ADAPTER}), which only a model that it is merged into has")
         _check_indexes(folder)
         safe, pickled = list(folder.glob("*.safetensors")), list(folder.glob("*.bin"))
         for file in safe or list(folder.glob("pytorch_model*.bin")):
             check_real(file)
-        model = _model(source, folder, _OPTIONS, [*safe, *pickled], device)
+        model = _model(config, folder, _OPTIONS, [*safe, *pickled], device)
         tokenizer = AutoTokenizer.from_pretrained(folder, **_OPTIONS)
-    return Weights(model, tokenizer, identity, source)
+    return Weights(model, tokenizer, identity, config.source)
 
 
 def _configuration(folder: Path, options: dict[str, Any]) -> Any:
@@ -399,16 +399,19 @@ def _check_size(config: Any, files: Sequence[Path]) -> None:
 
 
 def _model(
-    source: str, folder: Path, options: dict[str, Any], files: Sequence[Path], device: str = "cpu"
+    wanted: ModelConfig, folder: Path, options: dict[str, Any], files: Sequence[Path], device: str = "cpu"
 ) -> PreTrainedModel:
-    config = _configuration(folder, options)
+    source, config = wanted.source, _configuration(folder, options)
     if files:
         _check_size(config, files)
     if device != "cpu":
         options = {**options, "device_map": {"": device}}
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
-        folder, config=config, dtype=torch.float32, output_loading_info=True, **options
-    )
+    # what a GGUF file comes to is kept for other runs as well, in float32
+    is_narrow = wanted.dtype == "bfloat16" and "gguf_file" not in options
+    with reading_narrow() if is_narrow else nullcontext():
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder, config=config, dtype=torch.float32, output_loading_info=True, **options
+        )
     model, report = loaded
     vars(model).pop("hf_device_map", None)  # it is all in one place, and others read more into it
     # transformers fills what a checkpoint lacks with random numbers, and only warns
