@@ -27,7 +27,7 @@ def environment(**changes: str) -> dict[str, str]:
 def start(*arguments: str, folder: Path, start_new_session: bool = False) -> subprocess.Popen[str]:
     """The command line with these arguments, started in `folder`, perhaps in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "plateaulens.cli", *arguments],
+        [sys.executable, "-m", "plateaulens", *arguments],
         cwd=folder,
         env=environment(),
         stdout=subprocess.PIPE,

@@ -398,7 +398,7 @@ def test_arguments_are_said_on_one_short_line(arguments: list[str], capsys: pyte
 @pytest.mark.slow
 def test_a_name_that_the_terminal_cannot_say(summary: Path, small: Path, tmp_path: Path) -> None:
     del summary  # it has been analysed before: what is written by then is warm
-    command = [sys.executable, "-m", "plateaulens.cli", "analyze", "--run", str(small), "--out", "\u00e9.zarr"]
+    command = [sys.executable, "-m", "plateaulens", "analyze", "--run", str(small), "--out", "\u00e9.zarr"]
     done = subprocess.run(
         command,
         cwd=tmp_path,

@@ -165,5 +165,5 @@ def test_a_shell_is_told_what_could_follow(tmp_path: Path) -> None:
     asked = environment(
         _ARGCOMPLETE="1", COMP_LINE="plateaulens rep", COMP_POINT="15", _ARGCOMPLETE_STDOUT_FILENAME=str(out)
     )
-    subprocess.run([sys.executable, "-m", "plateaulens.cli"], env=asked, cwd=tmp_path, check=True, close_fds=True)
+    subprocess.run([sys.executable, "-m", "plateaulens"], env=asked, cwd=tmp_path, check=True, close_fds=True)
     assert out.read_text().split(os.linesep)[0].strip() == "report"

@@ -12,7 +12,7 @@ import pytest
 from tests.processes import PATIENCE, environment, run_code
 from tests.tiny import write_preset
 
-from plateaulens.cli import interrupt
+from plateaulens.cli import entry, interrupt, main
 from plateaulens.cli.interrupt import INTERRUPTED, STOPPED, leaving_at_once
 
 SWALLOWING = """
@@ -34,13 +34,20 @@ AFTERWARDS = SWALLOWING.replace("    try:", "    pass\nif True:\n    try:")
 BEGIN = """
 import signal, sys
 
-signal.signal(signal.SIGINT, signal.default_int_handler)
+put = signal.signal
+put(signal.SIGINT, signal.default_int_handler)
 from plateaulens.cli import main
 
-print(flush=True)
+def say(number, handler):
+    signal.signal = put
+    before = put(number, handler)
+    print(flush=True)
+    return before
+
+signal.signal = say
 sys.exit(main())
 """
-"""The command, which says when it begins: before that, Python's own start ends in its own way."""
+"""The command, which says when it begins to heed Ctrl-C: before that, Python's own start ends in its own way."""
 
 
 def test_a_module_that_catches_everything_cannot_keep_it(tmp_path: Path) -> None:
@@ -75,6 +82,18 @@ def test_outside_the_main_thread_nothing_is_changed() -> None:
     thread.join()
     assert seen == [before]
     assert interrupt.INTERRUPTED == 128 + signal.SIGINT
+
+
+@pytest.mark.parametrize("where", ["_parser", "run"])
+def test_around_the_command(where: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """While the command line is made ready, and in the moment between two that deal with it."""
+
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry, where, interrupted)
+    assert main(["show", "nothing"]) == INTERRUPTED
+    assert capfd.readouterr().err == STOPPED
 
 
 @pytest.mark.slow

@@ -108,9 +108,17 @@ def test_a_group_removed_meanwhile(group: str, preset: Path, tmp_path: Path) -> 
             assert time.monotonic() < deadline
             time.sleep(0.002)
         process.send_signal(signal.SIGSTOP)  # so that it writes nothing into what is being removed
+        if finished_blocks(path) == BLOCKS:
+            process.kill()
+            pytest.skip("a busy machine: all was measured before anything could be removed")
         shutil.rmtree(path / group)
         process.send_signal(signal.SIGCONT)
         out, err = process.communicate(timeout=PATIENCE)
+    if process.returncode == 0:
+        # stopped between looking at the group and writing its one file anew, with all that it had
+        assert group == "provenance"
+        assert verify(path) == []
+        return
     assert process.returncode == 1
     assert "finished" not in out
     (line,) = err.splitlines()

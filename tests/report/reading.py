@@ -55,6 +55,8 @@ def faults(sentence: str, types: Sequence[str] = (), *, most: int = MOST_WORDS) 
         found.append("untidy marks")
     if re.search(r"\bnan\b|\bNone\b|\binf\b|_", re.sub(r"`[^`]*`|@[\w-]+|\S*\.\S+", "", sentence)):
         found.append("no word")
+    if "\u2014" in sentence:
+        found.append("no number")
     if re.search(r"\ba (?=[aeiou])|\ban (?=[^aeiouLMNSX])", sentence):
         found.append("wrong article")
     return found + [f"{words!r} disagree" for words in _disagreements(sentence, types)]

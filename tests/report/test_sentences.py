@@ -67,6 +67,7 @@ def test_the_first_screen_keeps_to_its_lengths(summary: xr.DataTree, name: str) 
         ("Bag is a equivalent type.", ["wrong article"]),
         ("Bag has a step of nan.", ["no word"]),
         ("Single_latent is undecided.", ["no word"]),
+        ("Bag differs by 0.1 (\u2014 to \u2014).", ["no number"]),
         ("So " + "very " * 29 + "long.", ["31 words"]),
         ("The median differs by 1 steps.", ["'1 steps' disagree"]),
     ],
@@ -192,6 +193,16 @@ class TestPoints:
         assert claim.endswith("(@tbl-pairs).")
         assert ("; on KL that is undecided" in claim) == (l2 != kl)
         assert faults(claim.removeprefix("- ")) == []
+
+    def test_too_few_prompts_are_said_in_place_of_an_interval(self, summary: xr.DataTree) -> None:
+        where = {"activation_type": "structured", "other_type": "baseline"}
+        stored = summary["sensitivity"].to_dataset()["ks_difference_interval"].sel(where)
+        assert stored.isnull().all(), "there are 24"
+        claim = findings.points(summary).splitlines()[0]
+        assert claim == (
+            "- Whether structured or baseline is nearer to real is undecided on L2 and KL: there are too few base "
+            "prompts to compare them (@tbl-pairs)."
+        )
 
     @pytest.mark.parametrize(
         ("direction", "said"),

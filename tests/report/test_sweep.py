@@ -12,16 +12,18 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 from tests.figures.checks import check_readable
 from tests.report.pages import shown_by
+from tests.report.reading import faults
 
 from plateaulens import figures, resources
 from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
+from plateaulens.names import site_label
 from plateaulens.report import sweep
 from plateaulens.report.text import MISSING
 from plateaulens.store.manifest import Entry, Manifest, config_of
 from plateaulens.store.reading import open_run
 from plateaulens.store.run import RunStore
 from plateaulens.summary.analyze import summarize_experiment
-from plateaulens.summary.sweep import analyze_sweep, summarize_sweep
+from plateaulens.summary.sweep import analyze_sweep, summarize_sweep, told_from
 from plateaulens.testing import synthetic_attributes, synthetic_prompts, synthetic_spec, synthetic_values
 
 PAGE = resources.root() / "report" / "sweep.qmd"
@@ -201,6 +203,38 @@ def test_two_draws_that_are_told_apart_are_counted_as_chance(
     assert said in text
     assert "0.5 false alarms are expected" in text
     assert "mean nothing" not in text
+
+
+@pytest.mark.parametrize(
+    ("rejected", "said"),
+    [
+        ([0, 1, 1, 1, 1], ["random is told from real from {1} on", "random is told from real from {0} on"]),
+        ([1, 0, 0, 0, 1], ["random is not told from real at the last", "random is not told from real at the last"]),
+        ([1, 1, 0, 1, 0], ["random is told from real from {0} on", "random is told from real from {1} on"]),
+    ],
+)
+def test_types_part_from_real_where_every_later_read_site_tells_them(
+    summary: xr.DataTree, rejected: list[float], said: list[str]
+) -> None:
+    """The third write site is read at one site, and has no item."""
+    tree = in_cells(summary, "exceeds_chance", rejected, activation_type="random")
+    group = tree["sensitivity"].to_dataset().sel(activation_type=["real", "random"])
+    group = group.assign(told_from=told_from(group))
+    whole = xr.DataTree.from_dict({"sensitivity": group})
+    whole.attrs = summary.attrs
+    items = sweep.depth_sentences(whole).splitlines()
+    assert len(items) == 2
+    for item, site, words in zip(items, WRITES, said, strict=False):
+        assert item.startswith(f"- On L2, written at {site_label(site)}: ")
+        assert words.format(*map(site_label, READS)) in item
+        assert faults(item.removeprefix("- "), ["random"]) == []
+
+
+def test_sites_that_are_read_once_have_no_depth(summary: xr.DataTree) -> None:
+    group = summary["sensitivity"].to_dataset().isel(read=[1])
+    plain = xr.DataTree.from_dict({"sensitivity": group.assign(told_from=told_from(group))})
+    plain.attrs = summary.attrs
+    assert sweep.depth_sentences(plain).startswith("No write site is read at two sites")
 
 
 def test_a_type_differs_where_the_run_s_own_verdict_says_so(summary: xr.DataTree, folder: Path) -> None:

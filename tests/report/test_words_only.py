@@ -28,7 +28,7 @@ DRAWS = {"explorer.py", "models.py", "taken.py"}
 """The files that may import figures: those that draw one, or what a browser draws, or keep what is drawn."""
 PACKS = {"explorer.py"}
 """The files that make numbers ready for a browser to draw, and scale and count for that as figures do."""
-FROM_SUMMARY = {"GROUP", "JUMP", "MINIMUM_PAIRS", "SIDES", "UNADJUSTED", "apart"}
+FROM_SUMMARY = {"GROUP", "JUMP", "MINIMUM_PAIRS", "NOWHERE", "SIDES", "UNADJUSTED", "apart"}
 """What may be imported of the code that makes summaries."""
 
 FORBIDDEN_CALLS = {

@@ -88,7 +88,7 @@ def test_code_of_a_model_is_not_run_whatever_stdin_says(
     prepare(folder)
     write_preset(tmp_path / "mine.toml", tiny_files, model__source=str(folder))
     done = subprocess.run(
-        [sys.executable, "-m", "plateaulens.cli", "collect", "--preset", "mine.toml", "--out", "run.zarr"],
+        [sys.executable, "-m", "plateaulens", "collect", "--preset", "mine.toml", "--out", "run.zarr"],
         cwd=tmp_path,
         env=environment(HF_HOME=str(tmp_path / "hub")),
         input="y\ny\ny\n",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from plateaulens.cli.interrupt import leaving_at_once
+from plateaulens.cli.interrupt import INTERRUPTED, leaving_at_once, say_so
 
 __all__ = ["main"]
 
@@ -20,7 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status.
     """
-    with leaving_at_once():
-        from plateaulens.cli.entry import main as enter  # noqa: PLC0415  from here on Ctrl-C is one line
-
-    return enter(arguments)
+    try:
+        with leaving_at_once():
+            from plateaulens.cli.entry import main as enter  # noqa: PLC0415  from here on Ctrl-C is one line
+        return enter(arguments)
+    except KeyboardInterrupt:  # before the command, or behind it
+        say_so()
+        return INTERRUPTED

@@ -40,8 +40,13 @@ def leaving_at_once() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
+def say_so() -> None:
+    """Print the one line."""
     sys.stdout.flush()
     os.write(2, STOPPED.encode())
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    say_so()
     os._exit(INTERRUPTED)

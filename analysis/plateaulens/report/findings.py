@@ -188,6 +188,8 @@ def _claim(summary: xr.DataTree) -> str:
     alike = [known[0], *(metric for metric in others if words[metric] == word)]
     rest = "".join(f"; {on([metric])} {claims[words[metric]][1]}" for metric in others if metric not in alike)
     said = f"KS differs by {difference(pairs[known[0]], key=True)}" + (f" {on(known[:1])}" if len(alike) > 1 else "")
+    if bool(pairs[known[0]]["ks_difference_interval"].isnull().any()):
+        said = "there are too few base prompts to compare them"
     return f"{capital(claims[word][0])} {on(alike)}: {said}{rest} (@tbl-pairs)."
 
 

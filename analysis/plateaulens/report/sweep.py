@@ -1,7 +1,7 @@
 """What the page of a sweep says and tabulates, all of it from the sweep's summary."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -26,6 +26,7 @@ from plateaulens.report.phrases import alpha_of, margin_of
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
 from plateaulens.report.text import escape, listing, number
 from plateaulens.store.manifest import AXES
+from plateaulens.summary.sweep import NOWHERE
 
 _FIXED = ("model", "sae", "seed")
 _SITES = {"write": "write site", "read": "read site", "sae": "SAE"}
@@ -272,6 +273,50 @@ def output_table(layers: xr.Dataset) -> Table:
                 row |= measured(at_sites.sel(write=site, activation_type=name), "ks", name)
             rows.append(row)
     return Table(pd.DataFrame(rows), columns)
+
+
+def depth_sentences(summary: xr.DataTree) -> str:
+    """From which read site on types are told from real, for every write site that is read at two sites or more.
+
+    Parameters
+    ----------
+    summary
+        A sweep's.
+
+    Returns
+    -------
+    str
+        A Markdown list with an item for each write site (of a model, an SAE, a seed); a sentence where there is none.
+    """
+    experiment = experiment_of(summary)
+    metrics = [metric for metric in main_metrics(experiment) if names.metric(metric).place != "output"]
+    fixed = [axis for axis in _FIXED if experiment.sizes[axis] > 1]
+    sites = values_of(experiment, "read")
+    found = []
+    for metric, values in compared(experiment, metrics[:1]):
+        told = values["told_from"].sel(activation_type=compared_types(experiment))
+        for place in np.ndindex(*(told.sizes[axis] for axis in (*_FIXED, "write"))):
+            own = told.isel(dict(zip((*_FIXED, "write"), place, strict=True)))
+            if (own != "").any():
+                of = [f"{axis} {escape(str(own[axis].item()))}" for axis in fixed]
+                where = listing([f"written at {site_label(str(own['write'].item()))}", *of])
+                found.append(f"- On {metric_label(metric)}, {where}: {_parting(own, sites)}.")
+    return "\n".join(found) or "No write site is read at two sites, so it is not asked where types part from real."
+
+
+def _parting(told: xr.DataArray, sites: Sequence[str]) -> str:
+    """Which types are told from real from which read site on."""
+    at: dict[str, list[str]] = {}
+    for name in values_of(told, "activation_type"):
+        at.setdefault(str(told.sel(activation_type=name).item()), []).append(label(name))
+    parts = [
+        f"{listing(at[site])} {'is' if len(at[site]) == 1 else 'are'} told from real from {site_label(site)} on"
+        for site in sites
+        if site in at
+    ]
+    if (rest := at.get(NOWHERE)) is not None:
+        parts.append(f"{listing(rest)} {'is' if len(rest) == 1 else 'are'} not told from real at the last site")
+    return "; ".join(parts)
 
 
 def definition_table(summary: xr.DataTree) -> Table:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from math import isnan
 
 import numpy as np
 import pandas as pd
@@ -133,14 +134,14 @@ def interval(ends: Interval, digits: int = 1) -> str:
     Returns
     -------
     str
-        As sentences print it.
+        As sentences print it; "undefined" where there is none.
 
     Examples
     --------
     >>> interval([-10.1, -5.9]), interval([0.004, 0.2])
     ('\N{MINUS SIGN}10.1 to \N{MINUS SIGN}5.9', '0.004 to 0.2')
     """
-    return " to ".join(_ends(ends, digits))
+    return "undefined" if any(map(isnan, ends)) else " to ".join(_ends(ends, digits))
 
 
 def _ends(ends: Interval, digits: int) -> list[str]:

@@ -32,6 +32,9 @@ VARIABLES = (
 """What is kept of a run's summary as it is, its words among it; single base prompts, curves and p-values are in the
 summary of that run alone."""
 
+NOWHERE = "nowhere"
+"""`told_from` of a type that is not told from real at the last read site."""
+
 _COORDINATES = (
     "convention", "statistic", "statistic_long_name", "metric", "activation_type", "other_type", "bound", "is_control",
 )  # fmt: skip
@@ -128,10 +131,10 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
     xarray.DataTree
         A group for each experiment: `VARIABLES`, `exceeds_chance` (1 or 0) and `path_length`, with the dimensions
         `AXES` before those that they have in the summary of one run, and `complete` over `AXES`. Where a run is not
-        complete, numbers are NaN and words are empty. Each run's words are adjusted for that run's own tests. Without
-        these dimensions there is what all runs say together, see `plateaulens.summary.pooling.pooled_dataset`. Where
-        runs have an SAE and targets at random, the group `sae_scale` has what
-        `plateaulens.summary.sae_scale.sweep_scale_dataset` finds.
+        complete, numbers are NaN and words are empty. `told_from` has no dimension `read`. Each run's words are
+        adjusted for that run's own tests. Without these dimensions there is what all runs say together, see
+        `plateaulens.summary.pooling.pooled_dataset`. Where runs have an SAE and targets at random, the group
+        `sae_scale` has what `plateaulens.summary.sae_scale.sweep_scale_dataset` finds.
 
     Raises
     ------
@@ -163,7 +166,8 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
             if entry.sae != NO_SAE and has_ends(run):
                 evidence[entry] = evidence_of(run, settings, groups=steps)
     for name, own in changes.items():
-        groups[name] = groups[name].assign(pooled_dataset(own, name, settings.confidence))
+        pooled = pooled_dataset(own, name, settings.confidence)
+        groups[name] = groups[name].assign(pooled).assign(told_from=told_from(groups[name]))
     stage("SAEs on one scale")
     scale = sweep_scale_dataset(evidence, axes, settings)
     tree = xr.DataTree.from_dict(groups if scale is None else {**groups, SAE_SCALE: scale})
@@ -184,6 +188,32 @@ def _summaries(run: xr.DataTree, manifest: Manifest, settings: AnalysisConfig) -
     controls = controls_of(manifest.config.targets.model_dump())
     for name in manifest.config.experiments:
         yield name, summarize_experiment(run[name].to_dataset(), name, settings, controls=controls)
+
+
+def told_from(group: xr.Dataset) -> xr.DataArray:
+    """From which read site on a type is told from real, there and at every later one.
+
+    Parameters
+    ----------
+    group
+        A sweep's group of an experiment, with `exceeds_chance` and `complete`. Read sites are in the order of the
+        sweep, which is that of depth for whoever wants to read this.
+
+    Returns
+    -------
+    DataArray
+        The site's name, `NOWHERE` where the type is not told from real at the last one, and empty where fewer than two
+        read sites are complete. Where a run has no verdict (no step at all) the type is not told.
+    """
+    told = (group["exceeds_chance"] == 1).transpose(..., "read")
+    done = group["complete"].broadcast_like(told).transpose(*told.dims)
+    sites = group["read"].to_numpy()
+    counted = np.where(done, told, True)[..., ::-1]  # what was not read says nothing
+    onwards = np.logical_and.accumulate(counted, axis=-1)[..., ::-1] & done.to_numpy()
+    found = np.where(onwards.any(axis=-1), sites[onwards.argmax(axis=-1)], NOWHERE)
+    found = np.where(done.sum("read").to_numpy() > 1, found, "").astype(np.dtypes.StringDType())
+    about = attrs("from which read site on the type is told from real at every one", "1")
+    return told.isel(read=0, drop=True).copy(data=found).assign_attrs(about)
 
 
 def _kept(summary: xr.Dataset) -> xr.Dataset:
