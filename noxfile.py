@@ -162,6 +162,13 @@ def picture(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def tour(session: nox.Session) -> None:
+    """Take the pictures of docs/tour.md, of the pages that `report` and `ladder` have rendered."""
+    install(session, group="test")
+    session.run("python", "docs/images/shoot.py")
+
+
+@nox.session(default=False)
 def train(session: nox.Session) -> None:
     """Make the prompts and the SAE that ship, from the model's own text. Takes hours."""
     install(session, "collect", model=True)

@@ -307,7 +307,7 @@ def depth_sentences(summary: xr.DataTree) -> str:
 def _parting(told: xr.DataArray, sites: Sequence[str]) -> str:
     """Which types are told from real from which read site on."""
     at: dict[str, list[str]] = {}
-    for name in values_of(told, "activation_type"):
+    for name in map(str, told["activation_type"].to_numpy()):
         at.setdefault(str(told.sel(activation_type=name).item()), []).append(label(name))
     parts = [
         f"{listing(at[site])} {'is' if len(at[site]) == 1 else 'are'} told from real from {site_label(site)} on"
