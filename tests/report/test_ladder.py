@@ -1,5 +1,6 @@
 """The page of the ladder: it says what the ladder's values say, in sentences that can be read, and shows every rung."""
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from tests.summary.test_ladder import as_good_as_real, of
 
 from plateaulens import figures, resources
 from plateaulens.errors import UsageError
+from plateaulens.names import DETECTORS
 from plateaulens.report import ladder
 from plateaulens.report.ladder import Site
 from plateaulens.report.text import MISSING
@@ -39,9 +41,18 @@ def gained(site: Site, best: str) -> Site:
 
 class TestAnswer:
     def test_a_rung_that_reaches_real_is_named(self, synthetic_summary: xr.DataTree) -> None:
-        said = ladder.answer_sentences([site_of(as_good_as_real(synthetic_summary, "random"))])
-        assert said.startswith("**At block 1.** Random is as good as real by every measure")
+        site = site_of(as_good_as_real(synthetic_summary, "random"))
+        site.ladder["best_detector"].loc[{"rung": "random"}] = "none"
+        said = ladder.answer_sentences([site])
+        assert said.startswith("**At block 1.** Random behaves like real in all that is asked")
         assert "comes closest" not in said
+        assert "etectors" not in said
+
+    def test_and_that_detectors_still_tell_it(self, synthetic_summary: xr.DataTree) -> None:
+        site = site_of(as_good_as_real(synthetic_summary, "random"))
+        site.ladder["best_detector"].loc[{"rung": "random"}] = next(iter(DETECTORS))
+        said = ladder.answer_sentences([site])
+        assert "Detectors that see the targets themselves still tell random from real." in said
 
     def test_without_any_the_closest_is_named_with_what_it_lacks(self, synthetic_summary: xr.DataTree) -> None:
         site = site_of(as_good_as_real(synthetic_summary, "reconstruction", copies=0.5))
@@ -50,10 +61,12 @@ class TestAnswer:
         said = ladder.answer_sentences([site])
         assert "No type is shown to be as good as real. Reconstruction comes closest (KS 0.02" in said
         assert "It is not shown to have freedom from copies." in said
+        site.ladder["is_new"].loc[{"rung": "reconstruction"}] = True
+        assert "Of those with new targets reconstruction comes closest (KS" in ladder.answer_sentences([site])
 
     def test_a_gain_is_said_where_every_metric_shows_it(self, synthetic_summary: xr.DataTree) -> None:
         said = ladder.answer_sentences([gained(site_of(synthetic_summary), "random")])
-        assert "the covariance closes most of the gap. It brings random nearer to real than isotropic by 0.20" in said
+        assert "*the covariance* closes most of the gap. It brings random nearer to real than isotropic by 0.20" in said
         assert "in KS on KL, where it gains least" in said
 
     def test_and_not_where_none_is_shown(self, synthetic_summary: xr.DataTree) -> None:
@@ -119,7 +132,7 @@ def test_the_page(synthetic_summary: xr.DataTree, tmp_path: Path) -> None:
     (figure,) = (item for item in shown if isinstance(item, Figure))
     check_readable(figure)
     text = "\n\n".join(str(item.data) for item in shown if isinstance(item, Markdown))
-    assert "Random is as good as real by every measure" in text
+    assert "Random behaves like real in all that is asked" in text
     assert "nan" not in text.lower()
     said = [part for part in text.split("\n\n") if "|" not in part and part != MISSING]
     assert not [(each, faults(each)) for part in said for each in sentences(part) if faults(each)]
@@ -150,3 +163,16 @@ def test_doses_are_told_at_both_ends(synthetic_summary: xr.DataTree) -> None:
     said = ladder.dose_sentences([site])
     assert said.startswith("Block 1, random: KS on L2 is ")
     assert said.endswith("at 50\u00a0%.")
+
+
+def test_what_was_found_goes_between_the_marks_of_the_documentation(synthetic_summary: xr.DataTree) -> None:
+    made = runpy.run_path(str(resources.root() / "docs" / "findings.py"))
+    text = made["findings"]([site_of(as_good_as_real(synthetic_summary, "random"))])
+    assert text.startswith("**At block 1.** Random behaves like real")
+    assert "(@" not in text
+    assert text.splitlines()[-1].startswith("|")
+    page = (resources.root() / "docs" / "ladder.md").read_text(encoding="utf-8")
+    found = made["put"](page, text)
+    assert found.count(made["BEGIN"]) == found.count(made["END"]) == found.count(text) == 1
+    assert made["put"](found, text) == found
+    assert found.partition(made["BEGIN"])[0] == page.partition(made["BEGIN"])[0]

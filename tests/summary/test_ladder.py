@@ -139,6 +139,29 @@ def test_one_thing_that_is_not_shown_is_what_it_lacks(
     assert (ladder["standing"].item(), ladder["lacks"].item()) == ("not reached", lacks)
 
 
+def test_the_closest_is_new_where_any_is(synthetic_summary: xr.DataTree) -> None:
+    """What is made of the real target itself is near to real for nothing."""
+    groups = {
+        name: node.to_dataset().copy(deep=True)
+        for name, node in as_good_as_real(synthetic_summary, "random").children.items()
+    }
+    ks, where = groups[RELATIVE]["ks"], {"convention": "corrected", "statistic": "max_slope"}
+    ks.loc[where | {"activation_type": "random"}] = 0.1
+    ks.loc[where | {"activation_type": "reconstruction"}] = 0.01
+    interval = groups["distinguish"]["fit_novelty_interval"]
+
+    def closest() -> str:
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs = synthetic_summary.attrs
+        return str(of(tree).attrs["closest"])
+
+    assert closest() == "reconstruction"  # all are new
+    interval.loc[{"activation_type": "reconstruction", "bound": "lower"}] = 1.9
+    assert closest() == "random"
+    interval.loc[{"bound": "lower"}] = 1.9
+    assert closest() == "reconstruction"
+
+
 def test_what_was_not_measured_is_undefined(synthetic_summary: xr.DataTree) -> None:
     ladder = of(synthetic_summary)
     assert ladder["novelty"].isnull().all()

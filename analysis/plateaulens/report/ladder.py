@@ -114,17 +114,21 @@ def _answer(site: Site) -> str:
         return "This run has no type that is a rung of the ladder."
     words = dict(zip(values_of(ladder, "rung"), map(str, ladder["standing"].to_numpy()), strict=True))
     if reached := [name for name, word in words.items() if word == _REACHED]:
-        are = "is" if len(reached) == 1 else "are"
+        behave = "behaves" if len(reached) == 1 else "behave"
         it, has = ("It is", "it has") if len(reached) == 1 else ("They are", "they have")
+        found = {name: str(ladder["best_detector"].sel(rung=name).item()) for name in reached}
+        told = [label(name) for name, detector in found.items() if detector in DETECTORS]
+        seen = f" Detectors that see the targets themselves still tell {listing(told)} from real." if told else ""
         return (
-            f"{capital(listing([label(name) for name in reached]))} {are} as good as real by every measure "
+            f"{capital(listing([label(name) for name in reached]))} {behave} like real in all that is asked "
             f"(n\u00a0=\u00a0{number(ladder.attrs['prompts'], 0)}). {it} equivalent to real in relative and absolute "
             f"steps on every metric, and {has} plateaus at least {percent(asked['least_plateau'])} as long. Targets "
-            f"are new (novelty {number(asked['novel'], 0)} or more), and none is a copy."
+            f"are new (novelty {number(asked['novel'], 0)} or more), and none is a copy.{seen}"
         )
     own = ladder.sel(rung=closest)
     lacks = str(own["lacks"].item())
-    said = f"No type is shown to be as good as real. {capital(label(closest))} comes closest"
+    who = f"Of those with new targets {label(closest)}" if bool(own["is_new"]) else capital(label(closest))
+    said = f"No type is shown to be as good as real. {who} comes closest"
     said += f" (KS {number(float(own['worst_ks']), KS_DIGITS)} on its worst metric, in relative steps)."
     if lacks:
         said += f" It is not shown to have {listing(lacks.split('; '))}."
@@ -142,7 +146,7 @@ def _gain_sentence(site: Site) -> str:
     at = own.sel(metric=metric)
     gain = estimate(float(at["gain"]), bounds(at["gain_interval"]).tolist(), KS_DIGITS)
     return (
-        f"Of single properties {own['adds'].item()} closes most of the gap. It brings {label(best)} nearer to real "
+        f"Of single properties, *{own['adds'].item()}* closes most of the gap. It brings {label(best)} nearer to real "
         f"than {label(str(own['above'].item()))} by {gain} in KS on {metric_label(metric)}, where it gains least "
         f"({p_equals(float(at['gain_p_holm']))}, adjusted)."
     )
@@ -184,7 +188,7 @@ def control_sentences(sites: list[Site]) -> str:
         if undecided:
             said.append(
                 f"{capital(site.said)}: {undecided} of {len(words)} comparisons of further real draws are undecided. "
-                "So many prompts do not show equivalence even of real targets, nor of any type that is as good."
+                "With these prompts equivalence is not shown there even of real targets, nor of a type as good as they."
             )
     return " ".join(said)
 

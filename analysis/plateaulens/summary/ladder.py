@@ -139,8 +139,10 @@ def ladder_dataset(groups: Mapping[str, xr.Dataset], targets: Mapping[str, Any])
           paired difference, real's mean taken as known;
         - `novelty(rung)`, `novelty_interval`, `copies`: `fit_novelty` and the like of `/distinguish`;
         - `best_detector(rung)`: of `/distinguish`;
+        - `is_new(rung)`: whether novelty is shown to be `NOVEL` at least and no target is a copy;
         - `worst_ks(rung)`: the largest distance in relative steps; `closest`, an attribute, is the rung that has the
-          smallest, and `best_gain` the one whose least gain is the largest of those that are shown to be nearer than
+          smallest of those that are new, or of all where none is;
+        - `best_gain`, an attribute: the rung whose least gain is the largest of those that are shown to be nearer than
           their lower rung on every metric, empty for none; `best_gain_metric` is where it gains least;
         - `matched_ks(rung, metric)`, `matched_ks_interval`: the distance in relative steps of the variant whose norm
           and distances were matched; NaN for a rung without one;
@@ -183,6 +185,9 @@ def ladder_dataset(groups: Mapping[str, xr.Dataset], targets: Mapping[str, Any])
     }
     worst = result["ks"].sel(experiment=RELATIVE).max("metric").to_numpy()
     of_types = np.where(result["is_control"], np.inf, np.nan_to_num(worst, nan=np.inf))
+    is_new = ((result["novelty_interval"].sel(bound="lower") >= NOVEL) & (result["copies"] == 0)).to_numpy()
+    if (is_new & np.isfinite(of_types)).any():  # what is made from the real target itself is near it for nothing
+        of_types = np.where(is_new, of_types, np.inf)
     best = _best_gain(result)
     result.attrs |= {
         "closest": names[int(of_types.argmin())] if steps else "",
@@ -192,6 +197,7 @@ def ladder_dataset(groups: Mapping[str, xr.Dataset], targets: Mapping[str, Any])
     judged = [_standing(result, name) for name in names]
     least: Attributes = {"novel": NOVEL, "least_plateau": LEAST_PLATEAU}
     return result.assign(
+        is_new=("rung", is_new, attrs("whether its targets are shown to be new, and none is a copy", "1")),
         worst_ks=("rung", worst, attrs("largest distance to real over metrics, relative steps", "1")),
         standing=(
             "rung",
