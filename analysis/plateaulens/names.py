@@ -303,9 +303,9 @@ class Detector:
     name: str
     """Value of the `detector` coordinate."""
     label: str
-    """As columns of tables print it."""
+    """As columns of tables and lists within sentences print it."""
     definition: str
-    """As a phrase, within a sentence."""
+    """As a phrase that needs no other; `{features}` stands for the labels of the features that a run has."""
     is_classifier: bool = False
     """Whether the score is learned, so that more of it always means: less like real."""
 
@@ -314,15 +314,29 @@ DETECTORS = {
     detector.name: detector
     for detector in (
         Detector("norm", label="norm", definition="the length of an activation"),
-        Detector("active_latents", label="latents", definition="the number of SAE latents active in it"),
-        Detector("sae_error", label="SAE error", definition="how far it lies from its reconstruction by the SAE"),
+        Detector("active_latents", label="latents", definition="the number of active SAE latents"),
+        Detector(
+            "sae_error",
+            label="SAE error",
+            definition="the distance of an activation from its reconstruction by the SAE",
+        ),
         Detector(
             "neighbour_distance",
-            label="neighbour",
-            definition="how far it lies from the nearest real activation of another prompt",
+            label="neighbour distance",
+            definition="the distance to the nearest real activation of another prompt",
         ),
-        Detector("features", label="these together", definition="a classifier of these features", is_classifier=True),
-        Detector("activation", label="activation", definition="a classifier of all of it", is_classifier=True),
+        Detector(
+            "features",
+            label="features together",
+            definition="a classifier of {features} together",
+            is_classifier=True,
+        ),
+        Detector(
+            "activation",
+            label="whole activation",
+            definition="a classifier of whole activations",
+            is_classifier=True,
+        ),
     )
 }
 """Every detector, in the order in which a summary stores them: features, then the two classifiers."""

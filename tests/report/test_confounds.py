@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import xarray as xr
+from tests.report.reading import faults, sentences
 from tests.report.tables import row
 from tests.report.words import fated
 
@@ -40,9 +41,9 @@ class TestSentences:
     def test_what_stays_is_still_there(self, bag: xr.Dataset) -> None:
         assert adjusted_sentences(bag) == (
             "At equal path length by regression, bag still blows up later than real on L2 and KL. At equal path length "
-            "by matching, bag still blows up later than real on L2 and KL. On L2, no difference is shown to change at "
-            "equal path length. On KL, no difference is shown to change at equal path length. These paths are of "
-            "relative steps."
+            "by matching, bag still blows up later than real on L2 and KL. At equal path length by regression, no "
+            "difference is shown to change on L2 and KL. At equal path length by matching, no difference is shown to "
+            "change on L2 and KL. These paths are of relative steps."
         )
 
     @pytest.mark.parametrize(
@@ -67,16 +68,16 @@ class TestSentences:
         text = adjusted_sentences(group)
         for method in ("regression", "matching"):
             assert f"At equal path length by {method}, the fate of bag is undecided on L2 and KL." in text
+            assert f"At equal path length by {method}, no difference is shown to change on L2 and KL." in text
         assert "no longer" not in text
-        assert "On KL, no difference is shown to change at equal path length." in text
 
     @pytest.mark.parametrize(
         ("difference", "change", "interval", "words"),
         [
-            (2.0, 1.5, [1.0, 2.0], "is smaller at equal path length, in steps by 1.5 (1.0 to 2.0)"),
-            (-2.0, -1.5, [-2.0, -1.0], "is smaller at equal path length, in steps by 1.5 (1.0 to 2.0)"),
-            (2.0, -1.5, [-2.0, -1.0], "is larger at equal path length, in steps by 1.5 (1.0 to 2.0)"),
-            (2.0, 6.0, [5.0, 7.0], "turns round at equal path length, in steps by 6.0 (5.0 to 7.0)"),
+            (2.0, 1.5, [1.0, 2.0], "is smaller"),
+            (-2.0, -1.5, [-2.0, -1.0], "is smaller"),
+            (2.0, -1.5, [-2.0, -1.0], "is larger"),
+            (2.0, 6.0, [5.0, 7.0], "turns round"),
         ],
     )
     def test_a_change_is_claimed_with_its_size(
@@ -84,9 +85,33 @@ class TestSentences:
     ) -> None:
         group = moved(edit, edit(bag, "adjusted_difference", difference), change, interval)
         text = adjusted_sentences(fated(group))
+        least, most = sorted(map(abs, interval))
         for metric in ("L2", "KL"):
-            assert f" On {metric}, the difference of bag {words}." in text
+            claim = f"At equal path length by regression, the difference of bag {words} on {metric}."
+            assert f"{claim} The change in steps is {abs(change)} ({least} to {most})." in text
+        assert "by regression, no difference" not in text
+        assert "At equal path length by matching, no difference is shown to change on L2 and KL." in text
         assert "explain" not in text
+
+    def test_what_matching_alone_changes_is_not_denied(self, bag: xr.Dataset, edit: Edit) -> None:
+        """On one metric matching finds a change that regression does not: each is named with what it finds."""
+        ends = edit(bag, "matched_change_interval", [-8.2, -0.2], covariate="path_length", metric="kl")
+        text = adjusted_sentences(fated(edit(ends, "matched_change", -4.2, covariate="path_length", metric="kl")))
+        assert "At equal path length by regression, no difference is shown to change on L2 and KL." in text
+        assert "At equal path length by matching, the difference of bag is larger on KL." in text
+        assert "At equal path length by matching, no difference is shown to change on L2." in text
+        assert text.count("no difference is shown to change") == 2
+
+    def test_the_range_of_changes_is_named_and_short_enough(self, summary: xr.DataTree, edit: Edit) -> None:
+        """Every sentence on all types stays readable, and names whose change is least and most."""
+        group = edit(summary["confounds"].to_dataset(), "adjusted_difference", 9.0)
+        group = moved(edit, moved(edit, group, 2.0, [1.0, 3.0]), 2.0, [1.0, 3.0], "matched")
+        group = edit(group, "adjusted_change", 4.0, activation_type="bag", adjustment="path_length")
+        text = adjusted_sentences(fated(group))
+        assert "(1.0 to 3.0; bag)." in text
+        assert "by matching, the difference of every type is smaller on L2 and KL." in text
+        assert "no difference" not in text
+        assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
 
     def test_no_difference_at_all(self, bag: xr.Dataset, edit: Edit) -> None:
         group = edit(bag, "adjusted_difference_interval", [-1.0, 1.0])
@@ -101,15 +126,30 @@ class TestSentences:
         assert "no type to compare" in adjusted_sentences(kept(bag, "real"))
 
     def test_what_is_still_there_is_counted(self, bag: xr.Dataset, edit: Edit) -> None:
+        matching = "Matching still finds 1 later than real on L2, and 1 on KL."
         assert still_sentence(bag) == (
-            "At equal path length, regression still finds 1 of 1 type earlier or later than real on L2, and 1 on KL."
+            "For relative steps at equal path length, regression still finds 1 of 1 type later than real on L2, and 1 "
+            f"on KL. {matching}"
         )
         gone = fated(edit(bag, "adjusted_difference_interval", [-0.5, 3.5], adjustment="path_length", metric="kl"))
-        assert still_sentence(gone).endswith("real on L2, and none on KL.")
+        assert still_sentence(gone).endswith(f"1 of 1 type later than real on L2, and none on KL. {matching}")
         assert still_sentence(bag.sel(path=["plateau"])) == (
             "The run has no relative steps to compare at equal path length."
         )
         assert "no type to compare" in still_sentence(kept(bag, "real"))
+
+    def test_what_is_still_there_has_a_direction_where_it_is_the_same(self, bag: xr.Dataset, edit: Edit) -> None:
+        earlier = edit(edit(bag, "adjusted_difference", -2.0), "adjusted_difference_interval", [-3.0, -1.0])
+        unmatched = fated(edit(earlier, "matched_difference_interval", [-0.5, 3.5]))
+        assert still_sentence(unmatched).endswith(
+            "regression still finds 1 of 1 type earlier than real on L2, and 1 on KL. Matching still finds none "
+            "earlier or later than real on L2, and none on KL."
+        )
+        mixed = fated(edit(bag, "adjusted_difference_interval", [-3.0, -1.0], metric="kl"))
+        assert "1 of 1 type earlier or later than real on L2, and 1 on KL." in still_sentence(mixed)
+
+    def test_what_is_still_there_names_its_steps(self, bag: xr.Dataset) -> None:
+        assert still_sentence(bag, path="sensitivity_absolute").startswith("For absolute steps at equal path length, ")
 
 
 class TestTable:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import xarray as xr
+from tests.report.reading import faults, sentences
 from tests.report.words import changed
 
 from plateaulens.report.constants import constants_sentence, constants_table, constants_table_caption
@@ -28,8 +29,11 @@ def case(group: xr.Dataset, constant: str, value: float) -> xr.DataArray:
 
 def test_nothing_changes(steady: xr.Dataset) -> None:
     text = constants_sentence(steady)
-    assert text.startswith("Moving the slope threshold by factors of 0.01 to 100 changes none of 6 conclusions on L2")
+    assert text.startswith(
+        "Moving the slope threshold by factors of 0.01 to 100 changes none of 6 conclusions about max-slope steps on L2"
+    )
     assert "for relative steps. Moving the step size over" in text
+    assert "only at" not in text
     table = constants_table(steady).cells()
     headings = table["constant"].str.startswith("**")
     assert next(iter(table["constant"][headings])) == "**relative, max slope**"
@@ -47,11 +51,35 @@ def test_changes_are_counted_and_named(steady: xr.Dataset) -> None:
     group["nearness"] = group["nearness"].where(~(at_kl & claim), "nearer")
     group = changed(group)
     text = constants_sentence(group)
-    assert text.startswith("Moving the slope threshold by factors of 0.01 to 100 changes 2 of 6 conclusions")
+    assert text.startswith("Moving the slope threshold by factors of 0.01 to 100 changes 2 of 6 conclusions about")
+    assert "for relative steps. They change only at a factor of 100. Moving the step size" in text
+    assert text.count("only at") == 1
     table = constants_table(group).cells()
     found = table[~table["changes"].isin(["none", ""])]
     assert list(found["on"]) == ["KL"]
     assert list(found["changes"]) == ["at 100 undecided: bag; at 100 structured nearer than baseline"]
+
+
+def test_the_value_is_named_only_where_all_changes_are_at_it(steady: xr.Dataset) -> None:
+    bag = steady["activation_type"] == "bag"
+
+    def said(*moved: tuple[str, float]) -> str:
+        group = steady.copy(deep=True)
+        for constant, value in moved:
+            at = case(group, constant, value) & (group["metric"] == "kl") & bag
+            group["conclusion"] = group["conclusion"].where(~at, "undecided")
+        return constants_sentence(changed(group))
+
+    text = said(("minimum_slope", 100.0))
+    assert "changes 1 of 6 conclusions" in text
+    assert "It changes only at a factor of 100." in text
+    text = said(("minimum_slope", 100.0), ("minimum_slope", 0.01))
+    assert "changes 1 of 6 conclusions" in text
+    assert "only at" not in text
+    highest = float(steady["value"].where(steady["constant"] == "step_size").max())
+    text = said(("step_size", highest))
+    assert text.endswith(f" stored steps changes 1. It changes only at {highest:g} stored steps.")
+    assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
 
 
 def test_other_pairs_are_not_counted(steady: xr.Dataset) -> None:
@@ -63,7 +91,7 @@ def test_other_pairs_are_not_counted(steady: xr.Dataset) -> None:
 
 def test_without_the_claim_s_types_only_types_are_counted(steady: xr.Dataset) -> None:
     text = constants_sentence(steady.sel(activation_type=["real", "bag"]))
-    assert " of 2 conclusions on L2 and KL, for relative steps." in text
+    assert " of 2 conclusions about max-slope steps on L2 and KL, for relative steps." in text
 
 
 def test_the_caption_says_that_they_are_adjusted(steady: xr.Dataset) -> None:

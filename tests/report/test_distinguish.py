@@ -5,10 +5,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import xarray as xr
+from tests.report.reading import faults, sentences
 from tests.report.tables import row
 from tests.report.words import told
 
-from plateaulens.report.distinguish import distinguish_sentence, distinguish_table
+from plateaulens.report.distinguish import (
+    distinguish_sentence,
+    distinguish_table,
+    distinguish_table_caption,
+    distinguishability_caption,
+)
 from plateaulens.report.text import estimate, p_value, percent
 
 Edit = Callable[..., xr.Dataset]
@@ -28,9 +34,25 @@ def alike(summary: xr.DataTree, edit: Edit) -> xr.Dataset:
 
 def test_nothing_is_told_apart(alike: xr.Dataset) -> None:
     text = distinguish_sentence(alike)
-    assert text.startswith("Random and bag are told from real by no test.")
-    assert text.endswith("The tests have 24 base prompts, and p is adjusted over types and tests.")
-    assert "Real control, the second draw of real targets, is not told from real (smallest p\u00a0=\u00a00.900" in text
+    assert text == (
+        "Random and bag are not shown to differ from real by a classifier or by the mean discrepancy (smallest "
+        "adjusted p\u00a0=\u00a01). Real control, the second draw of real targets, is not shown to differ from real "
+        "(smallest p\u00a0=\u00a00.900, not adjusted). The tests have 24 base prompts. The p-values of types are "
+        "adjusted over types and tests; those of real control are not."
+    )
+    assert [fault for sentence in sentences(text) for fault in faults(sentence, ["random", "bag"])] == []
+
+
+def test_what_shows_nothing_has_its_smallest_adjusted_p(alike: xr.Dataset, edit: Edit) -> None:
+    """Of its own types alone, and of each test: three tests of two types."""
+    group = told(edit(edit(alike, "mmd_p", 0.02, activation_type="random"), "mmd_p", 0.001, activation_type="bag"))
+    text = distinguish_sentence(group)
+    assert text.startswith("Bag is told from real before any curve is run, by a classifier or by the mean discrepancy.")
+    assert (
+        "Random is not shown to differ from real by a classifier or by the mean discrepancy (smallest adjusted " in text
+    )
+    assert "p\u00a0=\u00a00.100)" in text
+    assert "by no test" not in text
 
 
 def test_p_values_are_adjusted_for_types_and_tests(alike: xr.Dataset, edit: Edit) -> None:
@@ -50,12 +72,26 @@ def test_a_control_that_is_told_apart_is_a_false_alarm(alike: xr.Dataset, edit: 
 def test_a_type_without_whole_targets_is_said_not_to_be_tested(alike: xr.Dataset, edit: Edit) -> None:
     group = edit(edit(alike, "mmd_p", np.nan, activation_type="bag"), "classifier_p", np.nan, activation_type="bag")
     text = distinguish_sentence(told(group))
-    assert text.startswith("Random is told from real by no test. Bag is not known well enough to be tested.")
+    assert text.startswith("Random is not shown to differ from real by a classifier or by the mean discrepancy (")
+    assert "). Bag is not known well enough to be tested." in text
+    assert "nan" not in text
 
 
 def test_a_run_without_control_or_types(alike: xr.Dataset) -> None:
-    assert "second draw" not in distinguish_sentence(kept(alike, "real", "bag"))
+    text = distinguish_sentence(kept(alike, "real", "bag"))
+    assert "second draw" not in text
+    assert text.endswith("The p-values of types are adjusted over types and tests.")
     assert "no type to compare" in distinguish_sentence(kept(alike, "real"))
+
+
+def test_captions_name_the_brackets_and_what_they_hold(summary: xr.DataTree) -> None:
+    group = summary["distinguish"].to_dataset()
+    assert "in brackets its 95\u00a0% bootstrap interval. These intervals are of fixed scores" in (
+        distinguish_table_caption(group)
+    )
+    assert "95\u00a0% bootstrap intervals of fixed scores" in distinguishability_caption(group)
+    for caption in (distinguish_table_caption(group), distinguishability_caption(group)):
+        assert [fault for sentence in sentences(caption) for fault in faults(sentence)] == []
 
 
 def test_distinguish_table(summary: xr.DataTree) -> None:

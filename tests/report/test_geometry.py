@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import xarray as xr
+from tests.report.reading import faults, sentences
 from tests.report.tables import row
 from tests.report.words import related
 
@@ -33,10 +34,39 @@ def test_longer_and_shorter_paths_are_named_with_their_excess(alike: xr.Dataset,
     group = related(edit(group, "path_length_mean", 40.0, activation_type="random"))
     text = path_length_caution(group)
     assert text == (
-        "Paths to bag are longer on average than to real, by 20\u00a0%. Paths to random are shorter on average than to "
-        "real, by 20\u00a0%."
+        "Paths to bag are shown to be more than 5\u00a0% longer on average than to real. The mean is longer by "
+        "20\u00a0%. Paths to random are shown to be more than 5\u00a0% shorter on average than to real. The mean is "
+        "shorter by 20\u00a0%. No difference that large is shown for other types, whose paths may still differ in "
+        "length."
     )
     assert "structured" not in text
+
+
+def test_the_criterion_is_the_stored_one_and_denies_no_smaller_difference(alike: xr.Dataset, edit: Edit) -> None:
+    """Structured is clearly shorter, but by less than what counts: it is neither named nor called equal."""
+    group = edit(alike, "path_length_interval", [39.0, 41.0], activation_type="bag")
+    group = edit(group, "path_length_mean", 40.0, activation_type="bag")
+    group = edit(group, "path_length_interval", [47.9, 48.1], activation_type="structured")
+    group = related(edit(group, "path_length_mean", 48.0, activation_type="structured"))
+    text = path_length_caution(group)
+    assert "Paths to bag are shown to be more than 5\u00a0% shorter" in text
+    assert text.endswith("for other types, whose paths may still differ in length.")
+    group["path_relation"].attrs["tolerance"] = 0.1
+    assert "more than 10\u00a0% shorter" in path_length_caution(group)
+
+
+def test_of_several_types_the_least_and_the_most_are_named(alike: xr.Dataset, edit: Edit) -> None:
+    """Where all types meet the criterion there are no others to speak of."""
+    group = edit(edit(alike, "path_length_interval", [39.0, 41.0]), "path_length_mean", 40.0)
+    group = edit(group, "path_length_interval", [29.0, 31.0], activation_type="bag")
+    group = edit(group, "path_length_mean", 30.0, activation_type="bag")
+    group = edit(group, "path_length_interval", [49.0, 51.0], activation_type="real")
+    group = related(edit(group, "path_length_mean", 50.0, activation_type="real"))
+    text = path_length_caution(group)
+    assert text.startswith("Paths to every type are shown to be more than 5\u00a0% shorter")
+    assert "The means are shorter by 20\u00a0% (" in text
+    assert text.endswith(" to 40\u00a0% (bag).")
+    assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
 
 
 def test_a_difference_within_the_intervals_is_no_difference(alike: xr.Dataset, edit: Edit) -> None:

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import xarray as xr
+from tests.report.reading import faults, sentences
 
 from plateaulens.config import AnalysisConfig
 from plateaulens.report.power import looks_sentence, power_sentences
@@ -29,8 +31,27 @@ def test_an_undecided_type_has_its_power_beside_it(sensitivity: xr.Dataset, edit
     )
     nothing = edit(group, "power_different", float("nan"))
     assert power_sentences(nothing, metrics=("l2",)) == (
-        "On L2, 20 base prompts find a type that equals real equivalent in 20\u00a0% of runs, for bag and baseline."
+        "On L2, 20 base prompts find a type that equals real equivalent in 20\u00a0% of runs, for bag and baseline. "
+        "On L2, the pairs of bag and baseline cannot have a KS distance of 0.15, whichever way they are turned."
     )
+
+
+def test_only_types_that_have_a_power_are_named_with_it(sensitivity: xr.Dataset, edit: Edit) -> None:
+    group = edit(edit(sensitivity, "verdict", "different"), "n_pairs", 20)
+    for name in ("bag", "baseline"):
+        group = edit(group, "verdict", "undecided", activation_type=name)
+    group = edit(edit(group, "power_different", 0.31), "power_equivalent", 0.2)
+    group = edit(edit(group, "power_different", np.nan, activation_type="bag"), "n_pairs", 12, activation_type="bag")
+    text = power_sentences(group, metrics=("l2",))
+    assert text == (
+        "On L2, 20 base prompts find a KS distance of 0.15 different in 31\u00a0% of runs, for baseline. "
+        "On L2, 12 to 20 base prompts find a type that equals real equivalent in 20\u00a0% of runs, for bag and "
+        "baseline. On L2, the pairs of bag cannot have a KS distance of 0.15, whichever way they are turned."
+    )
+    assert [fault for sentence in sentences(text) for fault in faults(sentence, ["bag", "baseline"])] == []
+    too_few = power_sentences(edit(group, "power_equivalent", np.nan, activation_type="bag"), metrics=("l2",))
+    assert "bag" not in too_few
+    assert "cannot" not in too_few
 
 
 def test_a_summary_without_powers_says_nothing(sensitivity: xr.Dataset, edit: Edit) -> None:

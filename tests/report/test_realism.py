@@ -48,12 +48,30 @@ def test_the_best_detector_is_named_with_its_area(group: xr.Dataset, edit: Edit,
     group["detector_auc"].loc[{"activation_type": "bag", "detector": detector}] = 0.97
     group["detector_auc_interval"].loc[{"activation_type": "bag", "detector": detector}] = np.array([0.95, 0.99])
     text = realism.detector_sentences(group)
+    features = "norm, latents, SAE error and neighbour distance"
     ends = "" if DETECTORS[detector].is_classifier else ", 95\u00a0% interval 0.95 to 0.99"
     assert text.startswith(
-        f"Bag is given away most clearly in this sample by {DETECTORS[detector].definition} "
+        f"Bag is given away most clearly in this sample by {DETECTORS[detector].definition.format(features=features)} "
         f"(AUC 0.97{ends}). No detector is shown to give random away"
     )
     assert [fault for sentence in sentences(text) for fault in faults(sentence, TYPES_OF_ALL)] == []
+
+
+def test_a_classifier_is_of_the_features_that_a_run_has(group: xr.Dataset, edit: Edit) -> None:
+    group = edit(group, "best_detector", "features", activation_type="bag")
+    for name in ("sae_error", "active_latents"):
+        group = edit(group, "detector_p", np.nan, detector=name)
+    assert "in this sample by a classifier of norm and neighbour distance together (" in realism.detector_sentences(
+        group
+    )
+    caption = realism.detector_table_caption(group)
+    assert "*Features together*: a classifier of norm and neighbour distance together." in caption
+    assert "SAE" not in caption
+
+
+def test_no_definition_points_at_what_is_not_there() -> None:
+    for detector in DETECTORS.values():
+        assert not {"it", "these", "this"} & set(f"{detector.label} {detector.definition}".split())
 
 
 def test_several_types_have_the_table(group: xr.Dataset, edit: Edit) -> None:
@@ -73,9 +91,35 @@ def test_a_control_that_is_told_apart_is_a_false_alarm(group: xr.Dataset, edit: 
     group = edit(edit(group, "floor_detected", "false alarm", detector="norm"), "floor_p_holm", 0.02, detector="norm")
     text = realism.detector_sentences(group)
     assert text.endswith(
-        "The second draw of real targets is told from real by norm (p\u00a0=\u00a00.020): a false alarm."
+        "The second draw of real targets is told from real by norm: a false alarm. "
+        "Adjusted over detectors, the smallest is p\u00a0=\u00a00.020."
     )
     assert "passes" not in text
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_a_control_that_every_detector_tells_apart(group: xr.Dataset, edit: Edit, draws: int) -> None:
+    group = edit(edit(group, "floor_detected", "false alarm"), "floor_p_holm", 0.006)
+    group["floor_auc"].attrs["control_draws"] = draws
+    text = realism.detector_sentences(group)
+    assert "SAE error, neighbour distance, features together and whole activation: a false alarm." in text
+    assert [fault for sentence in sentences(text) for fault in faults(sentence, TYPES_OF_ALL)] == []
+
+
+def test_a_control_is_a_draw_and_not_chance(group: xr.Dataset) -> None:
+    one = realism.detector_table_caption(group)
+    assert one.endswith("The row of real control is one further draw of real targets, not chance.")
+    marked = group.assign_coords(is_control=("activation_type", [False, True, False, True]))
+    assert realism.detector_table_caption(marked).endswith(
+        "The rows of real control and bag are one further draw of real targets each, not chance."
+    )
+    none = realism.detector_table_caption(
+        group.assign_coords(is_control=("activation_type", [False] * 4)).sel(activation_type=["real", "bag"])
+    )
+    assert "further draw" not in none
+    for caption in (one, none):
+        assert "whose intervals, of fixed scores, are there." in caption
+        assert "intervals in brackets" in caption
 
 
 def test_several_control_draws_pass_together(group: xr.Dataset) -> None:
@@ -131,7 +175,11 @@ def test_without_whole_prompts_nothing_is_claimed(group: xr.Dataset, edit: Edit)
         ("nearly all", "Of its variance, a real activation here is little more than its token", "not all"),
         ("most", "says most of its variance, and not all", "little more"),
         ("less than half", "says less than half of its variance", "most"),
-        ("undecided", "is undecided", "says"),
+        (
+            "undecided",
+            "Nothing is concluded from this share: that takes an interval on one side of 50\u00a0%, and at most 50",
+            "undecided",
+        ),
     ],
 )
 def test_what_follows_from_the_share_between_tokens(geometry: xr.Dataset, word: str, said: str, never: str) -> None:
@@ -145,6 +193,7 @@ def test_what_follows_from_the_share_between_tokens(geometry: xr.Dataset, word: 
     )
     assert said in text
     assert never not in text
+    assert ("Tokens that come once show no variance within a token." in text) == (word == "undecided")
     assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
 
 
@@ -168,7 +217,7 @@ def test_tables_print_what_is_stored(summary: xr.DataTree) -> None:
     assert cells["density"] == number(float(own["density"]), 2)
     cells = row(realism.detector_table(group), "random")  # type: ignore[arg-type]
     classified = own["detector_auc"].sel(detector="activation")
-    assert cells["activation"] == number(float(classified), 2)  # other prompts would have taught it otherwise
+    assert cells["whole activation"] == number(float(classified), 2)  # other prompts would have taught it otherwise
 
 
 def test_a_feature_that_a_run_lacks_has_no_column(summary: xr.DataTree, edit: Edit) -> None:

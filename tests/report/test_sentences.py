@@ -240,11 +240,34 @@ class TestPoints:
     )
     def test_equal_length_leaves_the_stored_fate(self, summary: xr.DataTree, fate: str, said: str) -> None:
         group = words(summary["confounds"].to_dataset(), "adjusted_fate", structured=fate)
+        group = words(group, "matched_fate", structured=fate)
         group["adjusted_difference"].loc[{"activation_type": "structured"}] = 3.0
         group["adjusted_difference_interval"].loc[{"activation_type": "structured"}] = np.array([2.0, 4.0])
         point = findings.points(with_group(summary, "confounds", group)).splitlines()[2]
         assert point.startswith(f"- At equal path length, {said}")
         assert point.endswith("(@fig-confounds).")
+
+    @pytest.mark.parametrize(
+        ("fate", "matched", "said"),
+        [
+            ("still later", "still later", "real on L2: by 3.0 steps (95"),
+            ("still later", "no longer shown to differ", "; matching does not show it (@fig-confounds)."),
+            ("still later", "now earlier", "; matching finds it earlier (@fig-confounds)."),
+            ("no longer shown to differ", "still later", "; matching finds it later (@fig-confounds)."),
+            ("no longer shown to differ", "not comparable", "real on L2: 3.0 steps (95"),
+        ],
+    )
+    def test_matching_is_heard_where_it_disagrees(
+        self, summary: xr.DataTree, fate: str, matched: str, said: str
+    ) -> None:
+        group = words(summary["confounds"].to_dataset(), "adjusted_fate", structured=fate)
+        group = words(group, "matched_fate", structured=matched)
+        group["adjusted_difference"].loc[{"activation_type": "structured"}] = 3.0
+        group["adjusted_difference_interval"].loc[{"activation_type": "structured"}] = np.array([2.0, 4.0])
+        point = findings.points(with_group(summary, "confounds", group)).splitlines()[2]
+        assert said in point
+        assert (" by regression (95" in point) == ("matching" in point)
+        assert faults(point.removeprefix("- "), TYPES_OF_ALL) == []
 
     def test_what_the_summary_lacks_is_said_once(self, summary: xr.DataTree) -> None:
         tree = xr.DataTree.from_dict({"geometry": summary["geometry"].to_dataset()})

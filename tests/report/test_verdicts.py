@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import xarray as xr
+from tests.report.reading import faults, sentences
 from tests.report.tables import row
 from tests.report.words import judged, pointing
 
@@ -16,6 +17,9 @@ from plateaulens.report.plateaus import STATISTIC
 from plateaulens.report.text import MISSING, estimate, p_value
 
 Edit = Callable[..., xr.Dataset]
+
+
+TYPES = ("random", "bag", "baseline", "structured")
 
 
 def only(group: xr.Dataset, *kept: str) -> xr.Dataset:
@@ -67,6 +71,37 @@ class TestVerdicts:
         text = verdicts.verdict_sentences(edit(group, "conclusion", "undecided", activation_type="random"))
         assert words in text
         assert "indistinguishable" not in text
+
+    @pytest.mark.parametrize(
+        ("bag", "said"),
+        [
+            ("equivalent", "Every type but bag differs from real on L2 and KL, and blows up later."),
+            (
+                "equivalent, different",
+                "Every type but bag differs from real on L2 and KL without being shown within KS 0.15, and blows up",
+            ),
+        ],
+    )
+    def test_a_type_that_is_near_and_differs_is_not_denied_to_differ(
+        self, four: xr.Dataset, edit: Edit, bag: str, said: str
+    ) -> None:
+        group = edit(edit(four, "conclusion", "later"), "conclusion", bag, activation_type="bag")
+        text = verdicts.verdict_sentences(group)
+        assert said in text
+        assert [fault for sentence in sentences(text) for fault in faults(sentence, TYPES)] == []
+
+    @pytest.mark.parametrize("word", ["earlier", "later", "mixed", "different"])
+    def test_every_difference_beside_a_near_type_says_that_it_may_be_far(
+        self, four: xr.Dataset, edit: Edit, word: str
+    ) -> None:
+        near = edit(
+            edit(four, "conclusion", word), "conclusion", "equivalent, later", activation_type="bag", metric="l2"
+        )
+        text = verdicts.verdict_sentences(near)
+        assert "but bag differs from real on L2 and KL without being shown within KS 0.15, " in text
+        assert "without being shown" not in text.partition("Bag is within")[2].partition("Every")[0]
+        assert "Bag differs from real on KL, " in text
+        assert [fault for sentence in sentences(text) for fault in faults(sentence, TYPES)] == []
 
     def test_the_margin_is_that_of_the_experiment(self, summary: xr.DataTree, edit: Edit) -> None:
         absolute = edit(summary["sensitivity_absolute"].to_dataset(), "conclusion", "equivalent", activation_type="bag")

@@ -100,9 +100,11 @@ def censoring_table_caption(experiment: xr.Dataset) -> str:
     """
     return (
         f"Censoring, max-slope steps, {prompts(experiment)}. *Sentinel mean*: the authors' convention, in which a "
-        f"curve that does not blow up has step 99. *Restricted mean*: of the step or the window's end, whichever is "
-        f"first, with its paired difference to real and {level(experiment)} bootstrap intervals. *p*: of the log-rank "
-        f"test against real, with the pairing ignored. *p, paired*: with the pairing respected. Neither is adjusted."
+        f"curve that does not blow up has step 99. For absolute steps its search ends where the path reaches its "
+        f"target, and for relative ones before step 100. A curve that is steepest later has another step then. "
+        f"*Restricted mean*: of the step or the window's end, whichever is first, with its paired difference to "
+        f"real and {level(experiment)} bootstrap intervals. *p*: of the log-rank test against real, with the pairing "
+        f"ignored. *p, paired*: with the pairing respected. Neither is adjusted."
     )
 
 

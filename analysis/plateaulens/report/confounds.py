@@ -23,6 +23,7 @@ _ADJUSTMENTS = {"none": "as it is", "path_length": "equal path length", "all": "
 _EQUAL = "path_length"
 """What sentences and the columns of changes adjust for, and base prompts are matched on."""
 _METHODS = (("adjusted_fate", "by regression"), ("matched_fate", "by matching"))
+_MOVEMENTS = (("adjusted_movement", "by regression"), ("matched_movement", "by matching"))
 _MOVED = {"shrinks": "is smaller", "grows": "is larger", "turns": "turns round"}
 """By the summary's word, what a difference does at equal path length."""
 
@@ -62,12 +63,13 @@ def adjusted_sentences(
         said = grouped({metric: _words(values.sel(metric=metric), words) for metric in shown})
         for fate, where, types in said:
             sentences.append(f"At equal path length {how}, {_fate(fate, types, values)} {on(where)}.")
-    sentences += [sentence for metric in shown for sentence in _changes(values.sel(metric=metric))]
+    for words, how in _MOVEMENTS:
+        sentences += _changes(values, shown, words, how)
     return f"{' '.join(sentences)} These paths are of {path_label(path)}."
 
 
 def still_sentence(confounds: xr.Dataset, *, path: str = "sensitivity") -> str:
-    """How many differences to real are still there at equal path length, by regression, on the main metrics.
+    """How many differences to real are still there at equal path length, on the main metrics, by each method.
 
     Parameters
     ----------
@@ -79,7 +81,7 @@ def still_sentence(confounds: xr.Dataset, *, path: str = "sensitivity") -> str:
     Returns
     -------
     str
-        One sentence.
+        A sentence by method, which names the direction where all that it finds have the same.
     """
     held = synthetic_types(confounds)
     if path not in values_of(confounds, "path"):
@@ -88,17 +90,11 @@ def still_sentence(confounds: xr.Dataset, *, path: str = "sensitivity") -> str:
         return NOTHING_TO_COMPARE
     if BLOWUP not in values_of(confounds, "statistic"):
         return unmeasured(BLOWUP)
-    values = confounds.sel(path=path, statistic=BLOWUP, adjustment=_EQUAL)
-    counts = {}
-    for metric in main_metrics(confounds):
-        fates = _words(values.sel(metric=metric), "adjusted_fate").values()
-        counts[metric] = len([fate for fate in fates if fate.startswith("still")]) or "none"
-    (first, count), *others = counts.items()
-    types = "type" if len(held) == 1 else "types"
-    rest = "".join(f", and {more} {on([metric])}" for metric, more in others)
+    values = confounds.sel(path=path, statistic=BLOWUP)
+    of = f" of {len(held)} {'type' if len(held) == 1 else 'types'}"
     return (
-        f"At equal path length, regression still finds {count} of {len(held)} {types} earlier or later than real "
-        f"{on([first])}{rest}."
+        f"For {path_label(path)} at equal path length, regression {_finds(values, 'adjusted_fate', of)} "
+        f"Matching {_finds(values, 'matched_fate')}"
     )
 
 
@@ -187,6 +183,19 @@ def adjusted_differences_caption(confounds: xr.Dataset, *, metric: str) -> str:
     )
 
 
+def _finds(values: xr.Dataset, words: str, of: str = "") -> str:
+    """How many types a method still finds on each main metric, and on which side of real, as the end of a sentence."""
+    found = {}
+    for metric in main_metrics(values):
+        fates = _words(values.sel(metric=metric), words).values()
+        found[metric] = [fate.removeprefix("still ") for fate in fates if fate.startswith("still ")]
+    sides = {side for types in found.values() for side in types}
+    when = next(iter(sides)) if len(sides) == 1 else "earlier or later"
+    (first, count), *others = ((metric, len(types) or "none") for metric, types in found.items())
+    rest = "".join(f", and {more} {on([metric])}" for metric, more in others)
+    return f"still finds {count}{of} {when} than real {on([first])}{rest}."
+
+
 def _statistic(path: str) -> str:
     """Which statistic the experiment is about whose paths these are."""
     return experiment(path.removesuffix(CUT)).statistic
@@ -208,23 +217,33 @@ def _fate(fate: str, types: Sequence[str], values: xr.Dataset) -> str:
     return {"undecided": f"the fate of {who.text} is undecided"}.get(fate, f"{who.text} {verb} {fate}")
 
 
-def _changes(values: xr.Dataset) -> list[str]:
-    """The differences that regression at equal path length is shown to change, each kind with its range of changes."""
-    own = values.sel(adjustment=_EQUAL)
-    held, where = synthetic_types(own), f"On {metric_label(str(values['metric'].item()))}"
-    found: dict[str, list[str]] = {}
-    for name in held:
-        if (word := word_of(own, "adjusted_movement", name)) in _MOVED:
-            found.setdefault(word, []).append(name)
+def _changes(values: xr.Dataset, metrics: Sequence[str], words: str, how: str) -> list[str]:
+    """The differences that a method at equal path length is shown to change.
+
+    Regression's come by metric, each kind with its range of changes; matching's are without, since the table has them.
+    """
+    held, by_regression = synthetic_types(values), words == "adjusted_movement"
+    moved = {
+        metric: {name: word for name, word in _words(values.sel(metric=metric), words).items() if word in _MOVED}
+        for metric in metrics
+    }
+    parts = [{metric: said} for metric, said in moved.items()] if by_regression else [moved]
     sentences = []
-    for word, types in found.items():
-        ordered = sorted(types, key=lambda name: abs(float(own["adjusted_change"].sel(activation_type=name))))
-        ends = list(dict.fromkeys((ordered[0], ordered[-1])))
-        least, *most = (_change(own, name, named=len(ends) > 1) for name in ends)
-        said = f"{least}{''.join(f' up to {each}' for each in most)}"
+    for word, where, types in (said for part in parts for said in grouped(part)):
         whose = subject(types, held).text
-        sentences.append(f"{where}, the difference of {whose} {_MOVED[word]} at equal path length, in steps by {said}.")
-    return sentences or [f"{where}, no difference is shown to change at equal path length."]
+        sentences.append(f"At equal path length {how}, the difference of {whose} {_MOVED[word]} {on(where)}.")
+        if by_regression:
+            sentences.append(_range(values.sel(metric=where[0], adjustment=_EQUAL), types))
+    if steady := [metric for metric, said in moved.items() if not said]:
+        sentences.append(f"At equal path length {how}, no difference is shown to change {on(steady)}.")
+    return sentences
+
+
+def _range(own: xr.Dataset, types: Sequence[str]) -> str:
+    """From which to which size the changes of some types reach, with whose they are."""
+    ordered = sorted(types, key=lambda name: abs(float(own["adjusted_change"].sel(activation_type=name))))
+    ends = list(dict.fromkeys((ordered[0], ordered[-1])))
+    return f"The change in steps is {' up to '.join(_change(own, name, named=len(ends) > 1) for name in ends)}."
 
 
 def _change(own: xr.Dataset, name: str, *, named: bool) -> str:

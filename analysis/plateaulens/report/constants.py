@@ -53,7 +53,7 @@ def constants_sentence(constants: xr.Dataset) -> str:
     Returns
     -------
     str
-        Markdown.
+        Markdown; where all changes are at one value, with that value.
     """
     kept = _cases(constants, experiment=_EXPERIMENT, statistic=BLOWUP)
     if not kept.sizes["case"]:
@@ -64,13 +64,18 @@ def constants_sentence(constants: xr.Dataset) -> str:
     counts = []
     for constant in dict.fromkeys(values_of(kept, "constant")):
         own = _cases(kept, constant=constant)
-        changed = {(metric, change.subject) for metric in metrics for change in _changes(own, metric)}
-        counts.append((_moved(own, constant), str(len(changed) or "none")))
-    (first, count), *others = counts
+        found = [(metric, change) for metric in metrics for change in _changes(own, metric)]
+        changed = {(metric, change.subject) for metric, change in found}
+        places = list(dict.fromkeys(change.value for _, change in found))
+        who = "It changes" if len(changed) == 1 else "They change"
+        only = f" {who} only at {_value(constant, places[0])}." if len(places) == 1 else ""
+        counts.append((_moved(own, constant), str(len(changed) or "none"), only))
+    (first, count, only), *others = counts
+    what = f"{subjects} conclusions about max-slope steps {on(metrics)}"
     return " ".join(
         [
-            f"Moving the {first} changes {count} of {subjects} conclusions {on(metrics)}, for relative steps.",
-            *(f"Moving the {moved} changes {count}." for moved, count in others),
+            f"Moving the {first} changes {count} of {what}, for relative steps.{only}",
+            *(f"Moving the {moved} changes {count}.{only}" for moved, count, only in others),
         ]
     )
 
@@ -218,6 +223,12 @@ def _moved(cases: xr.Dataset, constant: str) -> str:
     """The constant, and over which values it is moved."""
     _, before, behind = _CONSTANTS.get(constant, ("", "over", ""))
     return f"{_name(constant)} {before} {_ends(cases)}{behind}"
+
+
+def _value(constant: str, value: float) -> str:
+    """One of the values, as the end of a sentence."""
+    _, before, behind = _CONSTANTS.get(constant, ("", "over", ""))
+    return f"a factor of {value:g}" if before == "by factors of" else f"{value:g}{behind}"
 
 
 def _range(cases: xr.Dataset, constant: str) -> str:

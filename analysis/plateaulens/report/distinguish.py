@@ -1,5 +1,6 @@
 """Can the targets be told from real ones, before any curve? A sentence, a table and captions."""
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -9,9 +10,11 @@ from plateaulens.report.phrases import NOTHING_TO_COMPARE, capital, confidence_o
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
 from plateaulens.report.text import number, p_equals
 
+_NOT_SHOWN = "not told apart"
+"""The word of a summary's `told` whose p-values are said, as it shows nothing."""
 _VERDICTS = {
     "told apart": "told from real before any curve is run, by a classifier or by the mean discrepancy",
-    "not told apart": "told from real by no test",
+    _NOT_SHOWN: "not shown to differ from real by a classifier or by the mean discrepancy",
     "undefined": "not known well enough to be tested",
 }
 """By the word of a summary's `told`, what is said of targets."""
@@ -37,18 +40,21 @@ def distinguish_sentence(group: xr.Dataset) -> str:
     for verdict, words in _VERDICTS.items():
         if types := [name for name in held if word_of(group, "told", name) == verdict]:
             who = subject(types, held)
-            sentences.append(f"{who.opens()} {who.agrees('is', 'are')} {words}.")
+            least = f" (smallest adjusted {p_equals(_least(group, types, '_holm'))})" if verdict == _NOT_SHOWN else ""
+            sentences.append(f"{who.opens()} {who.agrees('is', 'are')} {words}{least}.")
+    adjusted = "The p-values of types are adjusted over types and tests"
     if CONTROL in compared_types(group):
         sentences += _control(group)
-    return f"{' '.join(sentences)} The tests have {_most(group)} base prompts, and p is adjusted over types and tests."
+        adjusted += f"; those of {label(CONTROL)} are not"
+    return f"{' '.join(sentences)} The tests have {_most(group)} base prompts. {adjusted}."
 
 
 def _control(group: xr.Dataset) -> list[str]:
     """What the tests make of the second draw of real targets."""
-    least = f"smallest {p_equals(_least(group.sel(activation_type=CONTROL)))}, not adjusted"
+    least = f"smallest {p_equals(_least(group, [CONTROL]))}, not adjusted"
     second = f"{capital(label(CONTROL))}, the second draw of real targets,"
     if word_of(group, "told", CONTROL) != "told apart":
-        return [f"{second} is not told from real ({least})."]
+        return [f"{second} is not shown to differ from real ({least})."]
     return [f"{second} is told from real too ({least}).", "That is a false alarm: both draws are made alike."]
 
 
@@ -100,7 +106,9 @@ def distinguish_table_caption(group: xr.Dataset) -> str:
     """
     return (
         f"Targets against real ones, n = {_most(group)} base prompts, by a linear (L) and a Gaussian (G) classifier. "
-        f"*AUC*: area under the ROC curve, 0.5 by chance. *Right*: share of targets told right. *MMD*: squared maximum "
+        f"*AUC*: area under the ROC curve, 0.5 by chance, and in brackets its {confidence_of(group['auc_interval'])} "
+        f"bootstrap interval. These intervals are of fixed scores: that other prompts would have taught a classifier "
+        f"otherwise is left out. *Right*: share of targets told right. *MMD*: squared maximum "
         f"mean discrepancy in thousandths. *p*: of permutations within base prompts, not adjusted."
     )
 
@@ -121,8 +129,8 @@ def distinguishability_caption(group: xr.Dataset) -> str:
     confidence = confidence_of(group["auc_interval"])
     return (
         f"How well classifiers tell a type's targets from real ones: area under the ROC curve with {confidence} "
-        f"bootstrap intervals, n = {_most(group)} base prompts. Grey: where {confidence_of(group['auc_null_upper'])} "
-        f"of areas lie by chance."
+        f"bootstrap intervals of fixed scores, n = {_most(group)} base prompts. Grey: where "
+        f"{confidence_of(group['auc_null_upper'])} of areas lie by chance."
     )
 
 
@@ -131,6 +139,7 @@ def _most(group: xr.Dataset) -> str:
     return number(int(group["prompts"].max()), 0)
 
 
-def _least(own: xr.Dataset) -> float:
-    """The smallest p-value of one type."""
-    return min(float(p) for p in (*own["classifier_p"], own["mmd_p"]))
+def _least(group: xr.Dataset, types: list[str], adjusted: str = "") -> float:
+    """The smallest p-value of some types, as it is or `_holm`."""
+    own = group.sel(activation_type=types)
+    return float(np.fmin(own[f"classifier_p{adjusted}"].min(), own[f"mmd_p{adjusted}"].min()))

@@ -377,7 +377,8 @@ def _sentences(values: xr.Dataset, types: Sequence[str], found: str, metric: str
         turned = -1 if found == "earlier" else 1
         ordered = sorted(types, key=lambda name: turned * float(values["mean_difference"].sel(activation_type=name)))
         (least, ends), (most, others) = (_steps(values, name, found) for name in (ordered[0], ordered[-1]))
-        said = f"{by}{least} steps ({ends}; {label(ordered[0])}) up to {most} ({others}; {label(ordered[-1])})"
+        first = f"{level(values)} interval {ends}; {label(ordered[0])}"
+        said = f"{by}{least} steps ({first}) up to {most} ({others}; {label(ordered[-1])})"
     return [f"{here}, {claim}: {said}.", *_reason(values, types, found, statistic)]
 
 

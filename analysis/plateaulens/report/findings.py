@@ -241,9 +241,21 @@ def _at_equal_length(summary: xr.DataTree) -> str:
             "undecided": f"the fate of {label(name)} is undecided",
             "not comparable": f"{label(name)} is not comparable",
         }.get(fate, f"{label(name)} is {fate} from real")
+    other = _matching(own, when)
     ends_of = f"{confidence_of(own['adjusted_difference_interval'])} interval {interval(ends, STEP_DIGITS)}"
-    said = "" if fate == "not comparable" else f": {by}{number(mean, STEP_DIGITS)} steps ({ends_of})"
-    return f"At equal path length, {claim} on {metric_label(metric)}{said} (@fig-confounds)."
+    method = " by regression" if other else ""
+    said = "" if fate == "not comparable" else f": {by}{number(mean, STEP_DIGITS)} steps{method} ({ends_of})"
+    return f"At equal path length, {claim} on {metric_label(metric)}{said}{other} (@fig-confounds)."
+
+
+def _matching(own: xr.Dataset, when: str) -> str:
+    """What matching says of a type at equal path length, where it is something else than regression does."""
+    found = str(own["matched_fate"].sel(covariate=_EQUAL).item()).partition(" ")[2]
+    if found == when:
+        return ""
+    if found in {"earlier", "later"}:
+        return f"; matching finds it {found}"
+    return "; matching does not show it" if when in {"earlier", "later"} else ""
 
 
 def facts(summary: xr.DataTree) -> str:

@@ -20,6 +20,8 @@ _QUANTITIES = {
 def path_length_caution(geometry: xr.Dataset) -> str:
     """A warning for the types whose mean path length clearly differs from real's: the summary's `path_relation`.
 
+    Its criterion is said, the least excess that counts: of types that do not meet it nothing is claimed.
+
     Parameters
     ----------
     geometry
@@ -28,23 +30,30 @@ def path_length_caution(geometry: xr.Dataset) -> str:
     Returns
     -------
     str
-        Markdown, with the excess of the means.
+        Markdown, with the criterion and the excess of the means.
     """
     mean, relation = geometry["path_length_mean"], geometry["path_relation"]
     real = float(mean.sel(activation_type=REFERENCE))
     held = compared_types(geometry)
     excess = {name: float(mean.sel(activation_type=name)) / real - 1 for name in held}
-    sentences = []
+    tolerance = percent(relation.attrs["tolerance"])
+    sentences: list[str] = []
+    told: list[str] = []
     for found in ("longer", "shorter"):
         types = [name for name in held if str(relation.sel(activation_type=name).item()) == found]
         if types:
             ordered = sorted(types, key=lambda name: abs(excess[name]))
             ends = list(dict.fromkeys((ordered[0], ordered[-1])))
             said = " to ".join(_excess(excess[name], name if len(ends) > 1 else "") for name in ends)
-            sentences.append(f"Paths to {subject(types, held).text} are {found} on average than to real, by {said}.")
+            told += types
+            whose = subject(types, held).text
+            sentences.append(f"Paths to {whose} are shown to be more than {tolerance} {found} on average than to real.")
+            mean_is = "means are" if len(ends) > 1 else "mean is"
+            sentences.append(f"The {mean_is} {found} by {said}.")
     if not sentences:
-        tolerance = percent(relation.attrs["tolerance"])
         return f"No type's mean path length is shown to differ from that of real targets by more than {tolerance}."
+    if len(told) < len(held):
+        sentences.append("No difference that large is shown for other types, whose paths may still differ in length.")
     return " ".join(sentences)
 
 

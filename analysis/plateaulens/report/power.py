@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from plateaulens.names import metric_label
 from plateaulens.report.contents import BLOWUP, compared, settings_of, synthetic_types, word_of
@@ -47,23 +46,31 @@ def power_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None = N
 
 def _power(values: xr.Dataset, undecided: Sequence[str], metric: str) -> list[str]:
     """On the undecided types of one metric."""
-    own = values.sel(activation_type=list(undecided))
-    who, where = subject(undecided, synthetic_types(values)).text, f"On {metric_label(metric)}"
-    counts = np.unique(own["n_pairs"].to_numpy())
-    with_prompts = " to ".join(number(count, 0) for count in dict.fromkeys((counts[0], counts[-1])))
-    different, equivalent = (own[name].to_numpy() for name in ("power_different", "power_equivalent"))
-    found = []
-    if np.isfinite(different).any():
-        found.append(f"a KS distance of {margin_of(own)} different in {_range(different)}")
-    if np.isfinite(equivalent).any():
-        found.append(f"a type that equals real equivalent in {_range(equivalent)}")
-    return [f"{where}, {with_prompts} base prompts find {each} of runs, for {who}." for each in found]
+    where, apart = f"On {metric_label(metric)}", f"KS distance of {margin_of(values)}"
+    found = {"power_different": f"a {apart} different", "power_equivalent": "a type that equals real equivalent"}
+    known = {power: [name for name in undecided if _is_known(values, power, name)] for power in found}
+    sentences = []
+    for power, what in found.items():
+        if own := known[power]:
+            told, who = values.sel(activation_type=own), subject(own, synthetic_types(values)).text
+            counts, powers = (told[name].to_numpy() for name in ("n_pairs", power))
+            with_prompts = _range([number(count, 0) for count in (counts.min(), counts.max())])
+            shares = _range([percent(float(share)) for share in (powers.min(), powers.max())])
+            sentences.append(f"{where}, {with_prompts} base prompts find {what} in {shares} of runs, for {who}.")
+    # With too few pairs neither power is known; where only this one is not, the pairs cannot be that far apart.
+    if close := [name for name in known["power_equivalent"] if name not in known["power_different"]]:
+        who = subject(close, synthetic_types(values)).text
+        sentences.append(f"{where}, the pairs of {who} cannot have a {apart}, whichever way they are turned.")
+    return sentences
 
 
-def _range(powers: NDArray[np.float64]) -> str:
-    known = powers[np.isfinite(powers)]
-    ends = dict.fromkeys((percent(float(known.min())), percent(float(known.max()))))
-    return " to ".join(ends)
+def _is_known(values: xr.Dataset, power: str, name: str) -> bool:
+    return bool(np.isfinite(values[power].sel(activation_type=name)))
+
+
+def _range(ends: Sequence[str]) -> str:
+    """Both ends, or one where they read alike."""
+    return " to ".join(dict.fromkeys(ends))
 
 
 def looks_sentence(summary: xr.DataTree) -> str:

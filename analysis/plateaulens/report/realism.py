@@ -31,9 +31,10 @@ _TOKENS = {
     "nearly all": "Of its variance, a real activation here is little more than its token.",
     "most": "Which token an activation is of says most of its variance, and not all.",
     "less than half": "Which token an activation is of says less than half of its variance.",
-    "undecided": "Whether tokens are most of the variance is undecided.",
+    "undecided": "Tokens that come once show no variance within a token. Nothing is concluded from this share: "
+    "that takes an interval on one side of {most}, and at most {most_single} of prompts with a token of their own.",
 }
-"""By the word of a summary's `token_relation`, what follows."""
+"""By the word of a summary's `token_relation`, what follows; of "undecided" what a conclusion needs."""
 
 
 def has_realism(group: xr.Dataset) -> bool:
@@ -74,7 +75,7 @@ def detector_sentences(group: xr.Dataset) -> str:
         if types := [name for name in held if best[name] == detector]:
             who = subject(types, held)
             said = f"{who.opens()} {who.agrees('is', 'are')} given away most clearly in this sample by "
-            sentences.append(f"{said}{DETECTORS[detector].definition}{_area(group, detector, types)}.")
+            sentences.append(f"{said}{_definition(group, detector)}{_area(group, detector, types)}.")
     if types := [name for name in held if best[name] == "none"]:
         whom, n = subject(types, held).text.replace("every ", "any "), int(group["realism_prompts"].max())
         sentences.append(f"No detector is shown to give {whom} away (n\u00a0=\u00a0{number(n, 0)}).")
@@ -82,6 +83,17 @@ def detector_sentences(group: xr.Dataset) -> str:
         who = subject(types, held)
         sentences.append(f"{who.opens()} {who.agrees('is', 'are')} not known well enough for detectors.")
     return " ".join([*sentences, *_floor(group)])
+
+
+def _known(group: xr.Dataset) -> list[str]:
+    """The detectors that the run has: without an SAE two are not."""
+    return [str(each) for each in group["detector"].to_numpy()[group["detector_p"].notnull().any("activation_type")]]
+
+
+def _definition(group: xr.Dataset, detector: str) -> str:
+    """A detector as a phrase."""
+    features = [DETECTORS[name].label for name in _known(group) if not DETECTORS[name].is_classifier]
+    return DETECTORS[detector].definition.format(features=listing(features))
 
 
 def _area(group: xr.Dataset, detector: str, types: list[str]) -> str:
@@ -110,7 +122,10 @@ def _floor(group: xr.Dataset) -> list[str]:
         who, does, tells, them = (f"All {draws} further draws of real targets together", "pass", "are", "them")
     if not wrong:
         return [f"{who} {does}: no detector is shown to tell {them} from real."]
-    return [f"{who} {tells} told from real by {listing(wrong)} ({p_equals(min(least))}): a false alarm."]
+    return [
+        f"{who} {tells} told from real by {listing(wrong)}: a false alarm.",
+        f"Adjusted over detectors, the smallest is {p_equals(min(least))}.",
+    ]
 
 
 def novelty_sentences(group: xr.Dataset) -> str:
@@ -167,11 +182,16 @@ def token_sentence(geometry: xr.Dataset) -> str:
         return "No token comes twice among the base prompts, so the share of the variance between tokens is unknown."
     ends = [percent(end, 1) for end in bounds(geometry["token_share_interval"])]
     share = percent(float(geometry["token_share"]), 1)
+    asked = {
+        name: percent(limit)
+        for name, limit in geometry["token_relation"].attrs.items()
+        if name in {"most", "most_single"}
+    }
     return (
         f"Of the variance of real activations at the write site {share} lies between tokens "
         f"({confidence_of(geometry['token_share_interval'])} interval {ends[0]} to {ends[1]}). "
         f"Of the base prompts {percent(float(geometry['single_tokens']), 1)} have a token that no other has. "
-        f"{_TOKENS[word]}"
+        f"{_TOKENS[word].format(**asked)}"
     )
 
 
@@ -192,8 +212,7 @@ def detector_table(group: xr.Dataset) -> Table | str:
         return MISSING
     columns = {"type": TYPE}
     found: dict[str, Row] = {name: {"type": name} for name in compared_types(group)}
-    known = [str(each) for each in group["detector"].to_numpy()[group["detector_p"].notnull().any("activation_type")]]
-    for detector in known:
+    for detector in _known(group):
         columns |= estimated(DETECTORS[detector].label, "detector_auc", KS_DIGITS, name=detector)
         for name, row in found.items():
             row.update(measured(group.sel(activation_type=name, detector=detector), "detector_auc", detector))
@@ -221,14 +240,17 @@ def detector_table_caption(group: xr.Dataset) -> str:
         return _ABSENT
     told = f"n = {number(int(group['realism_prompts'].max()), 0)} base prompts"
     drawn = controls_of(group)
-    floor = f" Rows of {listing([label(name) for name in drawn])} show chance." if drawn else ""
-    kinds = [each for each in DETECTORS.values() if each.name in values_of(group, "detector")]
-    listed = " ".join(f"*{capital(each.label)}*: {each.definition}." for each in kinds)
+    floor = f" The row of {label(drawn[0])} is one further draw of real targets, not chance." if drawn else ""
+    if len(drawn) > 1:
+        rows = listing([label(name) for name in drawn])
+        floor = f" The rows of {rows} are one further draw of real targets each, not chance."
+    listed = "".join(f" *{capital(DETECTORS[name].label)}*: {_definition(group, name)}." for name in _known(group))
     return (
         f"Which detector sees what: area under the ROC curve of each type against real, of features with "
-        f"{confidence_of(group['detector_auc_interval'])} intervals, {told}. Classifiers have none: "
-        f"other prompts would have taught them otherwise. Chance is 0.5; a feature below it is smaller than in real "
-        f"targets. {listed} Beside them stand the two kernels of @tbl-distinguish.{floor}"
+        f"{confidence_of(group['detector_auc_interval'])} intervals in brackets, {told}. Classifiers have none here: "
+        f"other prompts would have taught them otherwise, which intervals of fixed scores leave out. Chance is 0.5; a "
+        f"feature below it is smaller than in real targets.{listed} Beside them stand the two kernels of "
+        f"@tbl-distinguish, whose intervals, of fixed scores, are there.{floor}"
     )
 
 

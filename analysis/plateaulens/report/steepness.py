@@ -61,8 +61,11 @@ def _real(real: xr.Dataset, metric: str) -> str:
     if not int(real["steepness_n"]):
         return f"{where}, no curve towards real targets blows up, so there is no steepness to compare with."
     steepest, ends = number(float(real["steepness_mean"]), 1), interval(bounds(real["steepness_mean_interval"]))
-    key = f"{confidence_of(real['steepness_mean_interval'])} interval "
-    return f"{where}, curves towards real targets rise at most {steepest} times ({key}{ends}) as steeply as a line."
+    key = f"{confidence_of(real['steepness_mean_interval'])} interval {ends}"
+    return (
+        f"{where}, curves towards real targets are {steepest} times as steep as a line where they rise most (geometric "
+        f"mean, n\u00a0=\u00a0{number(int(real['steepness_n']), 0)}, {key})."
+    )
 
 
 def steepness_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None) -> Table:

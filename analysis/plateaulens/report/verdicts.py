@@ -72,13 +72,13 @@ def verdict_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None =
     held = synthetic_types(experiment)
     if not held:
         return NOTHING_TO_COMPARE
-    said = grouped(
-        {
-            metric: {name: word_of(values, "conclusion", name) for name in held}
-            for metric, values in compared(experiment, metrics, statistic)
-        }
-    )
-    patterns = _patterns(margin_of(experiment), statistic)
+    conclusions = {
+        metric: {name: word_of(values, "conclusion", name) for name in held}
+        for metric, values in compared(experiment, metrics, statistic)
+    }
+    said = grouped(conclusions)
+    margin = margin_of(experiment)
+    patterns = _patterns(margin, statistic)
     sentences = []
     for word, where, types in sorted(said, key=lambda each: list(patterns).index(each.word)):
         who = subject(types, held)
@@ -91,7 +91,10 @@ def verdict_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None =
             when: happens(statistic, when, plural=who.is_plural)
             for when in (names.statistic(statistic).before, names.statistic(statistic).after)
         }
-        sentences.append(f"{who.opens()} {patterns[word].format(on=on(where), **verb, **happening)}.")
+        # "Every type but X differs" would deny that X, which is within the margin, is shown to differ as well.
+        both = any(conclusions[metric][name].startswith("equivalent, ") for metric in where for name in held)
+        beyond = f" without being shown within KS {margin}" if both else ""
+        sentences.append(f"{who.opens()} {patterns[word].format(on=on(where), beyond=beyond, **verb, **happening)}.")
     return " ".join(sentences) or unmeasured(statistic)
 
 
@@ -352,7 +355,7 @@ def ks_forest_caption(experiment: xr.Dataset, *, statistic: str = BLOWUP) -> str
     """
     share = confidence_of(experiment["ks_null_upper"])
     return (
-        f"Distance of each type from real, by its {names.statistic(statistic).label}s: KS with {level(experiment)} "
+        f"Kolmogorov-Smirnov distance (KS) of each type from real, by its {names.statistic(statistic).label}s, with {level(experiment)} "
         f"uniform bands, {prompts(experiment)}. Grey: the noise floor, where {share} of distances lie by chance. "
         f"Dashed: the margin of equivalence, {margin_of(experiment)}. Beside each row: its verdict (@tbl-overview)."
     )
@@ -379,10 +382,10 @@ def _patterns(margin: str, statistic: str) -> dict[str, str]:
         f"equivalent, {after}": f"{near}, and detectably {after}",
         "equivalent, mixed": f"{near}, and detectably different in no single direction",
         "equivalent, different": f"{near}, and detectably different",
-        before: f"{{differs}} from real {{on}}, and {{{before}}}",
-        after: f"{{differs}} from real {{on}}, and {{{after}}}",
-        "mixed": "{differs} from real {on}, in no single direction",
-        "different": "{differs} from real {on}, and no direction is shown",
+        before: f"{{differs}} from real {{on}}{{beyond}}, and {{{before}}}",
+        after: f"{{differs}} from real {{on}}{{beyond}}, and {{{after}}}",
+        "mixed": "{differs} from real {on}{beyond}, in no single direction",
+        "different": "{differs} from real {on}{beyond}, and no direction is shown",
         "undecided": f"{{is}} undecided {{on}}: neither shown to lie within KS {margin} of real nor to differ",
         "undefined": "{has} no step to compare {on}",
     }
