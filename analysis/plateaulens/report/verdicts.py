@@ -355,8 +355,9 @@ def ks_forest_caption(experiment: xr.Dataset, *, statistic: str = BLOWUP) -> str
     """
     share = confidence_of(experiment["ks_null_upper"])
     return (
-        f"Kolmogorov-Smirnov distance (KS) of each type from real, by its {names.statistic(statistic).label}s, with {level(experiment)} "
-        f"uniform bands, {prompts(experiment)}. Grey: the noise floor, where {share} of distances lie by chance. "
+        f"Kolmogorov-Smirnov distance (KS) of each type from real, by its {names.statistic(statistic).label}s, with "
+        f"{level(experiment)} uniform bands, {prompts(experiment)}. Grey: the noise floor, where {share} of distances "
+        f"lie by chance. "
         f"Dashed: the margin of equivalence, {margin_of(experiment)}. Beside each row: its verdict (@tbl-overview)."
     )
 
