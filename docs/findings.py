@@ -3,20 +3,26 @@
 import re
 import sys
 from pathlib import Path
+from textwrap import fill
 
 from plateaulens.report import ladder
 
 PAGE = Path(__file__).with_name("ladder.md")
 BEGIN = "<!-- findings: written by `nox -s findings`, not by hand -->"
 END = "<!-- findings: end -->"
+WIDTH = 120
 _LINK = re.compile(r" \(@[\w-]+\)")
 
 
 def findings(sites: list[ladder.Site]) -> str:
     """The sentences of the page of a ladder, and the table of its rungs, as Markdown."""
     makers = (ladder.answer_sentences, ladder.control_sentences, ladder.token_sentences)
-    said = [_LINK.sub("", make(sites)) for make in makers]
+    said = [_wrapped(_LINK.sub("", make(sites))) for make in makers]
     return "\n\n".join((*said, ladder.rung_table(sites).markdown().strip()))
+
+
+def _wrapped(text: str) -> str:
+    return "\n\n".join(fill(paragraph, WIDTH, break_long_words=False) for paragraph in text.split("\n\n"))
 
 
 def put(page: str, text: str) -> str:
