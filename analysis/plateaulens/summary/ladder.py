@@ -369,7 +369,9 @@ def _unequal(own: xr.Dataset) -> Iterator[str]:
         ]
         if wrong:
             kind = {RELATIVE: "relative", ABSOLUTE: "absolute"}[str(name)]
-            yield f"equivalence in {kind} steps on {', '.join(metric_label(each) for each in wrong)}"
+            *others, last = map(metric_label, wrong)
+            where = f"{', '.join(others)} and {last}" if others else last
+            yield f"equivalence in {kind} steps on {where}"
 
 
 def _unlike(own: xr.Dataset) -> Iterator[str]:
