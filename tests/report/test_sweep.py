@@ -16,6 +16,7 @@ from tests.report.reading import faults
 
 from plateaulens import figures, resources
 from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
+from plateaulens.export.tables import tables
 from plateaulens.names import site_label
 from plateaulens.report import sweep
 from plateaulens.report.text import MISSING
@@ -228,6 +229,14 @@ def test_types_part_from_real_where_every_later_read_site_tells_them(
         assert item.startswith(f"- On L2, written at {site_label(site)}: ")
         assert words.format(*map(site_label, READS)) in item
         assert faults(item.removeprefix("- "), ["random"]) == []
+
+
+def test_every_table_of_the_export_has_a_name_of_its_own(summary: xr.DataTree) -> None:
+    names = [name for name, _ in tables(summary)]
+    assert len(names) == len(set(names))
+    found = dict(tables(summary))["comparisons_over_read"]
+    assert "read" not in found
+    assert set(found.loc[found["write"] == WRITES[2], "told_from"]) == {""}
 
 
 def test_sites_that_are_read_once_have_no_depth(summary: xr.DataTree) -> None:

@@ -190,6 +190,9 @@ def _title(kind: str, dims: tuple[str, ...]) -> str:
     """The name of a table, which is that of a file: of names that have been checked."""
     own = tuple(dim for dim in dims if dim not in AXES)
     title = _TITLES.get((kind, own)) or "_by_".join([kind, *dims])
+    whole = [axis for axis in AXES if axis not in dims]
+    if kind == _EXPERIMENTS and 0 < len(whole) < len(AXES):  # of a sweep, what is said of several runs together
+        title = "_over_".join([title, *whole])
     assert NAME.fullmatch(title), title
     return title
 
