@@ -1,9 +1,11 @@
 """What a long piece of work is at: it says so, and whoever wants to know listens."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from plateaulens.errors import LONGEST_MESSAGE, shortened
 
 _LISTENER: ContextVar[Callable[[str], object] | None] = ContextVar("_LISTENER", default=None)
 
@@ -18,6 +20,18 @@ def stage(what: str) -> None:
     """
     if (tell := _LISTENER.get()) is not None:
         tell(what)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Print what whoever starts a run should know of it, a line each.
+
+    Parameters
+    ----------
+    notes
+        As long as they are; what is too long is shortened.
+    """
+    for note in notes:
+        print(shortened(note, LONGEST_MESSAGE), flush=True)
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from plateaulens import cache, names
 from plateaulens.cli.interrupt import leaving_at_once
 from plateaulens.cli.options import DEFAULT_PRESET, add_quick, needs, preset
 from plateaulens.config import RunConfig
-from plateaulens.errors import LONGEST_MESSAGE, UsageError, shortened, shown
+from plateaulens.errors import UsageError, shown
 from plateaulens.presets import override
+from plateaulens.progress import print_notes
 from plateaulens.quick import NOTICE
 from plateaulens.subject.embedded import notice
 
@@ -80,8 +81,7 @@ def _collect(options: argparse.Namespace) -> int:
     print(f"collecting {', '.join(config.experiments)} into {out}", flush=True)
     if options.scheduler is None and options.workers is None:
         run_context = open_context(config)
-        for note in run_context.notes:
-            print(shortened(note, LONGEST_MESSAGE), flush=True)
+        print_notes(run_context.notes)
         collect(config, out, run_context)
     else:
         try:

@@ -15,7 +15,8 @@ from tqdm.auto import tqdm
 
 from plateaulens.collect.worker import TURN, Assignment, IgnoreInterrupts, TakeTurns, describe, measure, software
 from plateaulens.config import RunConfig
-from plateaulens.errors import LONGEST_MESSAGE, UsageError, first_line, shortened
+from plateaulens.errors import UsageError, first_line
+from plateaulens.progress import print_notes
 from plateaulens.provenance import commit, versions
 from plateaulens.store.identity import differences
 from plateaulens.store.location import Location, locate
@@ -63,8 +64,7 @@ def collect_on_cluster(
     with _connected(scheduler, workers) as client:
         run = _answer(client.submit(describe, config, pure=False, resources=TURN))
         _check_software(software(run.attributes))
-        for note in run.notes:
-            print(shortened(note, LONGEST_MESSAGE), flush=True)
+        print_notes(run.notes)
         assignment = Assignment(config, run.attributes, place.absolute())
         with open_or_create(place, run.spec, run.attributes, run.prompts) as store:
             _measure(client, assignment, store, ["activations"])

@@ -16,7 +16,8 @@ from typing import Any
 from plateaulens.collect.collect import collect, fill
 from plateaulens.collect.context import Description, RunContext, description, open_context
 from plateaulens.config import RunConfig, stem_of
-from plateaulens.errors import LONGEST_MESSAGE, UsageError, shortened
+from plateaulens.errors import UsageError
+from plateaulens.progress import print_notes
 from plateaulens.scan.choice import reading
 from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of
 from plateaulens.store.reading import open_run
@@ -134,9 +135,7 @@ class _Collecting:
 
     def _described(self, run_context: RunContext) -> Description:
         """What a cell's store is made from, its notes told if they have not been."""
-        for note in run_context.notes:
-            if note not in self._told:
-                print(shortened(note, LONGEST_MESSAGE), flush=True)
+        print_notes(note for note in run_context.notes if note not in self._told)
         self._told.update(run_context.notes)
         return description(run_context)
 

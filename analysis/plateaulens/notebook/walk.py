@@ -19,9 +19,10 @@ from plateaulens.collect.collect import collect
 from plateaulens.collect.context import RunContext, assemble, base_rows, sae_for
 from plateaulens.collect.footprint import check_memory, needs
 from plateaulens.config import FileConfig, RunConfig, SaeConfig
-from plateaulens.errors import LONGEST_MESSAGE, UsageError, explain, reading, shortened
+from plateaulens.errors import UsageError, explain, reading
 from plateaulens.names import DEFAULT_METRICS, EXPERIMENTS, REFERENCE
 from plateaulens.notebook.subject import MEMORY, Subject, Texts, TokenIds, prompts_of
+from plateaulens.progress import print_notes
 from plateaulens.replacing import scratch
 from plateaulens.store.location import Location
 from plateaulens.store.reading import open_run
@@ -152,8 +153,7 @@ def walk(
         constants=dict(constants or {}),
     )
     if not quiet:
-        for note in context.notes:
-            print(shortened(note, LONGEST_MESSAGE), flush=True)
+        print_notes(context.notes)
     if out is not None:
         collect(context.config, out, context, quiet=quiet)
         return open_run(out)
