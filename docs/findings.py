@@ -3,13 +3,13 @@
 import re
 import sys
 from pathlib import Path
-from textwrap import fill
+from textwrap import wrap
 
+from plateaulens.marks import fill
 from plateaulens.report import ladder
 
 PAGE = Path(__file__).with_name("ladder.md")
-BEGIN = "<!-- findings: written by `nox -s findings`, not by hand -->"
-END = "<!-- findings: end -->"
+MARKS = ("<!-- findings: written by `nox -s findings`, not by hand -->", "<!-- findings: end -->")
 WIDTH = 120
 _LINK = re.compile(r" \(@[\w-]+\)")
 
@@ -22,16 +22,9 @@ def findings(sites: list[ladder.Site]) -> str:
 
 
 def _wrapped(text: str) -> str:
-    return "\n\n".join(fill(paragraph, WIDTH, break_long_words=False) for paragraph in text.split("\n\n"))
-
-
-def put(page: str, text: str) -> str:
-    """A page with another text between its marks."""
-    before, _, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert end, "the page has both marks"
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+    return "\n\n".join("\n".join(wrap(paragraph, WIDTH, break_long_words=False)) for paragraph in text.split("\n\n"))
 
 
 if __name__ == "__main__":
-    PAGE.write_text(put(PAGE.read_text(encoding="utf-8"), findings(ladder.open_sites(*sys.argv[1:]))), encoding="utf-8")
+    found = findings(ladder.open_sites(*sys.argv[1:]))
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), *MARKS, found), encoding="utf-8")

@@ -7,6 +7,7 @@ from typing import Any
 from tabulate import tabulate
 
 from plateaulens.errors import UsageError
+from plateaulens.marks import fill
 
 Result = Mapping[str, Any]
 
@@ -49,7 +50,7 @@ def gpu_tables(result: Result) -> dict[str, str]:
 
 
 def insert(document: str, made: Mapping[str, str]) -> str:
-    """The document with each table between its markers, `<!-- bench:NAME -->` and `<!-- bench -->`.
+    """The document with each table between its marks, `<!-- bench:NAME -->` and `<!-- bench -->`.
 
     Parameters
     ----------
@@ -75,14 +76,12 @@ def insert(document: str, made: Mapping[str, str]) -> str:
     <!-- bench:x -->||new||<!-- bench -->
     """
 
-    def fill(place: re.Match[str]) -> str:
-        if place[1] not in made and place[1].startswith("gpu") != next(iter(made)).startswith("gpu"):
-            return place[0]
-        if place[1] not in made:
-            raise UsageError(f"the document has a place for the table {place[1]!r}: run the whole bench to fill it")
-        return f"<!-- bench:{place[1]} -->\n\n{made[place[1]]}\n\n<!-- bench -->"
-
-    return re.sub(r"<!-- bench:(\w+) -->.*?<!-- bench -->", fill, document, flags=re.DOTALL)
+    for name in re.findall(r"<!-- bench:(\w+) -->", document):
+        if name in made:
+            document = fill(document, f"<!-- bench:{name} -->", "<!-- bench -->", made[name])
+        elif name.startswith("gpu") == next(iter(made)).startswith("gpu"):
+            raise UsageError(f"the document has a place for the table {name!r}: run the whole bench to fill it")
+    return document
 
 
 def _table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from plateaulens.cli.entry import Parser, run
 from plateaulens.errors import UsageError
+from plateaulens.marks import fill
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
         frame = table.merge(table.load(options.out), frame)
     table.save(frame, options.out)
     page = options.page.read_text(encoding="utf-8")
-    options.page.write_text(table.insert(page, table.render(table.load(options.out))), encoding="utf-8")
+    options.page.write_text(fill(page, *table.MARKS, table.render(table.load(options.out))), encoding="utf-8")
     for cell in chosen:
         (options.cache / f"{cell.name}.json").unlink()
     print(f"finished: {options.out}, {options.page}")

@@ -11,8 +11,8 @@ from calibration.outcomes import Tallies
 from calibration.questions import QUESTIONS
 from calibration.runner import Cell, Effort
 
-BEGIN = "<!-- calibration: written by `nox -s calibrate`, not by hand -->"
-END = "<!-- calibration: end -->"
+MARKS = ("<!-- calibration: written by `nox -s calibrate`, not by hand -->", "<!-- calibration: end -->")
+"""Between which the page has the tables; see `plateaulens.marks.fill`."""
 
 FLOOR = 0.93
 """A nominal 95 % interval that covers less somewhere is named on the page, with where."""
@@ -173,27 +173,6 @@ def _written(table: pd.DataFrame) -> str:
 
 def _span(least: int, most: int) -> str:
     return str(most) if least == most else f"{least} to {most}"
-
-
-def insert(document: str, tables: str) -> str:
-    """The document with the tables between its two markers, in place of what is there.
-
-    Parameters
-    ----------
-    document
-        A page with both markers, `BEGIN` and `END`.
-    tables
-        What `render` gave.
-
-    Returns
-    -------
-    str
-        The page with the tables.
-    """
-    before, _, rest = document.partition(BEGIN)
-    _, found, after = rest.partition(END)
-    assert found, "the document has no markers"
-    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
 
 
 def _by_samples(frame: pd.DataFrame, rows: list[str], cell: Callable[[pd.Series], str]) -> str:

@@ -7,6 +7,7 @@ from calibration import table
 from calibration.__main__ import main
 from calibration.outcomes import Tallies, covers, rejects
 from calibration.runner import Cell, Effort
+from plateaulens.marks import fill
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,15 +43,6 @@ def test_entries_are_the_mean_and_the_range(frame: pd.DataFrame) -> None:
     assert "pooled" in error
     (power,) = (line for line in lines if "KS 0.15" in line)
     assert power.split("|")[-2].strip() == "88"
-
-
-def test_tables_go_between_the_markers(frame: pd.DataFrame) -> None:
-    page = f"Before\n\n{table.BEGIN}\nold\n{table.END}\n\nAfter\n"
-    once = table.insert(page, table.render(frame))
-    assert once.startswith("Before\n")
-    assert once.endswith("\n\nAfter\n")
-    assert "old" not in once
-    assert table.insert(once, table.render(frame)) == once
 
 
 def test_the_introduction_says_how_many_replications_there_are(frame: pd.DataFrame) -> None:
@@ -99,14 +91,14 @@ def test_new_cells_replace_old_ones(frame: pd.DataFrame) -> None:
 
 def test_the_page_shows_the_table_that_is_stored() -> None:
     page = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
-    assert table.insert(page, table.render(table.load(ROOT / "docs" / "calibration.csv"))) == page
+    assert fill(page, *table.MARKS, table.render(table.load(ROOT / "docs" / "calibration.csv"))) == page
 
 
 class TestCommand:
     def test_writes_both_and_forgets_the_cells(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "docs").mkdir()
-        (tmp_path / "docs" / "statistics.md").write_text(f"# Page\n\n{table.BEGIN}\n{table.END}\n", encoding="utf-8")
+        (tmp_path / "docs" / "statistics.md").write_text("# Page\n\n{}\n{}\n".format(*table.MARKS), encoding="utf-8")
         effort = ["--replications", "4", "--resamples", "9", "--processes", "1"]
         assert main(["--only", "confounds", *effort]) == 0
         page = (tmp_path / "docs" / "statistics.md").read_text(encoding="utf-8")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from tests.faults.trials import TRIALS, Trial
 
+from plateaulens.marks import fill
+
 BEGIN = "<!-- made by `nox -s faults`, not by hand -->"
 END = "<!-- end of what is made -->"
 KILLS = 100
@@ -45,10 +47,7 @@ def summary(rows: Sequence[Row], seconds: float, seed: int) -> str:
 
 def write(document: Path, text: str) -> None:
     """Put what was made between the marks of a document."""
-    whole = document.read_text(encoding="utf-8")
-    assert whole.count(BEGIN) == whole.count(END) == 1, f"{document} has no place for the table"
-    before, after = whole.partition(BEGIN)[0], whole.partition(END)[2]
-    document.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+    document.write_text(fill(document.read_text(encoding="utf-8"), BEGIN, END, text), encoding="utf-8")
 
 
 def shown(document: Path) -> list[tuple[str, int, int, str]]:

@@ -15,6 +15,7 @@ import torch
 
 from plateaulens.config import ModelConfig, SiteConfig
 from plateaulens.errors import UsageError
+from plateaulens.marks import fill
 from plateaulens.names import WAYS
 from plateaulens.scan.choice import choose
 from plateaulens.scan.engine import scan
@@ -224,12 +225,8 @@ def insert(page: str, name: str, table: pd.DataFrame) -> str:
     UsageError
         When the page has no such place.
     """
-    before, opening, rest = page.partition(f"<!-- {name} -->\n")
-    _, closing, after = rest.partition(f"<!-- /{name} -->")
-    if not opening or not closing:
-        raise UsageError(f"the page has no place for the table {name!r}: give it <!-- {name} --> and <!-- /{name} -->")
     below = f"\n{told(table)}\n" if name == "registry" else ""
-    return f"{before}{opening}\n{as_markdown(table)}{below}\n{closing}{after}"
+    return fill(page, f"<!-- {name} -->", f"<!-- /{name} -->", f"{as_markdown(table)}{below}")
 
 
 def as_markdown(table: pd.DataFrame) -> str:
