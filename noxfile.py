@@ -174,7 +174,7 @@ def picture(session: nox.Session) -> None:
 def tour(session: nox.Session) -> None:
     """Take the pictures of docs/tour.md, of the pages that `report` and `ladder` have rendered."""
     install(session, group="test")
-    session.run("python", "docs/images/shoot.py")
+    session.run("python", "-m", "docs.images.shoot")
 
 
 @nox.session(default=False)

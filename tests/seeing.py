@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 WIDE, DESKTOP, NARROW, TELEPHONE = 1600, 1400, 500, 400
 """Widths of a window in pixels."""
+HEIGHT = 900
+"""Of every window."""
 AXE = "84494fec757e4710dc751c8d7a636e457f4532f08f85c86dc9070133fbff53bc"
 """SHA-256 of the rules that pages are held to: those of axe-core 4.12.1."""
 UNJUDGED = "obscured by another element|contains only non-text characters|too short to determine"
@@ -104,7 +106,7 @@ def opened(page: Path, width: int, *, dark: bool = False) -> Iterator[Opened]:
         try:
             scheme = "dark" if dark else "light"
             shown = browser.new_page(
-                viewport={"width": width, "height": 900}, color_scheme=cast("Any", scheme), offline=True
+                viewport={"width": width, "height": HEIGHT}, color_scheme=cast("Any", scheme), offline=True
             )
             found = Opened(shown)
             shown.on("console", lambda message: found.complaints.append(message.text))

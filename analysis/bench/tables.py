@@ -75,7 +75,6 @@ def insert(document: str, made: Mapping[str, str]) -> str:
     >>> print(insert("<!-- bench:x -->old<!-- bench -->", {"x": "new"}).replace(chr(10), "|"))
     <!-- bench:x -->||new||<!-- bench -->
     """
-
     for name in re.findall(r"<!-- bench:(\w+) -->", document):
         if name in made:
             document = fill(document, f"<!-- bench:{name} -->", "<!-- bench -->", made[name])

@@ -1,4 +1,4 @@
-"""What programs write into a page that is otherwise written by hand: it stands between two marks, comments of Markdown."""
+"""What programs write into a page otherwise written by hand: it stands between two marks, comments of Markdown."""
 
 from plateaulens.errors import UsageError
 

@@ -1,16 +1,18 @@
-"""Take the pictures of docs/tour.md: the rendered pages as a headless Chromium shows them."""
+"""Take the pictures of docs/tour.md, of the rendered pages: `python -m docs.images.shoot` in the project's folder."""
 
 from collections.abc import Callable
 from pathlib import Path
-from shutil import which
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from playwright.sync_api import Page, sync_playwright
+from tests.seeing import HEIGHT, opened
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 FOLDER = Path(__file__).parent
 REPORT = Path("report/_output/index.html")
 LADDER = Path("report/_output/ladder/index.html")
-WIDTH, HEIGHT = 1200, 900
+WIDTH = 1200
 DRAWN = 1500
 """Milliseconds after which the explorer has unpacked its data and drawn."""
 
@@ -20,24 +22,24 @@ class Shot(NamedTuple):
 
     name: str
     page: Path
-    take: Callable[[Page, Path], None]
+    take: Callable[["Page", Path], None]
 
 
-def screen(page: Page, file: Path) -> None:
+def screen(page: "Page", file: Path) -> None:
     """What stands in the window."""
     page.screenshot(path=file)
 
 
-def tall(page: Page, file: Path) -> None:
+def tall(page: "Page", file: Path) -> None:
     """What would stand in a window half as high again."""
     page.set_viewport_size({"width": WIDTH, "height": 3 * HEIGHT // 2})
     page.screenshot(path=file)
 
 
-def part(selector: str, height: int) -> Callable[[Page, Path], None]:
+def part(selector: str, height: int) -> Callable[["Page", Path], None]:
     """What begins with an element, as far down as the picture goes."""
 
-    def take(page: Page, file: Path) -> None:
+    def take(page: "Page", file: Path) -> None:
         page.set_viewport_size({"width": WIDTH, "height": height})
         page.evaluate("([what]) => document.querySelector(what).scrollIntoView()", [selector])
         page.wait_for_timeout(DRAWN)
@@ -56,19 +58,13 @@ SHOTS = (
 
 def main() -> None:
     """Take all pictures of the pages that are there."""
-    program = which("chromium") or which("google-chrome")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        for shot in SHOTS:
-            if not shot.page.exists():
-                print(f"{shot.name}: there is no {shot.page}, the picture stays as it is")
-                continue
-            page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light", offline=True)
-            page.goto(shot.page.resolve().as_uri())
-            page.wait_for_timeout(DRAWN)
-            shot.take(page, FOLDER / f"{shot.name}.png")
-            page.close()
-        browser.close()
+    for shot in SHOTS:
+        if not shot.page.exists():
+            print(f"{shot.name}: there is no {shot.page}, the picture stays as it is")
+            continue
+        with opened(shot.page, WIDTH) as shown:
+            shown.page.wait_for_timeout(DRAWN)
+            shot.take(shown.page, FOLDER / f"{shot.name}.png")
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def test_an_unknown_architecture_is_not_counted() -> None:
 
 
 def test_a_page_without_a_place() -> None:
-    with pytest.raises(UsageError, match="the page has no place .* give it <!-- cost --> and <!-- /cost -->"):
+    with pytest.raises(UsageError, match=r"the page has no place .* give it <!-- cost --> and <!-- /cost -->"):
         reach.insert("text", "cost", pd.DataFrame({"a": [1]}))
 
 

@@ -27,6 +27,13 @@ CODE = (explorer._FILES / "explorer.js").read_text(encoding="utf-8")
 DATA = re.compile(r'<script type="application/octet-stream" id="explorer-data">\n([^<]*)</script>')
 
 
+def fitted(summary: xr.DataTree, most: int = explorer.MOST_BYTES) -> explorer.OnPage:
+    """The data of a summary that has some."""
+    found = explorer.fitting(summary, most)
+    assert found is not None
+    return found
+
+
 def unpacked(text: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(text)))
     return found
@@ -41,7 +48,7 @@ def curves_of(found: dict[str, Any], experiment: dict[str, Any]) -> NDArray[np.f
 
 @pytest.fixture(scope="module")
 def found(summary: xr.DataTree) -> dict[str, Any]:
-    return unpacked(explorer.fitting(summary))
+    return unpacked(fitted(summary).text)
 
 
 class TestData:
@@ -81,25 +88,25 @@ class TestData:
         assert {int(sample): text for sample, text in found["texts"].items()} == dict(enumerate(prompts.tolist()))
 
     def test_it_is_the_same_every_time(self, summary: xr.DataTree) -> None:
-        assert explorer.explorer(summary) == explorer.explorer(summary)
+        assert fitted(summary) == fitted(summary)
 
 
 class TestSize:
     def test_the_code_is_small(self, summary: xr.DataTree) -> None:
-        page = explorer.explorer(summary)
+        page = explorer.explorer(fitted(summary))
         (data,) = DATA.findall(page)
         assert len(page) - len(data) < 100_000
         assert len(data) < explorer.MOST_BYTES
 
     def test_of_too_many_prompts_the_first_are_taken(self, summary: xr.DataTree) -> None:
-        whole = explorer.fitting(summary)
-        part = explorer.fitting(summary, len(whole) // 2)
+        whole = fitted(summary).text
+        part = fitted(summary, len(whole) // 2).text
         assert len(part) <= len(whole) // 2
         numbers = unpacked(part)["experiments"][0]["prompts"]
         assert numbers == list(range(len(numbers)))
         assert 4 < len(numbers) < 20
         assert unpacked(part)["experiments"][0]["samples"] == 24
-        assert len(unpacked(explorer.fitting(summary, 10))["experiments"][0]["prompts"]) == 1
+        assert len(unpacked(fitted(summary, 10).text)["experiments"][0]["prompts"]) == 1
 
 
 class TestWords:
@@ -108,8 +115,9 @@ class TestWords:
         groups = {name: node.to_dataset().drop_dims(dims, errors="ignore") for name, node in summary.children.items()}
         before = xr.DataTree.from_dict(groups)
         before.attrs = summary.attrs
-        assert explorer.explorer(before) == ""
-        assert "`plateaulens analyze` makes it again" in explorer.introduction(before)
+        assert explorer.fitting(before) is None
+        assert explorer.explorer(None) == ""
+        assert "`plateaulens analyze` makes it again" in explorer.introduction(None)
 
     def test_a_run_without_texts_shows_ids(self, summary: xr.DataTree) -> None:
         groups = {name: node.to_dataset() for name, node in summary.children.items()}
@@ -118,25 +126,25 @@ class TestWords:
                 groups[name] = group.drop_vars(["jump_text", "jump_probability"]).isel(rank=[0])
         plain = xr.DataTree.from_dict(groups)
         plain.attrs = summary.attrs
-        found = unpacked(explorer.fitting(plain))
+        found = unpacked(fitted(plain).text)
         assert "likely_tokens = 5" in found["note"]
         ids = groups["sensitivity"]["jump_token"].transpose("explored", "activation_type", "metric", "side", "rank")
         token = found["tokens"][found["experiments"][0]["tokens"][0]]
         assert token == f"token {int(ids.to_numpy().ravel()[0])}"
 
     def test_print_has_a_sentence_in_its_place(self, summary: xr.DataTree) -> None:
-        text = f"{explorer.introduction(summary)}\n\n{explorer.explorer(summary)}"
+        text = f"{explorer.introduction(fitted(summary))}\n\n{explorer.explorer(fitted(summary))}"
         assert "24 prompts" in text
         typst = pypandoc.convert_text(text, "typst", format="markdown")
         assert "uPlot" not in typst
         assert "explorer-data" not in typst
 
     def test_print_says_how_many_prompts_fit(self, summary: xr.DataTree) -> None:
-        most = len(explorer.fitting(summary)) // 2
-        count = len(unpacked(explorer.fitting(summary, most))["experiments"][0]["prompts"])
-        assert 4 < count < 20
-        assert f"next tokens of {count} prompts here" in explorer.introduction(summary, most)
-        assert "next tokens of 1 prompt here" in explorer.introduction(summary, 10)
+        half = fitted(summary, len(fitted(summary).text) // 2)
+        count = len(unpacked(half.text)["experiments"][0]["prompts"])
+        assert 4 < count == half.prompts < 20
+        assert f"next tokens of {count} prompts here" in explorer.introduction(half)
+        assert "next tokens of 1 prompt here" in explorer.introduction(fitted(summary, 10))
 
 
 class TestSafety:
@@ -154,7 +162,7 @@ class TestSafety:
     def test_nothing_in_the_data_ends_its_element(self, summary: xr.DataTree) -> None:
         """A hostile page has the elements of the plain one, and the texts are in it all the same."""
         pages = [
-            pypandoc.convert_text(explorer.explorer(poisoned(summary, text)), "html", format="markdown")
+            pypandoc.convert_text(explorer.explorer(fitted(poisoned(summary, text))), "html", format="markdown")
             for text in ("plain", f"{PAYLOAD}</script><script>alert(1)</script>")
         ]
         assert Elements(pages[0]).found == Elements(pages[1]).found
@@ -178,7 +186,7 @@ class TestSafety:
 def written(summary: xr.DataTree, folder: Path) -> Path:
     """A page with nothing but the explorer, in the built-in renderer's style."""
     style = (Path(qmdrender.__file__).parent / "templates" / "page.css").read_text(encoding="utf-8")
-    body = pypandoc.convert_text(explorer.explorer(summary), "html", format="markdown")
+    body = pypandoc.convert_text(explorer.explorer(fitted(summary)), "html", format="markdown")
     head = f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>x</title><style>{style}</style></head>'
     page = folder / "page.html"
     page.write_text(f"{head}<body><main><h1>x</h1><h2>One prompt at a time</h2>{body}</main></body></html>")

@@ -10,7 +10,7 @@ import gzip
 import json
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -41,42 +41,48 @@ _FROM_BEFORE = (
 )
 
 
-def introduction(summary: xr.DataTree, most: int = MOST_BYTES) -> str:
+class OnPage(NamedTuple):
+    """The data of the explorer as they stand on the page."""
+
+    prompts: int
+    """Of how many prompts of an experiment, at most."""
+    text: str
+    """Lines of base64; the JSON of `contents` in it is packed by gzip."""
+
+
+def introduction(on_page: OnPage | None) -> str:
     """What the section of the explorer says, on the page and in print.
 
     Parameters
     ----------
-    summary
-        The summary.
-    most
-        Bytes of the data on the page, as `fitting` takes them.
+    on_page
+        What `fitting` gives.
 
     Returns
     -------
     str
         Markdown.
     """
-    if not _explored(summary):
+    if on_page is None:
         return _FROM_BEFORE
-    prompts, _ = _fitted(summary, most)
-    on_page = (
-        "Choose a range of steps to see which prompts jump in it; choose a prompt to see its curves and next tokens."
+    how = "Choose a range of steps to see which prompts jump in it; choose a prompt to see its curves and next tokens."
+    noun = "prompt" if on_page.prompts == 1 else "prompts"
+    in_print = (
+        f"The web page of this report shows the curves and next tokens of {on_page.prompts:,} {noun} here, one by one."
     )
-    noun = "prompt" if prompts == 1 else "prompts"
-    in_print = f"The web page of this report shows the curves and next tokens of {prompts:,} {noun} here, one by one."
     return (
-        f'::: {{.content-visible when-format="html"}}\n\n{on_page}\n\n:::\n\n'
+        f'::: {{.content-visible when-format="html"}}\n\n{how}\n\n:::\n\n'
         f'::: {{.content-visible unless-format="html"}}\n\n{in_print} For some of them @fig-curves does.\n\n:::'
     )
 
 
-def explorer(summary: xr.DataTree) -> str:
+def explorer(on_page: OnPage | None) -> str:
     """The explorer, for a web page.
 
     Parameters
     ----------
-    summary
-        The summary.
+    on_page
+        What `fitting` gives.
 
     Returns
     -------
@@ -88,20 +94,20 @@ def explorer(summary: xr.DataTree) -> str:
     UsageError
         When uPlot's files are not those that ship.
     """
-    if not _explored(summary):
+    if on_page is None:
         return ""
     licence, code, style = (_library(name) for name in _LIBRARY)
     page, own_style, own_code = (_read(_FILES / f"explorer.{kind}") for kind in ("html", "css", "js"))
     block = (
         f"<style>\n{style}\n{own_style}</style>\n{page}"
-        f'<script type="application/octet-stream" id="explorer-data">\n{fitting(summary)}</script>\n'
+        f'<script type="application/octet-stream" id="explorer-data">\n{on_page.text}</script>\n'
         f"<script>\n/*!\n{licence}*/\n{code}\n{own_code}</script>\n"
     )
     return f'::: {{.content-visible when-format="html"}}\n\n````````{{=html}}\n{block}````````\n\n:::'
 
 
-def fitting(summary: xr.DataTree, most: int = MOST_BYTES) -> str:
-    """The data of the explorer as they stand on the page, of as many prompts as fit.
+def fitting(summary: xr.DataTree, most: int = MOST_BYTES) -> OnPage | None:
+    """The data of the explorer of as many prompts as fit, packed: what takes seconds, and is made once for a page.
 
     Parameters
     ----------
@@ -112,19 +118,17 @@ def fitting(summary: xr.DataTree, most: int = MOST_BYTES) -> str:
 
     Returns
     -------
-    str
-        Lines of base64; the JSON of `contents` in it is packed by gzip.
+    OnPage or None
+        None for a summary that has no prompts to explore.
     """
-    return _fitted(summary, most)[1]
-
-
-def _fitted(summary: xr.DataTree, most: int) -> tuple[int, str]:
-    """Of how many prompts of an experiment the data fit, at most, and the data."""
-    prompts = max(group.sizes["explored"] for group in _explored(summary).values())
+    explored = _explored(summary)
+    if not explored:
+        return None
+    prompts = max(group.sizes["explored"] for group in explored.values())
     while True:
         text = packed(contents(summary, prompts))
         if len(text) <= most or prompts == 1:
-            return prompts, text
+            return OnPage(prompts, text)
         prompts = max(1, min(prompts - 1, int(0.98 * prompts * most / len(text))))
 
 
