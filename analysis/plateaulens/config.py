@@ -278,6 +278,8 @@ class VariantConfig(Strict):
     sae_error: Literal["none", "drawn", "predicted", "real"] = "none"
     """Which other error of the run's SAE is added: one drawn with the mean and covariance of real ones; one predicted
     from the target by a linear map, with what that leaves drawn; or that of the sample's real target."""
+    own_token: bool = False
+    """Whether a type that chooses a token chooses the one that the base is the activation of, where it can."""
     matched: bool = False
     """Whether the target is moved as little as gives it the norm, the distance from the base and the distance from the
     mean that the sample's real target has."""

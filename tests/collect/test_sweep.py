@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -16,12 +17,13 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from tests.tiny import READ, WRITE, measured, write_preset, write_sae
+from tests.tiny import READ, WRITE, make_sae, measured, write_preset, write_sae
 
 from plateaulens.cli import main
 from plateaulens.collect import sweep as collecting
 from plateaulens.collect.collect import collect, fill
 from plateaulens.collect.context import RunContext, open_context
+from plateaulens.collect.pool import corpus
 from plateaulens.collect.sweep import cells, collect_sweep
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
@@ -36,10 +38,13 @@ from plateaulens.store.run import RunStore
 from plateaulens.store.spans import Values
 from plateaulens.store.verify import verify
 from plateaulens.subject.model import load_subject
+from plateaulens.subject.sae import load_sae
 from plateaulens.subject.sites import parse_site
 from plateaulens.summary.analyze import summarize_experiment
 from plateaulens.summary.sweep import analyze_sweep
 from plateaulens.targets.base import Pool
+from plateaulens.targets.fitting import Codes, Fitting, Tokens
+from plateaulens.targets.types.code_top import Tops
 
 TYPES = ["real", "real_control", "covariance_mixture", "isotropic"]
 WRITES = [WRITE, "blocks.2.hook_resid_pre"]
@@ -154,6 +159,70 @@ class TestCollecting:
         monkeypatch.setattr("plateaulens.collect.context.Pool", pooling)
         collect_sweep(configure(), tmp_path / "sweep")
         assert (loading.call_count, pooling.call_count) == (1, 2)
+
+    def test_what_types_are_fitted_to_is_made_once_and_learned_from_once_per_write_site(
+        self, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also in cells that no walk serves together, as read sites within a block have one of their own."""
+        for place, site in enumerate(WRITES):
+            write_sae(tmp_path / f"sae{place}", make_sae(hook=site))
+        fitted = configure(
+            targets__types=["real", "token_gaussian", "code_top"],
+            sweep__sae=[str(tmp_path / "sae0"), str(tmp_path / "sae1")],
+            sweep__read=[READ, "blocks.2.hook_mlp_out", "blocks.2.hook_attn_out"],
+        )
+        finding, opening = Mock(wraps=corpus), Mock(wraps=load_sae)
+        monkeypatch.setattr("plateaulens.collect.context.corpus", finding)
+        monkeypatch.setattr("plateaulens.collect.context.load_sae", opening)
+        fits = Counter[str]()
+        for what in (Tokens, Codes, Tops):
+
+            def counted(fitting: Fitting, what: Any = what, fit: Any = what.fit) -> Any:
+                fits[what.__name__] += 1
+                return fit(fitting)
+
+            monkeypatch.setattr(what, "fit", counted)
+        collect_sweep(fitted, tmp_path / "sweep")
+        assert (finding.call_count, opening.call_count) == (2, 2)
+        assert fits == {"Tokens": 2, "Codes": 2, "Tops": 2}
+        learned: dict[str, list[Any]] = {site: [] for site in WRITES}
+        for cell in cells(fitted):
+            collect(cell.config, tmp_path / cell.entry.run)
+            assert measured(tmp_path / cell.entry.run) == measured(tmp_path / "sweep" / cell.entry.run)
+            with open_run(tmp_path / "sweep" / cell.entry.run) as run:
+                learned[cell.entry.write].append(json.loads(run.attrs["identity"])["learned"])
+        one, two = learned.values()
+        assert len(one) == len(two) == 3
+        assert one == one[:1] * 3
+        assert two == two[:1] * 3
+        assert not set(one[0].values()) & set(two[0].values())
+
+    def test_only_what_differs_is_made_anew(self, configure: Configure, tmp_path: Path) -> None:
+        write_sae(tmp_path / "sae", make_sae("jumprelu"))
+        plain: dict[str, Any] = {"sweep__write": None, "sweep__read": [READ], "targets__types": ["real", "code_top"]}
+        plain["sae__source"] = str(tmp_path / "sae")
+        (cell,) = cells(configure(**plain, engine__way="packed"))
+        first = open_context(cell.config)
+        made = first.target_context
+        assert made.corpus is open_context(cell.config, first).target_context.corpus
+
+        def then(**changes: Any) -> Any:
+            return open_context(cells(configure(**{**plain, "engine__way": "packed", **changes}))[0].config, first)
+
+        assert then(sweep__read=[READS[0]]).target_context is made
+        write_sae(tmp_path / "other", make_sae())
+        other = then(sae__source=str(tmp_path / "other")).target_context
+        assert other.corpus is made.corpus
+        assert other.pool is made.pool
+        assert other.learned(Codes) is not made.learned(Codes)
+        assert other.sae is not made.sae
+        assert then(targets__types=["real", "token_mean"]).target_context.corpus is made.corpus
+        seeded = then(seed=8).target_context
+        assert seeded.corpus is not made.corpus
+        assert seeded.corpus.token.tolist() != made.corpus.token.tolist()
+        assert then(engine__way="bridge").target_context is made
+        moved = then(sweep__write=[WRITES[1]], sae__source=None, targets__types=["real", "token_mean"]).target_context
+        assert moved.corpus is not made.corpus
 
     def test_going_on_after_a_stop(
         self, folder: Path, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -58,7 +58,7 @@ def context_of() -> Callable[..., TargetContext]:
 
 @pytest.fixture(scope="session")
 def fitted_to() -> Callable[..., TargetContext]:
-    """A context whose types are fitted to given activations, and whose pool is another's or the same."""
+    """A context whose types are fitted to given activations; its pool is another's or the same, of the tokens `own`."""
 
     def make(
         corpus: Tensor,
@@ -67,6 +67,7 @@ def fitted_to() -> Callable[..., TargetContext]:
         token: Sequence[int] | None = None,
         embedding: Tensor | None = None,
         pool: Tensor | None = None,
+        own: Sequence[int] | None = None,
         seed: int = 0,
         **config: float,
     ) -> TargetContext:
@@ -75,6 +76,7 @@ def fitted_to() -> Callable[..., TargetContext]:
         settings = TargetConfig.model_validate({"types": ("real",), **config})
         real = corpus if pool is None else pool
         fitting = Fitting(lambda: known, dictionary, seed)
-        return TargetContext(Pool(real, np.arange(len(real))), settings, seed, dictionary, fitting)
+        pool_of = Pool(real, np.arange(len(real)), None if own is None else np.array(own))
+        return TargetContext(pool_of, settings, seed, dictionary, fitting)
 
     return make

@@ -35,11 +35,12 @@ from plateaulens.subject.prompts import Prompts, load_prompts
 from plateaulens.subject.sae import LoadedSae, load_sae
 from plateaulens.subject.weights import empty_model, loading
 from plateaulens.targets import registry
-from plateaulens.targets.base import SYNTHETIC, ActivationType, Pool, TargetContext, draw, learns, mixes
+from plateaulens.targets.base import SYNTHETIC, ActivationType, Base, Pool, TargetContext, draw, learns, mixes
 from plateaulens.targets.dictionary import Dictionary
 from plateaulens.targets.files import FileType
 from plateaulens.targets.fitting import Corpus, Fitting
 from plateaulens.targets.randomness import generator
+from plateaulens.targets.registry import Variant
 
 NO_SAE = -1
 """Stored number of active latents when there is no SAE to count them."""
@@ -221,7 +222,8 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
     config
         The run's configuration.
     previous
-        Another configuration's context. What both have in common, the model or even its activations, is taken from it.
+        Another configuration's context. What both have in common is taken from it: the model, its activations, or all
+        that targets are made from, with what types are fitted to and have learned.
 
     Returns
     -------
@@ -267,15 +269,24 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
 
     rows = np.sort(judged)
 
+    alike = previous if previous is not None and _has_same_activations(previous.config, config) else None
+    known_corpus = None
+    if alike is not None and alike.target_context.fitting is not None and alike.config.seed == config.seed:
+        # the finder of a corpus outlives this call, and is not to keep `previous` alive
+        known_corpus = alike.target_context.fitting.corpus
+
     def find_pool(subject: Subject) -> Pool:
-        if previous is not None and _has_same_activations(previous.config, config):
-            known = previous.target_context.pool
+        if alike is not None:
+            known = alike.target_context.pool
             if np.array_equal(known.row, rows):
                 return known
         found = real_activations(subject, config.model, prompts.tokens)
-        return Pool(found[torch.from_numpy(rows)] if fitted else found, rows)
+        own = prompts.tokens[torch.from_numpy(rows), config.prompts.position].numpy()
+        return Pool(found[torch.from_numpy(rows)] if fitted else found, rows, own)
 
     def find_corpus(subject: Subject) -> Corpus:
+        if known_corpus is not None:
+            return known_corpus
         tokens = prompts.tokens if prompts.longer is None else prompts.longer
         most = max(config.prompts.length, min(MOST_FITTED, subject.positions))
         return corpus(subject, config.model, tokens[torch.from_numpy(np.sort(set_aside)), :most])
@@ -289,6 +300,7 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
         find_sae=find_sae,
         find_pool=find_pool,
         find_corpus=find_corpus if fitted else None,
+        like=alike if alike is not None and _has_same_targets(alike.config, config) else None,
     )
     if config.targets.of_run is not None:
         note = f"bases and targets: those of {config.targets.of_run}"
@@ -319,6 +331,7 @@ def assemble(
     find_sae: Callable[[Subject], LoadedSae | None],
     find_pool: Callable[[Subject], Pool],
     find_corpus: Callable[[Subject], Corpus] | None = None,
+    like: RunContext | None = None,
 ) -> RunContext:
     """The context of a run whose parts are there: how its model is run is decided, and what depends on that is made.
 
@@ -338,6 +351,8 @@ def assemble(
         Give the SAE and the real activations, told the model as it will be run.
     find_corpus
         Gives the real activations that types are fitted to; None where none is fitted.
+    like
+        A run whose SAE, real activations and targets this one has: nothing of them is found anew.
 
     Returns
     -------
@@ -363,18 +378,22 @@ def assemble(
         precision=config.engine.precision,
         way=None if config.engine.way == "auto" else config.engine.way,
     )
-    sae = find_sae(choice.subject)
-    dictionary = None if sae is None else Dictionary.of(sae.sae, sae.frequency)
-    fitting = None
-    if find_corpus is not None:
-        fitting = Fitting(partial(find_corpus, choice.subject), dictionary, config.seed)
+    if like is not None:
+        sae, target_context = like.sae, like.target_context
+    else:
+        sae = find_sae(choice.subject)
+        dictionary = None if sae is None else Dictionary.of(sae.sae, sae.frequency)
+        fitting = None
+        if find_corpus is not None:
+            fitting = Fitting(partial(find_corpus, choice.subject), dictionary, config.seed)
+        target_context = TargetContext(find_pool(choice.subject), config.targets, config.seed, dictionary, fitting)
     return RunContext(
         config=config,
         subject=choice.subject,
         sae=sae,
         prompts=prompts,
         base_row=base_row,
-        target_context=TargetContext(find_pool(choice.subject), config.targets, config.seed, dictionary, fitting),
+        target_context=target_context,
         kinds=kinds,
         forward=choice.forward,
         loaded=subject,
@@ -558,8 +577,10 @@ def _identity(run_context: RunContext) -> dict[str, Any]:
     config, subject, sae = run_context.config, run_context.subject, run_context.sae
     fitting = run_context.target_context.fitting
     learned = [what for kind in run_context.kinds for what in learns(kind) or ()]
+    own = _own_tokens(run_context)
     return {
         **({} if fitting is None else {"learned": fitting.identity(dict.fromkeys(learned))}),
+        **({"own_token": own} if own else {}),
         "model": subject.identity,
         "sae": None if sae is None else sae.identity,
         "prompts": run_context.prompts.identity,
@@ -572,6 +593,20 @@ def _identity(run_context: RunContext) -> dict[str, Any]:
         "way": run_context.way,
         "precision": run_context.precision,
     }
+
+
+def _own_tokens(run_context: RunContext) -> dict[str, int]:
+    """Of how many base prompts each variant that is to keep the token does so; it has no other choice for the rest."""
+    kinds = [kind for kind in run_context.kinds if isinstance(kind, Variant) and kind.settings.own_token]
+    if not kinds:
+        return {}
+    context, rows = run_context.target_context, run_context.base_row.tolist()
+    activations = context.pool.at(run_context.base_row)
+    bases = [
+        Base(activation, sample, row, token=context.pool.token_of(row))
+        for sample, (activation, row) in enumerate(zip(activations, rows, strict=True))
+    ]
+    return {kind.name: sum(kind.has_own_token(base, context) for base in bases) for kind in kinds}
 
 
 def prompt_values(run_context: RunContext) -> Values:
@@ -595,4 +630,10 @@ def prompt_values(run_context: RunContext) -> Values:
 
 
 def _has_same_activations(one: RunConfig, other: RunConfig) -> bool:
+    # whether they come through the bridge is seen at the write site, wherever is read and however paths are run
     return (one.model, one.sites.write, one.prompts) == (other.model, other.sites.write, other.prompts)
+
+
+def _has_same_targets(one: RunConfig, other: RunConfig) -> bool:
+    """Whether two configurations with the same activations differ in nothing else that targets are made from."""
+    return (one.sae, one.seed, one.targets) == (other.sae, other.seed, other.targets)

@@ -246,7 +246,9 @@ def memory_context(
 
     def find_pool(own: LoadedSubject) -> Pool:
         real = own.last_activations(ids).cpu()
-        return Pool(real if further is None else torch.cat([real, further]), np.arange(count))
+        token = np.full(count, -1)  # nobody knows which one further activations are of
+        token[: len(ids)] = ids[:, config.prompts.position].numpy()
+        return Pool(real if further is None else torch.cat([real, further]), np.arange(count), token)
 
     return assemble(config, kinds, subject.loaded, prompts, base_row=rows, find_sae=find_sae, find_pool=find_pool)
 

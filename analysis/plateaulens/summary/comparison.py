@@ -197,8 +197,9 @@ def compare_dataset(
 
 
 def _is_moved(variant: Mapping[str, Any]) -> bool:
-    """Whether a variant's targets are moved after its recipe has made them."""
-    return bool(variant.get("add_error") or variant.get("matched") or variant.get("sae_error", "none") != "none")
+    """Whether a variant's targets are chosen otherwise, or moved after its recipe has made them."""
+    changed = any(variant.get(name) for name in ("add_error", "matched", "own_token"))
+    return changed or variant.get("sae_error", "none") != "none"
 
 
 def controls_of(targets: Mapping[str, Any]) -> tuple[str, ...]:
@@ -212,7 +213,8 @@ def controls_of(targets: Mapping[str, Any]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        `real_control`, where the run has it or not, and the variants of either that nothing is added to.
+        `real_control`, where the run has it or not, and the variants of either that are drawn from all prompts and that
+        nothing is added to.
 
     Raises
     ------

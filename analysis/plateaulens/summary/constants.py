@@ -74,7 +74,14 @@ STRIDES = (1, 2, 4, 5)
 """Values of `step_size`, in stored steps."""
 
 
-_NO_CONSTANTS = {"dictionary": "trained", "add_error": False, "sae_error": "none", "matched": False, "kept_share": None}
+_NO_CONSTANTS = {
+    "dictionary": "trained",
+    "add_error": False,
+    "sae_error": "none",
+    "own_token": False,
+    "matched": False,
+    "kept_share": None,
+}
 """What a variant may have that makes it another type, with what it has by default."""
 
 

@@ -42,9 +42,12 @@ class Pool:
     activation: Float[Tensor, "pool d_model"]
     row: Int64[np.ndarray, " pool"]
     """Row of the prompt file that each activation belongs to."""
+    token: Int64[np.ndarray, " pool"] | None = None
+    """The token that each is the activation of, where that is known."""
 
     def __post_init__(self) -> None:
         assert self.row.shape == self.activation.shape[:1]
+        assert self.token is None or self.token.shape == self.row.shape
         if not len(self.row):
             raise UsageError("the pool of real activations is empty; supply more prompts")
         wrong = self.row[~self.activation.isfinite().all(dim=1).cpu().numpy()]
@@ -76,6 +79,23 @@ class Pool:
         assert (self.row[place] == rows).all(), "rows of the pool are in order, and hold these"
         return self.activation[torch.from_numpy(place)]
 
+    def token_of(self, row: int) -> int | None:
+        """The token of one prompt's activation.
+
+        Parameters
+        ----------
+        row
+            Of the prompt file.
+
+        Returns
+        -------
+        int or None
+            None where it is not known.
+        """
+        place = int(np.searchsorted(self.row, row))
+        is_known = self.token is not None and place < len(self.row) and self.row[place] == row
+        return int(self.token[place]) if self.token is not None and is_known else None
+
 
 @dataclass(frozen=True, eq=False)
 class Base:
@@ -88,6 +108,8 @@ class Base:
     """Row of the prompt file."""
     encoded: Code | None = None
     """The SAE code of A, when the run has an SAE."""
+    token: int | None = None
+    """The token of the prompt that A is the activation of, where it is known."""
 
     def copy(self) -> "Base":
         """The same base in memory of its own, for code that may change it in place.
@@ -221,6 +243,8 @@ class TargetContext:
     """The SAE, or what a variant has in its place; None in a run without."""
     fitting: Fitting | None = None
     """What fitted types learn from; None in a run without any."""
+    own_token: bool = False
+    """Whether a type that chooses a token is to choose the base's own, see `ChoosesToken`."""
     _varied: dict[VariantConfig, "TargetContext"] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -272,6 +296,26 @@ class TargetContext:
         """
         return self._fitting.corpus
 
+    def rows_of(self, base: Base) -> Int64[np.ndarray, " rows"]:
+        """The activations of the corpus that have the base's token.
+
+        Parameters
+        ----------
+        base
+            The base.
+
+        Returns
+        -------
+        NDArray
+            Rows of the corpus, ascending; none where no prompt that is set aside has the token.
+
+        Raises
+        ------
+        UsageError
+            When the base's token is not known.
+        """
+        return self.corpus.rows_of(own_token(base))
+
     @property
     def _fitting(self) -> Fitting:
         if self.fitting is None:
@@ -308,7 +352,9 @@ class TargetContext:
             fitting = self.fitting
             if fitting is not None and dictionary is not self.dictionary:
                 fitting = fitting.with_dictionary(dictionary)
-            self._varied[settings] = replace(self, config=config, dictionary=dictionary, fitting=fitting)
+            self._varied[settings] = replace(
+                self, config=config, dictionary=dictionary, fitting=fitting, own_token=settings.own_token
+            )
         return self._varied[settings]
 
     def generator(self, sample: int, purpose: str) -> np.random.Generator:
@@ -363,7 +409,7 @@ class TargetContext:
         code = None if self.dictionary is None else self.dictionary.encode(activation)
         if code is not None and not np.isfinite(code.activation).all():
             raise UsageError(f"sample {sample}: the SAE's code of the base activation is not finite; check its weights")
-        return Base(activation, sample, row, code)
+        return Base(activation, sample, row, code, self.pool.token_of(row))
 
 
 class ActivationType(Protocol):
@@ -408,6 +454,59 @@ class ActivationType(Protocol):
             Where no target can be made; `draw` adds the type and the sample to its message.
         """
         ...
+
+
+@runtime_checkable
+class ChoosesToken(Protocol):
+    """A type that makes activations of a token which it chooses: the base's own where `TargetContext.own_token` is set.
+
+    Where there is nothing to make an activation of that token from, it chooses as it does else.
+    """
+
+    def has_own_token(self, base: Base, context: TargetContext) -> bool:
+        """Whether a target of the base's own token can be made.
+
+        Parameters
+        ----------
+        base
+            The base, whose code is not asked for.
+        context
+            Everything else that a target may depend on.
+
+        Returns
+        -------
+        bool
+            False where the type chooses another token whatever it is told.
+
+        Raises
+        ------
+        UsageError
+            When the base's token is not known.
+        """
+        ...
+
+
+def own_token(base: Base) -> int:
+    """The token of a base.
+
+    Parameters
+    ----------
+    base
+        The base.
+
+    Returns
+    -------
+    int
+        Its token id.
+
+    Raises
+    ------
+    UsageError
+        When it is not known.
+    """
+    if base.token is None:
+        raise UsageError("needs the token of the base, and it is not known; leave out `own_token`")
+    return base.token
 
 
 @runtime_checkable

@@ -81,6 +81,34 @@ class Corpus:
         """Mean and covariance."""
         return Gaussian.fit(self.activation)
 
+    @cached_property
+    def _by_token(self) -> tuple[Int64[np.ndarray, " corpus"], Int64[np.ndarray, " corpus"]]:
+        """The rows of the corpus by token, and their tokens."""
+        order = np.argsort(self.token, kind="stable")
+        return order, self.token[order]
+
+    def rows_of(self, token: int) -> Int64[np.ndarray, " rows"]:
+        """The activations of one token.
+
+        Parameters
+        ----------
+        token
+            Its id.
+
+        Returns
+        -------
+        NDArray
+            Shaped (row,), ascending; none for a token that does not occur.
+        """
+        order, tokens = self._by_token
+        start, stop = np.searchsorted(tokens, [token, token + 1])
+        return order[start:stop]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all arrays, which are hundreds of megabytes as a rule."""
+        return _digest(self)
+
     def distance(self, targets: Float[Tensor, "targets d_model"]) -> Float32[np.ndarray, " targets"]:
         """How far each of some activations lies from the nearest of the corpus (L2).
 
@@ -535,6 +563,7 @@ class Fitting:
     def __init__(self, find_corpus: Callable[[], Corpus], dictionary: Dictionary | None, seed: int) -> None:
         self._find_corpus, self._dictionary, self._seed = find_corpus, dictionary, seed
         self._learned: dict[type[Any], Any] = {}
+        self._digests: dict[type[Any], str] = {}
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -646,8 +675,12 @@ class Fitting:
         dict
             By name of the class, and `Corpus`, the SHA-256 of all arrays.
         """
-        found = {"Corpus": _digest(self.corpus)}
-        return found | {each.__name__: _digest(self.learned(each)) for each in learned}
+        found = {"Corpus": self.corpus.digest}
+        for each in learned:
+            if each not in self._digests:
+                self._digests[each] = _digest(self.learned(each))
+            found[each.__name__] = self._digests[each]
+        return found
 
 
 def _read(what: type[LearnedT], key: cache.Key) -> LearnedT | None:

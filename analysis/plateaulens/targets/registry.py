@@ -20,7 +20,17 @@ from torch import Tensor
 from plateaulens.config import TargetConfig, VariantConfig, type_name
 from plateaulens.errors import UsageError, shown, text_of
 from plateaulens.names import CONTROL, REFERENCE, label
-from plateaulens.targets.base import ActivationType, Base, Target, TargetContext, learns, made_by, mixes, ships
+from plateaulens.targets.base import (
+    ActivationType,
+    Base,
+    ChoosesToken,
+    Target,
+    TargetContext,
+    learns,
+    made_by,
+    mixes,
+    ships,
+)
 from plateaulens.targets.files import FileType
 from plateaulens.targets.fitting import Codes, Learned, SaeError
 from plateaulens.targets.matching import matched
@@ -155,6 +165,13 @@ def create_all(targets: TargetConfig, *, has_sae: bool) -> tuple[ActivationType,
         load_module(module)
     types = create(targets.types, has_sae=has_sae)
     variants = [Variant(name, _make(each.type), each) for name, each in targets.variants.items()]
+    for each in variants:
+        if each.settings.own_token and not isinstance(each.kind, ChoosesToken):
+            choosing = [name for name, maker in shipped().items() if hasattr(maker, "has_own_token")]
+            raise UsageError(
+                f"targets.variants.{each.name}.own_token: activation type {each.kind.name!r} chooses no token; those "
+                f"that do are {', '.join(choosing)}"
+            )
     for name in targets.files:
         if name in names():
             raise UsageError(f"targets.files.{name} has the name of an activation type that there is; choose another")
@@ -299,6 +316,8 @@ class Variant:
             changes.append("the SAE error of A added")
         if settings.sae_error != "none":
             changes.append(_ERRORS[settings.sae_error])
+        if settings.own_token:
+            changes.append("of the base's own token")
         if settings.matched:
             changes.append("norm and distances matched to real's")
         return f"as {label(settings.type)}, {' and '.join(changes) or 'drawn again'}"
@@ -322,6 +341,24 @@ class Variant:
         if settings.matched:
             found = matched(found, self._real(base, context), base.activation, context.gaussian.mean)
         return target._replace(activation=found.to(base.activation.dtype))
+
+    def has_own_token(self, base: Base, context: TargetContext) -> bool:
+        """Whether the target of a base is of the base's own token, as `own_token` asks for.
+
+        Parameters
+        ----------
+        base
+            The base, whose code is not asked for.
+        context
+            That of the run.
+
+        Returns
+        -------
+        bool
+            False where another token is chosen for want of anything to make one of that token from.
+        """
+        assert isinstance(self.kind, ChoosesToken)
+        return self.settings.own_token and self.kind.has_own_token(base, context.varied(self.settings))
 
     def _real(self, base: Base, context: TargetContext) -> Float[Tensor, " d_model"]:
         """The activation of the `real` target of the same sample."""

@@ -51,16 +51,27 @@ class WithinTokens:
 
 
 class _OfToken:
-    """A token drawn as often as the corpus has it, and what its mean and the departures from means make."""
+    """A token drawn as often as the corpus has it, and what its mean and the departures from means make.
+
+    With the base's own token (`TargetContext.own_token`) an activation of the corpus is drawn that has it, where there
+    is one.
+    """
 
     needs_sae = False
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """A target, which does not depend on the base. See `plateaulens.targets.base.ActivationType.target`."""
-        del base
+        """A target, which depends on the base by its token at most.
+
+        See `plateaulens.targets.base.ActivationType.target`.
+        """
         tokens = context.learned(Tokens)
-        row = int(generator.integers(len(tokens.of)))
+        own = context.rows_of(base) if context.own_token else ()
+        row = int(own[generator.integers(len(own))] if len(own) else generator.integers(len(tokens.of)))
         return Target(torch.from_numpy(tokens.mean[tokens.of[row]]) + self._departure(row, context, generator))
+
+    def has_own_token(self, base: Base, context: TargetContext) -> bool:
+        """Whether the corpus has the base's token. See `plateaulens.targets.base.ChoosesToken`."""
+        return len(context.rows_of(base)) > 0
 
     def _departure(self, row: int, context: TargetContext, generator: np.random.Generator) -> torch.Tensor:
         """What is added to the mean of the token of an activation of the corpus."""

@@ -46,7 +46,9 @@ class Tops:
         """Codes of the activations of top latents that were drawn before, by latent."""
         return {}
 
-    def draw(self, codes: Codes, generator: np.random.Generator) -> "Fired":
+    def draw(
+        self, codes: Codes, generator: np.random.Generator, among: Int64[np.ndarray, " among"] | None = None
+    ) -> "Fired":
         """A top latent, drawn as often as the corpus has it, and latents that are active beside it.
 
         Each other latent is active by itself with the probability (c + PRIOR f) / (n + PRIOR): of the n activations
@@ -58,13 +60,18 @@ class Tops:
             Those that this was fitted to.
         generator
             What is drawn from.
+        among
+            Rows of the corpus with active latents, among which the top latents are counted; None or none for all.
 
         Returns
         -------
         Fired
             The top latent among those that are active.
         """
-        place = int(np.searchsorted(self.start, generator.integers(len(self.row)), side="right")) - 1
+        if among is not None and len(among):
+            place = int(np.searchsorted(self.latent, codes.top[among[generator.integers(len(among))]]))
+        else:
+            place = int(np.searchsorted(self.start, generator.integers(len(self.row)), side="right")) - 1
         rows = self.row[self.start[place] : self.start[place + 1]]
         beside = self._beside.get(place)
         if beside is None:
@@ -96,7 +103,9 @@ class Fired:
 class CodeTop:
     """A top latent drawn as often as it is one, others by how often they are active beside it, strengths as there.
 
-    Given the top latent the others are independent of each other, and all strengths are independent.
+    Given the top latent the others are independent of each other, and all strengths are independent. With the base's
+    own token (`TargetContext.own_token`) the top latent is drawn as often as it is that of activations with this token,
+    where any latent is active on one.
     """
 
     name = "code_top"
@@ -105,13 +114,18 @@ class CodeTop:
     learns: tuple[type, ...] = (Codes, Tops)
 
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The decoded code, which depends on the base by its scale only, where the SAE has one for each activation.
+        """The decoded code, which depends on the base by its token at most, and by its scale where the SAE has one.
 
         See `plateaulens.targets.base.ActivationType.target`.
         """
-        fired = context.learned(Tops).draw(context.learned(Codes), generator)
+        own = _active(base, context) if context.own_token else None
+        fired = context.learned(Tops).draw(context.learned(Codes), generator, own)
         strength = self._strengths(fired, context, generator)
         return Target(context.sae.decode(Code(fired.latent, strength, base.frame)))
+
+    def has_own_token(self, base: Base, context: TargetContext) -> bool:
+        """Whether a latent is active where the base's token is. See `plateaulens.targets.base.ChoosesToken`."""
+        return len(_active(base, context)) > 0
 
     def _strengths(
         self, fired: Fired, context: TargetContext, generator: np.random.Generator
@@ -120,6 +134,13 @@ class CodeTop:
         del context
         drawn = [generator.choice(fired.strengths_of(int(latent))) for latent in fired.latent]
         return np.array(drawn, dtype=np.float32)
+
+
+def _active(base: Base, context: TargetContext) -> Int64[np.ndarray, " rows"]:
+    """The activations of the corpus that have the base's token and an active latent."""
+    rows = context.rows_of(base)
+    active: Int64[np.ndarray, " rows"] = rows[context.learned(Codes).size[rows] > 0]
+    return active
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,9 +1,10 @@
 """`real`: the activation of another prompt."""
 
 import numpy as np
+import torch
 
 from plateaulens.errors import UsageError
-from plateaulens.targets.base import Base, Target, TargetContext
+from plateaulens.targets.base import Base, Target, TargetContext, own_token
 from plateaulens.targets.registry import register
 
 CLOSEST = 1e-3
@@ -16,7 +17,8 @@ class Real:
 
     Activations within 1e-3 of the base are drawn again, as in Giglemiani et al. 2024: two prompts may end in the same
     tokens, and a path of no length has no steps. Drawing again never repeats a prompt, so the draw is uniform over the
-    prompts that remain, and ends.
+    prompts that remain, and ends. With the base's own token (`TargetContext.own_token`) the prompts that have it come
+    first: it is drawn uniformly from those of them that remain, and from the others where none does.
     """
 
     name = "real"
@@ -29,7 +31,12 @@ class Real:
         See `plateaulens.targets.base.ActivationType.target`.
         """
         pool = context.pool
-        for place in generator.permutation(np.flatnonzero(pool.row != base.row)):
+        places = generator.permutation(np.flatnonzero(pool.row != base.row))
+        if context.own_token:
+            wanted = own_token(base)
+            assert pool.token is not None, "bases have their tokens from the pool"
+            places = places[np.argsort(pool.token[places] != wanted, kind="stable")]
+        for place in places:
             activation = pool.activation[place]
             if (activation - base.activation).norm() > CLOSEST:
                 return Target(activation, int(pool.row[place]))
@@ -37,3 +44,11 @@ class Real:
             f"no other of the {len(pool.row)} prompts has an activation further than {CLOSEST} from the base; "
             f"supply more prompts"
         )
+
+    def has_own_token(self, base: Base, context: TargetContext) -> bool:
+        """Whether a prompt remains that has the base's token. See `plateaulens.targets.base.ChoosesToken`."""
+        pool = context.pool
+        wanted = own_token(base)
+        assert pool.token is not None, "bases have their tokens from the pool"
+        others = pool.activation[torch.from_numpy((pool.row != base.row) & (pool.token == wanted))]
+        return bool(((others - base.activation).norm(dim=1) > CLOSEST).any())
