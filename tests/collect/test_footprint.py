@@ -1,13 +1,17 @@
 """What a run will take is estimated before loading, and what does not fit is refused with what would help."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from tests.tiny import write_preset
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from plateaulens.collect import footprint
+from plateaulens.collect.context import open_context
 from plateaulens.collect.footprint import Needs, available, check_memory, needs
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
@@ -99,6 +103,85 @@ def test_what_does_not_fit_is_refused_with_the_options(config: RunConfig, monkey
         check_memory(large, config, loaded=True)
     monkeypatch.setattr(footprint, "available", lambda _: None)
     check_memory(large, config)
+
+
+@pytest.mark.parametrize(
+    ("types", "doubles"), [(["token_gaussian", "code_top"], 5), (["token_gaussian", "with_error"], 8)]
+)
+def test_what_types_are_fitted_to_is_counted_as_it_is(
+    types: list[str], doubles: int, tiny_files: Path, tmp_path: Path
+) -> None:
+    """Of 20 prompts the tokens from the fourth to the eighth, each 32 wide."""
+    preset = write_preset(tmp_path / "tiny.toml", tiny_files, targets__types=["real", types[0]])
+    with preset.open("a") as file:
+        error = "drawn" if "with_error" in types else "none"
+        file.write(f'\ntargets.variants.other = {{ type = "code_top", sae_error = "{error}" }}\n')
+    config = read_config(preset)
+    context = open_context(config)
+    corpus = context.target_context.corpus
+    held = corpus.activation.nbytes + corpus.embedding.nbytes + corpus.token.nbytes
+    (note,) = (note for note in context.notes if note.startswith("memory"))
+    model = context.subject.model
+    assert model is not None
+    found = needs(config, model, prompts=40, fitted_to=len(corpus.token), errors=doubles == 8)
+    assert found.corpus == held == 20 * 5 * (2 * 32 * 4 + 8)
+    assert found.fitting == doubles * 20 * 5 * 32 * 8
+    assert str(found) == note
+
+
+def test_without_fitted_types_nothing_is_set_aside(config: RunConfig) -> None:
+    found = needs(config, of_shape("llama", **tiny_config("llama")), prompts=40)
+    assert found.corpus == found.fitting == 0
+    assert "fitted" not in str(found)
+
+
+def test_fitting_and_walking_are_not_at_once() -> None:
+    assert Needs(1, 20, 300, 4000, 50_000).total == 1 + 300 + 4000 + 50_000
+    assert Needs(1, 20, 300, 4000, 5).total == 1 + 20 + 300 + 4000
+
+
+def test_a_corpus_that_does_not_fit_is_refused(
+    tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as prompts are there, and before anything is computed of them."""
+    config = read_config(write_preset(tmp_path / "tiny.toml", tiny_files, targets__types=["real", "token_mean"]))
+    monkeypatch.setattr("plateaulens.collect.context.corpus", Mock(side_effect=AssertionError))
+    monkeypatch.setattr("plateaulens.collect.context.fitted_to", lambda *_: 10**12)
+    with pytest.raises(UsageError, match=r"does not fit on cpu: .* for those that types are fitted to.*fewer prompts"):
+        open_context(config)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not say how large a process was")
+@pytest.mark.parametrize(("what", "doubles"), [("Tokens", 5), ("SaeError", 8)])
+def test_a_fit_holds_no_more_than_is_said(what: str, doubles: int) -> None:
+    """In a process of its own, whose largest size the system keeps; 20,000 activations are 41 MB in float64."""
+    found = subprocess.run([sys.executable, "-c", FITTING, what], check=True, capture_output=True, text=True)
+    assert 0.4 * doubles < float(found.stdout) < 1.1 * doubles
+
+
+FITTING = """
+import sys
+import numpy as np, torch
+from plateaulens.targets import fitting
+from plateaulens.targets.dictionary import Dictionary
+
+rows, width = 20_000, 256
+rng = torch.Generator().manual_seed(0)
+made, table = torch.randn((rows, width), generator=rng), torch.randn((1000, width), generator=rng)
+decoder = torch.randn((512, width), generator=rng) / 16
+sae = Dictionary(lambda x: torch.relu(x @ decoder.T - 2), lambda f: f @ decoder, decoder, torch.ones(512))
+token = np.random.default_rng(0).integers(0, 1000, rows)
+corpus = fitting.Corpus(made, token, table[token])
+own = fitting.Fitting(lambda: corpus, sae, 0)
+own.learned(fitting.Codes)
+def largest():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+
+before = largest()
+own.learned(getattr(fitting, sys.argv[1]))
+print((largest() - before) * 1024 / (8 * rows * width))
+"""
 
 
 def test_what_is_free_here() -> None:

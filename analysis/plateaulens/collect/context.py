@@ -15,7 +15,7 @@ from plateaulens import names
 from plateaulens.collect import experiments
 from plateaulens.collect.ahead import Copy
 from plateaulens.collect.footprint import check_memory, needs
-from plateaulens.collect.pool import MOST_FITTED, corpus, real_activations
+from plateaulens.collect.pool import MOST_FITTED, corpus, fitted_to, real_activations
 from plateaulens.collect.taken import Taken
 from plateaulens.config import RunConfig, SaeConfig
 from plateaulens.errors import UsageError
@@ -38,7 +38,7 @@ from plateaulens.targets import registry
 from plateaulens.targets.base import SYNTHETIC, ActivationType, Base, Pool, TargetContext, draw, learns, mixes
 from plateaulens.targets.dictionary import Dictionary
 from plateaulens.targets.files import FileType
-from plateaulens.targets.fitting import Corpus, Fitting
+from plateaulens.targets.fitting import Corpus, Fitting, SaeError
 from plateaulens.targets.randomness import generator
 from plateaulens.targets.registry import Variant
 
@@ -238,7 +238,7 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
     # first, as names are checked before anything slow happens
     kinds = registry.create_all(config.targets, has_sae=config.sae is not None)
     known = preflight.check(config)
-    memory = None
+    memory = empty = None
     if known is not None:
         with loading(config.model.source):
             empty = empty_model(known)
@@ -268,12 +268,21 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
         )
 
     rows = np.sort(judged)
+    longest = prompts.tokens if prompts.longer is None else prompts.longer
+    most = max(config.prompts.length, min(MOST_FITTED, subject.positions))
+    aside = longest[torch.from_numpy(np.sort(set_aside)), :most]
 
     alike = previous if previous is not None and _has_same_activations(previous.config, config) else None
     known_corpus = None
     if alike is not None and alike.target_context.fitting is not None and alike.config.seed == config.seed:
         # the finder of a corpus outlives this call, and is not to keep `previous` alive
         known_corpus = alike.target_context.fitting.corpus
+    if fitted and empty is not None:  # what types are fitted to is known now that there are prompts
+        errors = any(SaeError in (learns(kind) or ()) for kind in kinds)
+        counted = partial(needs, config, empty, fitted_to=fitted_to(*aside.shape), errors=errors)
+        memory = counted(prompts=len(prompts.tokens))
+        if known_corpus is None:
+            check_memory(counted(prompts=len(prompts.tokens), loaded=True), config, loaded=True)
 
     def find_pool(subject: Subject) -> Pool:
         if alike is not None:
@@ -287,9 +296,7 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
     def find_corpus(subject: Subject) -> Corpus:
         if known_corpus is not None:
             return known_corpus
-        tokens = prompts.tokens if prompts.longer is None else prompts.longer
-        most = max(config.prompts.length, min(MOST_FITTED, subject.positions))
-        return corpus(subject, config.model, tokens[torch.from_numpy(np.sort(set_aside)), :most])
+        return corpus(subject, config.model, aside)
 
     context = assemble(
         config,

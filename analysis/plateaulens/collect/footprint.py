@@ -11,11 +11,15 @@ from plateaulens.errors import UsageError
 from plateaulens.scan.engine import ROWS_PER_HEAD
 from plateaulens.subject.anatomy import find_blocks, text_config
 
-_FLOAT, _HALF = 4, 2
+_FLOAT, _HALF, _DOUBLE, _INTEGER = 4, 2, 8, 8
 _LOGITS = 6
 """Arrays of the size of the logits that metrics hold at once."""
 _STREAMS = 12
 """Arrays of the size of the residual stream that a block holds at once, its MLP's counted by their width apart."""
+
+_FITTED, _ERRORS = 5, 8
+"""Arrays of float64, as large as the activations that types are fitted to, which the greediest fit holds at once (a
+mixture of factor analysers 4.8, tokens' means 3.7), and the one of SAE errors (7.6)."""
 
 
 class Needs(NamedTuple):
@@ -26,20 +30,37 @@ class Needs(NamedTuple):
     """What one batch of paths passes through the model with."""
     pool: int
     """All prompts' activations at the write site, and their covariance."""
+    corpus: int = 0
+    """The activations and embeddings that types are fitted to."""
+    fitting: int = 0
+    """What is held beside them while types are fitted, which is before anything is walked."""
 
     @property
     def total(self) -> int:
-        """All of it."""
-        return sum(self)
+        """The most that is held at once."""
+        return self.weights + self.pool + self.corpus + max(self.batch, self.fitting)
 
     def __str__(self) -> str:
-        return (
-            f"memory: about {_spelled(self.total)} ({_spelled(self.weights)} of weights, {_spelled(self.batch)} for a "
-            f"batch, {_spelled(self.pool)} for the pool of real activations)"
-        )
+        parts = [
+            f"{_spelled(self.weights)} of weights",
+            f"{_spelled(self.batch)} for a batch",
+            f"{_spelled(self.pool)} for the pool of real activations",
+        ]
+        if self.corpus:
+            parts += [f"{_spelled(self.corpus)} for those that types are fitted to"]
+            parts += [f"{_spelled(self.fitting)} while they are fitted, in the place of a batch"]
+        return f"memory: about {_spelled(self.total)} ({', '.join(parts)})"
 
 
-def needs(config: RunConfig, model: PreTrainedModel, *, prompts: int, loaded: bool = False) -> Needs:
+def needs(
+    config: RunConfig,
+    model: PreTrainedModel,
+    *,
+    prompts: int,
+    loaded: bool = False,
+    fitted_to: int = 0,
+    errors: bool = False,
+) -> Needs:
     """Estimate what a run will hold in memory at once, from the model's shapes alone.
 
     Parameters
@@ -52,6 +73,10 @@ def needs(config: RunConfig, model: PreTrainedModel, *, prompts: int, loaded: bo
         How many prompts there are at most.
     loaded
         Whether the model is in memory already, so that its own weights are not counted.
+    fitted_to
+        How many activations types are fitted to; 0 where none is fitted.
+    errors
+        Whether the SAE's errors are fitted too.
 
     Returns
     -------
@@ -72,7 +97,9 @@ def needs(config: RunConfig, model: PreTrainedModel, *, prompts: int, loaded: bo
     batch = at_once * cores * points * (_STREAMS * text.hidden_size + 3 * inner) * _FLOAT
     batch += cores * _LOGITS * ROWS_PER_HEAD * text.vocab_size * _FLOAT
     pool = prompts * text.hidden_size * _FLOAT + 3 * text.hidden_size**2 * 2 * _FLOAT
-    return Needs(weights, batch, pool)
+    corpus = fitted_to * (2 * text.hidden_size * _FLOAT + _INTEGER)  # of each its embedding and its token, too
+    fitting = (_ERRORS if errors else _FITTED) * fitted_to * text.hidden_size * _DOUBLE
+    return Needs(weights, batch, pool, corpus, fitting)
 
 
 def available(device: str) -> int | None:
@@ -125,6 +152,8 @@ def check_memory(found: Needs, config: RunConfig, *, loaded: bool = False) -> No
         options.append('dtype = "bfloat16" in [model]')
     if config.engine.prompts_per_batch not in (1, "auto"):
         options.append("prompts_per_batch = 1 in [engine]")
+    if found.corpus:
+        options.append("fewer prompts (sequences in [prompts]), half of which types are fitted to")
     options += ["fewer activation types or steps", "another device"]
     what = f"a walk through model {config.model.source!r}" if loaded else f"model {config.model.source!r}"
     raise UsageError(

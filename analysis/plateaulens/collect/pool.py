@@ -95,7 +95,7 @@ def corpus(subject: Subject, model: ModelConfig, tokens: Int[Tensor, "prompt pos
             f"types are fitted to all tokens of prompts, one of which has the id {int(unknown[0])}, and the model "
             f"knows 0 to {subject.vocabulary - 1}: cut what is no text off the array"
         )
-    first = min(FIRST_FITTED, tokens.shape[1] - 1)
+    first = _first(tokens.shape[1])
     wanted = tokens[:, first:]
     key = {**_key(subject, model, tokens), "first": first}
 
@@ -108,6 +108,26 @@ def corpus(subject: Subject, model: ModelConfig, tokens: Int[Tensor, "prompt pos
     with torch.no_grad():
         embedding = embed(wanted.flatten().to(subject.device)).float().cpu()
     return Corpus(made, wanted.flatten().numpy(), embedding)
+
+
+def fitted_to(prompts: int, length: int) -> int:
+    """How many activations the corpus of some prompts has.
+
+    Parameters
+    ----------
+    prompts, length
+        The shape of the tokens that `corpus` is given.
+
+    Returns
+    -------
+    int
+        One for each of the later tokens of each prompt.
+    """
+    return prompts * (length - _first(length))
+
+
+def _first(length: int) -> int:
+    return min(FIRST_FITTED, length - 1)
 
 
 def _kept(key: cache.Key, rows: int, width: int, make: Callable[[], Tensor]) -> Tensor:
