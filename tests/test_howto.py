@@ -3,6 +3,7 @@
 A page's TOML joins the preset of the first page. What a reader has of his own (model, texts, SAE) is tiny here.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.conftest import VOCABULARY
-from tests.tiny import write_toml
+from tests.tiny import D_MODEL, write_toml
 
 from plateaulens.cli import main
 from plateaulens.cli.entry import _parser
@@ -138,5 +139,7 @@ def test_a_page_can_be_followed(
         assert {path.name for path in Path("saes-bench").iterdir()} == {
             f"{name}_custom_sae_eval_results.json" for name in made_of
         }
+        exported = json.loads(Path("saes-bench/my-sae_custom_sae_eval_results.json").read_text())["sae_cfg_dict"]
+        assert (exported["architecture"], exported["d_in"], exported["hook_layer"]) == ("standard", D_MODEL, 1)
     if page == "sweep":
         assert "hook_resid_pre" in said

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from tests.tiny import D_MODEL, PROMPTS, TYPES, measured, write_preset
+from tests.tiny import D_MODEL, LATENTS, PROMPTS, TYPES, measured, write_preset
 from torch import Tensor
 
 from plateaulens.collect.collect import collect
@@ -162,6 +162,8 @@ class TestAWholeRun:
         identity = json.loads(run.attrs["identity"])
         assert identity["model"]["directory"] == "model"
         assert len(identity["model"]["model.safetensors"]) == len(identity["sae"]["sha256"]) == 64
+        settings = identity["sae"]["settings"]
+        assert (settings["d_in"], settings["d_sae"], settings["model_name"]) == (D_MODEL, LATENTS, "tiny")
         assert (identity["write_site"], identity["device"]) == ("blocks.1.hook_resid_pre", "cpu")
         assert {"torch", "transformers", "sae-lens", "transformer-lens"} <= json.loads(run.attrs["versions"]).keys()
         (session,) = json.loads(run["provenance"].attrs["sessions"])

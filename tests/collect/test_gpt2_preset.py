@@ -104,6 +104,8 @@ class TestFromTheCache:
             identity = json.loads(run.attrs["identity"])
         assert identity["model"] == {"hub_id": MODEL, "commit": COMMIT[MODEL]}
         assert identity["processing"] == "folded"
+        settings = identity["sae"].pop("settings")
+        assert (settings["architecture"], settings["d_in"], settings["hook_name"]) == ("standard", 768, SITE)
         assert identity["sae"] == {
             "release": "gpt2-small-res-jb",
             "id": SITE,

@@ -28,6 +28,7 @@ from plateaulens.export.saebench import (
 )
 from plateaulens.export.tables import tables
 from plateaulens.store.reading import open_run
+from plateaulens.store.sae_settings import KNOWN
 from plateaulens.store.schema import SWEEP_SUMMARY_KIND
 from plateaulens.summary.analyze import write_summary
 from plateaulens.summary.sae_evidence import evidence_of
@@ -42,6 +43,19 @@ FIELDS = {
 """Those of SAEBench's `BaseEvalOutput`."""
 
 
+SETTINGS_OF_SAE = {
+    "architecture": "jumprelu",
+    "d_in": 576,
+    "dtype": "float32",
+    "apply_b_dec_to_input": True,
+    "normalize_activations": "none",
+    "model_name": "org/model",
+    "hook_name": "blocks.10.hook_resid_pre",
+    "context_size": 128,
+    "training_tokens": 300_000_000,
+}
+
+
 @pytest.fixture(scope="module")
 def scale(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
     folder = tmp_path_factory.mktemp("saes")
@@ -50,7 +64,13 @@ def scale(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
         write_run(folder, entry(sae), seed)
         with open_run(folder / entry(sae).run) as run:
             evidence[sae] = evidence_of(run.load(), SETTINGS)
-    evidence[SAES[1]].about["identity"] = {"release": "release", "id": "b/16k", "architecture": "jumprelu"}
+    evidence[SAES[1]].about["identity"] = {
+        "release": "release",
+        "id": "b/16k",
+        "architecture": "jumprelu",
+        "hook_name": "blocks.10.hook_resid_pre",
+        "settings": SETTINGS_OF_SAE | {"lr": 0.1, "d_sae": "many", "dataset_path": "x" * 1000},
+    }
     return sae_scale_dataset(evidence, SETTINGS)
 
 
@@ -101,10 +121,26 @@ def test_numbers_are_those_of_the_scale(written: dict[str, Any], scale: xr.Datas
     assert metrics["scale"]["scale_length_kl"] == float(scale["scale_length"].sel(metric="kl"))
     assert output["sae_lens_release_id"] == "release"
     assert output["sae_lens_id"] == "b/16k"
-    assert output["sae_cfg_dict"]["architecture"] == "jumprelu"
     assert written["c_custom_sae_eval_results.json"]["sae_lens_id"] == CUSTOM
     assert output["eval_config"]["resamples"] == SETTINGS.resamples
     assert output["sae_bench_commit_hash"].startswith("none: plateaulens")
+
+
+def test_the_configuration_is_the_sae_s_own(written: dict[str, Any]) -> None:
+    """Under the names that SAEBench's readers look for, and nothing that a stored summary says besides."""
+    output = written["release_b_16k_eval_results.json"]
+    assert output["sae_cfg_dict"] == SETTINGS_OF_SAE | {"hook_layer": 10}
+    assert set(output["eval_result_unstructured"]["sae"]) == {"release", "id", "architecture", "hook_name"}
+    # of a run that has not kept it there is what identifies the SAE, and the run's model
+    assert written["a_custom_sae_eval_results.json"]["sae_cfg_dict"] == {
+        "model_name": output["eval_config"]["model_name"]
+    }
+
+
+def test_the_schema_has_every_setting(written: dict[str, Any]) -> None:
+    kinds = {str: "string", int: "integer", bool: "boolean"}
+    described = {key: each["type"] for key, each in SCHEMA["properties"]["sae_cfg_dict"]["properties"].items()}
+    assert described == {key: kinds[kind] for key, kind in KNOWN.items()} | {"hook_layer": "integer"}
 
 
 def test_the_same_scale_gives_the_same_bytes(scale: xr.Dataset, tmp_path: Path) -> None:

@@ -85,3 +85,15 @@ def test_how_the_way_was_asked_for_is_not_what_was_measured() -> None:
     other = asked | {"identity": json.dumps({"way": "whole"})}
     assert resume_differences(stored, other) == ['identity.way: stored "packed", asked "whole"']
     assert resume_differences(stored | {"identity": "{}"}, other) == []
+
+
+def test_what_an_sae_says_of_itself_does_not_matter() -> None:
+    """A run of an earlier version has not kept it, and a later SAELens may read it otherwise."""
+
+    def of(sae: object) -> dict[str, str | int]:
+        return attributes(identity={"sae": sae})
+
+    kept = of({"sha256": "aa", "settings": {"d_in": 576}})
+    assert resume_differences(of({"sha256": "aa"}), kept) == resume_differences(kept, of({"sha256": "aa"})) == []
+    (difference,) = resume_differences(kept, of({"sha256": "bb", "settings": {"d_in": 576}}))
+    assert difference.startswith("identity.sae.sha256")

@@ -84,6 +84,52 @@ class TestLoading:
         seen.add(load(folder).identity["sha256"])
         assert len(seen) == 4
 
+    def test_what_its_configuration_says(self, tmp_path: Path) -> None:
+        """As SAELens 3 wrote it, flat and with what later versions drop while reading."""
+        write_sae(tmp_path / "sae")
+        written = {
+            "architecture": "standard", "d_in": D_MODEL, "d_sae": LATENTS, "activation_fn_str": "relu",
+            "apply_b_dec_to_input": True, "finetuning_scaling_factor": False, "context_size": 128,
+            "model_name": "gpt2-small", "hook_name": WRITE, "hook_layer": 1, "hook_head_index": None,
+            "prepend_bos": True, "dataset_path": "Skylion007/openwebtext", "dataset_trust_remote_code": True,
+            "normalize_activations": "none", "dtype": "torch.float32", "device": "mps",
+            "sae_lens_training_version": "3.13.1", "activation_fn_kwargs": {}, "neuronpedia_id": "gpt2-small/1-res-jb",
+            "model_from_pretrained_kwargs": {"center_writing_weights": True}, "training_tokens": 300_000_000,
+        }  # fmt: skip
+        (tmp_path / "sae" / "cfg.json").write_text(json.dumps(written))
+        assert load(tmp_path / "sae").settings == {
+            "architecture": "standard", "d_in": D_MODEL, "d_sae": LATENTS, "dtype": "float32",
+            "apply_b_dec_to_input": True, "normalize_activations": "none", "reshape_activations": "none",
+            "model_name": "gpt2-small", "hook_name": WRITE, "context_size": 128, "prepend_bos": True,
+            "dataset_path": "Skylion007/openwebtext", "training_tokens": 300_000_000,
+            "sae_lens_training_version": "3.13.1", "neuronpedia_id": "gpt2-small/1-res-jb",
+        }  # fmt: skip
+
+    def test_settings_that_are_none_are_left_out(self, folder: Path) -> None:
+        """As SAELens 6 writes it; the file of its training may be anything."""
+        config = json.loads((folder / "cfg.json").read_text())
+        config["metadata"] |= {
+            "dataset_path": "x" * 201,
+            "prepend_bos": 1,
+            "neuronpedia_id": "a\nb",
+            "context_size": -1,
+        }
+        (folder / "cfg.json").write_text(json.dumps(config))
+        plain = load(folder).settings
+        assert plain["sae_lens_training_version"] == config["metadata"]["sae_lens_training_version"]
+        assert not plain.keys() & {"dataset_path", "prepend_bos", "neuronpedia_id", "context_size", "training_tokens"}
+        for content in ("{", "[1]", '{"training_tokens": "many"}', "[" * 100_000):
+            (folder / "runner_cfg.json").write_text(content)
+            assert load(folder).settings == plain
+        (folder / "runner_cfg.json").write_text('{"training_tokens": 4096}')
+        assert load(folder).settings == plain | {"training_tokens": 4096}
+
+    def test_a_version_that_it_does_not_name_is_not_todays(self, folder: Path) -> None:
+        config = json.loads((folder / "cfg.json").read_text())
+        config["metadata"] = {"hook_name": WRITE, "sae_lens_version": "6.0.0"}
+        (folder / "cfg.json").write_text(json.dumps(config))
+        assert "sae_lens_training_version" not in load(folder).settings
+
     def test_post_of_a_block_is_pre_of_the_next(self, folder: Path) -> None:
         assert load(folder, write_site="blocks.0.hook_resid_post").identity["hook_name"] == WRITE
 

@@ -25,6 +25,7 @@ from plateaulens.scan.engine import Forward, Telling
 from plateaulens.scan.split import Precision, has_kernels
 from plateaulens.scan.walk import prompts_per_batch, walk
 from plateaulens.store.identity import Attributes
+from plateaulens.store.sae_settings import KEY
 from plateaulens.store.schema import ExperimentSpec, MetricSpec, RunSpec
 from plateaulens.store.spans import Values
 from plateaulens.subject import preflight
@@ -589,7 +590,7 @@ def _identity(run_context: RunContext) -> dict[str, Any]:
         **({} if fitting is None else {"learned": fitting.identity(dict.fromkeys(learned))}),
         **({"own_token": own} if own else {}),
         "model": subject.identity,
-        "sae": None if sae is None else sae.identity,
+        "sae": None if sae is None else {**sae.identity, KEY: sae.settings},
         "prompts": run_context.prompts.identity,
         "activation_types": registry.identity(run_context.kinds),
         "write_site": subject.write.name,

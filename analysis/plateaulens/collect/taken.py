@@ -19,6 +19,7 @@ from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError, reading
 from plateaulens.store.identity import differences
 from plateaulens.store.reading import open_run, sample_ranges
+from plateaulens.store.sae_settings import without_settings
 from plateaulens.store.schema import ACTIVATIONS, COMPLETED, ENCODED, MIXED, RunSpec, Variable
 from plateaulens.store.spans import Values
 
@@ -192,7 +193,8 @@ def _comparable(config: RunConfig, identity: Mapping[str, Any], types: Sequence[
     """What bases and targets of these types depend on beside the device and the precision."""
     made, variants = identity["activation_types"], config.targets.variants
     return {
-        **{key: identity[key] for key in ("model", "sae", "prompts", "write_site", "processing")},
+        **{key: identity[key] for key in ("model", "prompts", "write_site", "processing")},
+        "sae": without_settings(identity["sae"]),
         "seed": config.seed,
         "prompt": config.prompts.model_dump(include={"length", "position"}),
         "targets": config.targets.model_dump(include=_CONSTANTS),

@@ -8,6 +8,7 @@ file, describes them.
 
 import json
 import math
+import re
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from plateaulens.replacing import publish, scratch
 from plateaulens.store.location import Location, locate
 from plateaulens.store.manifest import SITE
 from plateaulens.store.reading import check_kind, open_summary, open_sweep_summary, root_attributes
+from plateaulens.store.sae_settings import KEY, known_settings, without_settings
 from plateaulens.store.schema import SUMMARY_KIND, SWEEP_SUMMARY_KIND
 from plateaulens.store.verify import blaming_damage
 from plateaulens.summary.sae_evidence import evidence_of, own_settings
@@ -244,13 +246,10 @@ def _output(one: xr.Dataset, about: Mapping[str, Any], release: str, sae_id: str
         "sae_lens_id": sae_id,
         "sae_lens_release_id": release,
         "sae_lens_version": about["versions"].get("sae-lens"),
-        "sae_cfg_dict": {
-            **{key: identity[key] for key in ("architecture", "hook_name") if key in identity},
-            "model_name": about["model"],
-        },
+        "sae_cfg_dict": _configuration(identity, about["model"]),
         "eval_result_unstructured": {
             "share": formula(one),
-            "sae": identity,
+            "sae": without_settings(identity),
             "source": about["source"],
             "versions": about["versions"],
         },
@@ -258,6 +257,13 @@ def _output(one: xr.Dataset, about: Mapping[str, Any], release: str, sae_id: str
     # of the same content the same id, so that an export gives the same bytes whenever it is made
     own = uuid.uuid5(_NAMESPACE, json.dumps(result, sort_keys=True, allow_nan=False))
     return {"eval_id": str(own), "datetime_epoch_millis": millis, **result}
+
+
+def _configuration(identity: Mapping[str, Any], model: str) -> dict[str, str | int | bool]:
+    """The SAE's, flat and under the names that SAEBench's readers look for; what is not known is left out."""
+    own = {"model_name": model} | known_settings(identity) | known_settings(identity.get(KEY))
+    block = re.match(r"blocks\.(\d{1,6})\.", str(own.get("hook_name", "")), re.ASCII)
+    return own if block is None else own | {"hook_layer": int(block[1])}
 
 
 def _plain(value: Any) -> float | None:

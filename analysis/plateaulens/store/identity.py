@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from plateaulens.config import RunConfig
 from plateaulens.errors import shown
+from plateaulens.store.sae_settings import without_settings
 
 Attributes = Mapping[str, str | int]
 """Root attributes of a run by name, as `plateaulens.store.schema.RUN_ATTRIBUTES` lists them."""
@@ -123,6 +124,8 @@ def _comparable(attributes: Attributes) -> dict[str, Any]:
         identity.setdefault("precision", "float32" if precision == "auto" else precision)
         if str(identity.get("device", "cpu")).startswith("cpu") and config["engine"].get("prompts_per_batch") == "auto":
             config["engine"]["prompts_per_batch"] = 1  # as earlier versions did not say
+    if "sae" in identity:
+        identity["sae"] = without_settings(identity["sae"])
     return {**{key: value for key, value in config.items() if key not in NOT_MEASURED}, "identity": identity}
 
 

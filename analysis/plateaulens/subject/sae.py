@@ -16,10 +16,11 @@ from torch import Tensor
 from plateaulens.config import SaeConfig
 from plateaulens.errors import LONGEST_VALUE, UsageError, shortened
 from plateaulens.resources import find
+from plateaulens.store.sae_settings import Settings, known_settings
 from plateaulens.subject import hub
 from plateaulens.subject.registry import NOT_ROW_BY_ROW, known_entry
 from plateaulens.subject.rescaling import fold
-from plateaulens.subject.saelens import Read, Release, from_folder, from_release, reading_sae
+from plateaulens.subject.saelens import AVERAGE, Read, Release, from_folder, from_release, reading_sae
 from plateaulens.subject.sites import Site, parse_site
 
 NEVER_FIRED = -9.9
@@ -39,6 +40,8 @@ class LoadedSae:
     frequency: Float[Tensor, " latents"]
     """Share of tokens on which a latent is active (its code is not 0); exactly 0 for one that never was."""
     identity: dict[str, str]
+    settings: Settings
+    """What its configuration says, as it is saved: what was taken into its weights is still named."""
     notes: tuple[str, ...] = ()
     """What was done to it, or taken for granted, that is not plain from the configuration; a line each."""
 
@@ -129,6 +132,7 @@ def load_sae(
     with reading_sae(what):
         _check(config, read, width=width, write_site=write_site, blocks=blocks)
         read.sae.eval().requires_grad_(requires_grad=False)
+        settings = _settings(read)
         _side_by_side(read.sae)
         fold(read, real)
         _try(what, read.sae)
@@ -147,9 +151,8 @@ def load_sae(
         "hook_name": str(read.hook),
         "frequency": "measured" if measured else "shipped",
     }
-    return LoadedSae(
-        read.sae, frequency, {**read.identity, **about}, tuple(f"SAE {what} {note}" for note in read.notes)
-    )
+    notes = tuple(f"SAE {what} {note}" for note in read.notes)
+    return LoadedSae(read.sae, frequency, {**read.identity, **about}, settings, notes)
 
 
 @torch.inference_mode()
@@ -208,6 +211,14 @@ def _check(config: SaeConfig, read: Read, *, width: int, write_site: str, blocks
         raise UsageError(f"SAE {what} belongs to {named}, the write site is {write_site}: use one made for it")
     if cfg.d_in != width:
         raise UsageError(f"SAE {what} reads {cfg.d_in} numbers, an activation there has {width}: use one made for it")
+
+
+def _settings(read: Read) -> Settings:
+    """Before anything is taken into the weights; SAELens' own version stands in for that of the training nowhere."""
+    cfg = read.sae.cfg
+    metadata = {key: value for key, value in cfg.metadata.items() if not key.startswith("sae_lens_")}
+    own = {"hook_name": read.hook} | ({} if read.folded is None else {"normalize_activations": AVERAGE})
+    return known_settings({**read.said, **metadata, **cfg.to_dict(), **own})
 
 
 def _side_by_side(sae: Any) -> None:

@@ -1,9 +1,10 @@
 """SAEs as SAELens saves, has saved and converts them: folders and releases, read for inference in float32."""
 
 import hashlib
+import json
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from huggingface_hub import hf_hub_download
 from sae_lens import SAE
-from sae_lens.constants import SAE_CFG_FILENAME, SAE_WEIGHTS_FILENAME, SPARSITY_FILENAME
+from sae_lens.constants import RUNNER_CFG_FILENAME, SAE_CFG_FILENAME, SAE_WEIGHTS_FILENAME, SPARSITY_FILENAME
 from sae_lens.loading import pretrained_sae_loaders
 from sae_lens.loading.pretrained_saes_directory import get_norm_scaling_factor, get_pretrained_saes_directory
 from sae_lens.registry import SAE_CLASS_REGISTRY, SAE_TRAINING_CLASS_REGISTRY
@@ -55,6 +56,8 @@ class Read:
     """What it says it reads."""
     folded: float | None
     """By what SAELens multiplies the activations, which it has folded into the weights while reading."""
+    said: dict[str, Any]
+    """Its configuration as it was written, its metadata among the keys: SAELens drops some of it."""
     notes: list[str] = field(default_factory=list)
     """What follows its name in a line each: what was done to it, or taken for granted."""
 
@@ -111,7 +114,7 @@ def from_folder(folder: Path) -> Read:
         return folder / name if (folder / name).is_file() else None
 
     identity = {"name": folder.name, "sha256": together.hexdigest()}
-    return Read(sae, logarithm, identity, beside, sae.cfg.metadata.hook_name, None, notes)
+    return Read(sae, logarithm, identity, beside, sae.cfg.metadata.hook_name, None, _written(folder), notes)
 
 
 def from_release(release: Release) -> Read:
@@ -135,14 +138,14 @@ def from_release(release: Release) -> Read:
     repository, what = release.repository, f"{release.name}:{release.id}"
     notes: list[str] = []
     known = get_pretrained_saes_directory().get(release.name)
-    modes: list[object] = []
+    converted: dict[str, Any] = {}
 
     def convert(*args: Any, **kwargs: Any) -> Any:
         loader = pretrained_sae_loaders.NAMED_PRETRAINED_SAE_LOADERS[
             pretrained_sae_loaders.get_conversion_loader_name(release.name)
         ]
         found = loader(*args, **kwargs)
-        modes.append(found[0].get("normalize_activations"))
+        converted.update(found[0])
         return found
 
     with reading_sae(what), _loaders(notes, repository.commit), warnings.catch_warnings():
@@ -159,11 +162,26 @@ def from_release(release: Release) -> Read:
         return repository.fetch([file]) / file if file in repository.files else None
 
     # True is what the mode was called once
-    folded = get_norm_scaling_factor(release.name, release.id) if AVERAGE in modes or True in modes else None
+    is_average = converted.get("normalize_activations") in (AVERAGE, True)
+    folded = get_norm_scaling_factor(release.name, release.id) if is_average else None
     hook, entry = sae.cfg.metadata.hook_name, known_entry(release.name, release.id)
     if hook == "hook_embed" and entry is not None:
         hook = entry.site.name
-    return Read(sae, logarithm, identity, beside, hook, folded, notes)
+    return Read(sae, logarithm, identity, beside, hook, folded, _flat(converted), notes)
+
+
+def _written(folder: Path) -> dict[str, Any]:
+    """What a folder's configuration says, and that of its training, where there is one, of how long it was."""
+    runner: Any = None
+    with suppress(OSError, ValueError, RecursionError):  # nothing else is read from it: damaged, it says nothing
+        runner = json.loads((folder / RUNNER_CFG_FILENAME).read_bytes())
+    trained = {"training_tokens": runner.get("training_tokens")} if isinstance(runner, dict) else {}
+    return trained | _flat(json.loads((folder / SAE_CFG_FILENAME).read_bytes()))
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    metadata = settings.get("metadata")
+    return settings | (metadata if isinstance(metadata, dict) else {})
 
 
 @contextmanager
