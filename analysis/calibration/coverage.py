@@ -119,16 +119,16 @@ def replicate_corners(
     ------
     Outcome
         Whether an interval holds what it is an interval for, or a test rejected. Nothing of intervals that are marked
-        as ones not to rely on.
+        as ones not to rely on, or withheld.
     """
     data, truths = population.draw(rng, samples), planted(population)
     found = compare(data, AnalysisConfig(resamples=resamples), rng)
     for place, kind in enumerate(population.types):
         for quantity, flag in (*_OF_TYPE.items(), *_OF_DIFFERENCE.items()):
             value = truths.get((quantity, kind.name), np.nan)
-            if np.isfinite(value) and not (flag and found[flag][place]):
-                method = str(ESTIMATES[quantity].method)
-                yield covers(quantity, method, kind.name, value, found[f"{quantity}_interval"][place])
+            interval, withheld = found[f"{quantity}_interval"][place], bool(flag) and bool(found[flag][place])
+            if np.isfinite(value) and not (withheld or np.isnan(interval).all()):
+                yield covers(quantity, str(ESTIMATES[quantity].method), kind.name, value, interval)
     yield from _ks_differences(population, found["ks_difference_interval"])
     for first, second in combinations(range(1, len(population.types)), 2):
         kinds = population.types[first], population.types[second]

@@ -280,8 +280,9 @@ def paired_difference(
 ) -> Difference:
     """The mean paired difference, values minus reference, as a summary has it for a type and real.
 
-    The interval is studentised, and reaches farther where hardly a pair differs; p is of no mean difference, by random
-    swaps of the two within pairs (signs of the differences), exact for differences that are symmetric about 0.
+    The interval is studentised, reaches at least as far as Student's, and farther where hardly a pair differs; p is of
+    no mean difference, by random swaps of the two within pairs (signs of the differences), exact for differences that
+    are symmetric about 0.
 
     Parameters
     ----------
@@ -359,7 +360,8 @@ def ks_distance(
     Returns
     -------
     Distance
-        Without units; NaN where one side is empty. Ties are no difficulty.
+        Without units; NaN where one side is empty, and the interval with fewer than 10 pairs too. Ties are no
+        difficulty.
 
     Raises
     ------

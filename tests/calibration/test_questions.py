@@ -89,8 +89,11 @@ def test_where_targets_are_shared_groups_cover_and_single_prompts_do_not() -> No
 
 
 def test_corners_look_only_at_what_a_page_prints() -> None:
-    """At five prompts the mean's interval is withheld and the band of the distance is not; an order takes forty."""
-    few = {key.quantity for key in outcomes("corners", "copies", 5).rows}
+    """The band of the distance takes ten prompts, the mean's interval twenty, an order forty."""
+    fewest = {key.quantity for key in outcomes("corners", "copies", 5).rows}
+    assert "survival" in fewest
+    assert "ks" not in fewest
+    few = {key.quantity for key in outcomes("corners", "copies", 10).rows}
     assert "ks" in few
     assert not few & {"mean", "mean_difference", "paired_delta", "restricted_mean", "ks_difference", "KS difference"}
     enough = {key.quantity for key in outcomes("corners", "copies", 40).rows}

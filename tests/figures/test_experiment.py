@@ -33,7 +33,7 @@ def test_the_curve_is_the_first_example_towards_real(sensitivity: xr.Dataset) ->
 def test_its_parts_are_named(sensitivity: xr.Dataset) -> None:
     step = float(steps_of(sensitivity)[0])
     said = words(sensitivity)
-    assert {"base A", "target T", "plateau", "blow-up", f"max-slope step {step:g}"} <= set(said)
+    assert {"base A", "target T", "below a fifth of its height", "blow-up", f"max-slope step {step:g}"} <= set(said)
 
 
 def test_an_example_without_a_step_is_passed_over(sensitivity: xr.Dataset) -> None:

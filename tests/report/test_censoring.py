@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 import xarray as xr
 from tests.report.reading import faults, sentences
 from tests.report.tables import row
@@ -29,6 +30,33 @@ def test_a_type_of_which_nothing_is_known_is_not_the_largest(sensitivity: xr.Dat
     group = edit(group, "censored_fraction", 0.25, activation_type="random", metric="js")
     group = edit(group, "censored_fraction", float("nan"), activation_type="real")
     assert "those of random on JS" in censoring.censoring_sentence(group)
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_steps_at_the_end_are_said_where_they_are_many(sensitivity: xr.Dataset, edit: Edit, said: bool) -> None:
+    group = edit(edit(sensitivity, "censored_fraction", 0.0), "last_step_large", False)
+    group = edit(group, "last_step_fraction", 0.05, activation_type="bag", metric="kl")
+    group = edit(group, "last_step_large", said, activation_type="bag", metric="kl")
+    text = censoring.censoring_sentence(group)
+    assert ("steepest at the window's last step" in text) == said
+    if said:
+        assert text.endswith(
+            "Up to 5.0\u00a0% are steepest at the window's last step, those of bag on KL. They may be steeper beyond "
+            "it, so that their steps are too early."
+        )
+    assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
+
+
+def test_a_crossing_at_the_end_is_no_lower_bound(summary: xr.DataTree, edit: Edit) -> None:
+    group = edit(edit(summary["plateau"].to_dataset(), "last_step_fraction", 0.5), "last_step_large", True)
+    assert "last step" not in censoring.censoring_sentence(group, statistic="plateau_length")
+    assert "last step" in censoring.censoring_sentence(group)
+
+
+def test_summaries_of_earlier_versions_do_not_know_the_last_step(sensitivity: xr.Dataset) -> None:
+    older = sensitivity.drop_vars(["last_step_fraction", "last_step_large"])
+    assert "last step" not in censoring.censoring_sentence(older)
+    assert row(censoring.censoring_table(older, metrics=("kl",)), "bag")["last step"] == MISSING
 
 
 def test_the_caption_says_where_the_authors_search_ends(sensitivity: xr.Dataset) -> None:

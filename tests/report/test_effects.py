@@ -136,6 +136,40 @@ class TestTiming:
         )
         assert "undecided" not in text
 
+    def test_means_are_said_to_be_of_fewer_prompts_where_they_are(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        n = sensitivity.sizes["sample"]
+        group = edit_directions(edit(sensitivity, "n_pairs", n), dict.fromkeys(SYNTHETIC, "later"))
+        assert "Mean differences are of" not in effects.timing_sentences(group, metric="l2")
+        fewer = edit(edit(group, "n_pairs", n - 2, activation_type="bag"), "n_pairs", n - 1, activation_type="random")
+        text = effects.timing_sentences(fewer, metric="l2")
+        assert text.endswith(
+            "Mean differences are of the base prompts in which both curves blow up: "
+            f"{n - 2} of {n} for bag, the fewest."
+        )
+        assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
+        alone = effects.timing_sentences(only(fewer, "real", "random"), metric="l2")
+        assert alone.endswith(f"{n - 1} of {n} for random.")
+        said = edit_directions(only(fewer, "real", "bag"), {"bag": "censored"})
+        assert "Mean differences are of" not in effects.timing_sentences(said, metric="l2"), "its reason says so"
+
+    def test_captions_give_the_prompts_of_means_where_they_are_fewer(
+        self, sensitivity: xr.Dataset, summary: xr.DataTree, edit: Edit
+    ) -> None:
+        n = sensitivity.sizes["sample"]
+        whole = edit(sensitivity, "n_pairs", n)
+        fewer = edit(whole, "n_pairs", n - 3, activation_type="bag", metric="kl", statistic="max_slope")
+        for caption in (effects.effect_table_caption, effects.joint_table_caption):
+            assert "Means are of" not in caption(whole)
+            assert caption(fewer).endswith(f" Means are of the {n - 3} to {n} base prompts in which both have one.")
+            assert "Means are of" not in caption(fewer, metrics=["l2"])
+            assert "Means are of" not in caption(fewer, statistic="first_nonlinearity")
+        assert effects.other_effect_table_caption(fewer) == effects.effect_table_caption(fewer, metrics=["js"])
+        plateau = edit(summary["plateau"].to_dataset(), "n_pairs", 0, metric="kl")
+        plateau = edit(plateau, "n_pairs", n - 1, metric="l2")
+        text = effects.effect_table_caption(plateau, statistic="plateau_length")
+        assert text.endswith(f" Means are of the {n - 1} base prompts in which both have one.")
+        assert text.startswith("Effect sizes of plateau lengths against real")
+
     def test_without_a_step_there_is_nothing_to_compare(self, sensitivity: xr.Dataset, edit: Edit) -> None:
         group = judged(edit(only(sensitivity, "real", "bag"), "mean_difference_interval", np.nan))
         text = effects.timing_sentences(group, metric="kl")
@@ -208,7 +242,7 @@ def test_plateaus_have_the_same_table(summary: xr.DataTree) -> None:
     cells = row(plateaus.joint_table(group, metric="l2"), "bag")
     own = at(group, "l2", "bag", "plateau_length")
     assert cells["KS above chance"] == number(float(own["ks_excess"]), 2)
-    caption = effects.joint_table_caption(group, what="plateau lengths")
+    caption = effects.joint_table_caption(group, statistic="plateau_length")
     assert [fault for sentence in sentences(caption) for fault in faults(sentence)] == []
     assert "n = 24 base prompts" in caption
     assert "with 95\u00a0% intervals that hold for all types of a metric together." in caption

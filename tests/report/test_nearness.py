@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import xarray as xr
+from tests.report.reading import faults, sentences
 
 from plateaulens.names import label
 from plateaulens.report import nearness
@@ -46,8 +47,9 @@ class TestSentences:
         values = sensitivity.sel(convention="corrected", statistic="max_slope", metric="kl")
         pair = values.sel(activation_type="structured", other_type="bag")
         text = nearness.nearness_sentence(sensitivity, "structured", "bag")
-        assert f"a difference of {number(float(pair['ks_difference']), 2)}" in text
-        assert interval(pair["ks_difference_interval"].values, 2) in text
+        assert f", difference {number(float(pair['ks_difference']), 2)}" in text
+        assert f"{interval(pair['ks_difference_interval'].values, 2)}; below 0, structured is nearer)" in text
+        assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
         assert text.count("95\u00a0% interval") == 2, "one for each metric"
 
     def test_the_claim_is_about_both_pairs(self, sensitivity: xr.Dataset) -> None:

@@ -185,7 +185,7 @@ def test_without_whole_prompts_nothing_is_claimed(group: xr.Dataset, edit: Edit)
 def test_what_follows_from_the_share_between_tokens(geometry: xr.Dataset, word: str, said: str, never: str) -> None:
     geometry["token_share"][...], geometry["token_share_interval"][:] = 0.985, np.array([0.98, 0.99])
     geometry["token_relation"][...], geometry["single_tokens"][...] = word, 0.125
-    text = realism.token_sentence(geometry)
+    text = realism.token_sentence(geometry.drop_vars("token_reason"))  # of an earlier version
     assert text.startswith(
         "Of the variance of real activations at the write site 98.5\u00a0% lies between tokens "
         "(95\u00a0% interval 98.0\u00a0% to 99.0\u00a0%). "
@@ -195,6 +195,28 @@ def test_what_follows_from_the_share_between_tokens(geometry: xr.Dataset, word: 
     assert never not in text
     assert ("Tokens that come once show no variance within a token." in text) == (word == "undecided")
     assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (
+            "too few",
+            "As they are more than 50\u00a0%, nothing is concluded from this share.",
+        ),
+        ("not shown", "As the interval reaches both sides of 50\u00a0%, nothing is concluded from this share."),
+    ],
+)
+def test_why_nothing_follows_is_the_stored_reason(geometry: xr.Dataset, reason: str, said: str) -> None:
+    geometry["token_share"][...], geometry["token_share_interval"][:] = 0.5, np.array([0.4, 0.6])
+    geometry["token_relation"][...], geometry["token_reason"][...] = "undecided", reason
+    geometry["single_tokens"][...] = 0.6
+    text = realism.token_sentence(geometry)
+    assert text.endswith(f" {said}")
+    assert ("Tokens that come once show no variance within a token." in text) == (reason == "too few")
+    assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
+    geometry["token_relation"][...], geometry["token_reason"][...] = "most", "none"
+    assert "nothing is concluded" not in realism.token_sentence(geometry)
 
 
 def test_tokens_that_come_once_each(geometry: xr.Dataset) -> None:

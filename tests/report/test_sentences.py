@@ -49,7 +49,7 @@ def test_the_first_screen_keeps_to_its_lengths(summary: xr.DataTree, name: str) 
     assert 1 <= len(points) <= 3
     for point in points:
         assert point.startswith("- ")
-        assert faults(point.removeprefix("- "), TYPES_OF_ALL) == []
+        assert [fault for said in sentences(point.removeprefix("- ")) for fault in faults(said, TYPES_OF_ALL)] == []
 
 
 @pytest.mark.parametrize(
@@ -108,45 +108,65 @@ class TestHeadline:
     @pytest.mark.parametrize(
         ("conclusions", "said"),
         [
-            (dict.fromkeys(SYNTHETIC, "equivalent"), "Every type is within KS 0.15 of real on L2 and KL."),
+            (
+                dict.fromkeys(SYNTHETIC, "equivalent"),
+                "every type is within KS 0.15 of real on L2 and KL.",
+            ),
             (
                 dict.fromkeys(SYNTHETIC, "later"),
-                "No type is shown within KS 0.15 of real on L2 and KL, and every type blows up later.",
+                "no type is shown within KS 0.15 of real on L2 and KL, and every type blows up later.",
             ),
             (
                 dict.fromkeys(SYNTHETIC, "later") | {"reconstruction": "equivalent, different"},
-                "Reconstruction is within KS 0.15 of real on L2 and KL; every other type blows up later.",
+                "reconstruction is within KS 0.15 of real on L2 and KL; every other type blows up later.",
             ),
             (
                 dict.fromkeys(SYNTHETIC, "equivalent") | {"bag": "earlier"},
-                "Every type but bag is within KS 0.15 of real on L2 and KL; bag blows up earlier.",
+                "every type but bag is within KS 0.15 of real on L2 and KL; bag blows up earlier.",
             ),
             (
                 dict.fromkeys(SYNTHETIC, "equivalent") | {"bag": "earlier", "random": "mixed", "baseline": "undecided"},
-                "Isotropic, reconstruction, structured and single latent are within KS 0.15 of real on L2 and KL; "  # noqa: ISC004
-                "of the others, 2 differ and 1 is undecided.",
+                "isotropic, reconstruction, structured and single latent are within KS 0.15 of real "  # noqa: ISC004
+                "on L2 and KL; 2 differ, 1 undecided.",
+            ),
+            (
+                dict.fromkeys(SYNTHETIC, "different") | {"bag": "undecided"},
+                "no type is shown within KS 0.15 of real on L2 and KL: 6 differ, 1 undecided.",
             ),
             (
                 dict.fromkeys(SYNTHETIC, "undecided"),
-                "No type is shown within KS 0.15 of real on L2 and KL: 7 are undecided.",
+                "no type is shown within KS 0.15 of real on L2 and KL: 7 undecided.",
             ),
             (
                 dict.fromkeys(SYNTHETIC, "different") | {"bag": "later", "random": "undefined"},
-                "No type is shown within KS 0.15 of real on L2 and KL: 6 differ and 1 is undecided.",
+                "no type is shown within KS 0.15 of real on L2 and KL: 6 differ, 1 undecided.",
             ),
         ],
     )
     def test_it_sums_up_the_conclusions(self, summary: xr.DataTree, conclusions: dict[str, str], said: str) -> None:
         group = words(summary["sensitivity"].to_dataset(), "conclusion", **conclusions)
         text = findings.headline(with_group(summary, "sensitivity", group))
-        assert text == said
+        assert text == f"In relative steps, {said}"
         assert faults(text, TYPES_OF_ALL, most=25) == []
 
     def test_a_type_on_which_metrics_disagree_splits(self, summary: xr.DataTree) -> None:
         group = words(summary["sensitivity"].to_dataset(), "conclusion", **dict.fromkeys(SYNTHETIC, "equivalent"))
         group["conclusion"].loc[{"activation_type": "bag", "metric": "kl"}] = "later"
         text = findings.headline(with_group(summary, "sensitivity", group))
-        assert text == "Every type but bag is within KS 0.15 of real on L2 and KL; of the others, 1 splits by metric."
+        assert text == (
+            "In relative steps, every type but bag is within KS 0.15 of real on L2 and KL; 1 splits by metric."
+        )
+
+    def test_where_names_take_too_many_words_types_are_counted(self, summary: xr.DataTree) -> None:
+        said = dict.fromkeys(SYNTHETIC, "equivalent") | {"bag": "earlier", "baseline": "undecided", "random": "later"}
+        group = words(summary["sensitivity"].to_dataset(), "conclusion", **said)
+        group["conclusion"].loc[{"activation_type": "random", "metric": "kl"}] = "undecided"
+        text = findings.headline(with_group(summary, "sensitivity", group))
+        assert text == (
+            "In relative steps, 4 of 7 types are within KS 0.15 of real on L2 and KL; "
+            "1 differs, 1 splits by metric, 1 undecided."
+        )
+        assert faults(text, TYPES_OF_ALL, most=25) == []
 
     def test_without_relative_steps_it_is_of_the_first_experiment(self, summary: xr.DataTree) -> None:
         kept = {name: summary[name].to_dataset() for name in ("geometry", "plateau")}
@@ -154,8 +174,14 @@ class TestHeadline:
         tree = xr.DataTree.from_dict(kept)
         tree.attrs = dict(summary.attrs)
         assert findings.headline(tree) == (
-            "No type is shown within KS 0.15 of real on L2, and every type has shorter plateaus."
+            "By plateau length, no type is shown within KS 0.15 of real on L2, and every type has shorter plateaus."
         )
+
+    def test_absolute_steps_are_not_called_relative(self, summary: xr.DataTree) -> None:
+        tree = xr.DataTree.from_dict({"sensitivity_absolute": summary["sensitivity_absolute"].to_dataset()})
+        tree.attrs = dict(summary.attrs)
+        assert findings.headline(tree).startswith("In absolute steps, ")
+        assert "relative" not in findings.headline(tree)
 
     def test_a_run_without_types_or_experiments_says_so(self, summary: xr.DataTree) -> None:
         real = summary["sensitivity"].to_dataset().sel(activation_type=["real"], other_type=["real"])
@@ -174,11 +200,11 @@ class TestPoints:
             (
                 "undecided",
                 "undecided",
-                "Whether structured or baseline is nearer to real is undecided on L2 and KL: KS",
+                "whether structured or baseline is nearer to real is undecided on L2 and KL. On L2, the KS",
             ),
-            ("nearer", "nearer", "Structured is nearer to real than baseline on L2 and KL: KS differs by"),
-            ("farther", "farther", "Baseline is nearer to real than structured on L2 and KL: KS differs by"),
-            ("nearer", "undecided", "Structured is nearer to real than baseline on L2: KS differs by"),
+            ("nearer", "nearer", "structured is nearer to real than baseline on L2 and KL. On L2, the KS"),
+            ("farther", "farther", "baseline is nearer to real than structured on L2 and KL. On L2, the KS"),
+            ("nearer", "undecided", "structured is nearer to real than baseline on L2; on KL that is undecided. On L2"),
         ],
     )
     def test_the_claim_is_the_stored_one(self, summary: xr.DataTree, l2: str, kl: str, said: str) -> None:
@@ -188,11 +214,12 @@ class TestPoints:
             group["nearness"].loc[where] = word
             group["ks_difference_interval"].loc[where] = np.array([-0.4, -0.1])
         claim = findings.points(with_group(summary, "sensitivity", group)).splitlines()[0]
-        assert claim.startswith(f"- {said}")
+        assert claim.startswith(f"- In relative steps, {said}")
+        assert "the KS of structured minus that of baseline is " in claim
         assert "(95\u00a0% interval \u22120.40 to \u22120.10)" in claim
         assert claim.endswith("(@tbl-pairs).")
         assert ("; on KL that is undecided" in claim) == (l2 != kl)
-        assert faults(claim.removeprefix("- ")) == []
+        assert [fault for sentence in sentences(claim.removeprefix("- ")) for fault in faults(sentence)] == []
 
     def test_too_few_prompts_are_said_in_place_of_an_interval(self, summary: xr.DataTree) -> None:
         where = {"activation_type": "structured", "other_type": "baseline"}
@@ -200,8 +227,8 @@ class TestPoints:
         assert stored.isnull().all(), "there are 24"
         claim = findings.points(summary).splitlines()[0]
         assert claim == (
-            "- Whether structured or baseline is nearer to real is undecided on L2 and KL: there are too few base "
-            "prompts to compare them (@tbl-pairs)."
+            "- In relative steps, whether structured or baseline is nearer to real is undecided on L2 and KL. There "
+            "are too few base prompts to compare them (@tbl-pairs)."
         )
 
     @pytest.mark.parametrize(
@@ -229,12 +256,15 @@ class TestPoints:
         [
             (
                 "still later",
-                "structured still blows up later than real on L2: by 3.0 steps (95\u00a0% interval 2.0 to 4.0)",
+                "structured still blows up later than real on L2: by 3.0 relative steps (95\u00a0% interval 2.0 to 4",
             ),
-            ("now later", "structured now blows up later than real on L2: by 3.0 steps"),
-            ("no longer shown to differ", "structured is no longer shown to differ from real on L2: 3.0 steps"),
-            ("not shown to differ", "structured is not shown to differ from real on L2: 3.0 steps"),
-            ("undecided", "the fate of structured is undecided on L2: 3.0 steps"),
+            ("now later", "structured now blows up later than real on L2: by 3.0 relative steps"),
+            (
+                "no longer shown to differ",
+                "structured is no longer shown to differ from real on L2: 3.0 relative steps",
+            ),
+            ("not shown to differ", "structured is not shown to differ from real on L2: 3.0 relative steps"),
+            ("undecided", "the fate of structured is undecided on L2: 3.0 relative steps"),
             ("not comparable", "structured is not comparable on L2 (@fig-confounds)."),
         ],
     )
@@ -250,11 +280,11 @@ class TestPoints:
     @pytest.mark.parametrize(
         ("fate", "matched", "said"),
         [
-            ("still later", "still later", "real on L2: by 3.0 steps (95"),
-            ("still later", "no longer shown to differ", "; matching does not show it (@fig-confounds)."),
-            ("still later", "now earlier", "; matching finds it earlier (@fig-confounds)."),
-            ("no longer shown to differ", "still later", "; matching finds it later (@fig-confounds)."),
-            ("no longer shown to differ", "not comparable", "real on L2: 3.0 steps (95"),
+            ("still later", "still later", "real on L2: by 3.0 relative steps (95"),
+            ("still later", "no longer shown to differ", ". Matching does not show it (@fig-confounds)."),
+            ("still later", "now earlier", ". Matching finds it earlier (@fig-confounds)."),
+            ("no longer shown to differ", "still later", ". Matching finds it later (@fig-confounds)."),
+            ("no longer shown to differ", "not comparable", "real on L2: 3.0 relative steps (95"),
         ],
     )
     def test_matching_is_heard_where_it_disagrees(
@@ -266,8 +296,8 @@ class TestPoints:
         group["adjusted_difference_interval"].loc[{"activation_type": "structured"}] = np.array([2.0, 4.0])
         point = findings.points(with_group(summary, "confounds", group)).splitlines()[2]
         assert said in point
-        assert (" by regression (95" in point) == ("matching" in point)
-        assert faults(point.removeprefix("- "), TYPES_OF_ALL) == []
+        assert (" by regression (95" in point) == ("Matching" in point)
+        assert [fault for each in sentences(point.removeprefix("- ")) for fault in faults(each, TYPES_OF_ALL)] == []
 
     def test_what_the_summary_lacks_is_said_once(self, summary: xr.DataTree) -> None:
         tree = xr.DataTree.from_dict({"geometry": summary["geometry"].to_dataset()})

@@ -21,6 +21,9 @@ VERDICTS = {
 }
 
 
+AT_END = {"last_step_fraction", "last_step_large"}
+
+
 def compare(steps: xr.Dataset, resampling: Resampling) -> xr.Dataset:
     return compare_dataset(steps, resampling, SETTINGS, np.random.default_rng(1), last_step=100, margin=0.12)
 
@@ -45,10 +48,26 @@ def test_every_cell_is_the_comparison_of_its_values(steps: xr.Dataset, resamplin
         settings=SETTINGS,
         rng=np.random.default_rng(),
     )
-    assert set(found.data_vars) == VARIABLES.keys() | ADJUSTED.keys() | VERDICTS.keys()
+    assert set(found.data_vars) == VARIABLES.keys() | ADJUSTED.keys() | VERDICTS.keys() | AT_END
     assert expected.keys() - VARIABLES.keys() == {f"{name}_interval_by_method" for name in BY_METHOD}
     for name in VARIABLES:
         np.testing.assert_array_equal(found[name].sel(cell), expected[name])
+
+
+def test_the_share_at_the_last_step_is_of_all_curves(steps: xr.Dataset, resampling: Resampling) -> None:
+    """Censored curves are among them and not at the end, whatever value they have; incomplete ones are left out."""
+    changed = steps.copy(deep=True)
+    where = {"convention": "corrected", "statistic": "max_slope", "metric": "l2", "activation_type": "random"}
+    changed["step_value"].loc[where], changed["censored"].loc[where] = 50.0, False
+    value, censored = changed["step_value"].loc[where], changed["censored"].loc[where]
+    value[:2], value[2:4], censored[3:5], value[5] = 100.0, 100.0, True, np.nan
+    found = compare(changed, resampling)
+    assert float(found["last_step_fraction"].sel(where)) == 3 / 19
+    assert bool(found["last_step_large"].sel(where))
+    value[:4] = 50.0
+    found = compare(changed, resampling)
+    assert float(found["last_step_fraction"].sel(where)) == 0
+    assert not bool(found["last_step_large"].sel(where))
 
 
 @pytest.mark.parametrize("tables", [1, 3])

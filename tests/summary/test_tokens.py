@@ -14,20 +14,38 @@ def found_in(base: np.ndarray, token: np.ndarray) -> xr.Dataset:
 
 
 @pytest.mark.parametrize(
-    ("width", "word"), [(0.01, "nearly all"), (0.5, "most"), (5.0, "less than half"), (1.0, "undecided")]
+    ("width", "word", "reason"),
+    [
+        (0.01, "nearly all", "none"),
+        (0.5, "most", "none"),
+        (5.0, "less than half", "none"),
+        (1.0, "undecided", "not shown"),
+    ],
 )
-def test_words_follow_the_interval(width: float, word: str) -> None:
+def test_words_follow_the_interval(width: float, word: str, reason: str) -> None:
     rng = np.random.default_rng(0)
     token = np.arange(60) % 20
     base = rng.normal(size=(20, 8))[token] + width * rng.normal(size=(60, 8))
     found = found_in(base, token)
     assert found["token_relation"] == word
+    assert found["token_reason"] == reason
     assert found["token_share_interval"].sel(bound="lower") < found["token_share"]
     assert found["distinct_tokens"] == 20
     assert found["token_prompts"] == 60
     assert found["single_tokens"] == 0
     for variable in found.variables.values():
         assert {"long_name", "units"} <= variable.attrs.keys()
+
+
+def test_mostly_single_tokens_are_too_few() -> None:
+    """However narrow the interval is: 8 of 12 prompts have a token of their own."""
+    token = np.array([0, 0, 1, 1, *range(2, 10)])
+    rng = np.random.default_rng(5)
+    base = rng.normal(size=(10, 8))[token] + 0.001 * rng.normal(size=(12, 8))
+    found = found_in(base, token)
+    assert found["single_tokens"] == 8 / 12
+    assert found["token_share_interval"].sel(bound="lower") > 0.9
+    assert (found["token_relation"].item(), found["token_reason"].item()) == ("undecided", "too few")
 
 
 def test_incomplete_samples_are_left_out() -> None:

@@ -14,7 +14,8 @@ places compete for the supremum, and there no interval made from its own draws c
 What is resampled is therefore not the distance but the error of F - G itself, uniformly over its argument. Because |
 sup |F^ - G^| - sup |F - G| | <= sup |(F^ - G^) - (F - G)|, a bootstrap bound c on the right hand side makes [D - c, D +
 c] an interval for the distance, at 0 as anywhere. The bound is a large-sample one: how often it holds at which number
-of base prompts, and how often the percentile interval, is in the calibration table of docs/statistics.md. Whether F = G
+of base prompts, and how often the percentile interval, is in the calibration table of docs/statistics.md; below
+`FEWEST_IN_BAND` it is withheld. Whether F = G
 is not read off the interval but tested by swaps (`plateaulens.compare.permutation`), which need no large sample.
 
 **Whether a type is as good as real: `ks_equivalence_p`, `ks_upper_bound`, `mean_equivalence_p`.** Two real sets differ
@@ -63,6 +64,8 @@ from plateaulens.compare.resampling import quantile, ratio
 
 FEWEST = 40
 """With fewer base prompts no order of two distances is said: it would rest on the shape of tails nobody has seen."""
+FEWEST_IN_BAND = 10
+"""With fewer base prompts a distance has no interval: resamples of so few hardly differ from them."""
 
 
 def distribution_functions(histograms: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plateaulens.compare.distances import (
+    FEWEST_IN_BAND,
     distance_interval,
     distances,
     distribution_functions,
@@ -42,6 +43,7 @@ from plateaulens.compare.intervals import (
     order_interval,
     rare_reach,
     simultaneous_interval,
+    student_reach,
     studentised_interval,
     widened,
 )
@@ -107,7 +109,8 @@ def compare_types(
         The variables of `plateaulens.summary.comparison.VARIABLES`, which says what each is and which dimensions it
         has; and, for the calibration alone, `NAME_interval_by_method` (activation_type, method of `INTERVAL_METHODS`,
         2) for each NAME of `BY_METHOD`. Positive differences mean that the type comes later than the reference. A
-        quantity that does not exist (a mean of no values) is NaN and so is its interval; where base prompts are too
+        quantity that does not exist (a mean of no values) is NaN and so is its interval, and the interval of `ks` with
+        fewer than `plateaulens.compare.distances.FEWEST_IN_BAND` base prompts; where base prompts are too
         few, or their values all equal, no interval can be relied on, and it is marked as `degenerate`. p-values are
         NaN where there is no test, as of the reference with itself.
     """
@@ -273,6 +276,7 @@ class Weighted:
             cliffs_delta=np.maximum(reach(changed, pairs), 2 * reach(overlapping, pairs)),
             uncommon=reach(finite.sum(axis=-1) - finite.max(axis=-1, initial=0.0), finite.sum(axis=-1)),
             steps=self._range(),
+            worth=worth * pairs,
         )
 
     def _range(self) -> NDArray[np.float64]:
@@ -287,7 +291,7 @@ class Weighted:
 
 
 class Reaches(NamedTuple):
-    """What `Weighted.reaches` finds of each type, (activation_type,); shares but for `steps`.
+    """What `Weighted.reaches` finds of each type, (activation_type,); shares but for the last two.
 
     A pair that the sample lacks is taken to change by no more than the range of the steps that it has.
     """
@@ -302,6 +306,8 @@ class Reaches(NamedTuple):
     """Where few differences are not the commonest one."""
     steps: NDArray[np.float64]
     """The range of the steps, in steps."""
+    worth: NDArray[np.float64]
+    """How many independent units the pairs are worth."""
 
 
 def _smooth_quantities(
@@ -323,7 +329,9 @@ def _smooth_quantities(
         result[f"{name}_interval"] = methods["studentised"]
         result[f"{name}_interval_by_method"] = np.stack([methods[method] for method in INTERVAL_METHODS], axis=-2)
     farther = reaches.uncommon * reaches.steps
-    result["mean_difference_interval"] = widened(result["mean_difference"], result["mean_difference_interval"], farther)
+    n, n_pairs = observations.has_value.sum(axis=1), observations.pairs.sum(axis=1)
+    reach = np.fmax(student_reach(errors["mean_difference"][0], n_pairs, confidence), farther)
+    result["mean_difference_interval"] = widened(result["mean_difference"], result["mean_difference_interval"], reach)
     for name in SIMULTANEOUS:
         others = np.delete(np.arange(len(observations.codes)), observations.reference)
         together = np.full((len(observations.codes), 2), np.nan)
@@ -332,7 +340,6 @@ def _smooth_quantities(
     for name, reach in zip(_DELTAS, (reaches.cliffs_delta, reaches.paired_delta), strict=True):
         result[f"{name}_interval"] = np.clip(widened(result[name], bca[name], reach), -1.0, 1.0)
     result |= _censored_fractions(observations, resampling, confidence)
-    n, n_pairs = observations.has_value.sum(axis=1), observations.pairs.sum(axis=1)
     result["degenerate"] = degenerate(n, estimates["sd"][0])
     result["difference_degenerate"] = degenerate(n_pairs, np.fmax(errors["mean_difference"][0], farther))
     result["mean_equivalence_p"] = mean_equivalence_p(
@@ -379,6 +386,7 @@ def _distances(weighted: Weighted, reaches: Reaches, last_step: float, margin: f
     widths = step_widths(observations.support, last_step)
     both = (observations.observed & observations.observed[reference]).sum(axis=1)
     ks = distances(differences)
+    band = np.clip(widened(ks[0], distance_interval(differences, confidence), reaches.changed), 0.0, 1.0)
     upper_bound = ks_upper_bound(differences, both, confidence)
     upper_bound[reference] = ks[0, reference]
     area = wasserstein(differences[0], widths)
@@ -393,7 +401,7 @@ def _distances(weighted: Weighted, reaches: Reaches, last_step: float, margin: f
     untested[reference] = untested[:, reference] = True
     return {
         "ks": ks[0],
-        "ks_interval": np.clip(widened(ks[0], distance_interval(differences, confidence), reaches.changed), 0.0, 1.0),
+        "ks_interval": np.where((reaches.worth < FEWEST_IN_BAND)[:, np.newaxis], np.nan, band),
         "ks_percentile_interval": _percentile(ks, confidence),
         "ks_upper_bound": upper_bound,
         "ks_equivalence_p": ks_equivalence_p(differences, both, margin),

@@ -2,8 +2,10 @@
 
 Which is stored for which quantity is decided by theory:
 
-- **Studentised** (bootstrap-t) for a mean and a mean paired difference: correct to second order, and it allows for the
+- **Studentised** (bootstrap-t) for a mean: correct to second order, and it allows for the
   estimated standard error, which percentile and BCa intervals take for known; at 50 prompts that is most of the error.
+- The same, and at least as far as **Student's t**, for a mean paired difference: under long tails, which the two sides
+  share, resamples show too little of them, and t, which takes differences for symmetric, does not.
 - **None** for a standard deviation: under long tails the prompts that decide it are too rare to be in the sample.
 - **BCa** (bias-corrected and accelerated; Efron 1987, JASA 82:171) for smooth quantities without a simple standard
   error: Cliff's delta. Correct to second order, and it respects the quantity's range.
@@ -24,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 from statsmodels.stats.proportion import proportion_confint
 
 from plateaulens.compare.resampling import Resampling, percentile_interval, quantile, ratio
@@ -135,6 +137,8 @@ class Mean(NamedTuple):
     """(...); NaN where no base prompt has one."""
     interval: NDArray[np.float64]
     """Their studentised intervals, (..., 2)."""
+    error: NDArray[np.float64]
+    """Their standard errors as means of independent values, (...); NaN where fewer than two have one."""
 
 
 def mean_interval(
@@ -165,7 +169,33 @@ def mean_interval(
     variance = np.where(variance > ROUNDING * ratio(squares, number), variance, 0.0)
     error = np.sqrt(ratio(variance, np.maximum(number - 1, 0)))
     fallback = percentile_interval(mean[1:], confidence)
-    return Mean(mean[0], studentised_interval(mean, error, confidence, fallback=fallback))
+    return Mean(mean[0], studentised_interval(mean, error, confidence, fallback=fallback), error[0])
+
+
+def student_reach(error: NDArray[np.float64], number: NDArray[np.integer], confidence: float) -> NDArray[np.float64]:
+    """How far Student's interval of a mean reaches on either side, for `widened`.
+
+    Parameters
+    ----------
+    error
+        Standard errors, (...).
+    number
+        The numbers of values behind them, (...).
+    confidence
+        The nominal coverage.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        In the units of the errors, (...); 0 for fewer than two values.
+
+    Examples
+    --------
+    >>> student_reach(np.array([1.0, np.nan]), np.array([20, 1]), 0.95).round(3).tolist()
+    [2.093, 0.0]
+    """
+    reach = stdtrit(np.maximum(number - 1, 1), (1 + confidence) / 2) * error
+    return np.where(number > 1, reach, 0.0)
 
 
 def order_interval(estimates: NDArray[np.float64], confidence: float) -> NDArray[np.float64]:

@@ -83,6 +83,7 @@ _FLAGS = {
     "mean": ("degenerate",),
     "mean_difference": ("difference_degenerate", "conclusion_changed"),
     "ks_difference": ("nearness_changed",),
+    "last_step_fraction": ("last_step_large",),
     "adjusted_difference": ("overlap",),
 }
 """What else is true or false of a quantity."""

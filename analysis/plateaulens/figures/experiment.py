@@ -26,7 +26,7 @@ from plateaulens.figures.style import (
 from plateaulens.names import MAIN_METRICS, REFERENCE
 
 QUIET = 0.2
-"""Up to this part of its largest value a curve is on its plateau, in the drawing alone."""
+"""The part of its largest value up to which a curve is shaded."""
 _TICKS = 21
 _LATE = 0.72
 """From which part of the window on a label stands left of what it names."""
@@ -36,7 +36,8 @@ def experiment_drawing(experiment: xr.Dataset, *, metric: str | None = None, fig
     """Above, the path from base to target, step by step; below, how far the response to one example prompt has moved.
 
     The curve is that of the first example prompt, towards the reference, that has a max-slope step; of the first one
-    where none has. Its plateau (grey), its blow-up and its max-slope step are named where they are.
+    where none has. Named where they are: the part below a fifth of its height (grey), its blow-up and its max-slope
+    step.
 
     Parameters
     ----------
@@ -93,13 +94,13 @@ def _path(ax: Axes, x: NDArray[np.float64], style: TypeStyle, *, relative: bool)
 
 
 def _name_parts(ax: Axes, x: NDArray[np.float64], y: NDArray[np.float64], step: float, style: TypeStyle) -> None:
-    """The plateau, the blow-up and the max-slope step of one curve."""
+    """Where it is low, the blow-up and the max-slope step of one curve."""
     top = ax.get_ylim()[1]
     quiet = y <= QUIET * np.nanmax(y, initial=0.0)
     leaves = x[-1] if quiet.all() else x[int(np.argmin(quiet))]
     ax.axvspan(x[0], leaves, color=BAND, alpha=0.6, linewidth=0, zorder=0)
     span = x[-1] - x[0]
-    ax.text(x[0] + 0.015 * span, 0.93 * top, "plateau", va="top", fontsize=BASE_SIZE, color=INK)
+    ax.text(x[0] + 0.015 * span, 0.93 * top, "below a fifth of its height", va="top", fontsize=BASE_SIZE, color=INK)
     if not np.isfinite(step):
         return
     at = float(np.interp(step, np.arange(x.size), x))

@@ -15,6 +15,7 @@ from plateaulens.report.text import percent
 _COLUMNS = {
     "type": TYPE,
     "censored_fraction": Column("censored", "percent", 1),
+    "last_step_fraction": Column("last step", "percent", 1),
     "sentinel_mean": Column("sentinel mean", "number", STEP_DIGITS),
     **estimated("restricted mean", "restricted_mean", STEP_DIGITS),
     **estimated("difference", "restricted_mean_difference", STEP_DIGITS),
@@ -24,7 +25,11 @@ _COLUMNS = {
 
 
 def censoring_sentence(experiment: xr.Dataset, *, statistic: str = BLOWUP) -> str:
-    """How many curves lack the event: the largest share over types and metrics.
+    """How many curves lack the event, and how many are steepest where the window ends: largest shares.
+
+    The second is said of max-slope steps alone, of shares that the summary calls large: a curve that is
+    steepest at the last step may be steeper beyond it, so its step is a lower bound rather than a step. Another event,
+    such as a crossing, has happened there.
 
     Parameters
     ----------
@@ -39,21 +44,40 @@ def censoring_sentence(experiment: xr.Dataset, *, statistic: str = BLOWUP) -> st
         Markdown.
     """
     event = names.statistic(statistic).event
+    found = _largest(experiment, "censored_fraction", statistic)
+    if found is None:
+        return unmeasured(statistic)
+    share, where = found
+    said = (
+        f"At most {percent(share, 1)} of a type's curves do not {event} inside the window and are censored: those of "
+        f"{where}."
+    )
+    if share == 0:
+        said = f"No curve is censored: all {event} inside the window."
+    return " ".join([said, *_at_the_end(experiment, statistic)])
+
+
+def _at_the_end(experiment: xr.Dataset, statistic: str) -> list[str]:
+    if statistic != BLOWUP or "last_step_large" not in experiment:
+        return []
+    large = experiment["last_step_fraction"].where(experiment["last_step_large"])
+    found = _largest(experiment.assign(last_step_fraction=large), "last_step_fraction", statistic)
+    if found is None:
+        return []
+    return [
+        f"Up to {percent(found[0], 1)} are steepest at the window's last step, those of {found[1]}.",
+        "They may be steeper beyond it, so that their steps are too early.",
+    ]
+
+
+def _largest(experiment: xr.Dataset, quantity: str, statistic: str) -> tuple[float, str] | None:
+    """The largest share over types and metrics, and whose it is; None where nothing is known."""
     shares = [
-        (float(values["censored_fraction"].sel(activation_type=kind)), kind, metric)
+        (float(values[quantity].sel(activation_type=kind)), f"{label(kind)} on {metric_label(metric)}")
         for metric, values in compared(experiment, values_of(experiment, "metric"), statistic)
         for kind in types_of(values)
     ]
-    known = [each for each in shares if not isnan(each[0])]
-    if not known:
-        return unmeasured(statistic)
-    share, kind, metric = max(known, key=lambda each: each[0])
-    if share == 0:
-        return f"No curve is censored: all {event} inside the window."
-    return (
-        f"At most {percent(share, 1)} of a type's curves do not {event} inside the window and are censored: those of "
-        f"{label(kind)} on {metric_label(metric)}."
-    )
+    return max((each for each in shares if not isnan(each[0])), key=lambda each: each[0], default=None)
 
 
 def censoring_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
@@ -99,9 +123,10 @@ def censoring_table_caption(experiment: xr.Dataset) -> str:
         Markdown.
     """
     return (
-        f"Censoring, max-slope steps, {prompts(experiment)}. *Sentinel mean*: the authors' convention, in which a "
-        f"curve that does not blow up has step 99. For absolute steps its search ends where the path reaches its "
-        f"target, and for relative ones before step 100. A curve that is steepest later has another step then. "
+        f"Censoring, max-slope steps, {prompts(experiment)}. *Last step*: the share that is steepest there. *Sentinel "
+        f"mean*: the authors' convention, in which a curve that does not blow up has step 99. For absolute steps its "
+        f"search ends where the path reaches its target, and for relative ones before step 100. A curve that is "
+        f"steepest later has another step then. "
         f"*Restricted mean*: of the step or the window's end, whichever is first, with its paired difference to "
         f"real and {level(experiment)} bootstrap intervals. *p*: of the log-rank test against real, with the pairing "
         f"ignored. *p, paired*: with the pairing respected. Neither is adjusted."
@@ -135,6 +160,7 @@ def _row(values: xr.Dataset, name: str, sentinel: float) -> Row:
     return {
         "type": name,
         "censored_fraction": float(values["censored_fraction"]),
+        "last_step_fraction": float(values["last_step_fraction"]) if "last_step_fraction" in values else nothing,
         "sentinel_mean": sentinel,
         **measured(values, "restricted_mean"),
         **measured(values, "restricted_mean_difference", known=compared_with_real),

@@ -179,7 +179,8 @@ def drawing_caption(experiment: xr.Dataset) -> str:
     metric = metric_label(main_metrics(experiment)[0])
     return (
         f"The experiment, with a curve of this run. Above: the path from base to target. Below: how far the response "
-        f"on {metric} is from that at the base, for one prompt and a real target. Grey: its first fifth of height."
+        f"on {metric} is from that at the base, for one prompt and a real target. Grey: until it leaves the "
+        f"first fifth of its height."
     )
 
 
@@ -198,8 +199,8 @@ def max_slope_histograms_caption(experiment: xr.Dataset) -> str:
     """
     return (
         f"Max-slope steps on {_metrics(experiment, 'left', 'right')} for {main_types(experiment)}, "
-        f"{prompts(experiment)}. Bars are shares of all prompts, vertical lines means, black outlines the histogram of "
-        f"real. Below: the distribution functions."
+        f"{prompts(experiment)}. Bars are shares of all prompts, vertical lines means of those that have one, black "
+        f"outlines the histogram of real. Below: the distribution functions."
     )
 
 

@@ -39,6 +39,8 @@ _JOINT = {
 _DIRECTIONS = ("later", "earlier", "mixed", "undecided", "censored", "too few", "uncorrected", "undefined")
 """The words of a summary's `direction`, in the order of their sentences."""
 
+_OF_PAIRS = ("later", "earlier", "mixed", "undecided", "uncorrected")
+"""Those whose sentences have a mean, and do not say themselves that it leaves prompts out."""
 _SINGLY = {"mixed", "censored"}
 """Those of them that are said type by type."""
 
@@ -70,7 +72,8 @@ def timing_sentences(experiment: xr.Dataset, *, metric: str, statistic: str = BL
     real, in steps) excludes 0, its p-value, adjusted by Holm's method for the number of types, is significant as well,
     and the median, the prompts one by one and the mean with censored curves point the same way. Further draws of real
     targets are left out: they are no types of their own. Of several types the smallest and the largest mean difference
-    are given; all are in `effect_table`.
+    are given; all are in `effect_table`. As a mean leaves out prompts in which one of the curves is censored, it is
+    said of how many prompts they are, where that is not all.
 
     Parameters
     ----------
@@ -84,7 +87,8 @@ def timing_sentences(experiment: xr.Dataset, *, metric: str, statistic: str = BL
     Returns
     -------
     str
-        Markdown, a sentence for each direction that there is, and one for what withholds it.
+        Markdown, a sentence for each direction that there is, one for what withholds it, and one for the prompts that
+        means are of.
     """
     held = synthetic_types(experiment)
     if not held:
@@ -98,6 +102,7 @@ def timing_sentences(experiment: xr.Dataset, *, metric: str, statistic: str = BL
             together = [[name] for name in named] if found in _SINGLY else [named] if named else []
             for each in together:
                 sentences += _sentences(values, each, found, metric, statistic)
+        sentences += _pairs(values, [name for found in _OF_PAIRS for name in types[found]], statistic)
     return " ".join(sentences) or unmeasured(statistic)
 
 
@@ -194,15 +199,19 @@ def other_effect_table(experiment: xr.Dataset) -> Table:
     return effect_table(experiment, metrics=other_metrics(experiment))
 
 
-def effect_table_caption(experiment: xr.Dataset, *, what: str = "max-slope steps") -> str:
+def effect_table_caption(
+    experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP
+) -> str:
     """For `effect_table`.
 
     Parameters
     ----------
     experiment
         An experiment's group.
-    what
-        The statistic, in words.
+    metrics
+        The main ones unless given.
+    statistic
+        Whose steps are compared.
 
     Returns
     -------
@@ -210,10 +219,27 @@ def effect_table_caption(experiment: xr.Dataset, *, what: str = "max-slope steps
         Markdown.
     """
     return (
-        f"Effect sizes of {what} against real, {prompts(experiment)}, with {level(experiment)} bootstrap intervals in "
-        f"brackets. *Wasserstein*: distance in steps. *Cliff's delta*: -1 all earlier, 1 all later. *Mean* and "
-        f"*median*: paired difference in steps, type minus real."
-    ).replace("-1 all", "\u22121 all")
+        f"Effect sizes of {names.statistic(statistic).label}s against real, {prompts(experiment)}, with "
+        f"{level(experiment)} bootstrap intervals in brackets. *Wasserstein*: distance in steps. *Cliff's delta*: "
+        f"\u22121 all earlier, 1 all later. *Mean* and *median*: paired difference in steps, type minus real."
+        f"{_of_pairs(experiment, metrics, statistic)}"
+    )
+
+
+def other_effect_table_caption(experiment: xr.Dataset) -> str:
+    """For `other_effect_table`.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    return effect_table_caption(experiment, metrics=other_metrics(experiment))
 
 
 def joint_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
@@ -244,15 +270,19 @@ def joint_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None,
     return by_metric(experiment, metrics, statistic, rows, columns)
 
 
-def joint_table_caption(experiment: xr.Dataset, *, what: str = "max-slope steps") -> str:
+def joint_table_caption(
+    experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP
+) -> str:
     """For `joint_table`.
 
     Parameters
     ----------
     experiment
         An experiment's group.
-    what
-        The statistic, in words.
+    metrics
+        The main ones unless given.
+    statistic
+        Whose steps are compared.
 
     Returns
     -------
@@ -260,9 +290,10 @@ def joint_table_caption(experiment: xr.Dataset, *, what: str = "max-slope steps"
         Markdown.
     """
     return (
-        f"Effects on {what} beside chance and beside each other, {prompts(experiment)}. *KS above chance*: the "
-        f"distance to real minus its mean if type and real were exchangeable. *Mean* and *P(later) \u2212 P(earlier)*: "
-        f"paired differences to real, with {level(experiment)} intervals that hold for all types of a metric together."
+        f"Effects on {names.statistic(statistic).label}s beside chance and beside each other, {prompts(experiment)}. "
+        f"*KS above chance*: the distance to real minus its mean if type and real were exchangeable. *Mean* and "
+        f"*P(later) \u2212 P(earlier)*: paired differences to real, with {level(experiment)} intervals that hold for "
+        f"all types of a metric together.{_of_pairs(experiment, metrics, statistic)}"
     )
 
 
@@ -394,6 +425,32 @@ def _reason(values: xr.Dataset, types: Sequence[str], found: str, statistic: str
         where = f"{own} of those of {label(types[0])}, {real} of those of {label(REFERENCE)}"
         return [f"The mean leaves out curves that do not {event}: {where}."]
     return []
+
+
+def _pairs(values: xr.Dataset, types: Sequence[str], statistic: str) -> list[str]:
+    """Of how many prompts means are, where that is not all."""
+    prompts_of = {name: int(values["n_pairs"].sel(activation_type=name)) for name in types}
+    if not prompts_of or min(prompts_of.values()) == values.sizes["sample"]:
+        return []
+    name = min(prompts_of, key=lambda each: prompts_of[each])
+    least, whole = number(prompts_of[name], 0), number(values.sizes["sample"], 0)
+    fewest = ", the fewest" if len(prompts_of) > 1 else ""
+    of = f"the base prompts in which both curves {names.statistic(statistic).event}"
+    return [f"Mean differences are of {of}: {least} of {whole} for {label(name)}{fewest}."]
+
+
+def _of_pairs(experiment: xr.Dataset, metrics: Sequence[str] | None, statistic: str) -> str:
+    """The same for a caption: the fewest and the most over types and metrics."""
+    counts = [
+        int(count)
+        for _, values in compared(experiment, metrics, statistic)
+        for count in values["n_pairs"].sel(activation_type=compared_types(values))
+        if int(count)
+    ]
+    if not counts or min(counts) == experiment.sizes["sample"]:
+        return ""
+    span = " to ".join(dict.fromkeys(number(count, 0) for count in (min(counts), max(counts))))
+    return f" Means are of the {span} base prompts in which both have one."
 
 
 def _share(values: xr.Dataset, name: str) -> xr.DataArray:

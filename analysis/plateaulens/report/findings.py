@@ -51,7 +51,7 @@ from plateaulens.report.phrases import (
 from plateaulens.report.plateaus import STATISTIC
 from plateaulens.report.power import looks_sentence
 from plateaulens.report.table import STEP_DIGITS
-from plateaulens.report.text import escape, interval, listing, number
+from plateaulens.report.text import escape, interval, number
 from plateaulens.report.verdicts import (
     control_sentence,
     margin_sentences,
@@ -66,6 +66,8 @@ INTRODUCTION = (
     "These paths start at the base as the SAE sees it, decode(encode(A)). Base and synthetic targets then both lack "
     "the SAE's error."
 )
+_MOST_WORDS = 25
+"""Of the headline: where naming types takes more it counts them."""
 _MAIN = "sensitivity"
 """The experiment that the first screen is about, where the run has it."""
 _EQUAL = "path_length"
@@ -73,7 +75,7 @@ _NO_EXPERIMENT = "This run has no experiment to draw a finding from."
 
 
 def headline(summary: xr.DataTree) -> str:
-    """The run's own finding: which types are like real, and what the others are, on the main metrics.
+    """The run's own finding: in which steps, which types are like real, and what the others are, on the main metrics.
 
     Parameters
     ----------
@@ -85,12 +87,10 @@ def headline(summary: xr.DataTree) -> str:
     str
         One sentence of at most 25 words.
     """
-    name, statistic, metrics = leading(summary)
-    experiment = group_of(summary, name)
-    if experiment is None:
-        return _NO_EXPERIMENT
-    if not metrics:
-        return NO_THRESHOLD
+    leads, statistic, metrics = leading(summary)
+    experiment = group_of(summary, leads)
+    if experiment is None or not metrics:
+        return _NO_EXPERIMENT if experiment is None else NO_THRESHOLD
     held = synthetic_types(experiment)
     if not held:
         return NOTHING_TO_COMPARE
@@ -103,13 +103,23 @@ def headline(summary: xr.DataTree) -> str:
     kinds: dict[str, list[str]] = {}
     for name in held:
         kinds.setdefault(_kind([words[name] for words in said.values()]), []).append(name)
-    where, near = on(list(said)), kinds.pop("equivalent", [])
+    near, where = kinds.pop("equivalent", []), capital(_steps_of(leads))
+    within = f"within KS {margin_of(experiment)} of real {on(list(said))}{_rest(kinds, held, statistic)}."
     if not near:
-        opening = f"No type is shown within KS {margin_of(experiment)} of real {where}"
-    else:
-        who = subject(near, held)
-        opening = f"{who.opens()} {who.agrees('is', 'are')} within KS {margin_of(experiment)} of real {where}"
-    return f"{opening}{_rest(kinds, held, statistic)}."
+        return f"{where}, no type is shown {within}"
+    who = subject(near, held)
+    text = f"{where}, {who.text} {who.agrees('is', 'are')} {within}"
+    if who.is_plural and len(text.split()) > _MOST_WORDS:
+        text = f"{where}, {len(near)} of {len(held)} types are {within}"
+    return text
+
+
+def _steps_of(name: str) -> str:
+    """What a finding of an experiment is about, as an adverb: the kind of steps, or another quantity."""
+    described = names.experiment(name)
+    if described.statistic == BLOWUP:
+        return f"in {described.title}"
+    return f"by {names.statistic(described.statistic).label}"
 
 
 def _kind(words: list[str]) -> str:
@@ -137,10 +147,10 @@ def _rest(kinds: Mapping[str, list[str]], held: list[str], statistic: str) -> st
     counts = {
         ("differs", "differ"): sum(len(kinds.get(kind, [])) for kind in (before, after, "different", "mixed")),
         ("splits by metric", "split by metric"): len(kinds.get("split", [])),
-        ("is undecided", "are undecided"): sum(len(kinds.get(kind, [])) for kind in ("undecided", "undefined")),
+        ("undecided", "undecided"): sum(len(kinds.get(kind, [])) for kind in ("undecided", "undefined")),
     }
     said = [f"{count} {verbs[0] if count == 1 else verbs[1]}" for verbs, count in counts.items() if count]
-    return f"{': ' if left == len(held) else '; of the others, '}{listing(said)}"
+    return f"{':' if left == len(held) else ';'} {', '.join(said)}"
 
 
 def points(summary: xr.DataTree) -> str:
@@ -154,8 +164,8 @@ def points(summary: xr.DataTree) -> str:
     Returns
     -------
     str
-        A Markdown list of sentences of at most 30 words, each with the place that shows it; what the summary lacks is
-        said once.
+        A Markdown list, with sentences of at most 30 words and the place that shows it in each item; what the summary
+        lacks is said once.
     """
     sentences = dict.fromkeys((_claim(summary), _plateaus(summary), _at_equal_length(summary)))
     return "\n".join(f"- {sentence}" for sentence in sentences)
@@ -187,10 +197,10 @@ def _claim(summary: xr.DataTree) -> str:
     word, others = words[known[0]], known[1:]
     alike = [known[0], *(metric for metric in others if words[metric] == word)]
     rest = "".join(f"; {on([metric])} {claims[words[metric]][1]}" for metric in others if metric not in alike)
-    said = f"KS differs by {difference(pairs[known[0]], key=True)}" + (f" {on(known[:1])}" if len(alike) > 1 else "")
+    said = f"{capital(on(known[:1]))}, the KS of {a} minus that of {b} is {difference(pairs[known[0]], key=True)}"
     if bool(pairs[known[0]]["ks_difference_interval"].isnull().any()):
-        said = "there are too few base prompts to compare them"
-    return f"{capital(claims[word][0])} {on(alike)}: {said}{rest} (@tbl-pairs)."
+        said = "There are too few base prompts to compare them"
+    return f"{capital(_steps_of(_MAIN))}, {claims[word][0]} {on(alike)}{rest}. {said} (@tbl-pairs)."
 
 
 def _plateaus(summary: xr.DataTree) -> str:
@@ -244,7 +254,8 @@ def _at_equal_length(summary: xr.DataTree) -> str:
     other = _matching(own, when)
     ends_of = f"{confidence_of(own['adjusted_difference_interval'])} interval {interval(ends, STEP_DIGITS)}"
     method = " by regression" if other else ""
-    said = "" if fate == "not comparable" else f": {by}{number(mean, STEP_DIGITS)} steps{method} ({ends_of})"
+    steps = f"{number(mean, STEP_DIGITS)} {names.experiment(_MAIN).title}"
+    said = "" if fate == "not comparable" else f": {by}{steps}{method} ({ends_of})"
     return f"At equal path length, {claim} on {metric_label(metric)}{said}{other} (@fig-confounds)."
 
 
@@ -254,8 +265,8 @@ def _matching(own: xr.Dataset, when: str) -> str:
     if found == when:
         return ""
     if found in {"earlier", "later"}:
-        return f"; matching finds it {found}"
-    return "; matching does not show it" if when in {"earlier", "later"} else ""
+        return f". Matching finds it {found}"
+    return ". Matching does not show it" if when in {"earlier", "later"} else ""
 
 
 def facts(summary: xr.DataTree) -> str:

@@ -97,11 +97,11 @@ def _answer(values: xr.Dataset, first: str, second: str) -> str:
     distances = listing([number(float(values["ks"].sel(activation_type=name)), KS_DIGITS) for name in (first, second)])
     if isnan(float(pair["ks_difference_p"])):
         return f"{claim}: KS {distances}, and too few base prompts for a test"
-    return f"{claim}: KS {distances}, a difference of {difference(pair, key=True)}"
+    return f"{claim}: KS {distances}, difference {difference(pair, key=True, below=f'{a} is nearer')}"
 
 
-def difference(pair: xr.Dataset, *, key: bool) -> str:
-    """The difference of two types' KS distances to real with its interval.
+def difference(pair: xr.Dataset, *, key: bool, below: str = "") -> str:
+    """The difference of two types' KS distances to real, the first's minus the second's, with its interval.
 
     Parameters
     ----------
@@ -109,6 +109,8 @@ def difference(pair: xr.Dataset, *, key: bool) -> str:
         Values of one metric, statistic and pair of types.
     key
         Whether the confidence of the interval is said.
+    below
+        What a difference below 0 means, where that is to be said.
 
     Returns
     -------
@@ -117,7 +119,8 @@ def difference(pair: xr.Dataset, *, key: bool) -> str:
     """
     ends = interval(bounds(pair["ks_difference_interval"]), KS_DIGITS)
     said = f"{level(pair)} interval " if key else ""
-    return f"{number(float(pair['ks_difference']), KS_DIGITS)} ({said}{ends})"
+    meaning = f"; below 0, {below}" if below else ""
+    return f"{number(float(pair['ks_difference']), KS_DIGITS)} ({said}{ends}{meaning})"
 
 
 def pair_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
@@ -160,7 +163,8 @@ def pair_table_caption(experiment: xr.Dataset) -> str:
     """
     return (
         f"Which of two types is nearer to real, {prompts(experiment)}: both KS distances, and their paired difference "
-        f"with its {level(experiment)} interval. P-values are raw, and adjusted as in the table of verdicts, here over "
+        f"with its {level(experiment)} interval. It is the first minus the second, below 0 where the first is nearer. "
+        f"P-values are raw, and adjusted as in the table of verdicts, here over "
         f"all pairs of types."
     )
 

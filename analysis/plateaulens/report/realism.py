@@ -33,8 +33,12 @@ _TOKENS = {
     "less than half": "Which token an activation is of says less than half of its variance.",
     "undecided": "Tokens that come once show no variance within a token. Nothing is concluded from this share: "
     "that takes an interval on one side of {most}, and at most {most_single} of prompts with a token of their own.",
+    "too few": "Tokens that come once show no variance within a token. As they are more than {most_single}, nothing is "
+    "concluded from this share.",
+    "not shown": "As the interval reaches both sides of {most}, nothing is concluded from this share.",
 }
-"""By the word of a summary's `token_relation`, what follows; of "undecided" what a conclusion needs."""
+"""By the word of a summary's `token_relation`, what follows; of "undecided" what a conclusion needs, and by the word of
+`token_reason` what of that is missing."""
 
 
 def has_realism(group: xr.Dataset) -> bool:
@@ -180,6 +184,7 @@ def token_sentence(geometry: xr.Dataset) -> str:
     word = str(geometry["token_relation"].item())
     if word == "undefined":
         return "No token comes twice among the base prompts, so the share of the variance between tokens is unknown."
+    reason = str(geometry["token_reason"].item()) if "token_reason" in geometry else "none"
     ends = [percent(end, 1) for end in bounds(geometry["token_share_interval"])]
     share = percent(float(geometry["token_share"]), 1)
     asked = {
@@ -191,7 +196,7 @@ def token_sentence(geometry: xr.Dataset) -> str:
         f"Of the variance of real activations at the write site {share} lies between tokens "
         f"({confidence_of(geometry['token_share_interval'])} interval {ends[0]} to {ends[1]}). "
         f"Of the base prompts {percent(float(geometry['single_tokens']), 1)} have a token that no other has. "
-        f"{_TOKENS[word].format(**asked)}"
+        f"{_TOKENS[reason if word == 'undecided' and reason != 'none' else word].format(**asked)}"
     )
 
 

@@ -25,6 +25,7 @@ from plateaulens.report.contents import (
 from plateaulens.report.phrases import (
     NOTHING_TO_COMPARE,
     alpha_of,
+    capital,
     confidence_of,
     grouped,
     happens,
@@ -338,13 +339,15 @@ def verdict_table_caption(experiment: xr.Dataset, *, explained: bool = False) ->
     )
 
 
-def ks_forest_caption(experiment: xr.Dataset, *, statistic: str = BLOWUP) -> str:
+def ks_forest_caption(experiment: xr.Dataset, *, name: str = "", statistic: str = BLOWUP) -> str:
     """For `plateaulens.figures.ks_forest`.
 
     Parameters
     ----------
     experiment
         An experiment's group.
+    name
+        The experiment, where the page has not said which it is.
     statistic
         Whose distances they are.
 
@@ -354,11 +357,12 @@ def ks_forest_caption(experiment: xr.Dataset, *, statistic: str = BLOWUP) -> str
         Markdown.
     """
     share = confidence_of(experiment["ks_null_upper"])
+    opening = f"{capital(names.experiment(name).title)}. " if name else ""
     return (
-        f"Kolmogorov-Smirnov distance (KS) of each type from real, by its {names.statistic(statistic).label}s, with "
-        f"{level(experiment)} uniform bands, {prompts(experiment)}. Grey: the noise floor, where {share} of distances "
-        f"lie by chance. "
-        f"Dashed: the margin of equivalence, {margin_of(experiment)}. Beside each row: its verdict (@tbl-overview)."
+        f"{opening}Kolmogorov-Smirnov distance (KS) of each type from real, by its "
+        f"{names.statistic(statistic).label}s, with {level(experiment)} uniform bands, {prompts(experiment)}. Grey: "
+        f"the noise floor, where {share} of distances lie by chance. Dashed: the margin of equivalence, "
+        f"{margin_of(experiment)}. Beside each row: its verdict (@tbl-overview)."
     )
 
 

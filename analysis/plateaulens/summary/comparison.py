@@ -25,6 +25,10 @@ from plateaulens.summary.verdicts import agreed, conclusion, direction, equivale
 
 _LEADING = ("convention", "statistic", "metric")
 
+LAST_STEP_LARGE = 0.05
+"""The share of curves with their step at the window's last one from which on a page says so: one in twenty, where steps
+spread evenly over a hundred would give one in a hundred."""
+
 PER_TYPE = ("activation_type",)
 PER_PAIR = ("activation_type", "other_type")
 PER_QUANTILE = ("activation_type", "quantile")
@@ -148,9 +152,11 @@ def compare_dataset(
     Returns
     -------
     xarray.Dataset
-        `VARIABLES`, with (convention, statistic, metric) in front of their own dimensions, and what `adjusted_p_values`
-        and `verdicts` find; see `compare_types` for censoring and for NaN. Intervals carry `confidence`, `resamples`
-        and `method` as attributes. The coordinate `is_control` marks `controls`.
+        `VARIABLES`, `last_step_fraction`, the share of curves whose step is the window's last one, and
+        `last_step_large`, whether that is `LAST_STEP_LARGE` or more, with (convention, statistic, metric) in front of
+        their own dimensions, and what `adjusted_p_values` and `verdicts` find; see `compare_types` for censoring and
+        for NaN. Intervals carry `confidence`, `resamples` and `method` as attributes.
+        The coordinate `is_control` marks `controls`.
     """
     types = [str(name) for name in steps["activation_type"].to_numpy()]
     dims = (*_LEADING, "activation_type", "sample")
@@ -191,6 +197,7 @@ def compare_dataset(
     comparison = comparison.assign(
         adjusted_p_values(comparison, tables=tables if settings.family_wise else None).data_vars
     )
+    comparison = comparison.assign(_at_last_step(value, censored, last_step))
     restricted_difference = _restricted_difference(value, censored, last_step)
     judged = verdicts(comparison.assign(restricted_mean_difference=restricted_difference), REFERENCE, settings)
     return comparison.assign(judged.data_vars)
@@ -284,6 +291,14 @@ def with_recorded_margin(experiment: xr.Dataset, recorded: Any, name: str) -> xr
         margin = None
     verdict = experiment["verdict"].assign_attrs(margin_as_recorded=margin == experiment["verdict"].attrs["margin"])
     return experiment.assign(verdict=verdict if margin is None else verdict.assign_attrs(margin_recorded=margin))
+
+
+def _at_last_step(value: xr.DataArray, censored: xr.DataArray, last_step: float) -> dict[str, xr.DataArray]:
+    """The share of curves whose step is the last one, (..., activation_type), NaN without any, and if it is large."""
+    share = ((value == last_step) & ~censored).where(value.notnull() | censored).mean("sample")
+    words = "share of curves whose step is the window's last one, beyond which nothing was measured"
+    large = (share >= LAST_STEP_LARGE).assign_attrs(attrs("whether that share is large", "1"), least=LAST_STEP_LARGE)
+    return {"last_step_fraction": share.assign_attrs(attrs(words, "1")), "last_step_large": large}
 
 
 def _restricted_difference(value: xr.DataArray, censored: xr.DataArray, last_step: float) -> xr.DataArray:

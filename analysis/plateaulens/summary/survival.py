@@ -5,7 +5,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from plateaulens.compare.distances import distances, distribution_functions
-from plateaulens.compare.intervals import mean_interval, rare_reach, widened
+from plateaulens.compare.intervals import mean_interval, rare_reach, student_reach, widened
 from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling, quantile
 from plateaulens.compare.survival import kaplan_meier, logrank, paired_scores, restricted
@@ -51,9 +51,9 @@ def survival_dataset(
         Variables of the dimensions in `DIMS`. `survival` with its simultaneous `survival_band`; `logrank_p` (pairing
         ignored) and `paired_logrank_p` (by swaps), 1 for the reference against itself; `restricted_mean`, the mean of
         min(event, last) in steps, and `restricted_mean_difference`, that of the type minus the reference's over the
-        base prompts that have both, each with a studentised interval. Where few pairs differ, the interval of the
-        difference reaches as far as `plateaulens.compare.intervals.rare_reach` has it. Where base prompts are drawn in
-        groups, the band is also the uniform one of the resamples, whichever reaches farther. See
+        base prompts that have both, each with a studentised interval. That of the difference reaches at least as far as
+        Student's, and where few pairs differ as `plateaulens.compare.intervals.rare_reach` has it. Where base prompts
+        are drawn in groups, the band is also the uniform one of the resamples, whichever reaches farther. See
         `plateaulens.compare.survival`.
     """
     types = [str(name) for name in steps["activation_type"].to_numpy()]
@@ -86,6 +86,7 @@ def survival_dataset(
     difference = mean_interval(change, pairs, resampling, confidence)
     changed, number = (resampling.worth * each.sum(axis=-1) for each in (change != 0, pairs))
     farther = rare_reach(changed, number, confidence) * last
+    reach = np.fmax(farther, student_reach(difference.error, pairs.sum(axis=-1), confidence))
     values = {
         "survival": probability,
         "survival_band": band,
@@ -94,7 +95,7 @@ def survival_dataset(
         "restricted_mean": mean.estimate,
         "restricted_mean_interval": mean.interval,
         "restricted_mean_difference": difference.estimate,
-        "restricted_mean_difference_interval": widened(difference.estimate, difference.interval, farther),
+        "restricted_mean_difference_interval": widened(difference.estimate, difference.interval, reach),
     }
     attributes = {
         "survival": attrs("share of curves without the event up to the step, Kaplan-Meier", "1"),

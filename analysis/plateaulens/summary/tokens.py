@@ -38,6 +38,8 @@ def token_dataset(
           occurs twice;
         - `token_relation`, what the interval shows: "nearly all" (it lies above `NEARLY_ALL`), "most" (above `MOST`),
           "less than half" (below `MOST`), "undecided" (also above `MOST_SINGLE`), or "undefined";
+        - `token_reason`, why it is undecided: "too few" prompts share a token, or the share is "not shown" to lie on
+          one side of `MOST`; "none" where it is not undecided;
         - `distinct_tokens`, `token_prompts` (how many prompts that is) and `single_tokens`, the share of these whose
           token no other has.
     """
@@ -49,13 +51,14 @@ def token_dataset(
     found, times = np.unique(own, return_counts=True)
     long_name = "share of the variance of base activations that lies between their tokens"
     single = (times == 1).sum() / len(own) if len(own) else np.nan
+    relation, reason = token_relation(interval[0], interval[1], single)
     return xr.Dataset(
         {
             "token_share": ((), draws[0], attrs(long_name, "1")),
             "token_share_interval": ("bound", interval, interval_attrs(long_name, "1", resampling, confidence)),
             "token_relation": (
                 (),
-                strings([token_relation(interval[0], interval[1], single)]).reshape(()),
+                strings([relation]).reshape(()),
                 {
                     **attrs("how much of the variance lies between tokens", "1"),
                     "nearly_all": NEARLY_ALL,
@@ -63,6 +66,7 @@ def token_dataset(
                     "most_single": MOST_SINGLE,
                 },
             ),
+            "token_reason": ((), strings([reason]).reshape(()), attrs("why that is undecided", "1")),
             "distinct_tokens": ((), len(found), attrs("different tokens of base activations", "1")),
             "token_prompts": ((), len(own), attrs("base prompts whose tokens are compared", "1")),
             "single_tokens": ((), single, attrs("share of base prompts whose token no other has", "1")),
@@ -71,8 +75,8 @@ def token_dataset(
     )
 
 
-def token_relation(lower: float, upper: float, single: float) -> str:
-    """What an interval shows of the share between tokens.
+def token_relation(lower: float, upper: float, single: float) -> tuple[str, str]:
+    """What an interval shows of the share between tokens, and why it may show nothing.
 
     Parameters
     ----------
@@ -83,20 +87,20 @@ def token_relation(lower: float, upper: float, single: float) -> str:
 
     Returns
     -------
-    str
-        A word of `token_dataset`.
+    tuple of str
+        Words of `token_relation` and `token_reason`; see `token_dataset`.
 
     Examples
     --------
-    >>> token_relation(0.95, 0.97, 0.1), token_relation(0.6, 0.95, 0.1), token_relation(0.2, 0.3, 0.1)
-    ('nearly all', 'most', 'less than half')
+    >>> token_relation(0.95, 0.97, 0.1), token_relation(0.2, 0.3, 0.1)
+    (('nearly all', 'none'), ('less than half', 'none'))
     >>> token_relation(0.4, 0.6, 0.1), token_relation(0.95, 0.97, 0.6)
-    ('undecided', 'undecided')
+    (('undecided', 'not shown'), ('undecided', 'too few'))
     """
     if not np.isfinite(lower):
-        return "undefined"
+        return "undefined", "none"
     if single > MOST_SINGLE:
-        return "undecided"
+        return "undecided", "too few"
     if lower > MOST:
-        return "nearly all" if lower > NEARLY_ALL else "most"
-    return "less than half" if upper < MOST else "undecided"
+        return "nearly all" if lower > NEARLY_ALL else "most", "none"
+    return ("less than half", "none") if upper < MOST else ("undecided", "not shown")
