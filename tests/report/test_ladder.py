@@ -14,6 +14,7 @@ from tests.report.reading import faults, sentences
 from tests.summary.test_ladder import as_good_as_real, of
 
 from plateaulens import figures, resources
+from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.marks import fill
 from plateaulens.names import DETECTORS
@@ -23,11 +24,20 @@ from plateaulens.report.text import MISSING
 from plateaulens.summary.analyze import write_summary
 from plateaulens.summary.ladder import ABSOLUTE, RELATIVE
 
+GEMMA, NINTH = "embedded:gemma3-270m", "blocks.9.hook_resid_pre"
 PAGE = resources.root() / "report" / "ladder.qmd"
 
 
 def site_of(summary: xr.DataTree, title: str = "block 1") -> Site:
     return Site(title, summary, of(summary))
+
+
+def configured(summary: xr.DataTree, **sections: object) -> xr.DataTree:
+    """The summary, of a run with other values of these sections."""
+    tree = summary.copy()
+    config = RunConfig.model_validate_json(summary.attrs["config"]).model_dump(mode="json") | sections
+    tree.attrs = summary.attrs | {"config": RunConfig.model_validate(config).model_dump_json()}
+    return tree
 
 
 def gained(site: Site, best: str) -> Site:
@@ -139,12 +149,70 @@ def test_the_page(synthetic_summary: xr.DataTree, tmp_path: Path) -> None:
     assert not [(each, faults(each)) for part in said for each in sentences(part) if faults(each)]
 
 
-def test_two_summaries_of_one_site_are_refused(synthetic_summary: xr.DataTree, tmp_path: Path) -> None:
-    write_summary(with_ladder(synthetic_summary), tmp_path / "one.zarr")
-    with pytest.raises(
-        UsageError, match=r"two summaries are of blocks.1.hook_resid_pre: the ladder has each site once"
-    ):
-        ladder.open_sites(tmp_path / "one.zarr", tmp_path / "one.zarr")
+class TestSeveral:
+    """Runs of one write site: named by what tells them apart."""
+
+    def test_the_same_run_twice_is_refused(self, synthetic_summary: xr.DataTree, tmp_path: Path) -> None:
+        write_summary(with_ladder(synthetic_summary), tmp_path / "one.zarr")
+        with pytest.raises(
+            UsageError, match=r"another summary has the model, the write site and the seed of .*one.zarr"
+        ):
+            ladder.open_sites(tmp_path / "one.zarr", tmp_path / "one.zarr")
+
+    @pytest.mark.parametrize(
+        ("section", "value", "titles"),
+        [
+            ("seed", 7, ["block 1, seed 1", "block 1, seed 7"]),
+            (
+                "model",
+                {"source": "embedded:gemma3-270m"},
+                ["block 1 of synthetic", "block 1 of embedded:gemma3-270m"],
+            ),
+            (
+                "sites",
+                {"write": "blocks.9.hook_resid_pre", "read": "blocks.29.hook_resid_post"},
+                ["block 1", "block 9"],
+            ),
+        ],
+    )
+    def test_others_are_named_by_what_differs(
+        self, section: str, value: object, titles: list[str], synthetic_summary: xr.DataTree, tmp_path: Path
+    ) -> None:
+        first = with_ladder(synthetic_summary)
+        write_summary(first, tmp_path / "one.zarr")
+        write_summary(configured(first, **{section: value}), tmp_path / "two.zarr")
+        assert [site.title for site in ladder.open_sites(tmp_path / "one.zarr", tmp_path / "two.zarr")] == titles
+
+    def test_what_holds_with_both_seeds_is_said(self, synthetic_summary: xr.DataTree) -> None:
+        tree = as_good_as_real(synthetic_summary, "random")
+        sites = [site_of(tree, "block 1, seed 1"), site_of(configured(tree, seed=7), "block 1, seed 7")]
+        said = ladder.answer_sentences(sites)
+        assert "Block 1: random behaves like real in all that is asked with each of the seeds 1 and 7." in said
+        assert "With seed" not in said
+
+    def test_and_what_holds_with_one_only(self, synthetic_summary: xr.DataTree) -> None:
+        sites = [
+            site_of(as_good_as_real(synthetic_summary, "random"), "block 1, seed 1"),
+            site_of(configured(as_good_as_real(synthetic_summary, "random", copies=0.1), seed=7), "block 1, seed 7"),
+        ]
+        said = ladder.answer_sentences(sites)
+        assert "Block 1: no type behaves like real in all that is asked with each of the seeds 1 and 7." in said
+        assert said.endswith("With seed 7 random is not shown to have freedom from copies.")
+
+    def test_other_sites_and_models_are_no_check_of_the_seed(self, synthetic_summary: xr.DataTree) -> None:
+        tree = as_good_as_real(synthetic_summary, "random")
+        other = configured(tree, model={"source": GEMMA})
+        assert "of the seeds" not in ladder.answer_sentences([site_of(tree), site_of(other, "block 1 of gemma")])
+
+
+def test_prompts_are_counted_by_kind_of_steps_where_they_differ(synthetic_summary: xr.DataTree) -> None:
+    site = site_of(as_good_as_real(synthetic_summary, "random"))
+    site.ladder.attrs["prompts"] = {RELATIVE: 600, ABSOLUTE: 1500}
+    assert "(n\u00a0=\u00a0600 in relative and n\u00a0=\u00a01,500 in absolute steps)" in ladder.answer_sentences(
+        [site]
+    )
+    site.ladder.attrs["prompts"] = {RELATIVE: 600, ABSOLUTE: 600}
+    assert "(n\u00a0=\u00a0600). It is" in ladder.answer_sentences([site])
 
 
 def test_a_summary_without_fitted_types_has_no_ladder(synthetic_summary: xr.DataTree, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What the page of the ladder says and tabulates: which structure makes an activation real, at one site or several."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from plateaulens import names
+from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.names import DETECTORS, RUNG_KINDS, label, metric_label, site_label
 from plateaulens.report.contents import bounds, check, config_of, definitions_of, group_of, values_of
@@ -28,7 +29,7 @@ class Site:
     """The ladder of one run, and what it was read from."""
 
     title: str
-    """The write site, as texts print it."""
+    """The write site, as texts print it; with the model or the seed where another of the page's has it, too."""
     summary: xr.DataTree
     ladder: xr.Dataset
 
@@ -54,9 +55,9 @@ def open_sites(*summaries: Location) -> list[Site]:
     Raises
     ------
     UsageError
-        For a summary without a ladder, and for two of one write site.
+        For a summary without a ladder, and for two of the same model, write site and seed.
     """
-    found: list[Site] = []
+    opened: list[tuple[Location, xr.DataTree, xr.Dataset]] = []
     for place in summaries:
         if not place:
             continue
@@ -66,13 +67,25 @@ def open_sites(*summaries: Location) -> list[Site]:
             raise UsageError(
                 f"summary {place} has no ladder: collect a run with fitted types in relative steps, see docs/ladder.md"
             )
-        config = config_of(summary)
-        label_of_site = site_label(config.sites.write)
-        title = f"block {label_of_site}" if label_of_site.isdigit() else label_of_site
-        if title in [site.title for site in found]:
-            raise UsageError(f"two summaries are of {config.sites.write}: the ladder has each site once")
-        found.append(Site(title, summary, group))
-    return found
+        opened.append((place, summary, group))
+    titles = _titles([config_of(summary) for _, summary, _ in opened])
+    for (place, _, _), title in zip(opened, titles, strict=True):
+        if titles.count(title) > 1:
+            raise UsageError(f"another summary has the model, the write site and the seed of {place}: leave one out")
+    return [Site(title, summary, group) for (_, summary, group), title in zip(opened, titles, strict=True)]
+
+
+def _titles(configs: Sequence[RunConfig]) -> list[str]:
+    """The write site of each; where several have it, with the first of model and seed that tells them apart."""
+    sites = [site_label(config.sites.write) for config in configs]
+    titles = [f"block {site}" if site.isdigit() else site for site in sites]
+    of_model = [f"{title} of {config.model.source}" for title, config in zip(titles, configs, strict=True)]
+    if len({config.model.source for config in configs}) > 1:
+        titles = [more if titles.count(title) > 1 else title for title, more in zip(titles, of_model, strict=True)]
+    return [
+        f"{title}, seed {config.seed}" if titles.count(title) > 1 else title
+        for title, config in zip(titles, configs, strict=True)
+    ]
 
 
 def ladders(sites: list[Site]) -> dict[str, xr.Dataset]:
@@ -92,7 +105,7 @@ def ladders(sites: list[Site]) -> dict[str, xr.Dataset]:
 
 
 def answer_sentences(sites: list[Site]) -> str:
-    """Which rungs are as good as real at each site; else which comes closest, and what it lacks.
+    """Which rungs are as good as real at each site, and with each seed; else which comes closest, and what it lacks.
 
     Parameters
     ----------
@@ -102,9 +115,10 @@ def answer_sentences(sites: list[Site]) -> str:
     Returns
     -------
     str
-        Markdown, a paragraph for each site.
+        Markdown, a paragraph for each site, and one where runs of one site differ in the seed alone.
     """
-    return "\n\n".join(f"**At {site.said}.** {_answer(site)} {_gain_sentence(site)}" for site in sites)
+    said = [f"**At {site.said}.** {_answer(site)} {_gain_sentence(site)}" for site in sites]
+    return "\n\n".join((*said, *filter(None, [_agreement_sentences(sites)])))
 
 
 def _answer(site: Site) -> str:
@@ -112,7 +126,7 @@ def _answer(site: Site) -> str:
     closest, asked = ladder.attrs["closest"], ladder["standing"].attrs
     if not closest:
         return "This run has no type that is a rung of the ladder."
-    words = dict(zip(values_of(ladder, "rung"), map(str, ladder["standing"].to_numpy()), strict=True))
+    words = _standings(site)
     if reached := [name for name, word in words.items() if word == _REACHED]:
         behave = "behaves" if len(reached) == 1 else "behave"
         it, has = ("It is", "it has") if len(reached) == 1 else ("They are", "they have")
@@ -121,7 +135,7 @@ def _answer(site: Site) -> str:
         seen = f" Detectors that see the targets themselves still tell {listing(told)} from real." if told else ""
         return (
             f"{capital(listing([label(name) for name in reached]))} {behave} like real in all that is asked "
-            f"(n\u00a0=\u00a0{number(ladder.attrs['prompts'], 0)}). {it} equivalent to real in relative and absolute "
+            f"({_prompts(ladder)}). {it} equivalent to real in relative and absolute "
             f"steps on every metric, and {has} plateaus at least {percent(asked['least_plateau'])} as long. Targets "
             f"are new (novelty {number(asked['novel'], 0)} or more), and none is a copy.{seen}"
         )
@@ -135,6 +149,52 @@ def _answer(site: Site) -> str:
     if lacks or words[closest] == _NOT_REACHED:
         return said
     return f"{said} Not everything that is asked of it was measured."
+
+
+def _prompts(ladder: xr.Dataset) -> str:
+    """How many base prompts there are, by kind of steps where they differ."""
+    counted = ladder.attrs["prompts"]
+    if len(set(counted.values())) == 1:
+        return f"n\u00a0=\u00a0{number(next(iter(counted.values())), 0)}"
+    kinds = {_RELATIVE: "relative", _ABSOLUTE: "absolute"}
+    each = [f"n\u00a0=\u00a0{number(n, 0)} in {kinds[name]}" for name, n in counted.items()]
+    return f"{listing(each)} steps"
+
+
+def _agreement_sentences(sites: list[Site]) -> str:
+    """Which types behave like real with every seed of a model and site; empty where no ladders differ in it alone."""
+    groups: dict[tuple[str, str, str], list[Site]] = {}
+    for site in sites:
+        config = config_of(site.summary)
+        sae = "" if config.sae is None else config.sae.source
+        groups.setdefault((config.model.source, config.sites.write, sae), []).append(site)
+    return " ".join(_agreement(own) for own in groups.values() if len(own) > 1)
+
+
+def _agreement(sites: list[Site]) -> str:
+    """Of one model and site: who reaches real with all seeds, and who with some only."""
+    reached = {site: {name for name, word in _standings(site).items() if word == _REACHED} for site in sites}
+    all_of_them = [name for name in _standings(sites[0]) if all(name in own for own in reached.values())]
+    seeds = listing([str(config_of(site.summary).seed) for site in sites])
+    title = capital(escape(sites[0].title.partition(", seed")[0]))
+    if all_of_them:
+        behave = "behaves" if len(all_of_them) == 1 else "behave"
+        who = listing([label(name) for name in all_of_them])
+        said = f"{title}: {who} {behave} like real in all that is asked with each of the seeds {seeds}."
+    else:
+        said = f"{title}: no type behaves like real in all that is asked with each of the seeds {seeds}."
+    for site in sites:
+        own = _standings(site)
+        some = set().union(*reached.values()) - reached[site]
+        for name in [name for name in own if name in some]:
+            lacks = str(site.ladder["lacks"].sel(rung=name).item())
+            what = listing(lacks.split("; ")) if lacks else "all of it measured"
+            said += f" With seed {config_of(site.summary).seed} {label(name)} is not shown to have {what}."
+    return said
+
+
+def _standings(site: Site) -> dict[str, str]:
+    return dict(zip(values_of(site.ladder, "rung"), map(str, site.ladder["standing"].to_numpy()), strict=True))
 
 
 def _gain_sentence(site: Site) -> str:
@@ -449,6 +509,6 @@ def setting_sentences(sites: list[Site]) -> str:
         done = ", ".join(f"{names.experiment(name).title}" for name in values_of(site.ladder, "experiment"))
         said.append(
             f"Run {escape(config.name)} writes at `{config.sites.write}` and reads at `{config.sites.read}` of "
-            f"{escape(config.model.source)}: {number(site.ladder.attrs['prompts'], 0)} base prompts, {done}."
+            f"{escape(config.model.source)}: {done} ({_prompts(site.ladder)})."
         )
     return " ".join(said)

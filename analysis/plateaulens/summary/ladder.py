@@ -181,7 +181,7 @@ def ladder_dataset(groups: Mapping[str, xr.Dataset], targets: Mapping[str, Any])
     result.attrs = {
         "margin": {name: float(groups[name]["verdict"].attrs["margin"]) for name in experiments},
         "confidence": float(relative["ks_interval"].attrs["confidence"]),
-        "prompts": int(relative["n"].max()),
+        "prompts": {name: int(groups[name]["n"].max()) for name in experiments},
     }
     worst = result["ks"].sel(experiment=RELATIVE).max("metric").to_numpy()
     of_types = np.where(result["is_control"], np.inf, np.nan_to_num(worst, nan=np.inf))
