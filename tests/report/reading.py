@@ -17,6 +17,8 @@ FRAGMENTS = (
     "setting.family(",
     "phrases.others(",
     "explorer.explorer(",
+    "sweep.resampling(",
+    "sae_scale.steps_phrase(",
 )
 """What figures take long to draw, and expressions that are less than a sentence."""
 _ENDS = re.compile(r"(?<=[.?!])[\"*]*\s+(?=[A-Z\d\"@*(])")
@@ -57,6 +59,8 @@ def faults(sentence: str, types: Sequence[str] = (), *, most: int = MOST_WORDS) 
         found.append("no word")
     if "\u2014" in sentence:
         found.append("no number")
+    if twice := re.search(r"\b([A-Za-z]+) \1\b", sentence, re.IGNORECASE):
+        found.append(f"{twice[0]!r} stands twice")
     if re.search(r"\ba (?=[aeiou])|\ban (?=[^aeiouLMNSX])", sentence):
         found.append("wrong article")
     return found + [f"{words!r} disagree" for words in _disagreements(sentence, types)]

@@ -241,4 +241,5 @@ def test_what_was_found_goes_between_the_marks_of_the_documentation(synthetic_su
     assert "(@" not in text
     assert text.splitlines()[-1].startswith("|")
     page = (resources.root() / "docs" / "ladder.md").read_text(encoding="utf-8")
-    assert text in fill(page, *made["MARKS"], text)
+    opening, closing = made["MARKS"]
+    assert text in fill(page, opening, closing, text)

@@ -58,8 +58,7 @@ def test_one_answer_with_what_a_new_site_may_have() -> None:
     for name, words in {"real": "undefined", "random": "later", "structured": "undecided"}.items():
         assert group["pooled_direction"].sel(activation_type=name).item() == words
     text = pooled_sentence(summary)
-    assert "random later than real (at a new site as well)" in text
-    assert "On L2, over 8 sites together" in text
+    assert "On L2, over 8 sites together, random blows up later than real. The same is to be expected at a" in text
     assert "structured" not in text
     cells = pooled_table(summary).cells()
     assert len(cells) == 1 + len(TYPES) - 1
@@ -73,7 +72,13 @@ def test_a_claim_of_the_mean_is_none_of_a_new_site() -> None:
     changed["pooled_new_site"].loc[{"activation_type": "bag"}] = "undecided"
     tree = xr.DataTree.from_dict({"sensitivity": changed})
     tree.attrs = summary_of(8).attrs
-    assert "bag earlier than real (at a new site it need not be so)" in pooled_sentence(tree)
+    text = pooled_sentence(tree)
+    assert "bag blows up earlier than real. At a new site it need not be so." in text
+    changed["pooled_direction"].loc[{"activation_type": ["bag", "random"]}] = "later"
+    changed["pooled_new_site"].loc[{"activation_type": "random"}] = "later"
+    tree = xr.DataTree.from_dict({"sensitivity": changed})
+    tree.attrs = summary_of(8).attrs
+    assert "At a new site the same is to be expected of random." in pooled_sentence(tree)
 
 
 def test_two_sites_say_nothing_together() -> None:

@@ -55,8 +55,8 @@ def test_the_page(summary: xr.DataTree, tmp_path: Path) -> None:
     (figure,) = (item for item in shown if isinstance(item, Figure))
     check_readable(figure)
     text = "\n".join(str(item.data) if isinstance(item, Markdown) else str(item) for item in shown)
-    assert "has 3 SAEs; 3 of its 3 runs are complete" in text
-    assert "the same 48 base prompts" in text
+    assert "has 3 SAEs. All 3 of its runs are complete" in text
+    assert "share 48 base prompts" in text
     assert "nan" not in text.lower().replace("dominan", "")
     assert text.count("complete |") == 3
 

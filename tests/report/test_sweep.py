@@ -85,7 +85,7 @@ def shown(path: Path) -> list[Any]:
 def test_the_page_shows_one_map_and_its_tables(shown: list[Any]) -> None:
     assert sum(isinstance(item, Figure) for item in shown) == 1
     text = "\n".join(str(item.data) if isinstance(item, Markdown) else str(item) for item in shown)
-    assert "varies 3 write sites and 2 read sites; 5 of its 5 runs are complete" in text
+    assert "varies 3 write sites and 2 read sites. All 5 of its runs are complete" in text
     assert "Model: syn\\_thetic" in text
     assert "50 resamples" in text
     assert text.count("complete |") == 5
@@ -173,7 +173,7 @@ def test_without_a_second_draw_of_real(summary: xr.DataTree) -> None:
     plain = xr.DataTree.from_dict({"sensitivity": group})
     plain.attrs = summary.attrs
     assert "noise floor is not known" in sweep.noise_sentence(plain)
-    assert "lie 0." in sweep.noise_sentence(summary)
+    assert "lie KS 0." in sweep.noise_sentence(summary)
 
 
 def in_cells(summary: xr.DataTree, name: str, values: Sequence[float | str], **where: str) -> xr.DataTree:

@@ -12,7 +12,7 @@ from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.names import DETECTORS, RUNG_KINDS, label, metric_label, site_label
 from plateaulens.report.contents import bounds, check, config_of, definitions_of, group_of, values_of
-from plateaulens.report.phrases import capital
+from plateaulens.report.phrases import capital, confidence_of
 from plateaulens.report.table import KS_DIGITS, Column, Row, Table, estimated, measured
 from plateaulens.report.text import escape, estimate, interval, listing, number, p_equals, percent
 from plateaulens.store.location import Location
@@ -452,11 +452,12 @@ def token_sentences(sites: list[Site]) -> str:
         share = float(group["token_share"])
         if np.isfinite(share):
             ends = bounds(group["token_share_interval"]).tolist()
-            said.append(f"{capital(site.said)}: {percent(share, 1)} ({percent(ends[0], 1)} to "
-                        f"{percent(ends[1], 1)}).")  # fmt: skip
-    if not said:
-        return "How much of the variance lies between tokens was not measured."
-    return f"Share of the variance of real activations between tokens, with its interval: {' '.join(said)}"
+            level = confidence_of(group["token_share_interval"])
+            said.append(
+                f"At {site.said}, {percent(share, 1)} of the variance of real activations lies between tokens "
+                f"({level} interval {percent(ends[0], 1)} to {percent(ends[1], 1)})."
+            )
+    return " ".join(said) or "How much of the variance lies between tokens was not measured."
 
 
 def definition_table(sites: list[Site]) -> Table:

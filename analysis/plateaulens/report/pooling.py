@@ -5,12 +5,11 @@ import pandas as pd
 import xarray as xr
 
 from plateaulens import names
-from plateaulens.names import label, metric_label
 from plateaulens.report.contents import bounds, compared_types, main_metrics, synthetic_types, word_of
-from plateaulens.report.phrases import confidence_of
+from plateaulens.report.phrases import capital, confidence_of, happens, on, subject
 from plateaulens.report.sweep import experiment_of
 from plateaulens.report.table import STEP_DIGITS, TYPE, Column, Row, Table, estimated, measured
-from plateaulens.report.text import interval, listing, number
+from plateaulens.report.text import interval, number
 
 _COLUMNS = {
     "metric": Column(kind="metric"),
@@ -38,20 +37,19 @@ def pooled_sentence(summary: xr.DataTree) -> str:
     if (experiment["pooled_direction"] == "undefined").all():
         return "The sweep has too few sites to say something of all of them together, or of a further one."
     statistic = names.statistic(str(experiment["pooled_difference"].attrs["statistic"]))
-    sentences = []
+    sentences, held = [], synthetic_types(experiment)
     for metric in main_metrics(experiment):
         values = experiment.sel(metric=metric)
-        clauses = []
+        where, own = f"{capital(on([metric]))}, over {number(_sites(experiment), 0)} sites together,", []
         for word, said in (("earlier", statistic.before), ("later", statistic.after)):
-            found = [name for name in synthetic_types(experiment) if word_of(values, "pooled_direction", name) == word]
+            found = [name for name in held if word_of(values, "pooled_direction", name) == word]
             sure = [name for name in found if word_of(values, "pooled_new_site", name) == word]
             if found:
-                clauses.append(f"{listing([label(name) for name in found])} {said} than real ({_new(sure, found)})")
-        none = f"no type is shown to be {statistic.before} or {statistic.after} than real"
-        sentences.append(
-            f"On {metric_label(metric)}, over {number(_sites(experiment), 0)} sites together: "
-            f"{'; '.join(clauses) or none}."
-        )
+                who = subject(found, held)
+                own.append(f"{where} {who.text} {happens(statistic.name, said, plural=who.is_plural)} than real.")
+                own.append(_new(sure, found, held))
+        none = f"{where} no type is shown to be {statistic.before} or {statistic.after} than real."
+        sentences += own or [none]
     return " ".join(sentences)
 
 
@@ -103,12 +101,11 @@ def pooled_table_caption(summary: xr.DataTree) -> str:
     confidence = confidence_of(experiment["pooled_difference_interval"])
     statistic = names.statistic(str(experiment["pooled_difference"].attrs["statistic"]))
     return (
-        f"All sites together, {number(_sites(experiment), 0)} of them, each with the same weight: mean paired "
-        f"difference to real of the {statistic.label} with its {confidence} interval, in steps; *spread*: standard "
-        f"deviation of the sites' true differences; *a new site*: {confidence} prediction interval for the true "
-        f"difference at a site that was not measured, if it is one like these. That sites share their base prompts is "
-        f"accounted for; runs at one write site count as one site, unless there are too few write sites for that. "
-        f"Intervals are each for themselves."
+        f"{_weighted(_sites(experiment))}: mean paired difference to real of the {statistic.label} with its "
+        f"{confidence} interval, in steps. *Spread*: standard deviation of the sites' true differences. *A new site*: "
+        f"{confidence} prediction interval for the true difference at a site that was not measured, if it is one like "
+        f"these. That sites share their base prompts is accounted for. Runs at one write site count as one site, "
+        f"unless there are too few write sites for that. Intervals are each for themselves."
     )
 
 
@@ -118,12 +115,18 @@ def _sites(experiment: xr.Dataset) -> int:
     return int(np.nanmax(counts)) if np.isfinite(counts).any() else 0
 
 
-def _new(sure: list[str], found: list[str]) -> str:
-    """Of which types a new site may be expected to show the same."""
-    if not sure:
-        return "at a new site it need not be so"
+def _weighted(sites: int) -> str:
     return (
-        "at a new site as well"
-        if sure == found
-        else f"at a new site as well: {listing([label(name) for name in sure])}"
+        f"All sites together, {number(sites, 0)} of them, each with the same weight"
+        if sites not in {0, 1}
+        else "All sites together"
     )
+
+
+def _new(sure: list[str], found: list[str], held: list[str]) -> str:
+    """Of which types a new site may be expected to show the same, in a sentence behind what is found."""
+    if not sure:
+        return "At a new site it need not be so."
+    if sure == found:
+        return "The same is to be expected at a new site."
+    return f"At a new site the same is to be expected of {subject(sure, held).text}."

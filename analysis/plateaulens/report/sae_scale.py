@@ -11,6 +11,7 @@ from plateaulens import names
 from plateaulens.names import SCALED, label, metric_label
 from plateaulens.report.contents import config_of, group_of, values_of
 from plateaulens.report.phrases import capital, confidence_of
+from plateaulens.report.sweep import completed, models
 from plateaulens.report.table import Column, Row, Table, estimated, measured
 from plateaulens.report.text import MISSING, escape, estimate, listing, number, prose
 from plateaulens.store.manifest import SITE
@@ -119,11 +120,11 @@ def varied_sentences(summary: xr.DataTree) -> str:
     cells = json.loads(summary.attrs["cells"])
     done = sum(cell["state"] == "complete" for cell in cells)
     return (
-        f"The sweep {escape(config.name)} has {scale.sizes['sae']} SAEs; {done} of its {len(cells)} runs are complete. "
-        f"All SAEs of a site have the same {number(settings.samples, 0)} base prompts of {config.prompts.length} "
-        f"tokens, the same real targets and the same random ones, and paths of {settings.steps} points "
-        f"({names.experiment(experiment).title}). "
-        f"Model: {listing([escape(name) for name in values_of(scale, 'model')])}."
+        f"The sweep {escape(config.name)} has {scale.sizes['sae']} {'SAE' if scale.sizes['sae'] == 1 else 'SAEs'}. "
+        f"{capital(completed(done, len(cells)))} "
+        f"All SAEs of a site share {number(settings.samples, 0)} base prompts of {config.prompts.length} tokens, real "
+        f"targets and random ones. Paths have {settings.steps} points ({names.experiment(experiment).title}). "
+        f"{models(scale)}"
     )
 
 
@@ -260,11 +261,27 @@ def standing_sentences(summary: xr.DataTree, activation_type: str) -> str:
     """
     said = []
     for title, values in _placed(summary, activation_type):
-        by: dict[str, list[str]] = {}
-        for name in values_of(values, "sae"):
-            by.setdefault(str(values["standing"].sel(sae=name).item()), []).append(name)
-        said.append(f"{capital(escape(title))}: {_standing_said(by, values)}")
+        said.append(f"{capital(escape(title))}: {_standing_said(standings(values), values)}")
     return " ".join(said) if said else f"The sweep does not have the type {label(activation_type)}."
+
+
+def standings(values: xr.Dataset) -> dict[str, list[str]]:
+    """The SAEs by the word on them.
+
+    Parameters
+    ----------
+    values
+        Of one scale, metric and type.
+
+    Returns
+    -------
+    dict
+        By `standing`, in the order of the SAEs.
+    """
+    by: dict[str, list[str]] = {}
+    for name in values_of(values, "sae"):
+        by.setdefault(str(values["standing"].sel(sae=name).item()), []).append(name)
+    return by
 
 
 def _standing_said(by: dict[str, list[str]], values: xr.Dataset) -> str:

@@ -22,7 +22,7 @@ from plateaulens.report.contents import (
     types_of,
     values_of,
 )
-from plateaulens.report.phrases import alpha_of, margin_of
+from plateaulens.report.phrases import alpha_of, capital, margin_of, subject
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
 from plateaulens.report.text import escape, listing, number
 from plateaulens.store.manifest import AXES
@@ -118,11 +118,55 @@ def varied_sentences(summary: xr.DataTree) -> str:
     settings = config.experiment(config.experiments[0])
     what = listing(varied) if varied else "nothing"
     return (
-        f"The sweep {escape(config.name)} varies {what}; {done} of its {len(cells)} runs are complete. Each has "
-        f"{number(settings.samples, 0)} base prompts of {config.prompts.length} tokens, and paths of {settings.steps} "
-        f"points ({names.experiment(config.experiments[0]).title}); the prompts are the same at every site. "
-        f"Model: {listing([escape(name) for name in values_of(experiment, 'model')])}."
+        f"The sweep {escape(config.name)} varies {what}. {capital(completed(done, len(cells)))} "
+        f"Each has {number(settings.samples, 0)} base prompts of {config.prompts.length} tokens, the same at every "
+        f"site. Paths have {settings.steps} points ({names.experiment(config.experiments[0]).title}). "
+        f"{models(experiment)}"
     )
+
+
+def completed(done: int, runs: int) -> str:
+    """How many runs of a sweep are complete.
+
+    Parameters
+    ----------
+    done
+        Those that are.
+    runs
+        All of its.
+
+    Returns
+    -------
+    str
+        A sentence without a capital.
+
+    Examples
+    --------
+    >>> completed(5, 5), completed(1, 6), completed(1, 1)
+    ('all 5 of its runs are complete.', '1 of its 6 runs is complete.', 'its only run is complete.')
+    """
+    if done == runs:
+        return {1: "its only run is complete.", 2: "both of its runs are complete."}.get(
+            runs, f"all {runs} of its runs are complete."
+        )
+    return f"{done} of its {runs} runs {'is' if done == 1 else 'are'} complete."
+
+
+def models(group: xr.Dataset) -> str:
+    """Which models a sweep has.
+
+    Parameters
+    ----------
+    group
+        Of its summary.
+
+    Returns
+    -------
+    str
+        Markdown, a sentence.
+    """
+    found = [escape(name) for name in values_of(group, "model")]
+    return f"{'Model' if len(found) == 1 else 'Models'}: {listing(found)}."
 
 
 def noise_sentence(summary: xr.DataTree) -> str:
@@ -149,12 +193,12 @@ def noise_sentence(summary: xr.DataTree) -> str:
     count, alarms = sum(int(test.count()) for test in tests), sum(np.count_nonzero(test == 1) for test in tests)
     alpha = float(experiment["verdict"].attrs["alpha"])
     return (
-        f"Independent draws of real targets ({listing([label(name) for name in draws])}) lie "
+        f"Independent draws of real targets ({listing([label(name) for name in draws])}) lie KS "
         f"{number(least, KS_DIGITS)} to {number(most, KS_DIGITS)} from the first. Of {count} tests, one for each run "
-        f"and metric, {alarms or 'none'} {'rejects' if alarms == 1 else 'reject'} that they are equally distributed: "
-        f"the draws are exchangeable by construction, and {number(count * alpha, 1)} false alarms are expected. A type "
-        f"differs from real where its own test says so (@tbl-summary), and is nearer to real than another one where "
-        f"the test of the pair says so (@tbl-nearer): the distance of two draws is a yardstick of neither. Whether two "
+        f"and metric, {alarms or 'none'} {'rejects' if alarms == 1 else 'reject'} that they are equally distributed. "
+        f"{number(count * alpha, 1)} false alarms are expected, as the draws are exchangeable by construction. A type "
+        f"differs from real where its own test says so (@tbl-summary). It is nearer to real than another one where "
+        f"the test of the pair says so (@tbl-nearer). The distance of two draws is a yardstick of neither. Whether two "
         f"sites differ is not tested here."
     )
 
@@ -209,10 +253,10 @@ def summary_table_caption(summary: xr.DataTree) -> str:
     """
     experiment = experiment_of(summary)
     return (
-        f"The whole sweep: range of KS over all runs; in how many of them the type *differs* from real, by the swap "
-        f"test at a level of {alpha_of(experiment)}, and in how many it is *equivalent*, within a KS distance of "
-        f"{margin_of(experiment)}. A type can be both. Tests are adjusted for the types of a run, not for the number "
-        f"of runs; what a further draw of real targets shows is chance."
+        f"The whole sweep: range of KS over all runs, and in how many of them a type *differs* from real or is "
+        f"*equivalent* to it. It *differs* by the swap test at a level of {alpha_of(experiment)}, and is *equivalent* "
+        f"within a KS distance of {margin_of(experiment)}. A type can be both. Tests are adjusted for the types of a "
+        f"run, not for the number of runs. What a further draw of real targets shows is chance."
     )
 
 
@@ -299,24 +343,28 @@ def depth_sentences(summary: xr.DataTree) -> str:
             own = told.isel(dict(zip((*_FIXED, "write"), place, strict=True)))
             if (own != "").any():
                 of = [f"{axis} {escape(str(own[axis].item()))}" for axis in fixed]
-                where = listing([f"written at {site_label(str(own['write'].item()))}", *of])
-                found.append(f"- On {metric_label(metric)}, {where}: {_parting(own, sites)}.")
+                where = ", ".join([f"written at {site_label(str(own['write'].item()))}", *of])
+                found.append(f"- On {metric_label(metric)}, {where}: {_parting(own, sites)}")
     return "\n".join(found) or "No write site is read at two sites, so it is not asked where types part from real."
 
 
 def _parting(told: xr.DataArray, sites: Sequence[str]) -> str:
-    """Which types are told from real from which read site on."""
+    """Which types are told from real from which read site on, in sentences of which the first follows a colon."""
+    held = list(map(str, told["activation_type"].to_numpy()))
     at: dict[str, list[str]] = {}
-    for name in map(str, told["activation_type"].to_numpy()):
-        at.setdefault(str(told.sel(activation_type=name).item()), []).append(label(name))
-    parts = [
-        f"{listing(at[site])} {'is' if len(at[site]) == 1 else 'are'} told from real from {site_label(site)} on"
-        for site in sites
-        if site in at
-    ]
-    if (rest := at.get(NOWHERE)) is not None:
-        parts.append(f"{listing(rest)} {'is' if len(rest) == 1 else 'are'} not told from real at the last site")
-    return "; ".join(parts)
+    for name in held:
+        at.setdefault(str(told.sel(activation_type=name).item()), []).append(name)
+    said = [(site, f"told from real from {site_label(site)} on") for site in sites]
+    said.append((NOWHERE, "not told from real at the last site"))
+    parts: list[str] = []
+    for site, words in said:
+        if site in at:
+            who = subject(at[site], held)
+            clause = f"{who.text} {who.agrees('is', 'are')} {words}."
+            if site == NOWHERE and len(held) == len(at[site]) > 1:
+                clause = "no type is told from real at the last site."
+            parts.append(capital(clause) if parts else clause)
+    return " ".join(parts)
 
 
 def definition_table(summary: xr.DataTree) -> Table:
