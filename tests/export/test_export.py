@@ -182,6 +182,14 @@ class TestResults:
                 stored = set(values[np.isfinite(values)].tolist())
                 assert stored <= written, (name, key)
 
+    def test_curves_and_single_prompts_are_in_the_tables_alone(
+        self, found: dict[str, Any], frames: dict[str, pd.DataFrame]
+    ) -> None:
+        assert not [record for record in found["statistics"] if set(record["at"]) & CURVES]
+        held = {column for frame in frames.values() for column in frame.columns}
+        assert held >= CURVES - {"example"}
+        assert as_text(found).count("\n{") == len(found["statistics"]), "one line for each, without spaces"
+
     def test_every_word_and_flag_is_there(self, synthetic_summary: xr.DataTree, found: dict[str, Any]) -> None:
         for name, group in groups(synthetic_summary).items():
             own = [record for record in found["statistics"] if record["group"] == name]

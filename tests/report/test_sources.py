@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typst
 
-from plateaulens import resources
+from plateaulens import report, resources
 from qmdrender.document import Cell, Inline, Prose, read_document
 
 REPORT = resources.root() / "report"
@@ -51,6 +51,23 @@ def test_a_plain_text_is_caught() -> None:
     assert unwrapped('thresholds["minimum_slope"]')
     assert unwrapped("sweep.resampling(run)")
     assert not unwrapped("shown(sweep.resampling(run))")
+
+
+@pytest.mark.parametrize("name", ["index", "saes", "sweep"])
+def test_the_first_screen_is_what_was_found_with_a_picture_and_facts(name: str) -> None:
+    text = (REPORT / f"{name}.qmd").read_text(encoding="utf-8")
+    headings = [line for line in text.partition("include: false")[2].splitlines() if line.startswith("## ")]
+    assert re.fullmatch(r"## `\{python\} shown\(.*\)` \{#finding \.unnumbered \.unlisted\}", headings[0])
+    first = text.partition(headings[0])[2].partition("\n## ")[0]
+    assert [each in first for each in ("points(run)", "::: {#fig-", "facts(run)")] == [True] * 3
+    assert "::: {#tbl-" not in first
+
+
+def test_equations_stand_on_pages_alone() -> None:
+    """Those that the code of the report wrote would not be seen by the check of blank lines below."""
+    files = [*Path(report.__file__).parent.glob("*.py")]
+    assert len(files) > 20
+    assert [file.name for file in files if "$$" in file.read_text(encoding="utf-8")] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -107,5 +124,5 @@ def test_what_quarto_leaves_beside_the_sources_is_not_versioned() -> None:
     if not file.is_file():
         pytest.skip("an archive of the sources has no .gitignore")
     ignored = file.read_text(encoding="utf-8").splitlines()
-    for pattern in ("report/*.html", "report/*.pdf", "report/*.typ", "report/*_files/", "report/*.quarto_ipynb*"):
-        assert pattern in ignored
+    left = ("*.html", "*.pdf", "*.typ", "*_files/", "*.quarto_ipynb*", ".jupyter_cache/", "models.svg")
+    assert [pattern for pattern in left if f"report/{pattern}" not in ignored] == []

@@ -153,7 +153,7 @@ def _floor(values: xr.Dataset, metric: str) -> str:
     least, most = (number(float(end), KS_DIGITS) for end in (own["ks"].min(), own["ks"].max()))
     apart = least if least == most else f"{least} to {most}"
     tests, alarms = int(own["exceeds_chance"].count()), np.count_nonzero(own["exceeds_chance"] == 1)
-    which = f"{alarms or 'none'} of {tests} tests" if tests != 1 else "the only test" if alarms else "no test"
+    which = f"{alarms or 'none'} of {tests} tests" if tests not in {0, 1} else "the only test" if alarms else "no test"
     tell = "tells" if alarms in {0, 1} else "tell"
     return (
         f"Real targets drawn again lie KS {apart} from the first {on([metric])}; "
