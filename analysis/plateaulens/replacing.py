@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from plateaulens.errors import UsageError, reason
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -180,6 +182,27 @@ def _hold(folder: Path) -> int | None:
     return descriptor
 
 
+def prepare(folder: Path) -> None:
+    """Make a folder that something is about to be put into.
+
+    Parameters
+    ----------
+    folder
+        Of what will be written; it may be there.
+
+    Raises
+    ------
+    UsageError
+        Where it cannot be made, or nobody may write to it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"folder {folder} cannot be made ({reason(error)}): choose another place") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"folder {folder} may not be written to: choose another place")
+
+
 def publish(files: Sequence[Path], out: Path) -> list[Path]:
     """Put finished files into a folder under their own names: copied beside their places first, then renamed.
 
@@ -194,8 +217,16 @@ def publish(files: Sequence[Path], out: Path) -> list[Path]:
     -------
     list of Path
         The files in their places. When one cannot be copied, all earlier ones stay.
+
+    Raises
+    ------
+    UsageError
+        As `prepare` does, and where a folder has the name of a file.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    prepare(out)
+    for file in files:
+        if (out / file.name).is_dir():
+            raise UsageError(f"{out / file.name} is a folder, where a file is to go: choose another name")
     places = [out / file.name for file in files]
     arriving = [place.with_name(f".{place.name}.{os.getpid()}.part") for place in places]
     with _TURN:

@@ -63,8 +63,15 @@ class RunAccessor:
         -------
         DataFrame
             As `plateaulens.notebook.runs.verdict_table` gives it; a run is compared first.
+
+        Raises
+        ------
+        UsageError
+            When it is neither, for options that there are not, and for any of a summary, which has been compared.
         """
         is_run = self._tree.attrs.get("kind") == RUN_KIND
+        if options and not is_run:
+            raise UsageError(f"{next(iter(options))} is of no use to a summary, which has been compared: give its run")
         table: pd.DataFrame = _runs().verdict_table(self.compare(**options) if is_run else self._tree)
         return table
 

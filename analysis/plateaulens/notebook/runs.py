@@ -1,5 +1,6 @@
 """What can be done with a run or a summary that is held as a tree: compare, report on, save, list."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError, explain, reading, shown
 from plateaulens.export.tables import tables
 from plateaulens.names import REFERENCE
-from plateaulens.replacing import publish, scratch
+from plateaulens.replacing import prepare, publish, scratch
 from plateaulens.report.build import FORMATS, Renderer, build
 from plateaulens.steps.dataset import step_dataset
 from plateaulens.store.location import Location, locate
-from plateaulens.store.reading import experiment_names
+from plateaulens.store.reading import check_kind, experiment_names
 from plateaulens.store.run import open_or_create
 from plateaulens.store.schema import COMPLETED, RUN_ATTRIBUTES, RUN_KIND, SCHEMA_VERSION, SUMMARY_KIND, RunSpec
 from plateaulens.summary.analyze import analyze_open, settings_of, write_summary
@@ -87,10 +88,15 @@ def report(
         When it is no summary, for another ending, and as `plateaulens.report.build.build` does.
     """
     _check_kind(summary, SUMMARY_KIND, "compare(run) makes one of a run")
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"the report's file is a {type(path).__name__}: give a path that ends in .html or .pdf")
     place = Path(path)
     wanted = next((each for each in FORMATS if place.suffix == f".{each}"), None)
     if wanted is None:
         raise UsageError(f"report {shown(str(path))}: the name must end with {' or '.join(f'.{e}' for e in FORMATS)}")
+    prepare(place.parent)  # before a minute is spent on what could not be kept
+    if place.is_dir():
+        raise UsageError(f"report {shown(str(path))}: there is a folder of that name, choose another")
     with scratch("plateaulens-notebook-") as folder:
         write_summary(summary.copy(), folder / "summary.zarr")
         (made,) = build(folder / "summary.zarr", folder, formats=(wanted,), renderer=renderer, beside=beside)
@@ -112,11 +118,14 @@ def save(tree: xr.DataTree, path: Location) -> None:
     Raises
     ------
     UsageError
-        When it is neither, when it was opened from a store of an earlier schema, and when another run is at `path`.
+        When it is neither, or a part of a run, when it was opened from a store of an earlier schema, when something
+        other than a summary is where one is to go, when another run is at `path`, and where nobody may write.
     """
-    kind = tree.attrs.get("kind")
-    if kind == SUMMARY_KIND:
-        write_summary(tree.copy(), path)
+    place = locate(path)
+    if isinstance(tree, xr.DataTree) and tree.attrs.get("kind") == SUMMARY_KIND:
+        if place.exists():
+            check_kind(place, SUMMARY_KIND)
+        write_summary(tree.copy(), place)
         return
     _check_kind(tree, RUN_KIND, "give what walk or open_run returned, or a summary")
     if tree.attrs.get("schema_version") != SCHEMA_VERSION:
@@ -126,7 +135,14 @@ def save(tree: xr.DataTree, path: Location) -> None:
     with reading("the run's attributes are damaged", "walk again"):
         spec = RunSpec.from_json(str(tree.attrs["layout"]))
         attributes = {key: tree.attrs[key] for key in RUN_ATTRIBUTES}
-    with open_or_create(path, spec, attributes, _values(tree["prompts"].to_dataset(), slice(None))) as store:
+    for name, layout in spec.groups.items():
+        own = tree[name].sizes
+        if cut := [dim for dim, size in layout.sizes.items() if own.get(dim, size) != size]:
+            raise UsageError(
+                f"the run has {layout.sizes[cut[0]]} along {cut[0]} in {name}, and {own[cut[0]]} of them are here: save it "
+                "whole, and cut what is opened"
+            )
+    with open_or_create(place, spec, attributes, _values(tree["prompts"].to_dataset(), slice(None))) as store:
         for name, layout in spec.groups.items():
             if layout.has_completed:
                 group = tree[name].to_dataset()
@@ -136,7 +152,7 @@ def save(tree: xr.DataTree, path: Location) -> None:
                         store.write(name, span, _values(group, span))
         store.seal()
     sessions = {key: tree["provenance"].attrs[key] for key in ("created", "sessions")}
-    zarr.open_group(locate(path).open(), mode="r+", use_consolidated=False)["provenance"].update_attributes(sessions)
+    zarr.open_group(place.open(), mode="r+", use_consolidated=False)["provenance"].update_attributes(sessions)
 
 
 def max_slopes(tree: xr.DataTree, experiment: str | None = None) -> xr.DataArray:
@@ -159,6 +175,10 @@ def max_slopes(tree: xr.DataTree, experiment: str | None = None) -> xr.DataArray
     UsageError
         When there is no such experiment.
     """
+    if tree.attrs.get("kind") not in {RUN_KIND, SUMMARY_KIND}:
+        raise UsageError(
+            "this is no run or summary of PlateauLens: of the group of an experiment take group.to_dataset().plateau"
+        )
     name = experiment_of(tree, experiment)
     group = tree[name].to_dataset()
     steps = step_dataset(group, settings_of(tree), name) if tree.attrs.get("kind") == RUN_KIND else group

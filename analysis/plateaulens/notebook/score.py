@@ -174,8 +174,11 @@ def _walks(
 ) -> dict[str, xr.DataTree]:
     """A run with each SAE, all with the same bases, real and random targets."""
     from plateaulens.notebook.subject import prompts_of  # noqa: PLC0415  needs torch, and what runs say does not
-    from plateaulens.notebook.walk import walk  # noqa: PLC0415
+    from plateaulens.notebook.walk import check_subject, walk  # noqa: PLC0415
 
+    check_subject(subject, "score_sae")
+    if isinstance(types, str):
+        raise UsageError(f"score_sae: types is the text {shown(types)}: give a list of names")
     ids = prompts_of(subject.loaded, tokens, length)
     if pool is not None and not str(getattr(pool, "dtype", "")).removeprefix("torch.").startswith(("float", "bfloat")):
         pool = subject.activations(pool, length=ids.shape[1])  # once for all SAEs

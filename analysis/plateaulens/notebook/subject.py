@@ -21,6 +21,7 @@ from plateaulens.errors import UsageError, reading, shown
 from plateaulens.notebook.cards import card
 from plateaulens.subject import model as models
 from plateaulens.subject.anatomy import text_config
+from plateaulens.subject.architectures import check_architecture
 from plateaulens.subject.copies import shared_copy
 from plateaulens.subject.sites import parse_sites
 from plateaulens.subject.tokenizing import Encoder
@@ -95,6 +96,8 @@ class Subject:
             if given:
                 raise UsageError(f"{next(iter(given))} goes with a model that is loaded, and this one is: leave it out")
             loaded, self.model, self.sites = _in_memory(model, tokenizer, write, read)
+        if not _is_whole(position):
+            raise UsageError(f"position is {shown(position)}: give a whole number, from the end where it is negative")
         self.loaded = replace(loaded, position=position)
 
     def activations(self, tokens: TokenIds | Texts, *, length: int | None = None) -> Float[Tensor, "prompt width"]:
@@ -115,9 +118,10 @@ class Subject:
         Raises
         ------
         UsageError
-            For what are no prompts of one length, or has no token at the position.
+            For what are no prompts of one length, has no token at the position, or is longer than the model reads.
         """
         ids = prompts_of(self.loaded, tokens, length)
+        check_architecture(self.loaded.config, length=ids.shape[1])
         return self.loaded.last_activations(ids).cpu()
 
     def __repr__(self) -> str:
@@ -164,8 +168,8 @@ def prompts_of(
     if isinstance(given, str):
         raise UsageError(f"{what} are one text: {WANTED}")
     rows: Any = given
-    if length is not None and length < 1:
-        raise UsageError(f"length is {length}, wanted is a number of tokens")
+    if length is not None and (not _is_whole(length) or length < 1):
+        raise UsageError(f"length is {shown(length)}, wanted is a number of tokens")
     if isinstance(given, list | tuple):
         if not given:
             raise UsageError(f"{what} are empty: {WANTED}")
@@ -211,8 +215,13 @@ def weights_sha256(model: PreTrainedModel) -> str:
     return digest.hexdigest()
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def _sites(write: str, read: str | None, blocks: int) -> SiteConfig:
-    return SiteConfig(write=write, read=f"blocks.{blocks - 1}.hook_resid_post" if read is None else read)
+    with reading("the sites", 'name hooks, such as write="blocks.1.hook_resid_pre"'):
+        return SiteConfig(write=write, read=f"blocks.{blocks - 1}.hook_resid_post" if read is None else read)
 
 
 def _in_memory(
@@ -228,6 +237,8 @@ def _in_memory(
     tokenizer = tokenizer if bridge is None else tokenizer or bridge.tokenizer
     if tokenizer is None:
         raise UsageError("the model comes without its tokenizer: give tokenizer=...")
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise UsageError(f"tokenizer is a {type(tokenizer).__name__}: give the model's own, as AutoTokenizer loads it")
     _check_weights(found)
     plain = shared_copy(found).eval() if bridge is None else _unbridged(bridge)
     if bridge is not None and bridge.training:
@@ -286,7 +297,7 @@ def _tokenized(subject: models.Subject, texts: list[str], length: int | None, wh
 def _one_length(lengths: Sequence[int], length: int | None, what: str) -> int:
     """The length that prompts of these lengths are cut to."""
     shortest, longest = min(lengths), max(lengths)
-    if length is None and shortest != longest:
+    if length is None and shortest != longest and shortest:
         raise UsageError(
             f"{what} are {shortest} to {longest} token ids long: give prompts of one length, or length={shortest}"
         )

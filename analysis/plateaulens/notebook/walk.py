@@ -1,8 +1,10 @@
 """Walking from base activations towards targets, from what a notebook has in memory to a run as it is stored."""
 
 import hashlib
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from plateaulens.collect.collect import collect
 from plateaulens.collect.context import RunContext, assemble, base_rows, sae_for
 from plateaulens.collect.footprint import check_memory, needs
 from plateaulens.config import FileConfig, RunConfig, SaeConfig
-from plateaulens.errors import UsageError, explain, reading
+from plateaulens.errors import UsageError, explain, reading, shown
 from plateaulens.names import DEFAULT_METRICS, EXPERIMENTS, REFERENCE
 from plateaulens.notebook.subject import MEMORY, Subject, Texts, TokenIds, prompts_of
 from plateaulens.progress import print_notes
@@ -139,6 +141,10 @@ def walk(
     UserWarning
         When a type draws from the covariance of no more activations than they are wide, and so in a part of the space.
     """
+    check_subject(subject, "walk")
+    for what, given in (("engine", engine), ("constants", constants)):
+        if given is not None and not isinstance(given, Mapping):
+            raise UsageError(f"walk: {what} is a {type(given).__name__}: give a mapping of keys and values")
     context = memory_context(
         subject,
         tokens,
@@ -161,6 +167,25 @@ def walk(
         collect(context.config, folder / "run.zarr", context, quiet=quiet)
         with open_run(folder / "run.zarr") as run:
             return run.load()
+
+
+def check_subject(subject: object, what: str) -> None:
+    """Refuse what is no `Subject`, a model itself above all.
+
+    Parameters
+    ----------
+    subject
+        What was given.
+    what
+        The function that it was given to.
+
+    Raises
+    ------
+    UsageError
+        Says how to make one.
+    """
+    if not isinstance(subject, Subject):
+        raise UsageError(f'{what}: subject is a {type(subject).__name__}: give pl.Subject(model, write="blocks.1...")')
 
 
 def memory_context(
@@ -204,9 +229,11 @@ def memory_context(
     ids = prompts_of(subject.loaded, tokens, length)
     check_architecture(subject.loaded.config, length=ids.shape[1])
     further = _pool(subject, pool, ids.shape[1])
+    if samples is not None and not (isinstance(samples, int | np.integer) and 1 <= samples <= len(ids)):
+        raise UsageError(
+            f"samples is {shown(samples)}, and there are {len(ids)} prompts: give a whole number up to that"
+        )
     rows = np.arange(len(ids)) if samples is None else base_rows(settings["seed"], len(ids))[:samples]
-    if samples is not None and not 1 <= samples <= len(ids):
-        raise UsageError(f"samples is {samples}, and there are {len(ids)} prompts")
     arrays = {
         kind: _rows(kind, given, len(ids), subject.loaded.width)
         for kind, given in targets.items()
@@ -338,7 +365,7 @@ def _rows(name: str, given: Any, prompts: int, width: int) -> Float[Tensor, "row
 
 def _numbers(what: str, given: Any, wanted: str) -> Tensor:
     with reading(f"{what} is no array of numbers ({type(given).__name__})", wanted):
-        rows = given.detach().cpu() if isinstance(given, Tensor) else torch.from_numpy(np.array(given))
+        rows = given.detach().cpu().to_dense() if isinstance(given, Tensor) else torch.from_numpy(np.array(given))
     if not rows.is_floating_point():
         raise UsageError(f"{what} is {str(rows.dtype).removeprefix('torch.')}, wanted are real floating-point numbers")
     rows = rows.float().contiguous().clone()
@@ -370,7 +397,11 @@ def _given(sae: Any, subject: LoadedSubject, prompts: Prompts) -> LoadedSae:
     with scratch("plateaulens-sae-") as folder:
         with reading("the SAE cannot be saved", "give the folder or the release that it is from"):
             sae.save_model(folder / MEMORY)
-        return sae_for(SaeConfig(source=str(folder / MEMORY)), subject, prompts)
+        try:
+            found = sae_for(SaeConfig(source=str(folder / MEMORY)), subject, prompts)
+        except UsageError as error:  # where it was saved for a moment says nothing to whoever gave it
+            raise UsageError(str(error).replace(f"{folder}{os.sep}", "")) from None
+        return replace(found, notes=tuple(note.replace(f"{folder}{os.sep}", "") for note in found.notes))
 
 
 def _sha256(values: NDArray[Any]) -> str:

@@ -12,10 +12,10 @@ import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, get_args
 
 from plateaulens import resources
-from plateaulens.errors import UsageError
+from plateaulens.errors import UsageError, shown
 from plateaulens.replacing import publish, scratch
 from plateaulens.report.taken import gather, put
 from plateaulens.store.location import Location, locate
@@ -77,12 +77,14 @@ def build(
     Raises
     ------
     UsageError
-        When the summary or a package is missing, when Quarto is asked for and not found, and when rendering fails: then
+        When the summary or a package is missing, for another renderer, when Quarto is asked for and not found, and when rendering fails: then
         the whole log is in `out/report.log`.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UsageError(f"the report has no format {unknown[0]!r}; there are {', '.join(FORMATS)}")
+    if renderer not in get_args(Renderer):
+        raise UsageError(f"there is no renderer {shown(renderer)}: choose one of {', '.join(get_args(Renderer))}")
     place = locate(summary)
     if not place.exists():
         raise UsageError(f"there is no summary {summary}: `plateaulens analyze` makes it from a run")

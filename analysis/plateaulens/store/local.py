@@ -13,7 +13,7 @@ from pathlib import Path
 from zarr.storage import LocalStore
 
 from plateaulens.errors import UsageError, shortened
-from plateaulens.replacing import discard, exchange, leftovers
+from plateaulens.replacing import discard, exchange, leftovers, prepare
 from plateaulens.store.inside import LONGEST, METADATA, check_inside, linked_folder
 from plateaulens.store.lock import WriterLock
 
@@ -230,9 +230,9 @@ class LocalPlace:
         Raises
         ------
         UsageError
-            When another writer holds the lock.
+            When another writer holds the lock, and where nobody may write.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        prepare(self.path.parent)
         return WriterLock(self.path)
 
     def tidy(self) -> None:
@@ -279,10 +279,10 @@ class LocalPlace:
         Raises
         ------
         UsageError
-            When the place is inside another store.
+            When the place is inside another store, and where nobody may write.
         """
         self.check_outside()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        prepare(self.path.parent)
         self._clean()
         try:
             yield LocalStore(self._beside("new"))

@@ -1,5 +1,6 @@
 """Where a store is: on a local path, or at any URL that fsspec has a driver for (`s3://bucket/runs/name.zarr`)."""
 
+import os
 from pathlib import Path
 
 from plateaulens.errors import UsageError
@@ -29,7 +30,7 @@ def locate(path: Location) -> Place:
     Raises
     ------
     UsageError
-        For a URL whose driver is unknown or not installed, and for the root of the file system.
+        For what is no path, a URL whose driver is unknown or not installed, and the root of the file system.
 
     Examples
     --------
@@ -38,6 +39,8 @@ def locate(path: Location) -> Place:
     """
     if isinstance(path, LocalPlace | RemotePlace):
         return path
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"the place of a store is a {type(path).__name__}: give a path or a URL")
     text = str(path)
     if text.startswith("file:"):
         return _local(Path("/" + text.removeprefix("file:").lstrip("/")))
