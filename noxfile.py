@@ -278,8 +278,9 @@ def docs(session: nox.Session) -> None:
 @nox.session(default=False, python=PYTHONS)
 def newest(session: nox.Session) -> None:
     """Run the fast tests with the newest version of everything, on each Python that is there."""
-    session.install("--upgrade", "--upgrade-strategy", "eager", "--editable", f".[{EVERYTHING}]")
-    session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test"))
+    tools = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
+    # one resolution, and of the tools the newest too where the environment is used again
+    session.install("--upgrade", "--upgrade-strategy", "eager", "--editable", f".[{EVERYTHING}]", *tools)
     session.install(*wheels(EMBEDDED_MODEL))
     session.run("pytest", *TWO_PROCESSES, "-m", LAYERS["fast"], env=ONE_THREAD)
 

@@ -3,6 +3,7 @@
 A page's TOML joins the preset of the first page. What a reader has of his own (model, texts, SAE) is tiny here.
 """
 
+import argparse
 import json
 import re
 import tomllib
@@ -12,14 +13,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from tests.conftest import VOCABULARY
 from tests.tiny import D_MODEL, write_toml
 
 from plateaulens.cli import main
 from plateaulens.cli.entry import _parser
 from plateaulens.presets import read_config
+from plateaulens.summary.analyze import write_summary
 
-PAGES = Path(__file__).parents[1] / "docs" / "howto"
+ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "docs" / "howto"
 NAMES = sorted(path.stem for path in PAGES.glob("*.md"))
 PRESET = "my-model.toml"
 SMALLER = {"blocks.11.hook_resid_post": "blocks.2.hook_resid_post"}
@@ -143,3 +147,49 @@ def test_a_page_can_be_followed(
         assert (exported["architecture"], exported["d_in"], exported["hook_layer"]) == ("standard", D_MODEL, 1)
     if page == "sweep":
         assert "hook_resid_pre" in said
+
+
+DOCUMENTS = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / "docs/notebooks").glob("*.ipynb")])
+
+
+def subcommands() -> dict[str, set[str]]:
+    """The options of every subcommand."""
+    (action,) = (each for each in _parser()._actions if isinstance(each, argparse._SubParsersAction))
+    return {name: set(parser._option_string_actions) for name, parser in action.choices.items()}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_that_documents_name_are_there(document: Path) -> None:
+    """Of the history only what is there today can be asked for, so CHANGELOG.md is left out."""
+    if document.name == "CHANGELOG.md":
+        return
+    known, text = subcommands(), document.read_text()
+    for command, options in re.findall(r"(?:^|`)plateaulens ([a-z][a-z-]*)([^`\n]*)", text, re.MULTILINE):
+        assert command in known, command
+        assert set(re.findall(r"(?<= )--[a-z-]+", options)) <= known[command], (command, options)
+    sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.MULTILINE))
+    for named in re.findall(r"nox -s ([a-z0-9 ]+)", text):
+        assert set(named.split()) <= sessions, named
+
+
+def test_the_front_page_s_presets_are_those_that_ship() -> None:
+    rows = re.findall(r"^\| (`[a-z0-9-]+`[^|]*) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row)}
+    text = (ROOT / "README.md").read_text()
+    shipped = {path.stem for path in (ROOT / "data/presets").glob("*.toml")}
+    assert named <= shipped
+    assert [name for name in sorted(shipped) if f"`{name}`" not in text] == []
+
+
+def test_the_front_page_s_questions_can_be_asked(
+    synthetic_run: Path, synthetic_summary: xr.DataTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data/runs").mkdir(parents=True)
+    (tmp_path / "data/runs/smollm2.zarr").symlink_to(synthetic_run.resolve())
+    write_summary(synthetic_summary.copy(), tmp_path / "data/summaries/smollm2.zarr")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[:2]:
+        exec(block, names)  # noqa: S102  the document's own
+    assert names["curves"].dims == ("activation_type", "sample", "step", "metric")
+    assert set(names["relative"].conclusion.sel(metric="l2").to_series()) & {"later", "equivalent", "undecided"}

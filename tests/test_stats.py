@@ -455,3 +455,20 @@ def test_errors_name_what_came_and_what_is_wanted(call: Any, said: str) -> None:
         call()
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_mistakes_name_the_function() -> None:
+    with pytest.raises(UsageError, match=r"^benjamini_hochberg: p has 2"):
+        stats.benjamini_hochberg([2.0])
+
+    class WithGradient:
+        def __array__(self, *_: object, **__: object) -> None:
+            raise RuntimeError("requires grad")
+
+    given: Any = WithGradient()
+    with pytest.raises(UsageError, match=r"^mean: values is .*give numbers"):
+        stats.mean(given)
+    nothing: Any = lambda sample: None if len(sample) else 0.0  # noqa: E731
+    for statistic in (nothing, lambda sample: sample):
+        with pytest.raises(UsageError, match=r"^bootstrap: the statistic gave .*return one number"):
+            stats.bootstrap(statistic, np.arange(5.0))

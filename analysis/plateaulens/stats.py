@@ -185,7 +185,8 @@ def bootstrap(
     Raises
     ------
     UsageError
-        For samples of other shapes or without an observation, clusters of another length, and settings out of range.
+        For samples of other shapes or without an observation, clusters of another length, settings out of range, and a
+        statistic that gives no number.
 
     Examples
     --------
@@ -202,9 +203,15 @@ def bootstrap(
     n = len(arrays[0])
     resampling = _Draws(clusters, confidence, resamples, rng).resampling(n)
 
+    def one(found: Any) -> float:
+        try:
+            return float(found)
+        except (TypeError, ValueError):
+            raise UsageError(f"bootstrap: the statistic gave {shown(found)}: return one number") from None
+
     def drawn(rows: Resampling) -> NDArray[np.float64]:
         positions = (np.repeat(np.arange(n), row[rows.unit]) for row in rows.rows)
-        return np.array([float(statistic(*(array[own] for array in arrays))) for own in positions])
+        return np.array([one(statistic(*(array[own] for array in arrays))) for own in positions])
 
     estimates = drawn(resampling)
     if method == "bca":
@@ -813,7 +820,7 @@ class _Read:
 def _numbers(function: str, name: str, given: Values) -> NDArray[np.float64]:
     try:
         return np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # the last of a tensor on a GPU, or with a gradient
         raise UsageError(f"{function}: {name} is {shown(given)}: give numbers, an array or a DataArray") from None
 
 
@@ -898,10 +905,11 @@ def _check_times(function: str, times: NDArray[np.float64]) -> None:
 
 
 def _adjusted(p: Values, method: Method) -> Number:
-    values = _numbers(method, "p", p)
+    function = {"holm": "holm", "bh": "benjamini_hochberg"}[method]
+    values = _numbers(function, "p", p)
     wrong = values[(values < 0) | (values > 1)]
     if wrong.size:
-        raise UsageError(f"{method}: p has {wrong[0]:g}, which is no probability: give p-values, NaN for no test")
+        raise UsageError(f"{function}: p has {wrong[0]:g}, which is no probability: give p-values, NaN for no test")
     found = adjust(values, method)
     return p.copy(data=found) if isinstance(p, xr.DataArray) else found
 

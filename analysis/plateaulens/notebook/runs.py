@@ -122,7 +122,7 @@ def save(tree: xr.DataTree, path: Location) -> None:
         other than a summary is where one is to go, when another run is at `path`, and where nobody may write.
     """
     place = locate(path)
-    if isinstance(tree, xr.DataTree) and tree.attrs.get("kind") == SUMMARY_KIND:
+    if getattr(tree, "attrs", {}).get("kind") == SUMMARY_KIND:
         if place.exists():
             check_kind(place, SUMMARY_KIND)
         write_summary(tree.copy(), place)
@@ -139,8 +139,8 @@ def save(tree: xr.DataTree, path: Location) -> None:
         own = tree[name].sizes
         if cut := [dim for dim, size in layout.sizes.items() if own.get(dim, size) != size]:
             raise UsageError(
-                f"the run has {layout.sizes[cut[0]]} along {cut[0]} in {name}, and {own[cut[0]]} of them are here: save it "
-                "whole, and cut what is opened"
+                f"the run has {layout.sizes[cut[0]]} along {cut[0]} in {name}, and {own[cut[0]]} of them are here: "
+                "save it whole, and cut what is opened"
             )
     with open_or_create(place, spec, attributes, _values(tree["prompts"].to_dataset(), slice(None))) as store:
         for name, layout in spec.groups.items():

@@ -96,7 +96,7 @@ class Subject:
             if given:
                 raise UsageError(f"{next(iter(given))} goes with a model that is loaded, and this one is: leave it out")
             loaded, self.model, self.sites = _in_memory(model, tokenizer, write, read)
-        if not _is_whole(position):
+        if not is_whole(position):
             raise UsageError(f"position is {shown(position)}: give a whole number, from the end where it is negative")
         self.loaded = replace(loaded, position=position)
 
@@ -168,7 +168,7 @@ def prompts_of(
     if isinstance(given, str):
         raise UsageError(f"{what} are one text: {WANTED}")
     rows: Any = given
-    if length is not None and (not _is_whole(length) or length < 1):
+    if length is not None and (not is_whole(length) or length < 1):
         raise UsageError(f"length is {shown(length)}, wanted is a number of tokens")
     if isinstance(given, list | tuple):
         if not given:
@@ -215,7 +215,19 @@ def weights_sha256(model: PreTrainedModel) -> str:
     return digest.hexdigest()
 
 
-def _is_whole(value: object) -> bool:
+def is_whole(value: object) -> bool:
+    """Whether something is a whole number, of Python's or NumPy's.
+
+    Parameters
+    ----------
+    value
+        Anything.
+
+    Returns
+    -------
+    bool
+        False for a truth value.
+    """
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 

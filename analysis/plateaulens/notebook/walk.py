@@ -23,7 +23,7 @@ from plateaulens.collect.footprint import check_memory, needs
 from plateaulens.config import FileConfig, RunConfig, SaeConfig
 from plateaulens.errors import UsageError, explain, reading, shown
 from plateaulens.names import DEFAULT_METRICS, EXPERIMENTS, REFERENCE
-from plateaulens.notebook.subject import MEMORY, Subject, Texts, TokenIds, prompts_of
+from plateaulens.notebook.subject import MEMORY, Subject, Texts, TokenIds, is_whole, prompts_of
 from plateaulens.progress import print_notes
 from plateaulens.replacing import scratch
 from plateaulens.store.location import Location
@@ -229,7 +229,7 @@ def memory_context(
     ids = prompts_of(subject.loaded, tokens, length)
     check_architecture(subject.loaded.config, length=ids.shape[1])
     further = _pool(subject, pool, ids.shape[1])
-    if samples is not None and not (isinstance(samples, int | np.integer) and 1 <= samples <= len(ids)):
+    if samples is not None and not (is_whole(samples) and 1 <= samples <= len(ids)):
         raise UsageError(
             f"samples is {shown(samples)}, and there are {len(ids)} prompts: give a whole number up to that"
         )

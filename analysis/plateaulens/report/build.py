@@ -77,8 +77,8 @@ def build(
     Raises
     ------
     UsageError
-        When the summary or a package is missing, for another renderer, when Quarto is asked for and not found, and when rendering fails: then
-        the whole log is in `out/report.log`.
+        When the summary or a package is missing, for a renderer that there is not, when Quarto is asked for and not
+        found, and when rendering fails: then the whole log is in `out/report.log`.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
