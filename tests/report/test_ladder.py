@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from tests.figures.checks import check_readable
 from tests.report.pages import shown_by
 from tests.report.reading import faults, sentences
-from tests.summary.test_ladder import as_good_as_real, of
+from tests.summary.test_ladder import as_good_as_real, of, with_own_token
 
 from plateaulens import figures, resources
 from plateaulens.config import RunConfig
@@ -84,6 +84,47 @@ class TestAnswer:
         said = ladder.answer_sentences([gained(site_of(synthetic_summary), "")])
         assert "No single property is shown to bring a type nearer to real on every metric." in said
         assert "closes most" not in said
+
+
+class TestOwnToken:
+    @pytest.mark.parametrize(("shift", "word"), [(4.0, "longer"), (-2.0, "shorter")])
+    def test_a_difference_that_is_shown_is_said(self, shift: float, word: str, synthetic_summary: xr.DataTree) -> None:
+        site = Site("block 1", synthetic_summary, with_own_token(synthetic_summary, shift))
+        said = ladder.own_token_sentences([site])
+        gain = abs(float(site.ladder["own_token_gain"].sel(rung="random")))
+        assert said.startswith(f"Block 1, random: plateaus are {word} by {gain:.2f} [")
+        assert said.endswith("adjusted).")
+        assert "not shown" not in said
+        assert not [faults(each) for each in sentences(said) if faults(each)]
+
+    @pytest.mark.parametrize("reason", ["none", "p", "interval"])
+    def test_and_one_that_is_not_shown_is_not(self, reason: str, synthetic_summary: xr.DataTree) -> None:
+        """Neither by a p-value alone nor by an interval alone."""
+        own = with_own_token(synthetic_summary, 0.0 if reason == "none" else 4.0)
+        if reason == "p":
+            own["own_token_gain_p_holm"].loc[{"rung": "random"}] = 0.06
+        elif reason == "interval":
+            own["own_token_gain_interval"].loc[{"rung": "random", "bound": "lower"}] = -0.01
+        said = ladder.own_token_sentences([Site("block 1", synthetic_summary, own)])
+        assert (
+            "Block 1, random: it is not shown that plateaus differ with the prompt's own token kept (longer by" in said
+        )
+        assert "plateaus are" not in said
+        assert not [faults(each) for each in sentences(said) if faults(each)]
+
+    def test_and_a_run_without_such_types_says_so(self, synthetic_summary: xr.DataTree) -> None:
+        sites = [site_of(synthetic_summary)]
+        assert ladder.own_token_sentences(sites) == ("No run has plateaus of a type that keeps the prompt's own token.")
+        assert ladder.own_token_table(sites).frame.empty
+
+    def test_the_table_has_both(self, synthetic_summary: xr.DataTree) -> None:
+        own = with_own_token(synthetic_summary, 4.0, kept=18)
+        (row,) = ladder.own_token_table([Site("block 1", synthetic_summary, own)]).frame.to_dict("records")
+        at = own.sel(rung="random")
+        assert (row["site"], row["rung"], row["kept"]) == ("block 1", "random", 0.75)
+        for name in ("plateau_share", "own_token_share", "own_token_gain"):
+            assert row[name] == float(at[name])
+        assert row["p"] == float(at["own_token_gain_p_holm"])
 
 
 def test_a_false_alarm_of_a_control_is_called_one(synthetic_summary: xr.DataTree) -> None:

@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from plateaulens.compare.permutation import Swaps
+from plateaulens.compare.resampling import Resampling
 from plateaulens.config import RunConfig, TargetConfig
 from plateaulens.summary.ladder import (
     ABSOLUTE,
     LEAST_PLATEAU,
     PLATEAU,
     RELATIVE,
+    PlateauDraws,
     doses_of,
     ladder_dataset,
     matched_of,
+    own_token_of,
     steps_of,
 )
 from plateaulens.summary.realism import NOVEL
@@ -59,6 +63,80 @@ def as_good_as_real(summary: xr.DataTree, rung: str, **wrong: float | str) -> xr
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = summary.attrs
     return tree
+
+
+OWN = {"type": "random", "own_token": True}
+"""What `isotropic` stands for in the tests of tokens."""
+
+
+def with_own_token(summary: xr.DataTree, shift: float, *, kept: int | None = None) -> xr.Dataset:
+    """The ladder of a summary whose `isotropic` is `random` for the own token, with plateaus longer by so many steps.
+
+    From prompt to prompt the shift differs by a hundredth of itself, and the first prompt has no plateau.
+    """
+    groups = {name: node.to_dataset().copy(deep=True) for name, node in summary.children.items()}
+    values = groups[PLATEAU]["step_value"]
+    where = {"convention": "corrected", "statistic": "plateau_length", "metric": "l2"}
+    samples = values.sizes["sample"]
+    moved = values.sel(where | {"activation_type": "random"}) + shift * (1 + np.arange(samples) % 2 / 100)
+    moved[0] = np.nan
+    values.loc[where | {"activation_type": "isotropic"}] = moved.transpose(
+        *values.sel(where | {"activation_type": "isotropic"}).dims
+    )
+    rng = np.random.default_rng(0)
+    draws = PlateauDraws(
+        Resampling.draw(rng, samples=samples, resamples=200), Swaps.draw(rng, samples=samples, swaps=500)
+    )
+    targets = targets_with(summary, isotropic=OWN)
+    return ladder_dataset(groups, targets, draws, {} if kept is None else {"isotropic": kept})
+
+
+class TestOwnToken:
+    @pytest.mark.parametrize("shift", [4.0, -2.0])
+    def test_the_gain_is_the_paired_difference_over_real_s_mean(
+        self, shift: float, synthetic_summary: xr.DataTree
+    ) -> None:
+        ladder = with_own_token(synthetic_summary, shift, kept=18).sel(rung="random")
+        where = {"convention": "corrected", "statistic": "plateau_length", "metric": "l2"}
+        real = float(synthetic_summary[PLATEAU]["mean"].sel(where | {"activation_type": "real"}))
+        gain, (lower, upper) = float(ladder["own_token_gain"]), ladder["own_token_gain_interval"].values.tolist()
+        step = synthetic_summary[PLATEAU]["step_value"].sel(where | {"activation_type": "random"})
+        factor = (1 + np.arange(step.size) % 2 / 100)[np.isfinite(step.values) & (np.arange(step.size) > 0)].mean()
+        assert gain == pytest.approx(shift * factor / real)
+        assert min(gain, shift / real) - 1e-2 < lower < gain < upper < max(gain, shift / real) + 1e-2
+        assert float(ladder["own_token_gain_p_holm"]) < 0.05
+        assert float(ladder["own_token_kept"]) == 18 / 24
+
+    def test_the_share_is_that_of_the_variant(self, synthetic_summary: xr.DataTree) -> None:
+        ladder = with_own_token(synthetic_summary, 1.0)
+        plain = of(synthetic_summary)
+        for name in ("share", "share_interval"):
+            np.testing.assert_array_equal(
+                ladder[f"own_token_{name}"].sel(rung="random"), plain[f"plateau_{name}"].sel(rung="isotropic")
+            )
+        assert float(ladder["own_token_kept"].sel(rung="random")) == 1
+        assert ladder["own_token_gain"].drop_sel(rung="random").isnull().all()
+
+    def test_without_a_difference_none_is_shown(self, synthetic_summary: xr.DataTree) -> None:
+        ladder = with_own_token(synthetic_summary, 0.0).sel(rung="random")
+        assert float(ladder["own_token_gain"]) == 0
+        assert float(ladder["own_token_gain_p_holm"]) == 1
+
+    def test_such_a_variant_is_no_rung_nor_matched(self, synthetic_summary: xr.DataTree) -> None:
+        targets = targets_with(
+            synthetic_summary,
+            own=OWN,
+            error={**OWN, "sae_error": "drawn"},
+            level={**OWN, "matched": True},
+            only_level={"type": "random", "matched": True},
+        )
+        types = ["real", "random", "own", "error", "level", "only_level"]
+        assert [step.name for step in steps_of(targets, types)] == ["random"]
+        assert own_token_of(targets, types) == {"random": "own"}
+        assert matched_of(targets, types) == {"random": "only_level"}
+
+    def test_a_ladder_without_any_has_no_such_values(self, synthetic_summary: xr.DataTree) -> None:
+        assert not [name for name in of(synthetic_summary) if str(name).startswith("own_token")]
 
 
 def test_the_order_is_from_below_and_errors_stand_on_what_they_vary(synthetic_summary: xr.DataTree) -> None:

@@ -380,6 +380,77 @@ def matched_table(sites: list[Site]) -> Table:
     return Table(pd.DataFrame(rows), columns, grouped_by="site")
 
 
+def own_token_table(sites: list[Site]) -> Table:
+    """Plateaus of rungs that are drawn for any token, and for the prompt's own.
+
+    Parameters
+    ----------
+    sites
+        The ladders.
+
+    Returns
+    -------
+    Table
+        Grouped by site; without rows where no run has such variants.
+    """
+    columns: dict[str, Column] = {"site": Column(kind="text"), "rung": Column("rung", "type")}
+    columns |= estimated("any token", "plateau_share", _SHARE_DIGITS)
+    columns |= estimated("own token", "own_token_share", _SHARE_DIGITS)
+    columns |= estimated("longer by", "own_token_gain", _SHARE_DIGITS)
+    columns |= {"p": Column("p", "p"), "kept": Column("kept", "percent")}
+    rows: list[Row] = []
+    for site, own in _with_own_token(sites):
+        row: Row = {"site": site.title, "rung": str(own["rung"].item())}
+        for name in ("plateau_share", "own_token_share", "own_token_gain"):
+            row |= measured(own, name)
+        rows.append(row | {"p": float(own["own_token_gain_p_holm"]), "kept": float(own["own_token_kept"])})
+    return Table(pd.DataFrame(rows), columns, grouped_by="site")
+
+
+def own_token_sentences(sites: list[Site]) -> str:
+    """Whether plateaus around activations of the prompt's own token are longer than around those of any.
+
+    Parameters
+    ----------
+    sites
+        The ladders.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    said = []
+    for site, own in _with_own_token(sites):
+        gain, ends = float(own["own_token_gain"]), bounds(own["own_token_gain_interval"])
+        p, alpha = float(own["own_token_gain_p_holm"]), 1 - site.ladder.attrs["confidence"]
+        found = f"{estimate(abs(gain), sorted(np.sign(gain) * ends), _SHARE_DIGITS)} of real's"
+        who = f"{capital(site.said)}, {label(str(own['rung'].item()))}"
+        if p <= alpha and ((ends > 0).all() or (ends < 0).all()):
+            change = "longer" if gain > 0 else "shorter"
+            said.append(
+                f"{who}: plateaus are {change} by {found} with the prompt's own token kept ({p_equals(p)}, adjusted)."
+            )
+        else:
+            known = estimate(gain, ends.tolist(), _SHARE_DIGITS)
+            said.append(
+                f"{who}: it is not shown that plateaus differ with the prompt's own token kept (longer by {known} of "
+                "real's)."
+            )
+    return " ".join(said) or "No run has plateaus of a type that keeps the prompt's own token."
+
+
+def _with_own_token(sites: list[Site]) -> Iterator[tuple[Site, xr.Dataset]]:
+    """Each rung that was also drawn for the prompt's own token."""
+    for site in sites:
+        if "own_token_gain" not in site.ladder:
+            continue
+        for name in values_of(site.ladder, "rung"):
+            own = site.ladder.sel(rung=name)
+            if own["own_token_gain"].notnull():
+                yield site, own
+
+
 def dose_curves(sites: list[Site]) -> dict[str, dict[str, xr.Dataset]]:
     """KS distances to real over the share of latents that keep a property.
 

@@ -39,7 +39,7 @@ from plateaulens.summary.curves import curve_dataset
 from plateaulens.summary.distinguish import distinguish_dataset
 from plateaulens.summary.explored import explored_dataset, most_explored
 from plateaulens.summary.geometry import geometry_dataset
-from plateaulens.summary.ladder import RELATIVE, ladder_dataset
+from plateaulens.summary.ladder import PLATEAU, RELATIVE, PlateauDraws, ladder_dataset, own_token_of
 from plateaulens.summary.looks import as_attribute, take
 from plateaulens.summary.power import power_dataset
 from plateaulens.summary.realism import realism_dataset
@@ -225,7 +225,10 @@ def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:
         groups["constants"] = _constants(concluded, config["targets"], settings, linked, len(experiments))
     if FIT_DISTANCE.name in activations and RELATIVE in experiments:
         stage("the ladder of types")
-        groups["ladder"] = ladder_dataset(groups, config["targets"])
+        types = [str(name) for name in activations["activation_type"].to_numpy()]
+        draws = _plateau_draws(resamplings, settings) if own_token_of(config["targets"], types) else None
+        kept = json.loads(run.attrs["identity"]).get("own_token", {})
+        groups["ladder"] = ladder_dataset(groups, config["targets"], draws, kept)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = _attributes(run, settings)
     return tree
@@ -401,6 +404,14 @@ def _constants(
         compare,
         types=[name for name in types if name not in variants],
     )
+
+
+def _plateau_draws(resamplings: Mapping[str, Resampling], settings: AnalysisConfig) -> PlateauDraws | None:
+    if PLATEAU not in resamplings:
+        return None
+    own = resamplings[PLATEAU]
+    rng = _rng("ladder", settings)
+    return PlateauDraws(own, Swaps.draw(rng, samples=len(own.unit), swaps=settings.resamples, clusters=own.unit))
 
 
 def _resampling(

@@ -12,7 +12,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from plateaulens.compare.intervals import mean_interval
 from plateaulens.compare.multiplicity import adjust
+from plateaulens.compare.permutation import Swaps, mean_swap_p
+from plateaulens.compare.resampling import Resampling
 from plateaulens.names import METRICS, REFERENCE, RUNGS, experiment, metric_label
 from plateaulens.summary.attributes import Attributes, attrs, bounds, strings, texts
 from plateaulens.summary.comparison import variants_of
@@ -65,7 +68,8 @@ def steps_of(targets: Mapping[str, Any], types: Sequence[str]) -> list[Step]:
             found.append(Step(rung.name, rung.kind, rung.adds, above))
         for name, variant in variants.items():
             error = str(variant.get("sae_error", "none"))
-            if name in types and variant["type"] == rung.name and error in _ERRORS and not variant.get("matched"):
+            moved = variant.get("matched") or variant.get("own_token")
+            if name in types and variant["type"] == rung.name and error in _ERRORS and not moved:
                 above = rung.name if rung.name in types else None
                 found.append(Step(name, rung.kind, _ERRORS[error], above))
     return found
@@ -84,10 +88,35 @@ def matched_of(targets: Mapping[str, Any], types: Sequence[str]) -> dict[str, st
     dict
         From types to the variants that have nothing else changed.
     """
+    return _with_only("matched", targets, types)
+
+
+def own_token_of(targets: Mapping[str, Any], types: Sequence[str]) -> dict[str, str]:
+    """The types that were also drawn for the base's own token.
+
+    Parameters
+    ----------
+    targets, types
+        As `steps_of` takes them.
+
+    Returns
+    -------
+    dict
+        From types to the variants that have nothing else changed.
+    """
+    return _with_only("own_token", targets, types)
+
+
+def _with_only(setting: str, targets: Mapping[str, Any], types: Sequence[str]) -> dict[str, str]:
+    """From types to the variants that have this set, and not another that adds to targets or moves them."""
+    others = {"matched", "own_token", "add_error"} - {setting}
     return {
         variant["type"]: name
         for name, variant in variants_of(targets).items()
-        if variant.get("matched") and variant.get("sae_error", "none") == "none" and {name, variant["type"]} <= {*types}
+        if variant.get(setting)
+        and not any(variant.get(other) for other in others)
+        and variant.get("sae_error", "none") == "none"
+        and {name, variant["type"]} <= {*types}
     }
 
 
@@ -115,7 +144,19 @@ def doses_of(targets: Mapping[str, Any], types: Sequence[str]) -> dict[str, dict
     return {name: dict(sorted(doses.items())) for name, doses in found.items() if len(doses) > 1}
 
 
-def ladder_dataset(groups: Mapping[str, xr.Dataset], targets: Mapping[str, Any]) -> xr.Dataset:
+class PlateauDraws(NamedTuple):
+    """What resamples the base prompts of the plateau experiment, and what swaps types within them."""
+
+    resampling: Resampling
+    swaps: Swaps
+
+
+def ladder_dataset(
+    groups: Mapping[str, xr.Dataset],
+    targets: Mapping[str, Any],
+    draws: PlateauDraws | None = None,
+    kept: Mapping[str, int] | None = None,
+) -> xr.Dataset:
     """The ladder of one run.
 
     Parameters
@@ -124,6 +165,10 @@ def ladder_dataset(groups: Mapping[str, xr.Dataset], targets: Mapping[str, Any])
         The groups of a summary in relative steps; of absolute steps, plateaus and realism it takes what there is.
     targets
         The section of that name of the run's configuration, as JSON.
+    draws
+        Of the plateau experiment; None where the run has none, or no type that keeps the base's own token.
+    kept
+        Of how many base prompts each variant keeps the token, where that is known.
 
     Returns
     -------
@@ -148,6 +193,11 @@ def ladder_dataset(groups: Mapping[str, xr.Dataset], targets: Mapping[str, Any])
           and distances were matched; NaN for a rung without one;
         - `dose_ks(dosed_type, share, metric)`, `dose_ks_interval`: the distance of a type over the share of latents
           that are spared the change; NaN for a share that it was not made with. Only where there are such types;
+        - `own_token_share(rung)`, `own_token_share_interval`: as `plateau_share`, of the variant that is drawn for the
+          prompt's own token; `own_token_gain(rung)`, `own_token_gain_interval`: by how much longer its plateaus are
+          than the rung's own, over real's mean, paired within base prompts; `own_token_gain_p_holm`, adjusted over
+          rungs; `own_token_kept(rung)`: for which share of the run's base prompts there was such a draw, 1 where that
+          is not known. NaN for a rung without one; only where there are such types;
         - `standing(rung)`: "reached" when no target is a copy, novelty is shown to be `NOVEL` at least and plateaus at
           least `LEAST_PLATEAU` of real's (by the lower ends of their intervals), and the type is equivalent to real on
           every metric in both kinds of steps; else "not reached"; "undefined" where one of these was not measured.
@@ -166,6 +216,7 @@ def ladder_dataset(groups: Mapping[str, xr.Dataset], targets: Mapping[str, Any])
     found |= _plateaus(groups, names) | _realism(groups, names)
     found |= _matched(relative, matched_of(targets, types), names, metrics)
     found |= _doses(relative, doses_of(targets, types), metrics)
+    found |= _own_tokens(groups, own_token_of(targets, types), names, draws, kept or {})
     none = [""] * len(controls)
     coordinates = {
         "experiment": texts("experiment", experiments, "experiment"),
@@ -254,6 +305,50 @@ def _doses(relative: xr.Dataset, doses: Mapping[str, Mapping[float, str]], metri
     }
 
 
+def _own_tokens(
+    groups: Mapping[str, xr.Dataset],
+    own: Mapping[str, str],
+    names: list[str],
+    draws: PlateauDraws | None,
+    kept: Mapping[str, int],
+) -> _Variables:
+    own = {name: variant for name, variant in own.items() if name in names}
+    plateau = _plateau_lengths(groups)
+    if not own or draws is None or plateau is None:
+        return {}
+    places = [names.index(name) for name in own]
+    confidence = float(plateau["mean_difference_interval"].attrs["confidence"])
+    real = float(plateau["mean"].sel(activation_type=REFERENCE))
+    values = plateau["step_value"].transpose("activation_type", "sample")
+    change = np.stack(
+        [values.sel(activation_type=b).to_numpy() - values.sel(activation_type=a) for a, b in own.items()]
+    )
+    there = np.isfinite(change)
+    change = np.where(there, change, 0.0)
+    mean = mean_interval(change, there, draws.resampling, confidence)
+    p = np.where(there.any(axis=1), mean_swap_p(change, draws.swaps), np.nan)
+    share, ends = _plateaus_over_real(plateau, list(own.values()))
+    prompts = groups["prompts"].sizes["sample"]
+    of = np.array([kept.get(variant, prompts) / prompts for variant in own.values()])
+
+    def placed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = np.full((len(names), *values.shape[1:]), np.nan)
+        found[places] = values
+        return found
+
+    what = "mean plateau length over that of real activations, for the prompt's own token"
+    gain = "how much longer plateaus are for the prompt's own token, over real's mean"
+    adjusted = {**attrs(f"p-value of none: {gain}", "1"), "adjustment": "Holm"}
+    return {
+        "own_token_share": (("rung",), placed(share), attrs(what, "1")),
+        "own_token_share_interval": (("rung", "bound"), placed(ends), attrs(f"interval: {what}", "1")),
+        "own_token_gain": (("rung",), placed(mean.estimate / real), attrs(gain, "1")),
+        "own_token_gain_interval": (("rung", "bound"), placed(mean.interval / real), attrs(f"interval: {gain}", "1")),
+        "own_token_gain_p_holm": (("rung",), placed(adjust(p, "holm")), adjusted),
+        "own_token_kept": (("rung",), placed(of), attrs("share of base prompts whose own token is drawn for", "1")),
+    }
+
+
 def _compared(groups: Mapping[str, xr.Dataset], name: str) -> xr.Dataset | None:
     """An experiment's comparison of max-slope steps; None where it has none."""
     if name not in groups or "ks" not in groups[name]:
@@ -307,24 +402,36 @@ def _gains(relative: xr.Dataset, steps: list[Step], names: list[str], metrics: l
 
 
 def _plateaus(groups: Mapping[str, xr.Dataset], names: list[str]) -> _Variables:
-    share, interval = np.full(len(names), np.nan), np.full((len(names), 2), np.nan)
-    if PLATEAU in groups and "mean" in groups[PLATEAU]:
-        every = groups[PLATEAU].sel(convention="corrected")
-        if LENGTH in every["statistic"].to_numpy():
-            lengths = every.sel(statistic=LENGTH)
-            there = [m for m in lengths["metric"].to_numpy() if lengths["mean"].sel(metric=m).notnull().any()]
-            if there:
-                of_metric = lengths.sel(metric=there[0])
-                real = float(of_metric["mean"].sel(activation_type=REFERENCE))
-                own = of_metric.reindex(activation_type=names)
-                share = 1 + own["mean_difference"].to_numpy() / real
-                ends = own["mean_difference_interval"].transpose("activation_type", "bound").to_numpy()
-                interval = 1 + ends / real
+    plateau = _plateau_lengths(groups)
+    if plateau is None:
+        share, interval = np.full(len(names), np.nan), np.full((len(names), 2), np.nan)
+    else:
+        share, interval = _plateaus_over_real(plateau, names)
     what = "mean plateau length over that of real activations"
     return {
         "plateau_share": (("rung",), share, attrs(what, "1")),
         "plateau_share_interval": (("rung", "bound"), interval, attrs(f"interval: {what}", "1")),
     }
+
+
+def _plateau_lengths(groups: Mapping[str, xr.Dataset]) -> xr.Dataset | None:
+    """The comparison of plateau lengths, on the first metric that has any; None where none has."""
+    if PLATEAU not in groups or "mean" not in groups[PLATEAU]:
+        return None
+    every = groups[PLATEAU].sel(convention="corrected")
+    if LENGTH not in every["statistic"].to_numpy():
+        return None
+    lengths = every.sel(statistic=LENGTH)
+    there = [m for m in lengths["metric"].to_numpy() if lengths["mean"].sel(metric=m).notnull().any()]
+    return lengths.sel(metric=there[0]) if there else None
+
+
+def _plateaus_over_real(plateau: xr.Dataset, names: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean plateau lengths over real's, with the intervals of their differences."""
+    real = float(plateau["mean"].sel(activation_type=REFERENCE))
+    own = plateau.reindex(activation_type=list(names))
+    ends = own["mean_difference_interval"].transpose("activation_type", "bound").to_numpy()
+    return 1 + own["mean_difference"].to_numpy() / real, 1 + ends / real
 
 
 def _realism(groups: Mapping[str, xr.Dataset], names: list[str]) -> _Variables:
