@@ -16,12 +16,14 @@ from tests.tiny import PROMPTS, measured, write_preset
 from plateaulens.collect.collect import collect
 from plateaulens.collect.context import attributes, base_rows, open_context, prompt_values, specification
 from plateaulens.collect.pool import FIRST_FITTED, MOST_FITTED
-from plateaulens.config import RunConfig
+from plateaulens.config import AnalysisConfig, RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.presets import read_config
 from plateaulens.store.reading import open_run
 from plateaulens.store.run import RunStore
 from plateaulens.store.verify import verify
+from plateaulens.summary.analyze import summarize
+from plateaulens.targets.fitting import Tokens
 
 Configure = Callable[..., RunConfig]
 TYPES = ["real", "real_control", "real_mixture", "random", "token_elliptical", "code_copula", "latents_swapped"]
@@ -157,6 +159,35 @@ class TestFittedRun:
             np.testing.assert_array_equal(found[name], activations[name][:, :5])
         with pytest.raises(UsageError, match=r"targets\.kept_share: stored 0\.5, asked 0\.25"):
             open_context(configure(targets__of_run=str(path), targets__kept_share=0.25))
+
+
+@pytest.mark.slow
+def test_the_own_token_is_that_of_the_prompt_and_the_run_says_how_often(
+    tiny_files: Path, configure: Configure, tmp_path: Path
+) -> None:
+    """The sixth of the prompt, which is the last one; the ladder has the share and the difference of plateaus."""
+    given = {"experiments": ["sensitivity", "plateau"], "targets__types": ["real", "random", "token_mean"]}
+    preset = write_preset(tmp_path / "own.toml", tiny_files, **given, sensitivity__samples=12, plateau__samples=12)
+    with preset.open("a") as file:
+        file.write('\ntargets.variants.own = { type = "token_mean", own_token = true }\n')
+    collect(read_config(preset), tmp_path / "own.zarr")
+    context = open_context(read_config(preset)).target_context
+    means, known = context.learned(Tokens).mean, np.unique(context.corpus.token)
+    with open_run(tmp_path / "own.zarr") as run:
+        target = run["activations/target"].sel(activation_type="own").values
+        last = run["prompts/token"].values[:, 5]
+        kept = json.loads(run.attrs["identity"])["own_token"]
+        has = np.isin(last, known)
+        assert 0 < has.sum() < 12
+        assert kept == {"own": int(has.sum())}
+        np.testing.assert_array_equal(target[has], means[np.searchsorted(known, last[has])])
+        ladder = summarize(run, AnalysisConfig(resamples=200, plateau_threshold={"l2": 0.5}))["ladder"]
+    assert float(ladder["own_token_kept"].sel(rung="token_mean")) == has.mean()
+    assert "own" not in ladder["rung"].values
+    assert bool(ladder["own_token_gain"].sel(rung="token_mean").notnull())
+    with open_run(tmp_path / "own.zarr") as run:
+        assert json.loads(run.attrs["definitions"])["own"] == "as token mean, of the base's own token"
+    assert "own_token" not in json.loads(str(attributes(open_context(configure()))["identity"]))
 
 
 def test_more_samples_than_half_of_the_prompts(configure: Configure) -> None:
