@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from plateaulens.store.identity import differences, resume_differences
+from plateaulens.store.identity import LEARNED, differences, resume_differences
 
 
 def attributes(**changes: Any) -> dict[str, str | int]:
@@ -71,6 +71,14 @@ def test_json_that_is_no_object(key: str, text: str) -> None:
     sound = {"config": "{}", "identity": "{}"}
     with pytest.raises(ValueError, match=r"where there should be a JSON object|nested too deeply"):
         resume_differences(sound | {key: text}, sound)
+
+
+def test_what_was_learned_matters_until_all_targets_are_drawn() -> None:
+    one, two = (attributes(identity=json.dumps({LEARNED: {"Tokens": each}, "model": "m"})) for each in ("a", "b"))
+    assert resume_differences(one, two) == ['identity.learned.Tokens: stored "a", asked "b"']
+    assert resume_differences(one, two, drawn=True) == []
+    other = attributes(identity=json.dumps({LEARNED: {"Tokens": "a"}, "model": "n"}))
+    assert resume_differences(one, other, drawn=True) == ['identity.model: stored "m", asked "n"']
 
 
 def test_how_the_way_was_asked_for_is_not_what_was_measured() -> None:

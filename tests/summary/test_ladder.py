@@ -101,7 +101,7 @@ class TestOwnToken:
         real = float(synthetic_summary[PLATEAU]["mean"].sel(where | {"activation_type": "real"}))
         gain, (lower, upper) = float(ladder["own_token_gain"]), ladder["own_token_gain_interval"].values.tolist()
         step = synthetic_summary[PLATEAU]["step_value"].sel(where | {"activation_type": "random"})
-        factor = (1 + np.arange(step.size) % 2 / 100)[np.isfinite(step.values) & (np.arange(step.size) > 0)].mean()
+        factor = (1 + np.arange(step.size) % 2 / 100)[np.isfinite(step.to_numpy()) & (np.arange(step.size) > 0)].mean()
         assert gain == pytest.approx(shift * factor / real)
         assert min(gain, shift / real) - 1e-2 < lower < gain < upper < max(gain, shift / real) + 1e-2
         assert float(ladder["own_token_gain_p_holm"]) < 0.05

@@ -24,7 +24,7 @@ from plateaulens.scan.choice import choose
 from plateaulens.scan.engine import Forward, Telling
 from plateaulens.scan.split import Precision, has_kernels
 from plateaulens.scan.walk import prompts_per_batch, walk
-from plateaulens.store.identity import Attributes
+from plateaulens.store.identity import LEARNED, Attributes
 from plateaulens.store.sae_settings import KEY
 from plateaulens.store.schema import ExperimentSpec, MetricSpec, RunSpec
 from plateaulens.store.spans import Values
@@ -587,7 +587,7 @@ def _identity(run_context: RunContext) -> dict[str, Any]:
     learned = [what for kind in run_context.kinds for what in learns(kind) or ()]
     own = _own_tokens(run_context)
     return {
-        **({} if fitting is None else {"learned": fitting.identity(dict.fromkeys(learned))}),
+        **({} if fitting is None else {LEARNED: fitting.identity(dict.fromkeys(learned))}),
         **({"own_token": own} if own else {}),
         "model": subject.identity,
         "sae": None if sae is None else {**sae.identity, KEY: sae.settings},

@@ -22,7 +22,12 @@ NOT_MEASURED = ("analysis", "report")
 """The sections of a configuration that change no measurement."""
 
 
-def resume_differences(stored: Attributes, asked: Attributes) -> list[str]:
+LEARNED = "learned"
+"""The key of an identity that has digests of what activation types have learned, whose last digits depend on how many
+threads compute it and on which machine."""
+
+
+def resume_differences(stored: Attributes, asked: Attributes, *, drawn: bool = False) -> list[str]:
     """What forbids to continue the stored run.
 
     Parameters
@@ -30,6 +35,8 @@ def resume_differences(stored: Attributes, asked: Attributes) -> list[str]:
     stored, asked
         The attributes of the run that is there and of the one that is wanted, of which `config` and `identity` (both
         JSON texts) are read. Keys that an earlier version did not write down yet have today's defaults.
+    drawn
+        Whether all targets of the stored run are there, so that what types learn now is asked by nobody.
 
     Returns
     -------
@@ -50,6 +57,9 @@ def resume_differences(stored: Attributes, asked: Attributes) -> list[str]:
     before, now = _comparable(stored), _comparable(asked)
     if "way" not in before["identity"]:  # an earlier version did not write down how points went through the model
         now["identity"] = {key: value for key, value in now["identity"].items() if key != "way"}
+    if drawn:
+        for each in (before, now):
+            each["identity"] = {key: value for key, value in each["identity"].items() if key != LEARNED}
     return differences(before, now, "asked")
 
 

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from plateaulens.errors import UsageError, reading
 from plateaulens.store import integrity
-from plateaulens.store.identity import Attributes, differences, likely_tokens, resume_differences
+from plateaulens.store.identity import LEARNED, Attributes, differences, likely_tokens, resume_differences
 from plateaulens.store.inside import METADATA
 from plateaulens.store.location import Location, Place, locate
 from plateaulens.store.reading import check_kind
@@ -278,7 +278,7 @@ def open_or_create(path: Location, spec: RunSpec, attrs: Attributes, prompts: Va
 
 def _check_same_run(store: RunStore, spec: RunSpec, attrs: Attributes, prompts: Values) -> None:
     with reading(f"{store.place}: root attributes are damaged", "see `plateaulens verify`"):
-        found = resume_differences(store.attributes, attrs)
+        found = resume_differences(store.attributes, attrs, drawn=not store.pending("activations"))
     # a run from before it was written down what targets are mixed of goes on without it
     asked = spec if store.spec.mixed else replace(spec, mixed=0)
     if not store.spec.encoded:  # nor one from before the SAE's view of targets was
@@ -289,6 +289,12 @@ def _check_same_run(store: RunStore, spec: RunSpec, attrs: Attributes, prompts: 
     if not found:
         stored = store.read("prompts", slice(None))
         found = [f"prompts.{name} differs" for name, values in prompts.items() if not (stored[name] == values).all()]
+    if found and all(each.startswith(f"identity.{LEARNED}.") for each in found):
+        raise UsageError(
+            f"{store.place} has targets that are not drawn yet, and types have learned other numbers here than where "
+            f"it was begun: continue it there, with as many threads (OMP_NUM_THREADS), or begin anew: "
+            f"{'; '.join(found)}"
+        )
     if found:
         raise UsageError(
             f"{store.place} cannot be continued with other settings; use another name, or its own: {'; '.join(found)}"
