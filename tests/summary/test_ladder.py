@@ -69,16 +69,18 @@ OWN = {"type": "random", "own_token": True}
 """What `isotropic` stands for in the tests of tokens."""
 
 
-def with_own_token(summary: xr.DataTree, shift: float, *, kept: int | None = None) -> xr.Dataset:
+def with_own_token(summary: xr.DataTree, shift: float, *, kept: int | None = None, spread: float = 0.0) -> xr.Dataset:
     """The ladder of a summary whose `isotropic` is `random` for the own token, with plateaus longer by so many steps.
 
-    From prompt to prompt the shift differs by a hundredth of itself, and the first prompt has no plateau.
+    From prompt to prompt the shift differs by a hundredth of itself, every other one has the spread added and the rest
+    have it taken away, and the first prompt has no plateau.
     """
     groups = {name: node.to_dataset().copy(deep=True) for name, node in summary.children.items()}
     values = groups[PLATEAU]["step_value"]
     where = {"convention": "corrected", "statistic": "plateau_length", "metric": "l2"}
     samples = values.sizes["sample"]
     moved = values.sel(where | {"activation_type": "random"}) + shift * (1 + np.arange(samples) % 2 / 100)
+    moved = moved + spread * (-1) ** np.arange(samples)
     moved[0] = np.nan
     values.loc[where | {"activation_type": "isotropic"}] = moved.transpose(
         *values.sel(where | {"activation_type": "isotropic"}).dims
@@ -105,6 +107,7 @@ class TestOwnToken:
         assert gain == pytest.approx(shift * factor / real)
         assert min(gain, shift / real) - 1e-2 < lower < gain < upper < max(gain, shift / real) + 1e-2
         assert float(ladder["own_token_gain_p_holm"]) < 0.05
+        assert ladder["own_token_verdict"].item() == ("longer" if shift > 0 else "shorter")
         assert float(ladder["own_token_kept"]) == 18 / 24
 
     def test_the_share_is_that_of_the_variant(self, synthetic_summary: xr.DataTree) -> None:
@@ -116,11 +119,17 @@ class TestOwnToken:
             )
         assert float(ladder["own_token_kept"].sel(rung="random")) == 1
         assert ladder["own_token_gain"].drop_sel(rung="random").isnull().all()
+        assert (ladder["own_token_verdict"].drop_sel(rung="random") == "").all()
 
     def test_without_a_difference_none_is_shown(self, synthetic_summary: xr.DataTree) -> None:
         ladder = with_own_token(synthetic_summary, 0.0).sel(rung="random")
         assert float(ladder["own_token_gain"]) == 0
         assert float(ladder["own_token_gain_p_holm"]) == 1
+        assert ladder["own_token_verdict"].item() == "undecided"
+        apart = with_own_token(synthetic_summary, 0.0, spread=400.0).sel(rung="random")
+        lower, upper = apart["own_token_gain_interval"].to_numpy()
+        assert lower < 0 < upper
+        assert apart["own_token_verdict"].item() == "undecided"
 
     def test_such_a_variant_is_no_rung_nor_matched(self, synthetic_summary: xr.DataTree) -> None:
         targets = targets_with(

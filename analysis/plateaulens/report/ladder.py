@@ -20,6 +20,7 @@ from plateaulens.store.reading import open_summary
 
 _GROUP = "ladder"
 _RELATIVE, _ABSOLUTE = "sensitivity", "sensitivity_absolute"
+_LONGER, _SHORTER = "longer", "shorter"
 _REACHED, _NOT_REACHED = "reached", "not reached"
 _SHARE_DIGITS = 2
 
@@ -423,19 +424,18 @@ def own_token_sentences(sites: list[Site]) -> str:
     said = []
     for site, own in _with_own_token(sites):
         gain, ends = float(own["own_token_gain"]), bounds(own["own_token_gain_interval"])
-        p, alpha = float(own["own_token_gain_p_holm"]), 1 - site.ladder.attrs["confidence"]
-        found = f"{estimate(abs(gain), sorted(np.sign(gain) * ends), _SHARE_DIGITS)} of real's"
         who = f"{capital(site.said)}, {label(str(own['rung'].item()))}"
-        if p <= alpha and ((ends > 0).all() or (ends < 0).all()):
-            change = "longer" if gain > 0 else "shorter"
+        word = str(own["own_token_verdict"].item())
+        if word in {_LONGER, _SHORTER}:
+            size = (gain, ends) if word == _LONGER else (-gain, -ends[::-1])
             said.append(
-                f"{who}: plateaus are {change} by {found} with the prompt's own token kept ({p_equals(p)}, adjusted)."
+                f"{who}: plateaus are {word} by {estimate(*size, _SHARE_DIGITS)} of real's with the prompt's own token "
+                f"kept ({p_equals(float(own['own_token_gain_p_holm']))}, adjusted)."
             )
         else:
-            known = estimate(gain, ends.tolist(), _SHARE_DIGITS)
             said.append(
-                f"{who}: it is not shown that plateaus differ with the prompt's own token kept (longer by {known} of "
-                "real's)."
+                f"{who}: it is not shown that plateaus differ with the prompt's own token kept (longer by "
+                f"{estimate(gain, ends, _SHARE_DIGITS)} of real's)."
             )
     return " ".join(said) or "No run has plateaus of a type that keeps the prompt's own token."
 
@@ -443,11 +443,11 @@ def own_token_sentences(sites: list[Site]) -> str:
 def _with_own_token(sites: list[Site]) -> Iterator[tuple[Site, xr.Dataset]]:
     """Each rung that was also drawn for the prompt's own token."""
     for site in sites:
-        if "own_token_gain" not in site.ladder:
+        if "own_token_verdict" not in site.ladder:
             continue
         for name in values_of(site.ladder, "rung"):
             own = site.ladder.sel(rung=name)
-            if own["own_token_gain"].notnull():
+            if str(own["own_token_verdict"].item()):
                 yield site, own
 
 

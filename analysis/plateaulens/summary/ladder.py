@@ -25,6 +25,7 @@ RELATIVE, ABSOLUTE, PLATEAU = "sensitivity", "sensitivity_absolute", "plateau"
 BLOWUP, LENGTH = (experiment(name).statistic for name in (RELATIVE, PLATEAU))
 LEAST_PLATEAU = 0.8
 """Of the mean plateau length of real activations: a type's plateaus that are at least so long are as good as real's."""
+LONGER, SHORTER, UNDECIDED = "longer", "shorter", "undecided"
 REACHED, NOT_REACHED, UNDEFINED = "reached", "not reached", "undefined"
 _ERRORS = {
     "drawn": "an SAE error like real ones",
@@ -196,8 +197,9 @@ def ladder_dataset(
         - `own_token_share(rung)`, `own_token_share_interval`: as `plateau_share`, of the variant that is drawn for the
           prompt's own token; `own_token_gain(rung)`, `own_token_gain_interval`: by how much longer its plateaus are
           than the rung's own, over real's mean, paired within base prompts; `own_token_gain_p_holm`, adjusted over
-          rungs; `own_token_kept(rung)`: for which share of the run's base prompts there was such a draw, 1 where that
-          is not known. NaN for a rung without one; only where there are such types;
+          rungs; `own_token_verdict(rung)`: "longer" or "shorter" where the interval and the p-value say so, "undecided"
+          where not, empty for a rung without one; `own_token_kept(rung)`: for which share of the run's base prompts
+          there was such a draw, 1 where that is not known. NaN for a rung without one; only where there are such types;
         - `standing(rung)`: "reached" when no target is a copy, novelty is shown to be `NOVEL` at least and plateaus at
           least `LEAST_PLATEAU` of real's (by the lower ends of their intervals), and the type is equivalent to real on
           every metric in both kinds of steps; else "not reached"; "undefined" where one of these was not measured.
@@ -327,6 +329,12 @@ def _own_tokens(
     change = np.where(there, change, 0.0)
     mean = mean_interval(change, there, draws.resampling, confidence)
     p = np.where(there.any(axis=1), mean_swap_p(change, draws.swaps), np.nan)
+    adjusted_p = adjust(p, "holm")
+    words = np.full(len(names), "", dtype=object)
+    is_apart = (mean.interval > 0).all(axis=1) | (mean.interval < 0).all(axis=1)
+    words[places] = np.where(
+        is_apart & (adjusted_p <= 1 - confidence), np.where(mean.estimate > 0, LONGER, SHORTER), UNDECIDED
+    )
     share, ends = _plateaus_over_real(plateau, list(own.values()))
     prompts = groups["prompts"].sizes["sample"]
     of = np.array([kept.get(variant, prompts) / prompts for variant in own.values()])
@@ -344,7 +352,8 @@ def _own_tokens(
         "own_token_share_interval": (("rung", "bound"), placed(ends), attrs(f"interval: {what}", "1")),
         "own_token_gain": (("rung",), placed(mean.estimate / real), attrs(gain, "1")),
         "own_token_gain_interval": (("rung", "bound"), placed(mean.interval / real), attrs(f"interval: {gain}", "1")),
-        "own_token_gain_p_holm": (("rung",), placed(adjust(p, "holm")), adjusted),
+        "own_token_gain_p_holm": (("rung",), placed(adjusted_p), adjusted),
+        "own_token_verdict": (("rung",), strings(words), attrs("how plateaus for the prompt's own token differ", "1")),
         "own_token_kept": (("rung",), placed(of), attrs("share of base prompts whose own token is drawn for", "1")),
     }
 
