@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import typst
 
-from plateaulens import report, resources
+from plateaulens import resources
+from plateaulens.report import build
 from qmdrender.document import Cell, Inline, Prose, read_document
 
 REPORT = resources.root() / "report"
@@ -65,7 +66,7 @@ def test_the_first_screen_is_what_was_found_with_a_picture_and_facts(name: str) 
 
 def test_equations_stand_on_pages_alone() -> None:
     """Those that the code of the report wrote would not be seen by the check of blank lines below."""
-    files = [*Path(report.__file__).parent.glob("*.py")]
+    files = [*Path(build.__file__).parent.glob("*.py")]
     assert len(files) > 20
     assert [file.name for file in files if "$$" in file.read_text(encoding="utf-8")] == []
 
