@@ -182,7 +182,7 @@ def clear() -> int:
     for each in found:
         discard(each)
     place = folder()
-    for kind in {each.name.rpartition("-")[0] for each in found} | {"model", "pool", "learned"}:
+    for kind in {each.name.rpartition("-")[0] for each in found} | {"model", "pool", "learned", "way"}:
         for left in () if place is None else leftovers(place / kind, _PART):
             discard(left)
     return sum(found.values())

@@ -14,6 +14,7 @@ from torch import Tensor
 from plateaulens import names
 from plateaulens.collect import experiments
 from plateaulens.collect.ahead import Copy
+from plateaulens.collect.chosen import chosen
 from plateaulens.collect.footprint import check_memory, needs
 from plateaulens.collect.pool import MOST_FITTED, corpus, fitted_to, real_activations
 from plateaulens.collect.taken import Taken
@@ -309,6 +310,7 @@ def open_context(config: RunConfig, previous: RunContext | None = None) -> RunCo
         find_pool=find_pool,
         find_corpus=find_corpus if fitted else None,
         like=alike if alike is not None and _has_same_targets(alike.config, config) else None,
+        from_files=True,
     )
     if config.targets.of_run is not None:
         note = f"bases and targets: those of {config.targets.of_run}"
@@ -340,6 +342,7 @@ def assemble(
     find_pool: Callable[[Subject], Pool],
     find_corpus: Callable[[Subject], Corpus] | None = None,
     like: RunContext | None = None,
+    from_files: bool = False,
 ) -> RunContext:
     """The context of a run whose parts are there: how its model is run is decided, and what depends on that is made.
 
@@ -361,6 +364,9 @@ def assemble(
         Gives the real activations that types are fitted to; None where none is fitted.
     like
         A run whose SAE, real activations and targets this one has: nothing of them is found anew.
+    from_files
+        Whether the model is what its files say, so that how it is run may come from the cache. One that was handed over
+        may have been changed.
 
     Returns
     -------
@@ -379,9 +385,9 @@ def assemble(
     for kind in kinds:
         if isinstance(kind, FileType):
             kind.check(subject.width, samples=config.samples, prompts=len(prompts.tokens))
-    choice = choose(
+    choice = (partial(chosen, model=config.model) if from_files else choose)(
         subject,
-        prompts.tokens,
+        tokens=prompts.tokens,
         points=max(len(kinds) * config.experiment(name).steps for name in config.experiments),
         precision=config.engine.precision,
         way=None if config.engine.way == "auto" else config.engine.way,

@@ -3,11 +3,7 @@
 They are kept in this machine's cache (`plateaulens.cache`) under everything that their bits depend on.
 """
 
-import hashlib
-import os
-import platform
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -16,9 +12,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from plateaulens import cache
+from plateaulens.collect.conditions import conditions, text
 from plateaulens.config import ModelConfig
 from plateaulens.errors import UsageError
-from plateaulens.provenance import versions
 from plateaulens.subject.model import Subject
 from plateaulens.targets.fitting import Corpus
 
@@ -29,17 +25,6 @@ MOST_FITTED = 64
 _KIND = "pool"
 _FILE = "pool.safetensors"
 _NAME = "activation"
-_SETTINGS = (
-    "ATEN_CPU_CAPABILITY",
-    "MKL_CBWR",
-    "MKL_DEBUG_CPU_TYPE",
-    "MKL_ENABLE_INSTRUCTIONS",
-    "ONEDNN_MAX_CPU_ISA",
-    "ONEDNN_DEFAULT_FPMATH_MODE",
-    "CUBLAS_WORKSPACE_CONFIG",
-    "NVIDIA_TF32_OVERRIDE",
-)
-"""Of the environment, what chooses the instructions that sums are made with, and so their order."""
 
 
 def real_activations(
@@ -153,38 +138,5 @@ def _read(key: cache.Key, prompts: int, width: int) -> Tensor | None:
 
 
 def _key(subject: Subject, model: ModelConfig, tokens: Int[Tensor, "prompt position"]) -> dict[str, object]:
-    installed = versions()
-    return {
-        "model": subject.identity,
-        "processing": model.processing,
-        "dtype": model.dtype,
-        "site": subject.write.name,
-        "position": subject.position,
-        "bridge": subject.lens is not None,
-        "tokens": hashlib.sha256(tokens.cpu().contiguous().numpy().astype("<i8").tobytes()).hexdigest(),
-        "prompts": list(tokens.shape),
-        "versions": {
-            name: installed.get(name) for name in ("plateaulens", "torch", "transformers", "transformer-lens")
-        },
-        "code": cache.code_digest("subject"),
-        "device": _device(subject.device),
-        "threads": torch.get_num_threads(),
-        "precision": torch.get_float32_matmul_precision(),
-        "settings": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
-    }
-
-
-def _device(device: torch.device) -> list[str]:
-    """Which machine computes: another processor adds up in another order."""
-    found = [device.type, platform.system(), platform.machine(), torch.backends.cpu.get_cpu_capability(), _processor()]
-    return [*found, torch.cuda.get_device_name(device)] if device.type == "cuda" else found
-
-
-def _processor() -> str:
-    """The processor's name, where the system has it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return platform.processor()
-    names = ("model name", "Model", "CPU part")
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(names)), platform.processor())
+    site = {"site": subject.write.name, "position": subject.position}
+    return {**conditions(subject, model, code=("subject",)), **site, **text(tokens)}

@@ -29,9 +29,9 @@ Neither answer is causal: norm and distance are also part of what a type is.
 from typing import NamedTuple
 
 import numpy as np
-import statsmodels.api as sm
 from numpy.typing import NDArray
 from scipy.stats import t as student
+from statsmodels.tools.tools import add_constant
 
 from plateaulens.compare.intervals import MINIMUM
 from plateaulens.compare.resampling import ratio
@@ -113,7 +113,7 @@ def adjusted_difference(
         return NOT_ADJUSTED
     if np.ptp(change) == 0:
         return Adjusted(Estimate(*[float(change[0])] * 3), Estimate(0.0, 0.0, 0.0))
-    design = sm.add_constant(covariates, prepend=True, has_constant="add")
+    design = add_constant(covariates, prepend=True, has_constant="add")
     intercepts = _intercepts(change, design, group, count)
     if intercepts is None:
         return NOT_ADJUSTED
@@ -196,7 +196,7 @@ def overlap(covariate_change: NDArray[np.float64]) -> bool:
         return False
     if not all(min((column <= 0).sum(), (column >= 0).sum()) >= RARER_SIDE * n for column in covariate_change.T):
         return False
-    design = sm.add_constant(covariate_change, prepend=True, has_constant="add")
+    design = add_constant(covariate_change, prepend=True, has_constant="add")
     inverse = np.linalg.pinv(design.T @ design)
     leverage = ((design @ inverse) * design).sum(axis=1)
     return bool(inverse[0, 0] <= leverage.max())

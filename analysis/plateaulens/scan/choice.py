@@ -7,9 +7,8 @@ computes something else than the published model.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -52,6 +51,8 @@ class Choice:
     """What speaks against the quicker ways; empty where there are none."""
     precision: Precision = "float32"
     """What the linear layers of the blocks multiply in."""
+    is_certain: bool = True
+    """Whether each quicker way was refused for what it computes, and none for an error, which may not come again."""
 
 
 class _Truth(NamedTuple):
@@ -109,17 +110,18 @@ def choose(
     _check_causal(subject, tokens)
     truth = _truth(subject, tokens, points)
     why: list[str] = []
+    is_certain = True
     if subject.lens is not None:
         difference = _difference(truth.write, subject.last_activations(tokens))
         if not difference <= TOLERANCE:
             why.append(f"TransformerLens' activations differ by {difference:.1g} from the published model's")
             subject = replace(subject, lens=None)
-    for name, own, make in _candidates(subject, tokens.shape[1], _precisions(subject, precision), why):
+    for name, own in _candidates(subject, tokens.shape[1], _precisions(subject, precision), why):
         if way not in (None, name):
             continue
         tried = name if own == "float32" else f"{name} in {own}"
         try:
-            forward = make()
+            forward = forward_of(subject, name, own)
             if name != COPIED:  # which is how the truth was found
                 _check(forward, tokens, truth, TOLERANCE_NARROW if subject.is_narrow else TOLERANCE)
         except _WrongError as error:
@@ -128,19 +130,45 @@ def choose(
             raise
         except Exception as error:  # noqa: BLE001  a way that fails on this model is not its way
             why.append(f"{tried}: {type(error).__name__}")
+            is_certain = False
         else:
             if name != PACKED and precision not in {"auto", "float32"} and not subject.is_narrow:
                 raise UsageError(
                     f"engine.precision {precision!r}: this model runs in float32 only ({'; '.join(why)}), leave the "
                     "key out"
                 )
+            said = "; ".join(why)
             if precision == "bf16" and not subject.is_narrow:
-                return Choice(subject, DirectForward(subject, "bf16"), name, "; ".join(why), "bf16")
-            return Choice(subject, forward, name, "; ".join(why), own)
+                return Choice(subject, forward_of(subject, name, "bf16"), name, said, "bf16", is_certain)
+            return Choice(subject, forward, name, said, own, is_certain)
     raise UsageError(
         f"model type {subject.model_type!r} cannot be measured {'in any way' if way is None else f'as {way}'}: "
         f"{'; '.join(why) or 'not at these sites'}; leave engine.way out, or use another model"
     )
+
+
+def forward_of(subject: Subject, way: str, precision: Precision = "float32") -> Forward:
+    """A way of running a model, which is not held against anything.
+
+    Parameters
+    ----------
+    subject
+        The model, one that the way is for.
+    way
+        One of `plateaulens.names.WAYS`.
+    precision
+        What the linear layers of the blocks multiply in, where it is the packed way.
+
+    Returns
+    -------
+    Forward
+        As `choose` finds it when it finds it right.
+    """
+    if way == PACKED:
+        return DirectForward(subject, precision)
+    if way == BRIDGE:
+        return BridgeForward(subject)
+    return WholeForward(subject, cached=way == WHOLE)
 
 
 def reading(forward: Forward, reads: Sequence[Site]) -> Forward | None:
@@ -186,7 +214,7 @@ def _precisions(subject: Subject, asked: Precision | Literal["auto"]) -> tuple[P
 
 def _candidates(
     subject: Subject, length: int, precisions: Sequence[Precision], why: list[str]
-) -> Iterator[tuple[str, Precision, Callable[[], Forward]]]:
+) -> Iterator[tuple[str, Precision]]:
     assert subject.model is not None
     is_last = range(length)[subject.position] == length - 1
     known = why_not_packed(subject.config)
@@ -197,13 +225,13 @@ def _candidates(
     else:
         if fits_directly(subject.model.config):
             for precision in precisions:
-                yield PACKED, precision, partial(DirectForward, subject, precision)
+                yield PACKED, precision
         else:
             why.append(f"packed: not for model type {subject.model_type!r}")
         if subject.lens is not None and subject.write.is_between_blocks and subject.read.is_between_blocks:
-            yield BRIDGE, precisions[-1], lambda: BridgeForward(subject)
-    yield WHOLE, precisions[-1], lambda: WholeForward(subject, cached=True)
-    yield COPIED, precisions[-1], lambda: WholeForward(subject, cached=False)
+            yield BRIDGE, precisions[-1]
+    yield WHOLE, precisions[-1]
+    yield COPIED, precisions[-1]
 
 
 def _truth(subject: Subject, tokens: Int[Tensor, "prompt position"], count: int) -> _Truth:

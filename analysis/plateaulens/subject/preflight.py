@@ -1,12 +1,13 @@
 """What can be known of a run before anything slow happens: that all it needs is there, and that it can be measured."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.subject.architectures import check_architecture
-from plateaulens.subject.hub import NotFoundError
+from plateaulens.subject.hub import NotFoundError, Repository
 from plateaulens.subject.prompts import find_prompts
 from plateaulens.subject.sae import find_sae
 from plateaulens.subject.weights import find_model, read_config
@@ -34,8 +35,9 @@ def check(config: RunConfig) -> Any:
         architecture one that names the first such thing.
     """
     sae = config.sae
+    model: list[Path | Repository] = []
     searches: list[Callable[[], object]] = [
-        lambda: find_model(config.model),
+        lambda: model.append(find_model(config.model)),
         *([] if sae is None else [lambda: find_sae(sae)]),
         lambda: find_prompts(config.prompts),
     ]
@@ -47,7 +49,7 @@ def check(config: RunConfig) -> Any:
             missing.append(error)
     if missing:
         raise _together(missing, len(searches))
-    known = read_config(find_model(config.model))
+    known = read_config(*model)
     if known is None:
         return None
     check_architecture(known, length=config.prompts.length)
