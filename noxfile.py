@@ -38,9 +38,15 @@ OWN_TERMS = {"gemma3-270m": "gemma3-270m", "ladder-gemma": "gemma3-270m"}
 # freed memory stays with the process: the temporary arrays of a training step are hundreds of megabytes, and asking the
 # kernel for them again at every step takes as long as the arithmetic
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "268435456"}
-# the test suite's layers, by the markers that pyproject.toml explains: every test is in one of them
 LADDER = ("ladder", "ladder-middle")
 """The presets of the two sites."""
+FINDINGS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "closest": (("ladder-closest",), ("ladder-closest", "7")),
+    "ladder": tuple((preset,) for preset in LADDER),
+    "gemma": (("ladder-gemma",),),
+}
+"""What docs/ladder.md tells of, by its places there: presets, and seeds where they are not the preset's own."""
+# the test suite's layers, by the markers that pyproject.toml explains: every test is in one of them
 LAYERS = {
     "fast": "not (model or browser or slow)",
     "model": "model",
@@ -156,11 +162,19 @@ def ladder(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def findings(session: nox.Session) -> None:
-    """Collect and analyse the closest rungs with many prompts, and write docs/ladder.md. Takes an hour on two cores."""
+    """Collect and analyse what docs/ladder.md tells of, or only what is named after `--`, and write it there."""
+    named = [name for name in session.posargs if name in FINDINGS]
     install(session, "collect", "report", model=True)
-    session.run("plateaulens", "collect", "--preset", "ladder-closest")
-    session.run("plateaulens", "analyze", "--preset", "ladder-closest")
-    session.run("python", "docs/findings.py", "data/summaries/ladder-closest.zarr")
+    for name in named or FINDINGS:
+        summaries = []
+        for preset, *seed in FINDINGS[name]:
+            if preset in OWN_TERMS:
+                session.install(*wheels(OWN_TERMS[preset]))
+            run, summary = (f"data/{kind}/{'-'.join((preset, *seed))}.zarr" for kind in ("runs", "summaries"))
+            session.run("plateaulens", "collect", "--preset", preset, *[f"--seed={each}" for each in seed], "--out", run)
+            session.run("plateaulens", "analyze", "--preset", preset, "--run", run, "--out", summary)
+            summaries.append(summary)
+        session.run("python", "docs/findings.py", name, *summaries)
 
 
 @nox.session(default=False)

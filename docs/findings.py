@@ -1,4 +1,4 @@
-"""Write what ladders have found into docs/ladder.md, between its marks: `python docs/findings.py SUMMARY ...`."""
+"""Write what ladders have found into docs/ladder.md: `python docs/findings.py PLACE SUMMARY ...`, a place of the page."""
 
 import re
 import sys
@@ -9,9 +9,14 @@ from plateaulens.marks import fill
 from plateaulens.report import ladder
 
 PAGE = Path(__file__).with_name("ladder.md")
-MARKS = ("<!-- findings: written by `nox -s findings`, not by hand -->", "<!-- findings: end -->")
+CLOSING = "<!-- findings: end -->"
 WIDTH = 120
 _LINK = re.compile(r" \(@[\w-]+\)")
+
+
+def opening(place: str) -> str:
+    """The mark behind which the findings of a place stand."""
+    return f"<!-- findings: {place}, written by `nox -s findings`, not by hand -->"
 
 
 def findings(sites: list[ladder.Site]) -> str:
@@ -26,5 +31,6 @@ def _wrapped(text: str) -> str:
 
 
 if __name__ == "__main__":
-    found = findings(ladder.open_sites(*sys.argv[1:]))
-    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), *MARKS, found), encoding="utf-8")
+    place, *summaries = sys.argv[1:]
+    found = findings(ladder.open_sites(*summaries))
+    PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), opening(place), CLOSING, found), encoding="utf-8")

@@ -1,5 +1,6 @@
 """The page of the ladder: it says what the ladder's values say, in sentences that can be read, and shows every rung."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from plateaulens.summary.analyze import write_summary
 from plateaulens.summary.ladder import ABSOLUTE, RELATIVE
 
 GEMMA, NINTH = "embedded:gemma3-270m", "blocks.9.hook_resid_pre"
+PLACE = re.compile(r"<!-- findings: ([\w-]+), written by")
 PAGE = resources.root() / "report" / "ladder.qmd"
 
 
@@ -278,5 +280,8 @@ def test_what_was_found_goes_between_the_marks_of_the_documentation(synthetic_su
     assert "(@" not in text
     assert text.splitlines()[-1].startswith("|")
     page = (resources.root() / "docs" / "ladder.md").read_text(encoding="utf-8")
-    opening, closing = made["MARKS"]
-    assert text in fill(page, opening, closing, text)
+    places = PLACE.findall(page)
+    told = (resources.root() / "noxfile.py").read_text(encoding="utf-8").partition("FINDINGS")[2].partition("\n}")[0]
+    assert places == re.findall(r'^    "([\w-]+)":', told, re.MULTILINE)
+    for place in places:
+        assert text in fill(page, made["opening"](place), made["CLOSING"], text)
