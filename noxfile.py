@@ -306,7 +306,7 @@ def lowest(session: nox.Session) -> None:
     pins = str(Path(session.create_tmp()) / "lowest.txt")
     extras = [text for name in EVERYTHING.split(",") for text in ("--extra", name)]
     lowest_direct = ("--resolution", "lowest-direct", "--group", "test", "--output-file", pins, "--quiet")
-    session.run("uv", "pip", "compile", "pyproject.toml", *extras, *lowest_direct)
+    session.run_install("uv", "pip", "compile", "pyproject.toml", *extras, *lowest_direct)
     session.install("--requirement", pins, "--editable", ".")  # by pip, with its configuration
     session.install(*wheels(EMBEDDED_MODEL))
     session.run("pytest", *TWO_PROCESSES, "-m", LAYERS["fast"], env=ONE_THREAD)
