@@ -43,7 +43,6 @@ LADDER = ("ladder", "ladder-middle")
 FINDINGS: dict[str, tuple[tuple[str, ...], ...]] = {
     "closest": (("ladder-closest",), ("ladder-closest", "7")),
     "ladder": tuple((preset,) for preset in LADDER),
-    "gemma": (("ladder-gemma",),),
 }
 """What docs/ladder.md tells of, by its places there: presets, and seeds where they are not the preset's own."""
 # the test suite's layers, by the markers that pyproject.toml explains: every test is in one of them
@@ -168,10 +167,10 @@ def findings(session: nox.Session) -> None:
     for name in named or FINDINGS:
         summaries = []
         for preset, *seed in FINDINGS[name]:
-            if preset in OWN_TERMS:
-                session.install(*wheels(OWN_TERMS[preset]))
             run, summary = (f"data/{kind}/{'-'.join((preset, *seed))}.zarr" for kind in ("runs", "summaries"))
-            session.run("plateaulens", "collect", "--preset", preset, *[f"--seed={each}" for each in seed], "--out", run)
+            session.run(
+                "plateaulens", "collect", "--preset", preset, *[f"--seed={each}" for each in seed], "--out", run
+            )
             session.run("plateaulens", "analyze", "--preset", preset, "--run", run, "--out", summary)
             summaries.append(summary)
         session.run("python", "docs/findings.py", name, *summaries)

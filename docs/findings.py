@@ -1,4 +1,4 @@
-"""Write what ladders have found into docs/ladder.md: `python docs/findings.py PLACE SUMMARY ...`, a place of the page."""
+"""Write what ladders have found into a place of docs/ladder.md: `python docs/findings.py PLACE SUMMARY ...`."""
 
 import re
 import sys

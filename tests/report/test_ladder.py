@@ -73,7 +73,7 @@ class TestAnswer:
         site.ladder.attrs["closest"] = "reconstruction"
         said = ladder.answer_sentences([site])
         assert "No type is shown to be as good as real. Reconstruction comes closest (KS 0.02" in said
-        assert "It is not shown to have freedom from copies." in said
+        assert "It is not shown to have freedom from copies and targets of its own." in said
         site.ladder["is_new"].loc[{"rung": "reconstruction"}] = True
         assert "Of those with new targets reconstruction comes closest (KS" in ladder.answer_sentences([site])
 

@@ -226,6 +226,20 @@ def test_one_thing_that_is_not_shown_is_what_it_lacks(
     assert (ladder["standing"].item(), ladder["lacks"].item()) == ("not reached", lacks)
 
 
+def test_what_changes_a_real_target_is_not_as_good_however_near_it_is(synthetic_summary: xr.DataTree) -> None:
+    ladder = of(as_good_as_real(synthetic_summary, "reconstruction")).sel(rung="reconstruction")
+    assert (ladder["standing"].item(), ladder["lacks"].item()) == ("not reached", "targets of its own")
+    assert bool(ladder["borrows"])
+    assert not bool(ladder["is_new"])
+
+
+@pytest.mark.parametrize(("error", "borrows"), [("real", True), ("drawn", False), ("predicted", False)])
+def test_and_so_does_the_real_target_s_own_error(error: str, borrows: bool, synthetic_summary: xr.DataTree) -> None:
+    targets = targets_with(synthetic_summary, with_error={"type": "random", "sae_error": error})
+    steps = {step.name: step.borrows for step in steps_of(targets, ["real", "random", "with_error"])}
+    assert steps == {"random": False, "with_error": borrows}
+
+
 def test_the_closest_is_new_where_any_is(synthetic_summary: xr.DataTree) -> None:
     """What is made of the real target itself is near to real for nothing."""
     groups = {
@@ -242,9 +256,7 @@ def test_the_closest_is_new_where_any_is(synthetic_summary: xr.DataTree) -> None
         tree.attrs = synthetic_summary.attrs
         return str(of(tree).attrs["closest"])
 
-    assert closest() == "reconstruction"  # all are new
-    interval.loc[{"activation_type": "reconstruction", "bound": "lower"}] = 1.9
-    assert closest() == "random"
+    assert closest() == "random"  # whatever the novelty of the other
     interval.loc[{"bound": "lower"}] = 1.9
     assert closest() == "reconstruction"
 

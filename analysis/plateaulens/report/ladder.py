@@ -138,7 +138,8 @@ def _answer(site: Site) -> str:
             f"{capital(listing([label(name) for name in reached]))} {behave} like real in all that is asked "
             f"({_prompts(ladder)}). {it} equivalent to real in relative and absolute "
             f"steps on every metric, and {has} plateaus at least {percent(asked['least_plateau'])} as long. Targets "
-            f"are new (novelty {number(asked['novel'], 0)} or more), and none is a copy.{seen}"
+            f"are new: novelty is {number(asked['novel'], 0)} or more, none is a copy, and none has parts of the real "
+            f"target.{seen}"
         )
     own = ladder.sel(rung=closest)
     lacks = str(own["lacks"].item())

@@ -45,6 +45,11 @@ class Step(NamedTuple):
     adds: str
     above: str | None
 
+    @property
+    def borrows(self) -> bool:
+        """Whether its targets have parts of the very real target that they are compared with."""
+        return self.kind == "changed" or self.adds == _ERRORS["real"]
+
 
 def steps_of(targets: Mapping[str, Any], types: Sequence[str]) -> list[Step]:
     """The rungs among some types, from below; variants behind the types that they vary.
@@ -185,7 +190,8 @@ def ladder_dataset(
           paired difference, real's mean taken as known;
         - `novelty(rung)`, `novelty_interval`, `copies`: `fit_novelty` and the like of `/distinguish`;
         - `best_detector(rung)`: of `/distinguish`;
-        - `is_new(rung)`: whether novelty is shown to be `NOVEL` at least and no target is a copy;
+        - `borrows(rung)`: whether its targets have parts of the very real target that they are compared with;
+        - `is_new(rung)`: whether novelty is shown to be `NOVEL` at least, no target is a copy, and none borrows;
         - `worst_ks(rung)`: the largest distance in relative steps; `closest`, an attribute, is the rung that has the
           smallest of those that are new, or of all where none is;
         - `best_gain`, an attribute: the rung whose least gain is the largest of those that are shown to be nearer than
@@ -200,9 +206,9 @@ def ladder_dataset(
           rungs; `own_token_verdict(rung)`: "longer" or "shorter" where the interval and the p-value say so, "undecided"
           where not, empty for a rung without one; `own_token_kept(rung)`: for which share of the run's base prompts
           there was such a draw, 1 where that is not known. NaN for a rung without one; only where there are such types;
-        - `standing(rung)`: "reached" when no target is a copy, novelty is shown to be `NOVEL` at least and plateaus at
-          least `LEAST_PLATEAU` of real's (by the lower ends of their intervals), and the type is equivalent to real on
-          every metric in both kinds of steps; else "not reached"; "undefined" where one of these was not measured.
+        - `standing(rung)`: "reached" when its targets are new, plateaus are shown to be at least `LEAST_PLATEAU` of
+          real's (as novelty, by the lower end of the interval), and the type is equivalent to real on every metric in
+          both kinds of steps; else "not reached"; "undefined" where one of these was not measured.
           `lacks(rung)` says what is missing;
         - the coordinates `kind`, `adds` and `above` (empty for none) of each rung, and `is_control`.
     """
@@ -230,6 +236,12 @@ def ladder_dataset(
         "above": ("rung", strings([*none, *(step.above or "" for step in steps)]), attrs("the rung it stands on", "1")),
         "is_control": ("rung", np.isin(names, controls), attrs("whether it is real targets drawn again", "1")),
     }
+    borrowing = [step.name for step in steps if step.borrows]
+    found["borrows"] = (
+        ("rung",),
+        np.isin(names, borrowing),
+        attrs("whether it has parts of the real target itself", "1"),
+    )
     result = xr.Dataset(found, coords=coordinates)
     result.attrs = {
         "margin": {name: float(groups[name]["verdict"].attrs["margin"]) for name in experiments},
@@ -238,7 +250,7 @@ def ladder_dataset(
     }
     worst = result["ks"].sel(experiment=RELATIVE).max("metric").to_numpy()
     of_types = np.where(result["is_control"], np.inf, np.nan_to_num(worst, nan=np.inf))
-    is_new = ((result["novelty_interval"].sel(bound="lower") >= NOVEL) & (result["copies"] == 0)).to_numpy()
+    is_new = np.array([not list(_old(result.sel(rung=name))) for name in names], dtype=bool)
     if (is_new & np.isfinite(of_types)).any():  # what is made from the real target itself is near it for nothing
         of_types = np.where(is_new, of_types, np.inf)
     best = _best_gain(result)
@@ -250,7 +262,7 @@ def ladder_dataset(
     judged = [_standing(result, name) for name in names]
     least: Attributes = {"novel": NOVEL, "least_plateau": LEAST_PLATEAU}
     return result.assign(
-        is_new=("rung", is_new, attrs("whether its targets are shown to be new, and none is a copy", "1")),
+        is_new=("rung", is_new, attrs("whether its targets are shown to be new, no copies, and borrow nothing", "1")),
         worst_ks=("rung", worst, attrs("largest distance to real over metrics, relative steps", "1")),
         standing=(
             "rung",
@@ -493,7 +505,14 @@ def _unequal(own: xr.Dataset) -> Iterator[str]:
 def _unlike(own: xr.Dataset) -> Iterator[str]:
     if not own["plateau_share_interval"].sel(bound="lower") >= LEAST_PLATEAU:
         yield f"plateaus at least {LEAST_PLATEAU:g} as long as real's"
+    yield from _old(own)
+
+
+def _old(own: xr.Dataset) -> Iterator[str]:
+    """What is missing to call a rung's targets new."""
     if not own["novelty_interval"].sel(bound="lower") >= NOVEL:
         yield f"a novelty of {NOVEL:g}"
-    if own["copies"] > 0:
+    if own["copies"] != 0:
         yield "freedom from copies"
+    if own["borrows"]:
+        yield "targets of its own"
