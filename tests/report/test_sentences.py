@@ -68,7 +68,7 @@ def test_the_first_screen_keeps_to_its_lengths(summary: xr.DataTree, name: str) 
         ("Bag has a step of nan.", ["no word"]),
         ("Single_latent is undecided.", ["no word"]),
         ("Bag differs by 0.1 (\u2014 to \u2014).", ["no number"]),
-        ("So " + "very " * 29 + "long.", ["31 words"]),
+        ("So " + "very, " * 29 + "long.", ["31 words"]),
         ("Bag is is undecided.", ["'is is' stands twice"]),
         ("The median differs by 1 steps.", ["'1 steps' disagree"]),
     ],
