@@ -19,8 +19,6 @@ from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.presets import read_config
 from plateaulens.store.reading import open_run
-from plateaulens.store.run import RunStore
-from plateaulens.store.spans import Values
 from plateaulens.store.verify import verify
 
 EXPERIMENTS = {"sensitivity": (6, 11), "sensitivity_absolute": (4, 7), "plateau": (5, 7)}
@@ -226,22 +224,6 @@ class TestReproducibility:
         for group in ("prompts", "activations", "sensitivity"):
             first = more[group].to_dataset().isel(sample=slice(0, 6))
             xr.testing.assert_identical(first.drop_attrs(), run[group].to_dataset().drop_attrs())
-
-    def test_the_first_path_waits_for_its_own_targets_alone(
-        self, configure: Callable[..., RunConfig], path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        config, written = configure(), []
-        write = RunStore.write
-
-        def writing(self: RunStore, group: str, span: slice, values: Values) -> None:
-            written.append((group, span.start))
-            write(self, group, span, values)
-
-        monkeypatch.setattr(RunStore, "write", writing)
-        collect(config, tmp_path / "again.zarr")
-        assert [group for group, _ in written[:4]] == ["activations", "sensitivity"] * 2
-        assert sorted(start for group, start in written if group == "activations") == [0, 2, 4]
-        assert measured(tmp_path / "again.zarr") == measured(path)
 
     def test_an_experiment_does_not_depend_on_the_others(
         self, configure: Callable[..., RunConfig], run: xr.DataTree, tmp_path: Path

@@ -105,7 +105,7 @@ class TestFromTheCache:
         assert identity["model"] == {"hub_id": MODEL, "commit": COMMIT[MODEL]}
         assert identity["processing"] == "folded"
         settings = identity["sae"].pop("settings")
-        assert (settings["architecture"], settings["d_in"], settings["hook_name"]) == ("standard", 768, SITE)
+        assert (settings["architecture"], settings["d_in"], settings["hook_name"]) == ("standard", 32, SITE)
         assert identity["sae"] == {
             "release": "gpt2-small-res-jb",
             "id": SITE,

@@ -462,6 +462,6 @@ def test_the_commands(
     assert "cell 3 of 3: write=blocks.2.hook_resid_pre+read=blocks.2.hook_resid_post" in said
     page = (tmp_path / "report" / "_output" / "index.html").read_text(encoding="utf-8")
     assert "Where do synthetic activations behave like real ones?" in page
-    assert "3 of its 3 runs are complete" in page.replace("\n", " ")
+    assert "All 3 of its runs are complete" in page.replace("\n", " ")
     assert main(["collect", *preset, "--workers", "2"]) == 1
     assert "a sweep is collected by one process" in capsys.readouterr().err

@@ -85,18 +85,13 @@ def fill(run_context: RunContext, stores: Sequence[RunStore], *, quiet: bool | N
     UsageError
         As the stores' own methods do.
     """
-    # each when it is walked first, so that the first path waits for one alone: a span of an experiment begins where one
-    # of `/activations` does, and ends no later
-    undrawn = {span.start: span for span in _pending(stores, "activations")}
+    for span in _pending(stores, "activations"):
+        _draw_span(run_context, stores, span)
     for name in run_context.config.experiments:
         pending = _pending(stores, name)
         with _bar(run_context, name, pending, quiet) as bar:
             for span in pending:
-                if span.start in undrawn:
-                    _draw_span(run_context, stores, undrawn.pop(span.start))
                 _walk_span(run_context, stores, name, span, bar.update)
-    for span in undrawn.values():
-        _draw_span(run_context, stores, span)
     for store in stores:
         store.seal()
 

@@ -1,5 +1,6 @@
 """What the page of the ladder says and tabulates: which structure makes an activation real, at one site or several."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ def open_sites(*summaries: Location) -> list[Site]:
         opened.append((place, summary, group))
     titles = _titles([config_of(summary) for _, summary, _ in opened])
     for (place, _, _), title in zip(opened, titles, strict=True):
-        if titles.count(title) > 1:
+        if title in _repeated(titles):
             raise UsageError(f"another summary has the model, the write site and the seed of {place}: leave one out")
     return [Site(title, summary, group) for (_, summary, group), title in zip(opened, titles, strict=True)]
 
@@ -80,13 +81,19 @@ def _titles(configs: Sequence[RunConfig]) -> list[str]:
     """The write site of each; where several have it, with the first of model and seed that tells them apart."""
     sites = [site_label(config.sites.write) for config in configs]
     titles = [f"block {site}" if site.isdigit() else site for site in sites]
-    of_model = [f"{title} of {config.model.source}" for title, config in zip(titles, configs, strict=True)]
     if len({config.model.source for config in configs}) > 1:
-        titles = [more if titles.count(title) > 1 else title for title, more in zip(titles, of_model, strict=True)]
+        of_model = [f"{title} of {config.model.source}" for title, config in zip(titles, configs, strict=True)]
+        titles = [more if title in _repeated(titles) else title for title, more in zip(titles, of_model, strict=True)]
+    repeated = _repeated(titles)
     return [
-        f"{title}, seed {config.seed}" if titles.count(title) > 1 else title
+        f"{title}, seed {config.seed}" if title in repeated else title
         for title, config in zip(titles, configs, strict=True)
     ]
+
+
+def _repeated(titles: Sequence[str]) -> Counter[str]:
+    """Those that stand there more than once."""
+    return Counter(titles) - Counter({*titles})
 
 
 def ladders(sites: list[Site]) -> dict[str, xr.Dataset]:
