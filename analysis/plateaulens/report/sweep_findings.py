@@ -187,9 +187,9 @@ def facts(summary: xr.DataTree) -> str:
         **counts,
         "prompts": f"{number(config.experiment(config.experiments[0]).samples, 0)} of {config.prompts.length} tokens",
         "runs": f"{len(done)} of {len(cells)}",
-        "commit" if len(commits) == 1 else "commits": escape(listing([*commits])) if commits else ""
-        if len(commits) < 3
-        else str(len(commits)),
+        "commit" if len(commits) == 1 else "commits": (
+            escape(listing([*commits])) if len(commits) in {1, 2} else str(len(commits))
+        ),
     }
     return capital(" · ".join(f"{key} {value}" for key, value in items.items()))
 
