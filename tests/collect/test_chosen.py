@@ -81,6 +81,11 @@ def test_a_bridge_that_was_refused_stays_refused(
     assert again.why == first.why
 
 
+def other_instructions(patch: pytest.MonkeyPatch, subject: Subject) -> tuple[Subject, dict[str, Any]]:
+    patch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    return subject, {}
+
+
 CHANGES: dict[str, Callable[[pytest.MonkeyPatch, Subject], tuple[Subject, dict[str, Any]]]] = {
     "points": lambda _, subject: (subject, {"points": 10}),
     "precision": lambda _, subject: (subject, {"precision": "auto"}),
@@ -98,7 +103,7 @@ CHANGES: dict[str, Callable[[pytest.MonkeyPatch, Subject], tuple[Subject, dict[s
     "code": lambda patch, subject: (patch.setattr(cache, "code_digest", str), (subject, {}))[1],
     "processor": lambda patch, subject: (patch.setattr(conditions, "_device", str), (subject, {}))[1],
     "kernels": lambda patch, subject: (patch.setattr(module, "has_kernels", lambda _: True), (subject, {}))[1],
-    "instructions": lambda patch, subject: (patch.setenv("ATEN_CPU_CAPABILITY", "avx2"), (subject, {}))[1],
+    "instructions": other_instructions,
     "threads": lambda patch, subject: (patch.setattr(torch, "get_num_threads", lambda: 99), (subject, {}))[1],
 }
 

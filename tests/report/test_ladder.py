@@ -77,6 +77,12 @@ class TestAnswer:
         site.ladder["is_new"].loc[{"rung": "reconstruction"}] = True
         assert "Of those with new targets reconstruction comes closest (KS" in ladder.answer_sentences([site])
 
+    def test_what_steps_lack_and_what_else_are_sentences_of_their_own(self, synthetic_summary: xr.DataTree) -> None:
+        site = site_of(as_good_as_real(synthetic_summary, "random", metric="kl", copies=0.5))
+        site.ladder.attrs["closest"] = "random"
+        said = ladder.answer_sentences([site])
+        assert "It is not shown to have equivalence in absolute steps on KL. Nor is it shown to have" in said
+
     def test_a_gain_is_said_where_every_metric_shows_it(self, synthetic_summary: xr.DataTree) -> None:
         said = ladder.answer_sentences([gained(site_of(synthetic_summary), "random")])
         assert "*the covariance* closes most of the gap. It brings random nearer to real than isotropic by 0.20" in said

@@ -71,8 +71,9 @@ def open_sites(*summaries: Location) -> list[Site]:
             )
         opened.append((place, summary, group))
     titles = _titles([config_of(summary) for _, summary, _ in opened])
+    repeated = _repeated(titles)
     for (place, _, _), title in zip(opened, titles, strict=True):
-        if title in _repeated(titles):
+        if title in repeated:
             raise UsageError(f"another summary has the model, the write site and the seed of {place}: leave one out")
     return [Site(title, summary, group) for (_, summary, group), title in zip(opened, titles, strict=True)]
 
@@ -82,8 +83,11 @@ def _titles(configs: Sequence[RunConfig]) -> list[str]:
     sites = [site_label(config.sites.write) for config in configs]
     titles = [f"block {site}" if site.isdigit() else site for site in sites]
     if len({config.model.source for config in configs}) > 1:
-        of_model = [f"{title} of {config.model.source}" for title, config in zip(titles, configs, strict=True)]
-        titles = [more if title in _repeated(titles) else title for title, more in zip(titles, of_model, strict=True)]
+        repeated = _repeated(titles)
+        titles = [
+            f"{title} of {config.model.source}" if title in repeated else title
+            for title, config in zip(titles, configs, strict=True)
+        ]
     repeated = _repeated(titles)
     return [
         f"{title}, seed {config.seed}" if title in repeated else title
@@ -154,7 +158,7 @@ def _answer(site: Site) -> str:
     said = f"No type is shown to be as good as real. {who} comes closest"
     said += f" (KS {number(float(own['worst_ks']), KS_DIGITS)} on its worst metric, in relative steps)."
     if lacks:
-        said += f" It is not shown to have {listing(lacks.split('; '))}."
+        said += f" {_lacking('It', lacks)}"
     if lacks or words[closest] == _NOT_REACHED:
         return said
     return f"{said} Not everything that is asked of it was measured."
@@ -182,24 +186,28 @@ def _agreement_sentences(sites: list[Site]) -> str:
 
 def _agreement(sites: list[Site]) -> str:
     """Of one model and site: who reaches real with all seeds, and who with some only."""
-    reached = {site: {name for name, word in _standings(site).items() if word == _REACHED} for site in sites}
-    all_of_them = [name for name in _standings(sites[0]) if all(name in own for own in reached.values())]
-    seeds = listing([str(config_of(site.summary).seed) for site in sites])
+    reached = [{name for name, word in _standings(site).items() if word == _REACHED} for site in sites]
+    always = [label(name) for name in values_of(sites[0].ladder, "rung") if name in set.intersection(*reached)]
+    seeds = [str(config_of(site.summary).seed) for site in sites]
     title = capital(escape(sites[0].title.partition(", seed")[0]))
-    if all_of_them:
-        behave = "behaves" if len(all_of_them) == 1 else "behave"
-        who = listing([label(name) for name in all_of_them])
-        said = f"{title}: {who} {behave} like real in all that is asked with each of the seeds {seeds}."
-    else:
-        said = f"{title}: no type behaves like real in all that is asked with each of the seeds {seeds}."
-    for site in sites:
-        own = _standings(site)
-        some = set().union(*reached.values()) - reached[site]
-        for name in [name for name in own if name in some]:
-            lacks = str(site.ladder["lacks"].sel(rung=name).item())
-            what = listing(lacks.split("; ")) if lacks else "all of it measured"
-            said += f" With seed {config_of(site.summary).seed} {label(name)} is not shown to have {what}."
-    return said
+    behave = "behaves" if len(always) < 2 else "behave"
+    who = listing(always) if always else "no type"
+    said = [f"{title}: {who} {behave} like real in all that is asked with each of the seeds {listing(seeds)}."]
+    for site, own, seed in zip(sites, reached, seeds, strict=True):
+        elsewhere = set.union(*reached) - own
+        for name in [name for name in values_of(site.ladder, "rung") if name in elsewhere]:
+            lacks = str(site.ladder["lacks"].sel(rung=name).item()) or "everything that is asked of it measured"
+            said.append(_lacking(f"With seed {seed} {label(name)}", lacks))
+    return " ".join(said)
+
+
+def _lacking(who: str, lacks: str) -> str:
+    """What a rung lacks: what its steps lack in one sentence, everything else in another."""
+    parts = lacks.split("; ")
+    of_steps = [part for part in parts if part.startswith("equivalence")]
+    others = [part for part in parts if part not in of_steps]
+    said = f"{who} is not shown to have {listing(of_steps or others)}."
+    return f"{said} Nor is it shown to have {listing(others)}." if of_steps and others else said
 
 
 def _standings(site: Site) -> dict[str, str]:
