@@ -149,7 +149,7 @@ def sweep(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def ladder(session: nox.Session) -> None:
-    """Collect, analyse and report ever more real activations at two sites of SmolLM2. Takes one to two hours on two cores."""
+    """Collect, analyse and report ever more real types at two sites of SmolLM2. One to two hours on two cores."""
     install(session, "collect", "report", model=True)
     for preset in LADDER:
         session.run("plateaulens", "collect", "--preset", preset)
