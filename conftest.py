@@ -1,4 +1,4 @@
-"""What holds for every test and doctest: which are looked for, and that no activation type outlives its test."""
+"""What holds for every test and doctest: which are looked for, and that no activation type or figure outlives it."""
 
 import sys
 from collections.abc import Iterator
@@ -23,3 +23,11 @@ def types_as_before() -> Iterator[None]:
         kept = registry.shipped() | before
         registry._types.clear()
         registry._types.update(kept)
+
+
+@pytest.fixture(autouse=True)
+def figures_as_before() -> Iterator[None]:
+    """Close what a test shows by pyplot, as the examples of the documents do: another test may count figures."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

@@ -50,6 +50,7 @@ def test_a_run_without_an_sae_is_drawn_all_the_same(name: str, summary: xr.DataT
 
 @pytest.mark.slow
 def test_drawing_leaves_no_state_in_pyplot(summary: xr.DataTree) -> None:
+    before = list(_pylab_helpers.Gcf.figs)
     for draw in DRAW.values():
         draw(summary)
-    assert not _pylab_helpers.Gcf.figs
+    assert list(_pylab_helpers.Gcf.figs) == before
