@@ -92,9 +92,8 @@ def replicate_intervals(
                 for number, method in enumerate(INTERVAL_METHODS):
                     interval = found[f"{quantity}_interval_by_method"][place, number]
                     yield covers(quantity, method, kind.name, value, interval)
-            else:
-                interval = found[f"{quantity}_interval"][place]
-                yield covers(quantity.removesuffix("_percentile"), str(described.method), kind.name, value, interval)
+            interval = found[f"{quantity}_interval"][place]
+            yield covers(quantity.removesuffix("_percentile"), described.method, kind.name, value, interval)
     yield from _quantile_shifts(population, found["quantile_shift_interval"])
     yield from _ks_differences(population, found["ks_difference_interval"])
 

@@ -10,6 +10,7 @@ from calibration import truth
 from calibration.outcomes import Key, Outcome, covers, rejects
 from calibration.population import LAST_STEP, Draw, Population
 from calibration.rejections import ALPHA
+from plateaulens.compare.intervals import AT_LEAST_STUDENTS
 from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling
 from plateaulens.config import AnalysisConfig
@@ -106,11 +107,11 @@ def _bands(population: Population, found: xr.Dataset) -> Iterator[Outcome]:
         width, mean = float((band[:, 1] - band[:, 0]).mean()), truth.restricted_mean(kind)
         # of a curve, the truth in one number is the area below it
         yield Outcome(Key("coverage", "survival", "Hall-Wellner band", kind.name, mean), bool(inside), width)
-        yield covers("restricted_mean", "studentised", kind.name, mean, own["restricted_mean_interval"])
+        yield covers("restricted_mean", AT_LEAST_STUDENTS, kind.name, mean, own["restricted_mean_interval"])
         if kind is not reference:
             difference = mean - truth.restricted_mean(reference)
             interval = own["restricted_mean_difference_interval"]
-            yield covers("restricted_mean_difference", "studentised", kind.name, difference, interval)
+            yield covers("restricted_mean_difference", AT_LEAST_STUDENTS, kind.name, difference, interval)
 
 
 def _steps(population: Population, data: Draw) -> xr.Dataset:

@@ -233,7 +233,7 @@ def mean(
     """Means with a studentised (bootstrap-t) interval, which allows for the estimated standard error.
 
     The interval is [m - t_hi se, m - t_lo se], t = (m* - m) / se* over the resamples (Efron and Tibshirani 1993,
-    section 12.5), se that of independent observations.
+    section 12.5), se that of independent observations, and where Student's t reaches farther, as far as that.
 
     Parameters
     ----------

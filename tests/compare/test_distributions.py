@@ -64,18 +64,18 @@ def test_the_variables_are_those_announced(value: NDArray[np.float64]) -> None:
 
 
 def test_the_stored_interval_is_the_studentised_one(value: NDArray[np.float64]) -> None:
-    """Of a mean; of a mean difference the one that holds it and Student's, by SciPy."""
+    """Of a mean and of a mean difference the one that holds it and Student's, by SciPy."""
     found, place = compare(value), INTERVAL_METHODS.index("studentised")
-    np.testing.assert_array_equal(found["mean_interval"], found["mean_interval_by_method"][:, place])
-    for own, interval, studentised in zip(
-        value[1:],
-        found["mean_difference_interval"][1:],
-        found["mean_difference_interval_by_method"][1:, place],
-        strict=True,
-    ):
-        students = scipy.stats.ttest_1samp((own - value[0])[np.isfinite(own - value[0])], 0).confidence_interval(0.95)
-        np.testing.assert_allclose(interval[0], min(studentised[0], students.low))
-        np.testing.assert_allclose(interval[1], max(studentised[1], students.high))
+    for name, values in (("mean", value), ("mean_difference", value - value[0])):
+        for own, interval, studentised in zip(
+            values[1:],
+            found[f"{name}_interval"][1:],
+            found[f"{name}_interval_by_method"][1:, place],
+            strict=True,
+        ):
+            students = scipy.stats.ttest_1samp(own[np.isfinite(own)], 0).confidence_interval(0.95)
+            np.testing.assert_allclose(interval[0], min(studentised[0], students.low))
+            np.testing.assert_allclose(interval[1], max(studentised[1], students.high))
 
 
 def test_a_distance_of_few_base_prompts_has_no_interval() -> None:

@@ -110,7 +110,7 @@ def test_axes_are_named_in_order_and_described(steps: xr.Dataset, resampling: Re
         "units": "step",
         "confidence": 0.8,
         "resamples": 200,
-        "method": "studentised",
+        "method": "studentised, at least Student's t",
     }
     assert found.ks_equivalence_p.attrs["margin"] == found.verdict.attrs["margin"] == 0.12
     assert found["quantile"].values.tolist() == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]

@@ -40,10 +40,10 @@ from plateaulens.compare.intervals import (
     degenerate,
     effective_number,
     exact_interval,
+    mean_reach,
     order_interval,
     rare_reach,
     simultaneous_interval,
-    student_reach,
     studentised_interval,
     widened,
 )
@@ -59,7 +59,7 @@ SIMULTANEOUS = ("mean_difference", "paired_delta")
 """What has an interval besides that holds for all types together."""
 _DELTAS = ("cliffs_delta", "paired_delta")
 BY_METHOD = ("mean", "mean_difference")
-"""What has an interval by every method, so that the calibration can compare them; the stored one is studentised."""
+"""What has an interval by every method, so that the calibration can compare them; that stored is the last, widened."""
 Comparison = dict[str, NDArray[Any]]
 """Arrays by the name of what they hold."""
 
@@ -330,8 +330,9 @@ def _smooth_quantities(
         result[f"{name}_interval_by_method"] = np.stack([methods[method] for method in INTERVAL_METHODS], axis=-2)
     farther = reaches.uncommon * reaches.steps
     n, n_pairs = observations.has_value.sum(axis=1), observations.pairs.sum(axis=1)
-    reach = np.fmax(student_reach(errors["mean_difference"][0], n_pairs, confidence), farther)
-    result["mean_difference_interval"] = widened(result["mean_difference"], result["mean_difference_interval"], reach)
+    for name, number, least in (("mean", n, 0.0), ("mean_difference", n_pairs, farther)):
+        reach = np.fmax(mean_reach(estimates[name], errors[name], number, resampling, confidence), least)
+        result[f"{name}_interval"] = widened(result[name], result[f"{name}_interval"], reach)
     for name in SIMULTANEOUS:
         others = np.delete(np.arange(len(observations.codes)), observations.reference)
         together = np.full((len(observations.codes), 2), np.nan)

@@ -2,10 +2,10 @@
 
 Which is stored for which quantity is decided by theory:
 
-- **Studentised** (bootstrap-t) for a mean: correct to second order, and it allows for the
-  estimated standard error, which percentile and BCa intervals take for known; at 50 prompts that is most of the error.
-- The same, and at least as far as **Student's t**, for a mean paired difference: under long tails, which the two sides
-  share, resamples show too little of them, and t, which takes differences for symmetric, does not.
+- **Studentised** (bootstrap-t) for a mean, a restricted mean and their paired differences: correct to second order,
+  and it allows for the estimated standard error, which percentile and BCa intervals take for known; at 50 prompts that
+  is most of the error. Each reaches at least as far as **Student's t** (`AT_LEAST_STUDENTS`): with few prompts, and
+  under long tails, resamples vary too little in what they show, while t takes values for symmetric and allows for that.
 - **None** for a standard deviation: under long tails the prompts that decide it are too rare to be in the sample.
 - **BCa** (bias-corrected and accelerated; Efron 1987, JASA 82:171) for smooth quantities without a simple standard
   error: Cliff's delta. Correct to second order, and it respects the quantity's range.
@@ -33,6 +33,9 @@ from plateaulens.compare.resampling import Resampling, percentile_interval, quan
 
 ROUNDING = 1e-9
 """The part of the largest difference below which a difference is none."""
+
+AT_LEAST_STUDENTS = "studentised, at least Student's t"
+"""The method of means and mean differences: bootstrap-t, where Student's t reaches no farther."""
 
 MINIMUM = 6
 """Fewer base prompts settle nothing at 95 %: even a difference of one sign in all of 5 has probability 2 / 2**5."""
@@ -136,7 +139,7 @@ class Mean(NamedTuple):
     estimate: NDArray[np.float64]
     """(...); NaN where no base prompt has one."""
     interval: NDArray[np.float64]
-    """Their studentised intervals, (..., 2)."""
+    """Their intervals, (..., 2)."""
     error: NDArray[np.float64]
     """Their standard errors as means of independent values, (...); NaN where fewer than two have one."""
 
@@ -144,7 +147,9 @@ class Mean(NamedTuple):
 def mean_interval(
     values: NDArray[np.float64], there: NDArray[np.bool_], resampling: Resampling, confidence: float
 ) -> Mean:
-    """Means over base prompts with `studentised_interval`, whose fallback is the percentile interval.
+    """Means over base prompts with `studentised_interval`, which reaches at least as far as Student's t.
+
+    Where it is not defined the percentile interval stands in.
 
     Parameters
     ----------
@@ -169,7 +174,46 @@ def mean_interval(
     variance = np.where(variance > ROUNDING * ratio(squares, number), variance, 0.0)
     error = np.sqrt(ratio(variance, np.maximum(number - 1, 0)))
     fallback = percentile_interval(mean[1:], confidence)
-    return Mean(mean[0], studentised_interval(mean, error, confidence, fallback=fallback), error[0])
+    interval = studentised_interval(mean, error, confidence, fallback=fallback)
+    reach = mean_reach(mean, error, number[0], resampling, confidence)
+    return Mean(mean[0], widened(mean[0], interval, reach), error[0])
+
+
+def mean_reach(
+    estimates: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    number: NDArray[np.integer],
+    resampling: Resampling,
+    confidence: float,
+) -> NDArray[np.float64]:
+    """`student_reach` of means; where base prompts are drawn in groups, by the spread of the means of such draws.
+
+    Parameters
+    ----------
+    estimates
+        The sample's own (row 0) and those of its resamples, (1 + resamples, ...).
+    errors
+        Their standard errors as means of independent values, (1 + resamples, ...).
+    number
+        The numbers of values behind the sample's own, (...).
+    resampling
+        What the resamples were drawn by.
+    confidence
+        The nominal coverage.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        In the units of the estimates, (...); 0 for fewer than two values.
+    """
+    if not resampling.is_grouped:
+        return student_reach(errors[0], number, confidence)
+    change = estimates[1:] - estimates[0]
+    there = np.isfinite(change)
+    variance = ratio((np.where(there, change, 0.0) ** 2).sum(axis=0), there.sum(axis=0).astype(np.float64))
+    units = np.minimum(number, resampling.units)
+    unbiased = ratio(units.astype(np.float64), np.maximum(units - 1, 0).astype(np.float64))  # resamples vary by less
+    return np.nan_to_num(student_reach(np.sqrt(variance * unbiased), units, confidence))
 
 
 def student_reach(error: NDArray[np.float64], number: NDArray[np.integer], confidence: float) -> NDArray[np.float64]:
@@ -180,7 +224,7 @@ def student_reach(error: NDArray[np.float64], number: NDArray[np.integer], confi
     error
         Standard errors, (...).
     number
-        The numbers of values behind them, (...).
+        The numbers of independent values behind them, (...).
     confidence
         The nominal coverage.
 

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from plateaulens.compare.distributions import DECILES, compare_types
+from plateaulens.compare.intervals import AT_LEAST_STUDENTS
 from plateaulens.compare.multiplicity import Method, adjust_families, both_ways, once_per_pair
 from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling
@@ -48,10 +49,10 @@ class Described(NamedTuple):
 ESTIMATES = {
     "n": Described(PER_TYPE, "base prompts with a value", "1"),
     "n_pairs": Described(PER_TYPE, "base prompts with a value for the type and for real", "1"),
-    "mean": Described(PER_TYPE, "mean step", "step", "studentised"),
+    "mean": Described(PER_TYPE, "mean step", "step", AT_LEAST_STUDENTS),
     "sd": Described(PER_TYPE, "standard deviation of the step", "step"),
     "censored_fraction": Described(PER_TYPE, "share of curves whose event lies beyond the window", "1", "exact"),
-    "mean_difference": Described(PER_TYPE, "mean paired difference to real", "step", "studentised"),
+    "mean_difference": Described(PER_TYPE, "mean paired difference to real", "step", AT_LEAST_STUDENTS),
     "median_difference": Described(PER_TYPE, "median paired difference to real", "step", "percentile, whole draws"),
     "quantile_shift": Described(PER_QUANTILE, "quantile minus that of real", "step", "percentile, whole draws"),
     "cliffs_delta": Described(PER_TYPE, "Cliff's delta to real, P(later) - P(earlier)", "1", "bca"),

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from plateaulens.compare.intervals import mean_interval
+from plateaulens.compare.intervals import AT_LEAST_STUDENTS, mean_interval
 from plateaulens.compare.resampling import Resampling, ratio
 from plateaulens.store.reading import sample_ranges
 from plateaulens.summary.attributes import Attributes, attrs, interval_attrs
@@ -62,8 +62,8 @@ def steepness_dataset(
     """The steepness of every curve, and its geometric means over base prompts.
 
     Means are geometric because a curve that ends near 0 can be any number of times steeper than a straight line;
-    intervals are studentised bootstrap intervals of mean logarithms. The last step stands for the end: the target in
-    relative steps, the end of the window in absolute ones.
+    intervals are those of mean logarithms, studentised and at least Student's. The last step stands for the end: the
+    target in relative steps, the end of the window in absolute ones.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def steepness_dataset(
         ("steepness_ratio", logarithm - logarithm[:, [real]], f"geometric mean ratio to real of {words}"),
     ):
         mean, interval = _geometric(each, resampling, confidence)
-        attributes = interval_attrs(described, "1", resampling, confidence) | {"method": "studentised"}
+        attributes = interval_attrs(described, "1", resampling, confidence) | {"method": AT_LEAST_STUDENTS}
         variables[name] = (DIMS[:2], mean, attrs(described, "1"))
         variables[f"{name}_interval"] = ((*DIMS[:2], "bound"), interval, attributes)
     found = xr.Dataset(variables)

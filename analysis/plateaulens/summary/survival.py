@@ -5,7 +5,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from plateaulens.compare.distances import distances, distribution_functions
-from plateaulens.compare.intervals import mean_interval, rare_reach, student_reach, widened
+from plateaulens.compare.intervals import AT_LEAST_STUDENTS, mean_interval, rare_reach, widened
 from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling, quantile
 from plateaulens.compare.survival import kaplan_meier, logrank, paired_scores, restricted
@@ -51,10 +51,10 @@ def survival_dataset(
         Variables of the dimensions in `DIMS`. `survival` with its simultaneous `survival_band`; `logrank_p` (pairing
         ignored) and `paired_logrank_p` (by swaps), 1 for the reference against itself; `restricted_mean`, the mean of
         min(event, last) in steps, and `restricted_mean_difference`, that of the type minus the reference's over the
-        base prompts that have both, each with a studentised interval. That of the difference reaches at least as far as
-        Student's, and where few pairs differ as `plateaulens.compare.intervals.rare_reach` has it. Where base prompts
-        are drawn in groups, the band is also the uniform one of the resamples, whichever reaches farther. See
-        `plateaulens.compare.survival`.
+        base prompts that have both, each with the interval of a mean (`plateaulens.compare.intervals.mean_interval`);
+        that of the difference reaches farther where few pairs differ, see `plateaulens.compare.intervals.rare_reach`.
+        Where base prompts are drawn in groups, the band is also the uniform one of the resamples, whichever reaches
+        farther. See `plateaulens.compare.survival`.
     """
     types = [str(name) for name in steps["activation_type"].to_numpy()]
     own = steps[["step_value", "censored"]].sel(convention="corrected").transpose(*_LEADING, "sample")
@@ -85,8 +85,7 @@ def survival_dataset(
     mean = mean_interval(np.where(known, time, 0.0), known, resampling, confidence)
     difference = mean_interval(change, pairs, resampling, confidence)
     changed, number = (resampling.worth * each.sum(axis=-1) for each in (change != 0, pairs))
-    farther = rare_reach(changed, number, confidence) * last
-    reach = np.fmax(farther, student_reach(difference.error, pairs.sum(axis=-1), confidence))
+    reach = rare_reach(changed, number, confidence) * last
     values = {
         "survival": probability,
         "survival_band": band,
@@ -114,7 +113,9 @@ def survival_dataset(
         ("restricted_mean_difference", "mean paired difference to real of the step, cut at the window's end"),
     ):
         attributes[name] = attrs(words, "step")
-        attributes[f"{name}_interval"] = interval_attrs(words, "step", resampling, confidence)
+        attributes[f"{name}_interval"] = interval_attrs(words, "step", resampling, confidence) | {
+            "method": AT_LEAST_STUDENTS
+        }
     return xr.Dataset(
         {name: (DIMS[name], value, attributes[name]) for name, value in values.items()},
         coords={**{name: steps[name] for name in _LEADING}, "bound": bounds()},
