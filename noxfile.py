@@ -41,7 +41,8 @@ KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184",
 LADDER = ("ladder", "ladder-middle")
 """The presets of the two sites."""
 FINDINGS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "closest": (("ladder-closest",), ("ladder-closest", "7")),
+    "closest": (("ladder-closest",),),
+    "second-seed": (("ladder-closest", "7"),),
     "ladder": tuple((preset,) for preset in LADDER),
 }
 """What docs/ladder.md tells of, by its places there: presets, and seeds where they are not the preset's own."""
