@@ -282,10 +282,19 @@ class TestPoints:
         ("fate", "matched", "said"),
         [
             ("still later", "still later", "real on L2: by 3.0 relative steps (95"),
-            ("still later", "no longer shown to differ", ". Matching does not show it (@fig-confounds)."),
-            ("still later", "now earlier", ". Matching finds it earlier (@fig-confounds)."),
-            ("no longer shown to differ", "still later", ". Matching finds it later (@fig-confounds)."),
-            ("no longer shown to differ", "not comparable", "real on L2: 3.0 relative steps (95"),
+            ("still later", "no longer shown to differ", "). Matching leaves 1.0 (\u22122.0 to 4.0) (@tbl-confounds)."),
+            (
+                "still later",
+                "now earlier",
+                ". Matching finds it earlier, by \u22121.0 (\u22124.0 to 2.0) (@tbl-confounds).",
+            ),
+            ("still earlier", "undecided", "). Matching leaves \u22121.0 (\u22124.0 to 2.0) (@tbl-confounds)."),
+            (
+                "no longer shown to differ",
+                "still later",
+                "). Matching finds it later, by 1.0 (\u22122.0 to 4.0) (@tbl-confounds).",
+            ),
+            ("no longer shown to differ", "undecided", "real on L2: 3.0 relative steps (95"),
         ],
     )
     def test_matching_is_heard_where_it_disagrees(
@@ -295,10 +304,21 @@ class TestPoints:
         group = words(group, "matched_fate", structured=matched)
         group["adjusted_difference"].loc[{"activation_type": "structured"}] = 3.0
         group["adjusted_difference_interval"].loc[{"activation_type": "structured"}] = np.array([2.0, 4.0])
+        group["matched_difference"].loc[{"activation_type": "structured"}] = 1.0
+        group["matched_difference_interval"].loc[{"activation_type": "structured"}] = np.array([-2.0, 4.0])
         point = findings.points(with_group(summary, "confounds", group)).splitlines()[2]
         assert said in point
         assert (" by regression (95" in point) == ("Matching" in point)
         assert [fault for each in sentences(point.removeprefix("- ")) for fault in faults(each, TYPES_OF_ALL)] == []
+
+    def test_a_match_that_is_not_there_is_not_heard(self, summary: xr.DataTree) -> None:
+        group = words(summary["confounds"].to_dataset(), "adjusted_fate", structured="still later")
+        group = words(group, "matched_fate", structured="not comparable")
+        for name in ("matched_difference", "matched_difference_interval"):
+            group[name].loc[{"activation_type": "structured"}] = np.nan
+        point = findings.points(with_group(summary, "confounds", group)).splitlines()[2]
+        assert "atching" not in point
+        assert point.endswith("(@fig-confounds).")
 
     def test_what_the_summary_lacks_is_said_once(self, summary: xr.DataTree) -> None:
         tree = xr.DataTree.from_dict({"geometry": summary["geometry"].to_dataset()})

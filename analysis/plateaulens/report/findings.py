@@ -256,17 +256,22 @@ def _at_equal_length(summary: xr.DataTree) -> str:
     method = " by regression" if other else ""
     steps = f"{number(mean, STEP_DIGITS)} {names.experiment(_MAIN).title}"
     said = "" if fate == "not comparable" else f": {by}{steps}{method} ({ends_of})"
-    return f"At equal path length, {claim} on {metric_label(metric)}{said}{other} (@fig-confounds)."
+    return f"At equal path length, {claim} on {metric_label(metric)}{said} (@fig-confounds).{other}"
 
 
 def _matching(own: xr.Dataset, when: str) -> str:
-    """What matching says of a type at equal path length, where it is something else than regression does."""
-    found = str(own["matched_fate"].sel(covariate=_EQUAL).item()).partition(" ")[2]
-    if found == when:
+    """What matching leaves of a type's difference, where it says something else of it than regression does."""
+    own = own.sel(covariate=_EQUAL)
+    found = str(own["matched_fate"].item()).partition(" ")[2]
+    unknown = bool(own["matched_difference_interval"].isnull().any())
+    if found == when or unknown or not {found, when} & {"earlier", "later"}:
         return ""
-    if found in {"earlier", "later"}:
-        return f". Matching finds it {found}"
-    return ". Matching does not show it" if when in {"earlier", "later"} else ""
+    mean, ends = float(own["matched_difference"]), bounds(own["matched_difference_interval"])
+    finds = found in {"earlier", "later"}
+    if (found if finds else when) == "earlier":
+        mean, ends = -mean, -ends[::-1]
+    claim = f"Matching finds it {found}, by" if finds else "Matching leaves"
+    return f" {claim} {number(mean, STEP_DIGITS)} ({interval(ends, STEP_DIGITS)}) (@tbl-confounds)."
 
 
 def facts(summary: xr.DataTree) -> str:
