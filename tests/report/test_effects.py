@@ -91,6 +91,21 @@ class TestTiming:
             assert f"{number(float(means.sel(activation_type=kind)))} " in text
             assert f"{interval(at(group, 'l2', kind)['mean_difference_interval'].values)}; {label(kind)})" in text
 
+    def test_another_type_may_differ_most_with_censored_curves(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        group = edit_directions(sensitivity, dict.fromkeys(SYNTHETIC, "later"))
+        for name in ("mean_difference", "restricted_mean_difference"):
+            group = edit(group, name, 1.0)
+            group = edit(group, name, 9.0, activation_type="bag")
+        assert "has most" not in effects.timing_sentences(group, metric="l2")
+        group = edit(group, "restricted_mean_difference", 12.0, activation_type="structured")
+        group = edit(group, "restricted_mean_difference_interval", 11.0)
+        text = effects.timing_sentences(group, metric="l2")
+        said = "With censored curves at the window's end structured has most, 12.0 (11.0 to 11.0)."
+        assert said in text
+        assert faults(said) == []
+        open_ones = edit_directions(group, dict.fromkeys(SYNTHETIC, "undecided"))
+        assert "has most" not in effects.timing_sentences(open_ones, metric="l2")
+
     @settings(max_examples=50, deadline=None)
     @given(bounds=st.tuples(st.floats(-50, 50), st.floats(-50, 50)).map(sorted))
     def test_a_direction_is_claimed_only_when_the_interval_excludes_zero(

@@ -49,7 +49,7 @@ class TestVerdicts:
         text = verdicts.verdict_sentences(four, metrics=("l2",))
         assert text == (
             "Random is within KS 0.15 of real on L2. Bag differs from real on L2, and blows up later. Baseline is "
-            "undecided on L2: neither shown to lie within KS 0.15 of real nor to differ. Structured has no step to "
+            "undecided on L2: by KS neither shown to lie within 0.15 of real nor to differ. Structured has no step to "
             "compare on L2."
         )
 

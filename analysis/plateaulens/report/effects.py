@@ -43,6 +43,7 @@ _OF_PAIRS = ("later", "earlier", "mixed", "undecided", "uncorrected")
 """Those whose sentences have a mean, and do not say themselves that it leaves prompts out."""
 _SINGLY = {"mixed", "censored"}
 """Those of them that are said type by type."""
+_MEAN, _RESTRICTED = "mean_difference", "restricted_mean_difference"
 
 
 def timing_paragraphs(experiment: xr.Dataset, *, statistic: str = BLOWUP) -> str:
@@ -72,7 +73,8 @@ def timing_sentences(experiment: xr.Dataset, *, metric: str, statistic: str = BL
     real, in steps) excludes 0, its p-value, adjusted by Holm's method for the number of types, is significant as well,
     and the median, the prompts one by one and the mean with censored curves point the same way. Further draws of real
     targets are left out: they are no types of their own. Of several types the smallest and the largest mean difference
-    are given; all are in `effect_table`. As a mean leaves out prompts in which one of the curves is censored, it is
+    are given, and where another type differs most with censored curves at the window's end, that too; all are in
+    `effect_table`. As a mean leaves out prompts in which one of the curves is censored, it is
     said of how many prompts they are, where that is not all.
 
     Parameters
@@ -401,16 +403,25 @@ def _sentences(values: xr.Dataset, types: Sequence[str], found: str, metric: str
         return [f"{here}, {who.text} {either} than real: {said}, P(later) minus P(earlier) {delta}."]
     claims = found in {"earlier", "later"}
     claim = timing(values, types, found, statistic) if claims else f"the direction is open for {who.text}"
-    by = "by " if claims else ""
+    by, rest = "by " if claims else "", _reason(values, types, found, statistic)
     if len(types) == 1:
         said = f"{by}{size(values, types[0], found, key=f'{level(values)} interval ')}"
     else:
-        turned = -1 if found == "earlier" else 1
-        ordered = sorted(types, key=lambda name: turned * float(values["mean_difference"].sel(activation_type=name)))
+        ordered = _ordered(values, types, found, _MEAN)
         (least, ends), (most, others) = (_steps(values, name, found) for name in (ordered[0], ordered[-1]))
         first = f"{level(values)} interval {ends}; {label(ordered[0])}"
         said = f"{by}{least} steps ({first}) up to {most} ({others}; {label(ordered[-1])})"
-    return [f"{here}, {claim}: {said}.", *_reason(values, types, found, statistic)]
+        largest = _ordered(values, types, found, _RESTRICTED)[-1]
+        if claims and largest != ordered[-1]:
+            steps, ends = _steps(values, largest, found, _RESTRICTED)
+            rest.append(f"With censored curves at the window's end {label(largest)} has most, {steps} ({ends}).")
+    return [f"{here}, {claim}: {said}.", *rest]
+
+
+def _ordered(values: xr.Dataset, types: Sequence[str], found: str, quantity: str) -> list[str]:
+    """From the smallest to the largest difference, in the direction that a word names."""
+    turned = -1 if found == "earlier" else 1
+    return sorted(types, key=lambda name: turned * float(values[quantity].sel(activation_type=name)))
 
 
 def _reason(values: xr.Dataset, types: Sequence[str], found: str, statistic: str) -> list[str]:
@@ -462,10 +473,10 @@ def _neither(statistic: str) -> str:
     return f"neither {named.before} nor {named.after}"
 
 
-def _steps(values: xr.Dataset, name: str, found: str) -> tuple[str, str]:
+def _steps(values: xr.Dataset, name: str, found: str, quantity: str = _MEAN) -> tuple[str, str]:
     """A mean difference and its interval; turned round where a word says that it is below 0."""
     own = values.sel(activation_type=name)
-    mean, ends = float(own["mean_difference"]), bounds(own["mean_difference_interval"])
+    mean, ends = float(own[quantity]), bounds(own[f"{quantity}_interval"])
     if found == "earlier":
         mean, ends = -mean, -ends[::-1]
     return number(mean, STEP_DIGITS), interval(ends, STEP_DIGITS)

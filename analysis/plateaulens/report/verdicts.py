@@ -254,8 +254,8 @@ def overview_table_caption(summary: xr.DataTree) -> str:
     margins = listing([f"{margin_of(group)} ({names.experiment(name).short})" for name, group in found.items()])
     return (
         f"The verdict on every type, by experiment and metric. *Equivalent*: within a KS distance of real of "
-        f"{margins}; a second word says how it differs all the same. *Earlier*, *later*, *shorter*, *longer*: "
-        f"different, and in that direction by all four measures of @sec-comparison. *Mixed*: different, and these do "
+        f"{margins}; a second word, how it differs where the KS test finds that too. *Earlier*, *later*, *shorter*, "
+        f"*longer*: different, and in that direction by all four measures of @sec-comparison. *Mixed*: different, and these do "
         f"not agree. *Different*: in no direction that is shown. *Undecided*: this run does not settle the question. "
         f"Tests are at a level of {alpha_of(next(iter(found.values())))}, adjusted for the types of a column. *False "
         f"alarm*: real targets told from real ones."
@@ -391,7 +391,7 @@ def _patterns(margin: str, statistic: str) -> dict[str, str]:
         after: f"{{differs}} from real {{on}}{{beyond}}, and {{{after}}}",
         "mixed": "{differs} from real {on}{beyond}, in no single direction",
         "different": "{differs} from real {on}{beyond}, and no direction is shown",
-        "undecided": f"{{is}} undecided {{on}}: neither shown to lie within KS {margin} of real nor to differ",
+        "undecided": f"{{is}} undecided {{on}}: by KS neither shown to lie within {margin} of real nor to differ",
         "undefined": "{has} no step to compare {on}",
     }
 
