@@ -255,10 +255,10 @@ def overview_table_caption(summary: xr.DataTree) -> str:
     return (
         f"The verdict on every type, by experiment and metric. *Equivalent*: within a KS distance of real of "
         f"{margins}; a second word, how it differs where the KS test finds that too. *Earlier*, *later*, *shorter*, "
-        f"*longer*: different, and in that direction by all four measures of @sec-comparison. *Mixed*: different, and these do "
-        f"not agree. *Different*: in no direction that is shown. *Undecided*: this run does not settle the question. "
-        f"Tests are at a level of {alpha_of(next(iter(found.values())))}, adjusted for the types of a column. *False "
-        f"alarm*: real targets told from real ones."
+        f"*longer*: different, and in that direction by all four measures of @sec-comparison. *Mixed*: different, and "
+        f"these do not agree. *Different*: in no direction that is shown. *Undecided*: this run does not settle the "
+        f"question. Tests are at a level of {alpha_of(next(iter(found.values())))}, adjusted for the types of a column. "
+        f"*False alarm*: real targets told from real ones."
     )
 
 
