@@ -257,8 +257,8 @@ def overview_table_caption(summary: xr.DataTree) -> str:
         f"{margins}; a second word, how it differs where the KS test finds that too. *Earlier*, *later*, *shorter*, "
         f"*longer*: different, and in that direction by all four measures of @sec-comparison. *Mixed*: different, and "
         f"these do not agree. *Different*: in no direction that is shown. *Undecided*: this run does not settle the "
-        f"question. Tests are at a level of {alpha_of(next(iter(found.values())))}, adjusted for the types of a column. "
-        f"*False alarm*: real targets told from real ones."
+        f"question. Tests are at a level of {alpha_of(next(iter(found.values())))}, adjusted for the types of a "
+        f"column. *False alarm*: real targets told from real ones."
     )
 
 
