@@ -25,6 +25,21 @@ def test_every_type_has_a_mark_for_each_adjustment(summary: xr.DataTree) -> None
     assert "no overlap" not in legend_labels(figure)
 
 
+def test_what_is_adjusted_for_nothing_is_open_and_the_rest_filled(summary: xr.DataTree) -> None:
+    """By the shape alone a circle and a square of this size look alike."""
+    group = summary["confounds"].to_dataset()
+    group["overlap"][:] = True
+    figure = figures.adjusted_differences(group)
+    drawn = figure.axes[0].get_lines()
+    fillings = [
+        {line.get_markerfacecolor() == "white" for line in drawn if line.get_marker() == marker}
+        for marker, _ in MARKS.values()
+    ]
+    assert fillings == [{True}, {False}, {False}]
+    shown = {line.get_label(): line.get_markerfacecolor() for line in figure.legends[0].legend_handles}
+    assert [name for name, color in shown.items() if color == "white"] == ["as it is"]
+
+
 def test_no_overlap_is_marked_and_not_drawn(summary: xr.DataTree) -> None:
     group = summary["confounds"].to_dataset().copy(deep=True)
     group["overlap"][:] = True

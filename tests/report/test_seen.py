@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 from tests.seeing import (
     DESKTOP,
+    HEIGHT,
     LOOK,
     NARROW,
     TELEPHONE,
@@ -85,6 +86,62 @@ def test_the_page_asks_for_nothing_and_complains_of_nothing(made: list[Path], da
         found.page.wait_for_timeout(200)
         assert found.complaints == []
         assert [url for url in found.asked if not url.startswith(("data:", "blob:"))] == []
+
+
+FIRST_SCREEN = """
+() => {
+  const bottom = (each) => each.getBoundingClientRect().bottom;
+  const finding = document.getElementById("finding");
+  return {
+    headline: bottom(finding.querySelector("h2")), picture: bottom(finding.querySelector("figure img")),
+    caption: bottom(finding.querySelector("figcaption")), whole: bottom(finding),
+    contents: document.querySelector("#toc a").checkVisibility({ contentVisibilityAuto: true }),
+  };
+}
+"""
+
+
+@pytest.mark.parametrize("width", [1200, WIDE])
+def test_the_first_screen_holds_the_finding_with_its_figure_and_facts(made: list[Path], width: int) -> None:
+    with opened(made[0], width) as found:
+        ends = found.page.evaluate(FIRST_SCREEN)
+        assert 0 < ends["headline"] < ends["picture"] < ends["caption"] < ends["whole"] <= HEIGHT
+        assert ends["contents"]
+        assert "All numbers" not in found.page.locator("#finding").inner_text()
+
+
+def test_on_a_telephone_the_contents_are_folded_and_the_text_begins_at_once(made: list[Path]) -> None:
+    with opened(made[0], TELEPHONE) as found:
+        ends = found.page.evaluate(FIRST_SCREEN)
+        assert not ends["contents"]
+        assert 0 < ends["headline"] < HEIGHT / 2
+        found.page.locator("#toc summary").click()
+        assert found.page.evaluate(FIRST_SCREEN)["contents"]
+
+
+SHADOWS = """
+() => {
+  const box = document.querySelector("#fig-finding .picture-scroll");
+  return [box.scrollWidth - box.clientWidth,
+    ...["::before", "::after"].map((side) => Number(getComputedStyle(box, side).opacity))];
+}
+"""
+
+
+def test_on_a_telephone_a_shadow_tells_on_which_side_a_picture_goes_on(made: list[Path]) -> None:
+    with opened(made[0], TELEPHONE) as found:
+        more, left, right = found.page.evaluate(SHADOWS)
+        assert more > 100
+        assert (left, right) == (0, 1)
+        found.page.evaluate("() => { document.querySelector('#fig-finding .picture-scroll').scrollLeft = 10000; }")
+        found.page.wait_for_timeout(100)
+        assert found.page.evaluate(SHADOWS) == [more, 1, 0]
+
+
+def test_on_a_telephone_a_table_of_words_fits(made: list[Path]) -> None:
+    with opened(made[0], TELEPHONE) as found:
+        box = found.page.locator("#tbl-types .table-scroll")
+        assert box.evaluate("(each) => each.scrollWidth <= each.clientWidth")
 
 
 COLORS = """

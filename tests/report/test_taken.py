@@ -55,7 +55,9 @@ class TestNumbers:
         found = drawn_numbers(figures.ks_forest(sensitivity, metrics=["l2"]))
         own = sensitivity.sel(convention="corrected", statistic="max_slope", metric="l2", activation_type="random")
         row = found[found["row"] == label("random")]
-        assert row.loc[row["mark"] == "point", "x"].tolist() == [own["ks"].item()]
+        points = row[row["mark"] == "point"]
+        assert points["x"].tolist() == [own["ks"].item(), own["ks_upper_bound"].item()]
+        assert points["series"].tolist() == ["", "one-sided upper bound"]
         assert row.loc[row["mark"] == "line", "x"].tolist() == own["ks_interval"].values.tolist()
         assert row.loc[row["mark"] == "text", "series"].tolist() == [own["conclusion"].item()]
         assert row.loc[row["mark"] == "bar", "x"].tolist() == [0.0, own["ks_null_upper"].item()]

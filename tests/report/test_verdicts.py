@@ -211,11 +211,13 @@ class TestControl:
         assert "was not measured" in verdicts.control_sentence(group)
         assert verdicts.false_alarms(group) == []
 
-    def test_the_caption_says_what_is_grey_and_what_is_dashed(self, sensitivity: xr.Dataset) -> None:
-        text = verdicts.ks_forest_caption(sensitivity)
-        assert "Grey: the noise floor, where 95\u00a0% of distances lie by chance." in text
-        assert "the margin of equivalence, 0.15" in text
-        assert "chance alone produces" not in text
+    def test_the_caption_is_short_and_says_what_equivalence_rests_on(self, sensitivity: xr.Dataset) -> None:
+        """The legend says what is grey and what is dashed."""
+        text = verdicts.ks_forest_caption(sensitivity, name="sensitivity")
+        assert text.startswith("Relative steps. Kolmogorov-Smirnov distance (KS) to real by max-slope steps, with")
+        assert text.endswith("equivalence needs the tick, not the whole band, left of the margin.")
+        assert len(text.split()) < 45
+        assert not verdicts.ks_forest_caption(sensitivity).startswith("Relative")
 
 
 class TestFalseAlarms:

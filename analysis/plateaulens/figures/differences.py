@@ -1,9 +1,10 @@
 """How far the types are from real, a row or a line for each: as they are, at equal geometry, with constants moved."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import ceil
 from textwrap import fill
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -17,6 +18,7 @@ from plateaulens.figures.style import (
     COLUMNS,
     GUIDE,
     INK,
+    OPEN,
     SMALL_SIZE,
     Page,
     TypeStyle,
@@ -32,18 +34,19 @@ from plateaulens.figures.style import (
     styles,
     verdict_color,
 )
-from plateaulens.names import CLAIMS, CUT, MAIN_METRICS, MAIN_TYPES, REFERENCE, label, metric_label, path_label
+from plateaulens.names import CLAIMS, CONTROL, CUT, MAIN_METRICS, MAIN_TYPES, REFERENCE, label, metric_label, path_label
 
 TYPES = tuple(name for name in MAIN_TYPES if name != REFERENCE)
 """The types whose differences are followed as constants are moved."""
 MARKS = {"none": ("o", "as it is"), "path_length": ("s", "at equal path length"), "all": ("D", "at equal geometry")}
-"""The adjustments that are drawn, each with its marker and its name."""
+"""The adjustments that are drawn, each with its marker and its name; what is adjusted for nothing is drawn open."""
 MARKERS = {"linear": "o", "gaussian": "D"}
 """The classifiers that are drawn, each with its marker."""
 
 Conclusion = Literal["mean_difference", "ks_difference"]
 
 _STEPS = f"difference to {label(REFERENCE)} (steps)"
+_BOUND = "one-sided upper bound"
 _SPREAD = 0.24
 _DASHES = (0, (3, 2))
 _TITLE_LENGTH = 28
@@ -68,8 +71,9 @@ def ks_forest(
 
     The grey part of a row is what chance gives: where the distance lies if the type and `real` are exchangeable within
     base prompts, with the probability that the analysis' confidence is (`ks_null_upper`). The dashed line is the margin
-    of equivalence. Right of a row stands its verdict, the summary's `conclusion`. Metrics without the statistic have no
-    panel.
+    of equivalence, and the tick of a row its one-sided upper bound: that, not the interval, has to lie left of the
+    margin for a verdict of equivalence. Right of a row stands its verdict, the summary's `conclusion`. The control is
+    no synthetic type: a rule sets its row apart. Metrics without the statistic have no panel.
 
     Parameters
     ----------
@@ -96,7 +100,7 @@ def ks_forest(
     shown = [name for name in present(experiment, "metric", metrics) if compared["ks"].sel(metric=name).notnull().any()]
     drawn = styles(_compared(experiment))
     margin = experiment["verdict"].attrs["margin"]
-    on, axes = panels(1.2 + 0.3 * len(drawn), ax, shown, sharex=True)
+    on, axes = panels(0.9 + 0.21 * len(drawn), ax, shown, sharex=True)
     for panel, metric in zip(axes, shown, strict=True):
         values = compared.sel(metric=metric)
         for row, (name, style) in enumerate(drawn.items()):
@@ -113,23 +117,39 @@ def ks_forest(
                 markeredgewidth=0.6,
                 zorder=4,
             )
+            bound = values["ks_upper_bound"].sel(activation_type=name).item()
+            panel.plot([bound], [row], marker="|", markersize=9, markeredgewidth=1.5, color=style.color, zorder=4,
+                       label=_BOUND)  # fmt: skip
             word = str(values["conclusion"].sel(activation_type=name).item())
             panel.text(1.02, row, word, transform=panel.get_yaxis_transform(), va="center", fontsize=SMALL_SIZE,
                        fontweight="bold", color=verdict_color(word))  # fmt: skip
         upper = np.nan_to_num(values["ks_null_upper"].sel(activation_type=list(drawn)).to_numpy())
         panel.barh(range(len(drawn)), upper, height=1.0, color=BAND, linewidth=0, zorder=0)
         panel.axvline(margin, color=GUIDE, linewidth=1.0, linestyle=_DASHES, zorder=1)
+        _set_apart(panel, list(drawn))
         dress(panel, title=metric_label(metric), x=f"KS distance to {label(REFERENCE)}")
         panel.locator_params(axis="x", nbins=4)
     axes[0].set_xlim(left=0)  # once all is drawn: the panels share their limits, and setting one fixes both
     name_rows(axes[0], drawn)
+    for name, tick in zip(drawn, axes[0].get_yticklabels(), strict=True):
+        tick.set_color(OPEN if name == CONTROL else INK)
     share = 100 * compared["ks_null_upper"].attrs["confidence"]
+    level = 100 * compared["ks_upper_bound"].attrs["confidence"]
     marks = [
         Line2D([], [], color=BAND, linewidth=8, label=f"noise floor: {share:g} % of distances by chance"),
         Line2D([], [], color=GUIDE, linewidth=1.0, linestyle=_DASHES, label=f"margin of equivalence, {margin:g}"),
-    ]
+        Line2D([], [], color=INK, linestyle="none", marker="|", markersize=9, markeredgewidth=1.5,
+               label=f"{_BOUND}, {level:g} %"),
+    ]  # fmt: skip
     legend(on, marks, where="outside lower center")
     return figure_of(on)
+
+
+def _set_apart(panel: Axes, rows: Sequence[str]) -> None:
+    """Rules between the row of the control and those of the synthetic types."""
+    for row, (above, below) in enumerate(pairwise(rows)):
+        if CONTROL in (above, below):
+            panel.axhline(row + 0.5, color=GUIDE, linewidth=0.8, zorder=2, label="_rule")
 
 
 def adjusted_differences(
@@ -166,13 +186,13 @@ def adjusted_differences(
     if paths is None:
         shown = [name for name in shown if names.experiment(name.removesuffix(CUT)).statistic == statistic] or shown
     drawn = styles(_compared(group))
-    page = canvas(ceil(len(shown) / COLUMNS) * (0.7 + 0.36 * len(drawn)) + 0.5, figure)
+    page = canvas(ceil(len(shown) / COLUMNS) * (0.7 + 0.4 * len(drawn)) + 0.5, figure)
     cell = group.sel(statistic=statistic, metric=metric)
     axes = grid(page, len(shown), columns=min(len(shown), COLUMNS), sharex=True, sharey=True)
     for ax, path in zip(axes, shown, strict=True):
         ax.axvline(0.0, color=GUIDE, linewidth=1.0, zorder=1)
         for row, (name, style) in enumerate(drawn.items()):
-            for offset, (adjustment, (marker, _)) in zip(np.linspace(-1, 1, len(MARKS)), MARKS.items(), strict=True):
+            for offset, adjustment in zip(np.linspace(-1, 1, len(MARKS)), MARKS, strict=True):
                 own = cell.sel(path=path, activation_type=name, adjustment=adjustment)
                 y = row + _SPREAD * float(offset)
                 if not own["overlap"]:
@@ -182,18 +202,26 @@ def adjusted_differences(
                     continue
                 interval = own["adjusted_difference_interval"].sel(bound=["lower", "upper"]).to_numpy()
                 ax.plot(interval, [y, y], color=style.color, linewidth=1.6, solid_capstyle="butt", zorder=3)
-                ax.plot([own["adjusted_difference"].item()], [y], marker=marker, markersize=4.0, color=style.color,
-                        markeredgecolor="white", markeredgewidth=0.5, zorder=4)  # fmt: skip
+                ax.plot([own["adjusted_difference"].item()], [y], zorder=4, **_mark(adjustment, style.color))
         dress(ax, title=fill(path_label(path), _TITLE_LENGTH), x=_STEPS)
         ax.tick_params(labelbottom=True)
     name_rows(axes[0], drawn)
     marks = [
-        Line2D([], [], linestyle="none", marker=m, markersize=5, color=GUIDE, label=name) for m, name in MARKS.values()
+        Line2D([], [], linestyle="none", label=name, **_mark(adjustment, INK))
+        for adjustment, (_, name) in MARKS.items()
     ]
     if not cell["overlap"].sel(path=shown, activation_type=list(drawn), adjustment=list(MARKS)).all():
         marks.append(Line2D([], [], linestyle="none", marker="x", markersize=5, color=GUIDE, label="no overlap"))
     legend(page, marks, where="outside lower center")
     return figure_of(page)
+
+
+def _mark(adjustment: str, color: str) -> dict[str, Any]:
+    """Keywords of an adjustment's marker; shape and filling both tell it from the others."""
+    marker, _ = MARKS[adjustment]
+    is_open = adjustment == "none"
+    return {"marker": marker, "markersize": 5.5, "markerfacecolor": "white" if is_open else color,
+            "markeredgecolor": color if is_open else "white", "markeredgewidth": 1.2 if is_open else 0.6}  # fmt: skip
 
 
 def constant_sensitivity(

@@ -356,13 +356,11 @@ def ks_forest_caption(experiment: xr.Dataset, *, name: str = "", statistic: str 
     str
         Markdown.
     """
-    share = confidence_of(experiment["ks_null_upper"])
     opening = f"{capital(names.experiment(name).title)}. " if name else ""
     return (
-        f"{opening}Kolmogorov-Smirnov distance (KS) of each type from real, by its "
-        f"{names.statistic(statistic).label}s, with {level(experiment)} uniform bands, {prompts(experiment)}. Grey: "
-        f"the noise floor, where {share} of distances lie by chance. Dashed: the margin of equivalence, "
-        f"{margin_of(experiment)}. Beside each row: its verdict (@tbl-overview)."
+        f"{opening}Kolmogorov-Smirnov distance (KS) to real by {names.statistic(statistic).label}s, with "
+        f"{level(experiment)} uniform bands, {prompts(experiment)}. Beside each row: its verdict (@tbl-overview); "
+        f"equivalence needs the tick, not the whole band, left of the margin."
     )
 
 
