@@ -50,3 +50,37 @@ def test_no_example_curve_is_cut_off(summary: xr.DataTree) -> None:
     for ax in figure.axes:
         top = max(float(data(line)[1].max()) for line in ax.get_lines())
         assert ax.get_ylim()[1] >= top
+
+
+def with_peak(summary: xr.DataTree, height: float) -> xr.Dataset:
+    """One curve of the first example rises to so many times the largest value of all, for three steps."""
+    group = summary["sensitivity"].to_dataset().copy(deep=True)
+    curve = group["example_curve"]
+    where = {"example": 0, "metric": int(group.get_index("metric").get_loc("l2"))}
+    kind = int(group.get_index("activation_type").get_loc("baseline"))
+    top = float(curve.sel(metric="l2", activation_type=list(MAIN_TYPES)).max())
+    curve[{**where, "activation_type": kind, "step": slice(50, 53)}] = height * top
+    return group
+
+
+def test_a_peak_of_a_few_steps_does_not_set_the_scale(summary: xr.DataTree) -> None:
+    group = with_peak(summary, 5.0)
+    first, *others = figures.example_curves(group).axes[: group.sizes["example"] + 1]
+    peak = float(group["example_curve"].sel(metric="l2").max())
+    assert first.get_ylim()[1] < peak / 3
+    assert first.get_ylim() == others[0].get_ylim() == others[-1].get_ylim()
+    for ax in (first, *others):
+        cut = [
+            line for line in ax.get_lines() if line.get_marker() == "None" and data(line)[1].max() > ax.get_ylim()[1]
+        ]
+        marks = [line for line in ax.get_lines() if line.get_marker() == "^"]
+        assert [mark.get_color() for mark in marks] == [line.get_color() for line in cut]
+        assert [text.get_text() for text in ax.texts] == ([f"to {peak:,.0f}"] if ax is first else [])
+        assert len(marks) == (ax is first)
+
+
+@pytest.mark.parametrize("height", [0.5, 1.2])
+def test_what_others_come_near_is_not_cut_off(summary: xr.DataTree, height: float) -> None:
+    for ax in figures.example_curves(with_peak(summary, height)).axes:
+        assert not [line for line in ax.get_lines() if line.get_marker() == "^"]
+        assert ax.get_ylim()[1] >= max(float(data(line)[1].max()) for line in ax.get_lines())

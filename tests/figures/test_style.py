@@ -4,7 +4,11 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from plateaulens.figures.style import styles
@@ -47,10 +51,35 @@ def test_every_type_stands_out_from_the_page() -> None:
     assert max(contrast, key=contrast.__getitem__) == "real"
 
 
-def test_real_is_the_widest_line_on_top() -> None:
+def test_real_is_the_widest_line_and_below_all_so_that_what_coincides_with_it_is_seen() -> None:
     drawn = styles(ACTIVATION_TYPES)
     real = drawn.pop("real")
-    assert all(style.width < real.width and style.zorder < real.zorder for style in drawn.values())
+    assert all(style.width < real.width and style.zorder > real.zorder for style in drawn.values())
+
+
+def test_reconstruction_is_seen_where_it_runs_along_real() -> None:
+    """Real shows between its dashes, whose white edge sets them off; no other line has one."""
+    figure = Figure()
+    ax = figure.subplots()
+    drawn = styles(ACTIVATION_TYPES)
+    for style in drawn.values():
+        ax.plot([0, 1], [0, 1], **style.line)
+    cased = [line.get_label() for line in ax.get_lines() if line.get_path_effects()]
+    assert cased == [label("reconstruction")]
+    pixels = drawn_pixels(ax, [line for line in ax.get_lines() if line.get_label() in {"real", "reconstruction"}])
+    red = np.array(to_rgb(drawn["reconstruction"].color)) * 255
+    for color in (red, np.zeros(3)):
+        assert (np.abs(pixels - color).max(axis=-1) < 30).sum() > 300
+
+
+def drawn_pixels(ax: Axes, lines: list[Line2D]) -> NDArray[np.float64]:
+    """The picture of a panel that has these lines alone, (row, column, channel)."""
+    for line in ax.get_lines():
+        line.set_visible(line in lines)
+    ax.set_axis_off()
+    canvas = FigureCanvasAgg(ax.figure.figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba(), dtype=np.float64)[..., :3]
 
 
 def test_labels_are_distinct_and_free_of_markup() -> None:

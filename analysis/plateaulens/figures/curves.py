@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from plateaulens import names
-from plateaulens.figures.positions import cumulative, positions, step_axis, window
+from plateaulens.figures.positions import cumulative, positions, shown_window, step_axis, window
 from plateaulens.figures.style import (
     BASE_SIZE,
     GUIDE,
     INK,
+    SMALL_SIZE,
     Page,
     TypeStyle,
     canvas,
@@ -29,6 +30,11 @@ from plateaulens.figures.style import (
 )
 from plateaulens.names import MAIN_METRICS, MAIN_TYPES, metric_label
 
+_USUAL, _FAR = 0.99, 1.5
+"""The share of points that a scale is made for, and how many times as high as these a peak is cut off."""
+_WHOLE = 100
+"""From where on the value of a peak is written without decimals."""
+
 
 def example_curves(
     experiment: xr.Dataset, *, types: Sequence[str] | None = MAIN_TYPES, figure: Page | None = None
@@ -36,7 +42,8 @@ def example_curves(
     """A row of panels per metric: one panel per example prompt, then the mean over all prompts.
 
     A dot marks the max-slope step of each example curve that has one; the bands around the mean curves are the
-    summary's bootstrap intervals. All panels of a row share their scale.
+    summary's bootstrap intervals. All panels of a row share their scale. A peak of a few steps that would press all
+    else into the lower part is cut off: a triangle stands where, with the value that it reaches.
 
     Parameters
     ----------
@@ -68,11 +75,35 @@ def example_curves(
             sample = int(experiment["example_sample"].values[i]) if i < examples else None
             title = f"prompt {sample}" if sample is not None else f"mean of {experiment.sizes['sample']:,}"
             dress(ax, title=title if top else "", y=metric_axis(experiment, metric) if i == 0 else "")
-            ax.set_xlim(*window(experiment))
-        row[0].set_ylim(bottom=0)
+            ax.set_xlim(*shown_window(experiment))
+        _clip(row[:-1], row[-1])
     page.supxlabel(step_axis(experiment), fontsize=BASE_SIZE, color=INK)
     legend(page, [handle(style) for style in drawn.values()], where="outside upper center")
     return figure_of(page)
+
+
+def _clip(examples: Sequence[Axes], mean: Axes) -> None:
+    """Limit the scale of a row to what nearly all points of its curves keep to, and mark the curves that go beyond."""
+    curves = [(ax, line) for ax in examples for line in ax.get_lines() if np.size(line.get_xdata()) > 1]
+    heights = np.concatenate([np.asarray(line.get_ydata(), dtype=np.float64) for _, line in curves])
+    usual = max(float(np.nanquantile(heights, _USUAL)), mean.dataLim.y1)
+    mean.set_ylim(bottom=0)
+    if not np.nanmax(heights) > _FAR * usual:
+        return
+    top = 1.08 * usual
+    mean.set_ylim(0, top)
+    for ax, line in curves:
+        x, y = np.asarray(line.get_xydata(), dtype=np.float64).T
+        if np.nanmax(y) <= top:
+            continue
+        peak = int(np.nanargmax(y))
+        place = ax.get_xaxis_transform()
+        ax.plot([x[peak]], [0.97], linestyle="none", marker="^", markersize=6, color=line.get_color(), clip_on=False,
+                zorder=line.get_zorder() + 3, transform=place)  # fmt: skip
+        side = -1 if x[peak] - x[0] > (x[-1] - x[0]) / 2 else 1
+        words = f"to {y[peak]:,.{0 if y[peak] >= _WHOLE else 1}f}"
+        ax.annotate(words, (x[peak], 0.97), xycoords=place, xytext=(6 * side, 0), textcoords="offset points",
+                    ha="right" if side < 0 else "left", va="center", fontsize=SMALL_SIZE, color=INK)  # fmt: skip
 
 
 def mean_curve(ax: Axes, curves: xr.Dataset, style: TypeStyle) -> None:
@@ -127,7 +158,8 @@ def plateaus(
     """Left: mean curves of the metric by base type, with bands, and the threshold that ends a plateau. Right: survival.
 
     The right panel is the fraction of prompts still on their plateau after a path of that length, 1 - F(x). Curves
-    that never reach the threshold are censored at the end of the window: a plus sign marks their fraction there.
+    that never reach the threshold are censored at the end of the window: a plus sign marks their fraction there. Where
+    there are none, the panel ends with the last plateau.
 
     Parameters
     ----------
@@ -151,10 +183,12 @@ def plateaus(
     page = canvas(3.2, figure)
     left, right = page.subplots(1, 2)
     first, last = window(experiment)
+    ends = [first]
     for name, style in drawn.items():
         mean_curve(left, experiment.sel(metric=metric, activation_type=name), style)
         x, y = cumulative(experiment, "plateau_length", metric, name)
         survival = 1 - y
+        ends += [last] if survival[-1] > 0 else x[-2:-1].tolist()
         right.plot(x, survival, drawstyle="steps-post", **style.line)
         if survival[-1] > 0:
             right.plot(
@@ -166,8 +200,8 @@ def plateaus(
     dress(right, title=length, x=step_axis(experiment), y="fraction of prompts on the plateau")
     left.set_ylim(bottom=0)
     right.set_ylim(0, 1.02)
-    for ax in (left, right):
-        ax.set_xlim(first, last)
+    left.set_xlim(first, last)
+    right.set_xlim(first, min(first + 1.1 * (max(ends) - first), last) if max(ends) > first else last)
     rule = Line2D([], [], color=GUIDE, linewidth=1.0, linestyle=(0, (2, 2)), label=f"end of plateau: {threshold:g}")
     plus = Line2D([], [], color=GUIDE, linestyle="none", marker="+", markersize=7, label="censored")
     censored = bool(
@@ -218,7 +252,6 @@ def survival_curves(
     ]
     drawn = styles(present(experiment, "activation_type", types))
     on, axes = panels(3.0, ax, shown)
-    first, last = window(experiment)
     x = positions(experiment, experiment["step"])
     for panel, metric in zip(axes, shown, strict=True):
         for name, style in drawn.items():
@@ -230,7 +263,7 @@ def survival_curves(
                     x, lower, upper, step="post", color=style.color, alpha=0.12, linewidth=0, label=style.label
                 )
         dress(panel, title=metric_label(metric), x=step_axis(experiment))
-        panel.set_xlim(first, last)
+        panel.set_xlim(*shown_window(experiment))
         panel.set_ylim(0, 1.02)
     words = str(own["statistic_long_name"].item())
     axes[0].set_ylabel(literal(f"fraction beyond its {words}"), fontsize=BASE_SIZE, color=INK)

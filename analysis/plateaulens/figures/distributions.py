@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from plateaulens.figures.positions import cumulative, statistic_of, step_axis, window
+from plateaulens.figures.positions import cumulative, shown_window, statistic_of, step_axis, window
 from plateaulens.figures.style import (
     BASE_SIZE,
     GUIDE,
@@ -73,7 +73,7 @@ def max_slope_cdf(
             x, y = cumulative(experiment, "max_slope", metric, name)
             panel.plot(x, y, drawstyle="steps-post", **style.line)
         dress(panel, title=metric_label(metric), x=step_axis(experiment))
-        panel.set_xlim(*window(experiment))
+        panel.set_xlim(*shown_window(experiment))
         panel.set_ylim(0, 1.02)
     axes[0].set_ylabel("fraction of prompts", fontsize=BASE_SIZE, color=INK)
     legend(on, [handle(style) for style in drawn.values()])
@@ -124,7 +124,7 @@ def max_slope_histograms(
             x, y = cumulative(experiment, "max_slope", metric, name)
             ax.plot(x, y, drawstyle="steps-post", **style.line)
         dress(ax, x=step_axis(experiment), y="fraction of prompts\nup to here" if column == 0 else "")
-        ax.set_xlim(*window(experiment))
+        ax.set_xlim(*shown_window(experiment))
         ax.set_ylim(0, 1.02)
     legend(page, [handle(style) for style in drawn.values()], where="outside lower center")
     return figure_of(page)

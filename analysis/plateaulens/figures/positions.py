@@ -69,6 +69,23 @@ def window(experiment: xr.Dataset) -> tuple[float, float]:
     return float(first), float(last)
 
 
+def shown_window(experiment: xr.Dataset) -> tuple[float, float]:
+    """The window and a little more at its end, so that the many steps that may lie there are not cut in half.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group of a summary.
+
+    Returns
+    -------
+    first, last : float
+        The limits of an axis.
+    """
+    first, last = window(experiment)
+    return first, last + 0.015 * (last - first)
+
+
 def statistic_of(
     experiment: xr.Dataset, statistic: str, metric: str, activation_type: str
 ) -> tuple[NDArray[np.float64], int]:

@@ -2,7 +2,8 @@
 
 Every type has one colour and one dash pattern. The colours stem from Okabe and Ito's palette, moved a little so that
 any two stay apart for readers with protanopia, deuteranopia or tritanopia (a test simulates all three). The dash
-repeats the distinction without colour.
+repeats the distinction without colour. Real is the widest line and lies below all others, so that a type that coincides
+with it is seen on it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from plateaulens import names
@@ -52,6 +54,8 @@ class TypeStyle:
     dash: Dash = "-"
     width: float = 1.5
     zorder: float = 3
+    is_cased: bool = False
+    """Whether it has a white edge, which shows a line that may run along that of real."""
 
     @property
     def label(self) -> str:
@@ -67,21 +71,23 @@ class TypeStyle:
             "linewidth": self.width,
             "zorder": self.zorder,
             "label": self.label,
+            **({"path_effects": [withStroke(linewidth=self.width + 0.8, foreground="white")]} if self.is_cased else {}),
         }
 
 
 _DASHED: Dash = (0, (5, 1.5))
+_SPACED: Dash = (0, (4, 3.5))
 _DOTTED: Dash = (0, (1.2, 1.2))
 _DASH_DOTTED: Dash = (0, (6, 1.5, 1.2, 1.5))
 
 _STYLES = {
     style.name: style
     for style in (
-        TypeStyle(REFERENCE, "#000000", width=2.2, zorder=5),
+        TypeStyle(REFERENCE, "#000000", width=2.6, zorder=2.8),
         TypeStyle(CONTROL, "#606060", _DOTTED, width=1.8, zorder=4),
         TypeStyle("random", "#0266bb"),
         TypeStyle("isotropic", "#56b4e9", _DASHED),
-        TypeStyle("reconstruction", "#8b292c", _DASHED),
+        TypeStyle("reconstruction", "#8b292c", _SPACED, width=1.3, zorder=5, is_cased=True),
         TypeStyle("bag", "#c36fab"),
         TypeStyle("baseline", "#e69f00", _DASH_DOTTED),
         TypeStyle("structured", "#0e945d"),
