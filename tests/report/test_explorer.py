@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from plateaulens.names import label
 from plateaulens.report import explorer
 from plateaulens.report import text as text_of_report
 from plateaulens.report.contents import types_of
+from plateaulens.summary.explored import SIDES
 
 CODE = (explorer._FILES / "explorer.js").read_text(encoding="utf-8")
 DATA = re.compile(r'<script type="application/octet-stream" id="explorer-data">\n([^<]*)</script>')
@@ -183,6 +185,19 @@ class TestSafety:
             explorer._library("uPlot.min.css")
 
 
+HIGHEST_BLACK = """
+(canvas) => {
+  const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  for (let place = 0; place < data.length; place += 4) {
+    const [red, green, blue, alpha] = data.slice(place, place + 4);
+    if (red + green + blue < 12 && alpha > 250) return place / 4 / width / height;
+  }
+  return 1;
+}
+"""
+"""How far below the top of a picture its highest black point lies, as a share of its height."""
+
+
 def written(summary: xr.DataTree, folder: Path) -> Path:
     """A page with nothing but the explorer, in the built-in renderer's style."""
     style = (Path(qmdrender.__file__).parent / "templates" / "page.css").read_text(encoding="utf-8")
@@ -216,6 +231,14 @@ class TestInABrowser:
         return sorted(map(int, values))
 
     @staticmethod
+    def earliest(summary: xr.DataTree) -> int:
+        """The first step at which a prompt jumps towards real."""
+        own = summary["sensitivity"]["step_value"].sel(
+            convention="corrected", statistic="max_slope", activation_type="real", metric="l2"
+        )
+        return int(own.min())
+
+    @staticmethod
     def within(summary: xr.DataTree, low: int, high: int, kind: str = "real", metric: str = "l2") -> list[int]:
         own = summary["sensitivity"]["step_value"].sel(
             convention="corrected", statistic="max_slope", activation_type=kind, metric=metric
@@ -232,8 +255,18 @@ class TestInABrowser:
                     break
                 keys.press("Tab")
             assert found.page.evaluate("() => document.activeElement.matches(':focus-visible')")
-            for _ in range(31):
+            keys.press("ArrowRight")
+            earliest = self.earliest(summary)
+            assert self.part(found, "from").input_value() == str(earliest)
+            assert self.listed(found) == self.within(summary, earliest, earliest + 10) != []
+            for _ in range(30 - earliest):
                 keys.press("ArrowRight")
+            for _ in range(earliest - 30):
+                keys.press("ArrowLeft")
+            assert self.listed(found) == self.within(summary, 30, 40)
+            keys.press("PageDown")
+            assert self.listed(found) == self.within(summary, 41, 51)
+            keys.press("PageUp")
             assert self.listed(found) == self.within(summary, 30, 40)
             for _ in range(5):
                 keys.press("Shift+ArrowRight")
@@ -306,12 +339,16 @@ class TestInABrowser:
                 at = float(step.sel(activation_type=kind))
                 cells = rows.nth(place).locator("td")
                 assert cells.nth(0).inner_text() == (f"{at:.0f}" if np.isfinite(at) else "none")
-                for side, cell in (("before", cells.nth(1)), ("after", cells.nth(2))):
+                former = None
+                for side, cell in zip(SIDES, [cells.nth(place) for place in range(1, 5)], strict=True):
                     tokens = around["jump_text"].sel(activation_type=kind, side=side).values.tolist()
                     chances = around["jump_probability"].sel(activation_type=kind, side=side).values
                     shown = cell.locator(".explorer-token").all_inner_texts()
-                    assert [each.replace("␣", " ") for each in shown] == (tokens if np.isfinite(at) else [])
-                    if np.isfinite(at):
+                    is_there = np.isfinite(at) or side in {"base", "target"}
+                    assert [each.replace("␣", " ") for each in shown] == (tokens if is_there else [])
+                    assert cell.locator("mark").count() == (is_there and former is not None and tokens[0] != former)
+                    former = tokens[0] if is_there else former
+                    if is_there:
                         first = cell.locator(".explorer-likely").first.inner_text()
                         assert first.endswith(f"\u00a0{100 * chances[0]:.1f}\u00a0%")
 
@@ -326,6 +363,125 @@ class TestInABrowser:
             self.part(found, "experiment").select_option(index=1)
             assert found.page.evaluate(lines) != without
             assert not self.part(found, "types").get_by_label("random", exact=True).is_checked()
+            rows = self.part(found, "jumps").locator("tbody th").all_inner_texts()
+            assert "random" not in rows
+            assert len(rows) == 8
+            assert found.complaints == []
+
+    def test_the_prompt_that_is_open_is_in_the_list(self, page: Path, summary: xr.DataTree) -> None:
+        with opened(page, DESKTOP) as found:
+            self.ready(found)
+            self.part(found, "prompts").locator("option").last.click()
+            was = int(self.part(found, "prompts").input_value())
+            self.part(found, "to").fill(str(self.earliest(summary)))
+            listed = self.listed(found)
+            assert was not in listed
+            assert self.part(found, "prompt").inner_text() == f"Prompt {self.part(found, 'prompts').input_value()}"
+            assert int(self.part(found, "prompts").input_value()) in listed
+
+    def test_it_opens_on_a_prompt_whose_next_token_changes(self, page: Path, summary: xr.DataTree) -> None:
+        top = summary["sensitivity"]["jump_token"].sel(activation_type="real", metric="l2").isel(rank=0)
+        is_there = top.sel(side="after") != -1
+        told = np.flatnonzero(is_there & (top.sel(side="before") != top.sel(side="after")))
+        ends = np.flatnonzero(is_there & (top.sel(side="base") != top.sel(side="target")))
+        expected = [*told, *ends, 0][0]
+        with opened(page, DESKTOP) as found:
+            self.ready(found)
+            assert self.part(found, "prompt").inner_text() == f"Prompt {expected}"
+            assert self.part(found, "jumps").locator("tbody tr").first.locator("mark").count() > 0
+
+    def test_a_peak_of_a_few_steps_does_not_set_the_scale(self, summary: xr.DataTree, tmp_path: Path) -> None:
+        """Real, which alone is black, rises into the upper half of the picture all the same."""
+        groups = {name: node.to_dataset() for name, node in summary.children.items()}
+        group = groups["sensitivity"] = groups["sensitivity"].copy(deep=True)
+        top = float(group["explored_curve"].sel(metric="l2").max())
+        where = {name: group.get_index(name) == value for name, value in (("activation_type", "bag"), ("metric", "l2"))}
+        group["explored_curve"][{**where, "step": slice(50, 53)}] = 8 * top
+        peaked = xr.DataTree.from_dict(groups)
+        peaked.attrs = summary.attrs
+        with opened(written(peaked, tmp_path), DESKTOP) as found:
+            self.ready(found)
+            canvas = self.part(found, "curves").locator("canvas")
+            assert canvas.evaluate(HIGHEST_BLACK) < 0.5
+            assert found.complaints == []
+
+    def test_steps_in_other_units_are_said_in_both(self, page: Path, summary: xr.DataTree) -> None:
+        with opened(page, DESKTOP) as found:
+            self.ready(found)
+            self.part(found, "experiment").select_option(index=2)
+            self.part(found, "to").fill("10")
+            length = float(summary["plateau"]["length"][10])
+            said = re.fullmatch(r"10 \(([0-9.]+)\)", self.part(found, "to-value").inner_text())
+            assert said
+            assert float(said[1]) == pytest.approx(length, abs=0.05)
+
+    @pytest.mark.parametrize("width", [DESKTOP, TELEPHONE])
+    def test_reading_a_picture_moves_nothing_below_it(self, page: Path, width: int) -> None:
+        top = "() => document.querySelector('[data-role=found]').getBoundingClientRect().top + scrollY"
+        with opened(page, width) as found:
+            self.ready(found)
+            before = found.page.evaluate(top)
+            over = self.part(found, "steps").locator(".u-over")
+            over.scroll_into_view_if_needed()
+            box = over.bounding_box()
+            for share in (0.3, 0.6, 0.95):
+                found.page.mouse.move(box["x"] + share * box["width"], box["y"] + 40)
+                assert self.part(found, "steps-values").inner_text().startswith("step ")
+                assert found.page.evaluate(top) == before
+
+    def test_the_mark_that_opens_every_prompt_is_left_out_of_the_list(
+        self, summary: xr.DataTree, tmp_path: Path
+    ) -> None:
+        def first(folder: str, edit: Callable[[int, str], str]) -> tuple[str, str]:
+            own = xr.DataTree.from_dict({name: node.to_dataset() for name, node in summary.children.items()})
+            own.attrs = summary.attrs
+            texts = [edit(place, str(each)) for place, each in enumerate(own["prompts"]["text"].values)]
+            own["prompts"] = own["prompts"].to_dataset().assign(
+                text=(own["prompts"]["text"].dims, np.array(texts, dtype=np.dtypes.StringDType()))
+            )  # fmt: skip
+            (tmp_path / folder).mkdir()
+            with opened(written(own, tmp_path / folder), DESKTOP) as found:
+                self.ready(found)
+                place = self.part(found, "prompts").input_value()
+                option = self.part(found, "prompts").locator(f"option[value='{place}']").inner_text()
+                return option.partition(" · ")[2], self.part(found, "text").inner_text()
+
+        in_list, whole = first("all", lambda _, text: f"<|endoftext|>{text}")
+        assert whole == f"<|endoftext|>{in_list}"
+        in_list, whole = first("some", lambda place, text: text if place == 23 else f"<|endoftext|>{text}")
+        assert in_list == whole
+
+    def test_on_a_telephone_the_cells_of_a_row_stand_below_each_other(self, page: Path) -> None:
+        with opened(page, TELEPHONE) as found:
+            self.ready(found)
+            table = self.part(found, "jumps")
+            assert table.evaluate("(each) => each.scrollWidth <= each.clientWidth")
+            row = table.locator("tbody tr").first
+            tops = [row.locator("td").nth(place).bounding_box()["y"] for place in range(5)]
+            assert tops == sorted(set(tops))
+            heads = row.locator("td").evaluate_all("(cells) => cells.map((each) => each.dataset.head)")
+            assert heads == [
+                "Jump at step",
+                "Next token at the base",
+                "Before the jump",
+                "After the jump",
+                "At the target",
+            ]
+
+    def test_a_summary_that_knows_tokens_beside_jumps_alone_is_shown(
+        self, summary: xr.DataTree, tmp_path: Path
+    ) -> None:
+        """As those from before the ends of paths were stored."""
+        groups = {name: node.to_dataset() for name, node in summary.children.items()}
+        for name, group in groups.items():
+            if "jump_token" in group:
+                groups[name] = group.sel(side=["before", "after"])
+        former = xr.DataTree.from_dict(groups)
+        former.attrs = summary.attrs
+        with opened(written(former, tmp_path), DESKTOP) as found:
+            self.ready(found)
+            heads = self.part(found, "jumps").locator("thead th").all_inner_texts()
+            assert heads == ["Type", "Jump at step", "Before the jump", "After the jump"]
             assert found.complaints == []
 
     def test_hostile_texts_stand_there_as_they_are(self, summary: xr.DataTree, tmp_path: Path) -> None:

@@ -43,25 +43,29 @@ def test_curves_are_the_run_s(run: xr.DataTree, summary: dict[str, xr.Dataset]) 
         np.testing.assert_array_equal(group["explored_curve"], expected)
 
 
-def test_tokens_are_those_around_the_jump(run: xr.DataTree, summary: dict[str, xr.Dataset]) -> None:
+def test_tokens_are_those_around_the_jump_and_at_both_ends(run: xr.DataTree, summary: dict[str, xr.Dataset]) -> None:
     group, stored = summary["sensitivity"], run["sensitivity"]
     step = group["step_value"].sel(convention="corrected", statistic=JUMP)
     assert group["jump_token"].dims == ("explored", "activation_type", "metric", "side", "rank")
+    assert group["side"].values.tolist() == ["base", "before", "after", "target"]
     seen = 0
     for prompt, kind, metric in np.ndindex(*group["jump_token"].shape[:3]):
         at = float(step.isel(metric=metric, activation_type=kind, sample=prompt))
         own = group.isel(explored=prompt, activation_type=kind, metric=metric)
-        if not np.isfinite(at):
-            assert (own["jump_token"] == -1).all()
-            assert own["jump_probability"].isnull().all()
-            assert (own["jump_text"] == "").all()
-            continue
-        seen += 1
-        for side, where in (("before", int(at) - 1), ("after", int(at))):
+        sides = {"base": 0, "target": 30}
+        if np.isfinite(at):
+            seen += 1
+            sides |= {"before": int(at) - 1, "after": int(at)}
+        else:
+            none = own.sel(side=["before", "after"])
+            assert (none["jump_token"] == -1).all()
+            assert none["jump_probability"].isnull().all()
+            assert (none["jump_text"] == "").all()
+        for side, where in sides.items():
             point = stored.isel(activation_type=kind, sample=prompt, step=where)
             for name in ("token", "text", "probability"):
                 np.testing.assert_array_equal(own[f"jump_{name}"].sel(side=side), point[f"likely_{name}"])
-    assert seen > 50
+    assert 50 < seen < step.size
 
 
 def test_a_run_without_them_has_the_most_likely_token_s_id(run: xr.DataTree, summary: dict[str, xr.Dataset]) -> None:

@@ -177,6 +177,7 @@ def contents(summary: xr.DataTree, prompts: int) -> dict[str, Any]:
     return {
         "levels": LEVELS,
         "ranks": first.sizes.get("rank", 0),
+        "sides": _sides(first),
         "metric": next((metrics.index(name) for name in MAIN_METRICS if name in metrics), 0),
         "metrics": [{"name": name, "label": metric_label(name)} for name in metrics],
         "experiments": [_experiment(name, group, metrics, tokens) for name, group in found.items()],
@@ -189,6 +190,11 @@ def contents(summary: xr.DataTree, prompts: int) -> dict[str, Any]:
 def _explored(summary: xr.DataTree) -> dict[str, xr.Dataset]:
     """The experiments of which single prompts can be explored, by name."""
     return {name: group for name, group in experiments_of(summary).items() if group.sizes.get("explored")}
+
+
+def _sides(group: xr.Dataset) -> list[str]:
+    """Where along a path tokens are known; a summary from before has those beside the jump alone."""
+    return [side for side in SIDES if side in group["side"].to_numpy()] if "side" in group.coords else []
 
 
 def _experiment(name: str, group: xr.Dataset, metrics: list[str], tokens: dict[str, int]) -> dict[str, Any]:
@@ -216,7 +222,7 @@ def _experiment(name: str, group: xr.Dataset, metrics: list[str], tokens: dict[s
 
 
 def _jumps(group: xr.Dataset, tokens: dict[str, int]) -> dict[str, Any]:
-    """How jumps are distributed over all prompts, where they are in the first ones, and the tokens around those."""
+    """How jumps are distributed over all prompts, where they are in the first ones, and the tokens there."""
     steps, shape = group.sizes["step"], (group.sizes["activation_type"], group.sizes["metric"])
     if "jump_token" not in group:
         nothing = np.zeros((*shape, steps), np.int64)
@@ -227,10 +233,10 @@ def _jumps(group: xr.Dataset, tokens: dict[str, int]) -> dict[str, Any]:
     is_there = np.isfinite(step)
     counts = (step[..., None, :] == np.arange(steps)[:, None]).sum(axis=-1)
     dims = ("explored", "activation_type", "metric", "side", "rank")
-    ids = group["jump_token"].transpose(*dims).sel(side=list(SIDES)).to_numpy().ravel()
+    ids = group["jump_token"].transpose(*dims).sel(side=_sides(group)).to_numpy().ravel()
     texts = [f"token {token}" for token in ids]
     if "jump_text" in group:
-        texts = [str(each) for each in group["jump_text"].transpose(*dims).sel(side=list(SIDES)).to_numpy().ravel()]
+        texts = [str(each) for each in group["jump_text"].transpose(*dims).sel(side=_sides(group)).to_numpy().ravel()]
     jumps = np.where(is_there, step, -1).astype(np.int64)[..., group["explored_sample"].to_numpy()]
     found = {
         "counts": counts.tolist(),
@@ -239,7 +245,7 @@ def _jumps(group: xr.Dataset, tokens: dict[str, int]) -> dict[str, Any]:
         "tokens": [tokens.setdefault(each, len(tokens)) for each in texts],
     }
     if "jump_probability" in group:
-        chance = group["jump_probability"].transpose(*dims).sel(side=list(SIDES)).to_numpy().ravel()
+        chance = group["jump_probability"].transpose(*dims).sel(side=_sides(group)).to_numpy().ravel()
         found["chances"] = np.rint(1000 * np.nan_to_num(chance)).astype(np.int64).tolist()
     return found
 

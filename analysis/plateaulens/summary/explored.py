@@ -1,4 +1,4 @@
-"""What a reader of a report looks up of single prompts: their curves, and the next tokens around each jump.
+"""What a reader of a report looks up of single prompts: their curves, and the next tokens along each path.
 
 A jump is a curve's max-slope step: its largest rise leads from the step before to that one.
 """
@@ -17,8 +17,9 @@ MOST_NUMBERS = 2_000_000
 """Numbers of curves that are carried over, of all experiments together: the default run has 1.9 million."""
 JUMP = "max_slope"
 """The step statistic whose step is the jump, as the convention `corrected` has it."""
-SIDES = ("before", "after")
-"""Of a jump: the step before, and the one that it arrives at."""
+SIDES = ("base", "before", "after", "target")
+"""Along the path of a jump: its base, the step before the jump, the one that it arrives at, and its target. From one
+step to the next the most likely token seldom changes; between the ends of a path it mostly does."""
 _TYPED = ("explored", "activation_type", "metric")
 
 
@@ -52,7 +53,7 @@ def most_explored(experiments: Mapping[str, xr.Dataset]) -> int:
 
 
 def explored_dataset(experiment: xr.Dataset, steps: xr.Dataset, prompts: int) -> xr.Dataset:
-    """The curves of the first complete base prompts, and the most likely next tokens around their jumps.
+    """The curves of the first complete base prompts, and the most likely next tokens along their paths.
 
     Base prompts are in random order, so that the first ones are a random sample, which nobody has chosen.
 
@@ -70,8 +71,9 @@ def explored_dataset(experiment: xr.Dataset, steps: xr.Dataset, prompts: int) ->
     xarray.Dataset
         `explored_sample(explored)`, the numbers of the base prompts, and `explored_curve(explored, activation_type,
         step, metric)`. Where there are jumps (`JUMP` is among the statistics) also
-        `jump_token(explored, activation_type, metric, side, rank)`: -1 where a curve has no jump; and `jump_text` and
-        `jump_probability` in a run that stores likely tokens. In others `rank` has the most likely token alone.
+        `jump_token(explored, activation_type, metric, side, rank)`: -1 beside the jump of a curve that has none; and
+        `jump_text` and `jump_probability` in a run that stores likely tokens. In others `rank` has the most likely
+        token alone.
     """
     chosen = np.flatnonzero(experiment["completed"].all("activation_type").to_numpy())[:prompts]
     part = experiment.isel(sample=chosen).rename(sample="explored")
@@ -88,22 +90,26 @@ def explored_dataset(experiment: xr.Dataset, steps: xr.Dataset, prompts: int) ->
     at = steps["step_value"].sel(statistic=JUMP, convention="corrected").isel(sample=chosen)
     jump = at.transpose("sample", "activation_type", "metric").to_numpy()
     sides = np.array(SIDES, dtype=np.dtypes.StringDType())
-    described = attrs("side of a jump: the step before, and the one that it arrives at", "1")
+    described = attrs("of a jump: the base, the step before, the one that it arrives at, and the target", "1")
     return dataset.assign(_around(part, jump)).assign_coords(side=("side", sides, described))
 
 
 def _around(part: xr.Dataset, jump: NDArray[np.float64]) -> dict[str, xr.Variable]:
-    """The variables of the tokens on both sides of each jump, (explored, activation_type, metric)."""
+    """The variables of the tokens at the `SIDES` of each jump, (explored, activation_type, metric)."""
     stored = [one.name for one in LIKELY if one.name in part] or ["top_token"]
     is_there = np.isfinite(jump)
     arrival = np.where(is_there, jump, 1).astype(np.intp)
+    places = (np.zeros_like(arrival), arrival - 1, arrival, np.full_like(arrival, part.sizes["step"] - 1))
+    beside = [SIDES.index(side) for side in ("before", "after")]
     prompt, kind = np.ogrid[: jump.shape[0], : jump.shape[1]]
     found = {}
     for name in stored:
         own = part[name] if "rank" in part[name].dims else part[name].expand_dims("rank")
         values = own.transpose("explored", "activation_type", "step", "rank").to_numpy()
-        sides = np.stack([values[prompt[..., None], kind[..., None], arrival - back] for back in (1, 0)], axis=3)
-        sides[~is_there] = {"i": -1, "f": np.nan}.get(values.dtype.kind, "")
-        described = attrs(f"{part[name].attrs['long_name']}, around a jump", "1")
+        sides = np.stack([values[prompt[..., None], kind[..., None], place] for place in places], axis=3)
+        missing = {"i": -1, "f": np.nan}.get(values.dtype.kind, "")
+        for side in beside:
+            sides[:, :, :, side][~is_there] = missing
+        described = attrs(f"{part[name].attrs['long_name']}, along a path with a jump", "1")
         found["jump_" + name.rpartition("_")[2]] = xr.Variable((*_TYPED, "side", "rank"), sides, described)
     return found

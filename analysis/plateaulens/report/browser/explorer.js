@@ -5,6 +5,8 @@
   const at = Object.fromEntries([...root.querySelectorAll("[data-role]")].map((found) => [found.dataset.role, found]));
   const HEIGHT = 240;
   const NEVER = -1;
+  const SIDES = { base: "Next token at the base", before: "Before the jump", after: "After the jump", target: "At the target" };
+  const BESIDE = ["before", "after"];
 
   async function unpacked(text) {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -20,7 +22,7 @@
 
   const data = await unpacked(document.getElementById("explorer-data").textContent);
   const ordered = data.experiments.map(unfolded);
-  const chosen = { experiment: 0, metric: data.metric, hidden: new Set(), brushed: 0, from: 0, to: 0, prompt: 0 };
+  const chosen = { experiment: 0, metric: data.metric, hidden: new Set(), brushed: 0, from: 0, to: 0, prompt: telling() };
   const charts = {};
 
   // Lists that were written flat, as [prompt][type][metric] and so on; curves were written as second differences.
@@ -41,16 +43,27 @@
       curve: (prompt, type, metric) => curves[index(prompt, type, metric)],
       jump: (prompt, type, metric) => (found.jumps ? found.jumps[index(prompt, type, metric)] : NEVER),
       likely: (prompt, type, metric, side) => {
-        const first = (index(prompt, type, metric) * 2 + side) * data.ranks;
+        const first = (index(prompt, type, metric) * data.sides.length + side) * data.ranks;
         return Array.from({ length: data.ranks }, (_, rank) => [found.tokens[first + rank], found.chances?.[first + rank]]);
       },
     };
+  }
+
+  // The first prompt whose most likely token changes as the curve towards the first type jumps; or along its whole path.
+  function telling() {
+    const top = (prompt, side) => ordered[0].likely(prompt, 0, data.metric, data.sides.indexOf(side))[0]?.[0];
+    const jumps = (prompt) => ordered[0].jump(prompt, 0, data.metric) !== NEVER;
+    const found = [["before", "after"], ["base", "target"]].map(([from, to]) =>
+      ordered[0].prompts.findIndex((_, prompt) => jumps(prompt) && data.sides.includes(from) && top(prompt, from) !== top(prompt, to)));
+    return found.find((prompt) => prompt >= 0) ?? 0;
   }
 
   const experiment = () => ordered[chosen.experiment];
   const metric = () => data.metrics[chosen.metric];
   const shown = () => experiment().types.map((type, index) => [type, index]).filter(([type]) => !chosen.hidden.has(type.name));
   const last = () => experiment().x.length - 1;
+  // A step as it is said: with where it lies on the axis, if that is in other units.
+  const placed = (step) => (experiment().x[step] === step ? `${step}` : `${step} (${number(experiment().x[step])})`);
   function number(value) {
     const size = Math.abs(value);
     return size === 0 ? "0" : value.toFixed(size < 1 ? 3 : size < 10 ? 2 : size < 100 ? 1 : 0).replace("-", "−");
@@ -61,6 +74,10 @@
     text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu, (letter) =>
       ({ "\n": "↵", "\t": "⇥", "\r": "␍" })[letter] ?? `[U+${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`,
     ) || "(empty)";
+  // In the list the mark that opens every prompt would take the place of what tells them apart.
+  const OPENING = /^<(\|\w+\||bos|s)>(?=.)/su;
+  const opensAll = Object.values(data.texts).every((text) => OPENING.test(text));
+  const inShort = (text) => visible(opensAll ? text.replace(OPENING, "") : text);
 
   // Colours follow the page, whichever it is.
   function luminance(color) {
@@ -82,19 +99,23 @@
     const faint = ink.replace(/rgba?\(([^,]+,[^,]+,[^,)]+).*\)/, "rgba($1, 0.15)");
     const font = `12px ${getComputedStyle(root).fontFamily}`;
     const { x } = experiment();
+    const words = (index) => `step ${placed(index)}: ${series.map(({ type, values }) => `${type.label} ${number(values[index] ?? 0)}`).join(", ")}`;
     const read = (index) => {
-      const own = series.map(({ type, values }) => `${type.label} ${number(values[index] ?? 0)}`);
-      const where = x[index] === index ? "" : ` (${number(x[index] ?? 0)})`;
-      values.textContent = index == null ? "The values of a step stand here while the pointer is on the picture." : `step ${index}${where}: ${own.join(", ")}`;
+      values.textContent = index == null ? "The values of a step stand here while the pointer is on the picture." : words(index);
     };
+    // room for the longest of them, so that nothing below moves
+    values.style.minHeight = "";
+    values.textContent = x.map((_, index) => words(index)).reduce((one, other) => (other.length > one.length ? other : one));
+    values.style.minHeight = `${Math.ceil(values.getBoundingClientRect().height)}px`;
     const axes = { stroke: ink, font, labelFont: font, labelSize: 18, labelGap: 0, grid: { stroke: faint, width: 1 }, ticks: { stroke: faint, width: 1 } };
+    const limit = jumps && usual(series);
     charts[name]?.destroy();
     const chart = new uPlot(
       {
         width: Math.max(place.clientWidth, 200),
         height: HEIGHT,
         legend: { show: false },
-        scales: { x: { time: false, range: () => [x[0], x[last()]] }, y: { range: (_, low, high) => [0, y ?? (high > 0 ? high * 1.05 : 1)] } },
+        scales: { x: { time: false, range: () => [x[0], x[last()]] }, y: { range: (_, low, high) => [0, y ?? limit ?? (high > 0 ? high * 1.05 : 1)] } },
         axes: [
           { ...axes, label: experiment().axis, size: 34 },
           { ...axes, label: axis, size: (_, ticks) => 22 + 7 * Math.max(3, ...(ticks ?? []).map((tick) => tick?.length ?? 0)) },
@@ -114,7 +135,7 @@
         hooks: {
           setCursor: [(own) => read(own.cursor.idx)],
           setSelect: [(own) => brush && dragged(own)],
-          draw: jumps ? [(own) => dots(own, jumps)] : [],
+          draw: jumps ? [(own) => dots(own, jumps), (own) => limit && peaks(own, series, limit, ink, font)] : [],
         },
       },
       [x, ...series.map(({ values }) => values)],
@@ -125,6 +146,36 @@
     read(null);
     place.setAttribute("aria-label", label);
     if (brush) brushDrawn(chart);
+  }
+
+  // As in the static figure: a peak of a few steps does not set the scale, but is marked with the value that it reaches.
+  function usual(series) {
+    const sorted = series.flatMap(({ values }) => values).sort((one, other) => one - other);
+    const most = sorted[Math.floor(0.99 * (sorted.length - 1))];
+    return sorted.at(-1) > 1.5 * most && most > 0 ? 1.08 * most : null;
+  }
+
+  function peaks(chart, series, limit, ink, font) {
+    const { ctx, bbox } = chart;
+    ctx.save();
+    ctx.font = font.replace("12px", `${12 * devicePixelRatio}px`);
+    ctx.textBaseline = "top";
+    for (const { type, values } of series) {
+      const highest = Math.max(...values);
+      if (highest <= limit) continue;
+      const [left, size] = [chart.valToPos(experiment().x[values.indexOf(highest)], "x", true), 6 * devicePixelRatio];
+      ctx.fillStyle = colorOf(type);
+      ctx.beginPath();
+      ctx.moveTo(left, bbox.top);
+      ctx.lineTo(left - size, bbox.top + 1.7 * size);
+      ctx.lineTo(left + size, bbox.top + 1.7 * size);
+      ctx.fill();
+      const isRight = left > bbox.left + bbox.width / 2;
+      ctx.fillStyle = ink;
+      ctx.textAlign = isRight ? "right" : "left";
+      ctx.fillText(`to ${number(highest)}`, left + (isRight ? -1.5 : 1.5) * size, bbox.top);
+    }
+    ctx.restore();
   }
 
   function dots(chart, jumps) {
@@ -158,7 +209,7 @@
     [chosen.from, chosen.to] = [Math.min(from, to), Math.max(from, to)].map((step) => Math.min(Math.max(step, 0), last()));
     for (const [name, value] of [["from", chosen.from], ["to", chosen.to]]) {
       Object.assign(at[name], { max: last(), value });
-      at[`${name}-value`].textContent = value;
+      at[`${name}-value`].textContent = placed(value);
     }
     for (const name of ["steps", "means"]) {
       brushDrawn(charts[name]);
@@ -169,10 +220,14 @@
 
   function keyed(event) {
     const width = chosen.to - chosen.from;
-    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const by = { ArrowLeft: -1, ArrowRight: 1, PageUp: -width - 1, PageDown: width + 1 }[event.key];
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     if (by && event.shiftKey) range(chosen.from, Math.max(chosen.to + by, chosen.from), "to");
-    else if (by && isWhole()) range(by > 0 ? 0 : last() - 10, by > 0 ? 10 : last(), "to");
+    else if (by && isWhole()) {
+      const counts = experiment().counts[chosen.brushed][chosen.metric];
+      const from = by > 0 ? Math.max(counts.findIndex((count) => count), 0) : last() - 10;
+      range(from, from + 10, "to");
+    }
     else if (by) {
       const from = Math.min(Math.max(chosen.from + by, 0), last() - width);
       range(from, from + width, "to");
@@ -190,11 +245,15 @@
       .map((_, prompt) => [found.jump(prompt, chosen.brushed, chosen.metric), prompt])
       .filter(([step]) => (isWhole() ? true : step >= chosen.from && step <= chosen.to && step !== NEVER))
       .sort(([one, first], [other, second]) => (one === NEVER) - (other === NEVER) || one - other || first - second);
+    if (jumps.length && !jumps.some(([, prompt]) => prompt === chosen.prompt)) {
+      chosen.prompt = jumps[0][1];
+      opened();
+    }
     at.prompts.replaceChildren(
       ...jumps.map(([step, prompt]) =>
         make("option", {
           value: prompt,
-          textContent: `${step === NEVER ? "none" : step} · ${visible(data.texts[found.prompts[prompt]])}`,
+          textContent: `${step === NEVER ? "none" : step} · ${inShort(data.texts[found.prompts[prompt]])}`,
           selected: prompt === chosen.prompt,
         }),
       ),
@@ -221,23 +280,40 @@
       steps.map(({ type, curve }) => ({ type, values: curve })),
       { axis: found.axes[chosen.metric], jumps },
     );
-    const heads = ["Type", "Jump at step", "Next token before", "Next token after"].map((textContent) => make("th", { scope: "col", textContent }));
+    const said = ["Type", "Jump at step", ...data.sides.map((side) => SIDES[side])];
+    const heads = said.map((textContent) => make("th", { scope: "col", role: "columnheader", textContent }));
     const body = make(
       "tbody",
-      {},
-      ...found.types.map((type, index) => {
+      { role: "rowgroup" },
+      ...shown().map(([type, index]) => {
         const step = found.jump(prompt, index, chosen.metric);
-        const cells = [0, 1].map((side) => make("td", {}, ...(step === NEVER ? ["–"] : tokens(found.likely(prompt, index, chosen.metric, side)))));
-        return make("tr", {}, make("th", { scope: "row", textContent: type.label }), make("td", { textContent: step === NEVER ? "none" : step }), ...cells);
+        let former = null;
+        const cells = data.sides.map((side, place) => {
+          if (!found.jumps || (step === NEVER && BESIDE.includes(side))) return cell(said[place + 2], "–");
+          const likely = found.likely(prompt, index, chosen.metric, place);
+          const isNew = former !== null && likely[0][0] !== former;
+          former = likely[0][0];
+          return cell(said[place + 2], ...tokens(likely, isNew));
+        });
+        const name = make("th", { scope: "row", role: "rowheader", textContent: type.label });
+        return make("tr", { role: "row" }, name, cell(said[1], step === NEVER ? "none" : placed(step)), ...cells);
       }),
     );
-    at.jumps.replaceChildren(make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body));
+    const head = make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...heads));
+    at.jumps.replaceChildren(make("table", { role: "table" }, head, body));
   }
 
-  function tokens(likely) {
-    const parts = likely.map(([token, chance]) => {
+  // On a telephone the cells of a row stand one below the other, each with the head of its column.
+  function cell(head, ...parts) {
+    const made = make("td", { role: "cell" }, ...parts);
+    made.dataset.head = head;
+    return made;
+  }
+
+  function tokens(likely, isNew) {
+    const parts = likely.map(([token, chance], rank) => {
       const spaced = visible(data.tokens[token]).replace(/^ +| +$/g, (spaces) => "␣".repeat(spaces.length));
-      const text = make("span", { className: "explorer-token", textContent: spaced });
+      const text = make(isNew && !rank ? "mark" : "span", { className: "explorer-token", textContent: spaced });
       return make("span", { className: "explorer-likely" }, text, chance == null ? "" : `\u00a0${(chance / 10).toFixed(1)}\u00a0%`);
     });
     if (parts.length < 2) return parts;
