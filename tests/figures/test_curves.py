@@ -52,14 +52,16 @@ def test_no_example_curve_is_cut_off(summary: xr.DataTree) -> None:
         assert ax.get_ylim()[1] >= top
 
 
+PEAKED = {"metric": "l2", "activation_type": "baseline"}
+
+
 def with_peak(summary: xr.DataTree, height: float) -> xr.Dataset:
     """One curve of the first example rises to so many times the largest value of all, for three steps."""
     group = summary["sensitivity"].to_dataset().copy(deep=True)
     curve = group["example_curve"]
-    where = {"example": 0, "metric": int(group.get_index("metric").get_loc("l2"))}
-    kind = int(group.get_index("activation_type").get_loc("baseline"))
+    where = {name: group[name].values.tolist().index(value) for name, value in PEAKED.items()}
     top = float(curve.sel(metric="l2", activation_type=list(MAIN_TYPES)).max())
-    curve[{**where, "activation_type": kind, "step": slice(50, 53)}] = height * top
+    curve[{**where, "example": 0, "step": slice(50, 53)}] = height * top
     return group
 
 

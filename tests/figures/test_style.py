@@ -1,15 +1,16 @@
 """Tests of plateaulens.figures.style."""
 
+from io import BytesIO
 from itertools import combinations
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
+from PIL import Image
 
 from plateaulens.figures.style import styles
 from plateaulens.names import label
@@ -77,9 +78,9 @@ def drawn_pixels(ax: Axes, lines: list[Line2D]) -> NDArray[np.float64]:
     for line in ax.get_lines():
         line.set_visible(line in lines)
     ax.set_axis_off()
-    canvas = FigureCanvasAgg(ax.figure.figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba(), dtype=np.float64)[..., :3]
+    file = BytesIO()
+    ax.figure.figure.savefig(file, format="png")
+    return np.asarray(Image.open(file).convert("RGB"), dtype=np.float64)
 
 
 def test_labels_are_distinct_and_free_of_markup() -> None:

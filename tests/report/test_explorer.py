@@ -410,7 +410,7 @@ class TestInABrowser:
             self.ready(found)
             self.part(found, "experiment").select_option(index=2)
             self.part(found, "to").fill("10")
-            length = float(summary["plateau"]["length"][10])
+            length = float(summary["plateau"].to_dataset()["length"][10])
             said = re.fullmatch(r"10 \(([0-9.]+)\)", self.part(found, "to-value").inner_text())
             assert said
             assert float(said[1]) == pytest.approx(length, abs=0.05)
@@ -435,7 +435,9 @@ class TestInABrowser:
         def first(folder: str, edit: Callable[[int, str], str]) -> tuple[str, str]:
             own = xr.DataTree.from_dict({name: node.to_dataset() for name, node in summary.children.items()})
             own.attrs = summary.attrs
-            texts = [edit(place, str(each)) for place, each in enumerate(own["prompts"]["text"].values)]
+            texts = [
+                edit(place, str(each)) for place, each in enumerate(own["prompts"].to_dataset()["text"].values.tolist())
+            ]
             own["prompts"] = own["prompts"].to_dataset().assign(
                 text=(own["prompts"]["text"].dims, np.array(texts, dtype=np.dtypes.StringDType()))
             )  # fmt: skip
