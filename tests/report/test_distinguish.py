@@ -29,30 +29,61 @@ def kept(group: xr.Dataset, *types: str) -> xr.Dataset:
 def alike(summary: xr.DataTree, edit: Edit) -> xr.Dataset:
     """Nothing is told from real."""
     group = kept(summary["distinguish"].to_dataset(), "real", "real_control", "random", "bag")
-    return told(edit(edit(group, "classifier_p", 0.9), "mmd_p", 0.9))
+    return told(edit(edit(unseen(group, edit), "classifier_p", 0.9), "mmd_p", 0.9))
+
+
+def unseen(group: xr.Dataset, edit: Edit) -> xr.Dataset:
+    """The group in which no detector sees any type."""
+    return edit(edit(group, "detected", "not seen"), "detector_p_holm", 1.0)
 
 
 def test_nothing_is_told_apart(alike: xr.Dataset) -> None:
     text = distinguish_sentence(alike)
     assert text == (
-        "Random and bag are not shown to differ from real by a classifier or by the mean discrepancy (smallest "
-        "adjusted p\u00a0=\u00a01). Real control, the second draw of real targets, is not shown to differ from real "
-        "(smallest p\u00a0=\u00a00.900, not adjusted). The tests have 24 base prompts. The p-values of types are "
-        "adjusted over types and tests; those of real control are not."
+        "Random and bag are not shown to differ from real by a kernel's classifier, the mean discrepancy or a detector "
+        "(smallest adjusted p\u00a0=\u00a01). Real control, a further draw of real targets, is not shown to differ "
+        "from real (smallest adjusted p\u00a0=\u00a01). The tests have 24 base prompts. The p-values of types are "
+        "adjusted over types and tests, those of detectors apart; those of a further draw of real over its own."
     )
     assert [fault for sentence in sentences(text) for fault in faults(sentence, ["random", "bag"])] == []
 
 
 def test_what_shows_nothing_has_its_smallest_adjusted_p(alike: xr.Dataset, edit: Edit) -> None:
-    """Of its own types alone, and of each test: three tests of two types."""
+    """Of its own types alone, and of each test: three tests of two types, and detectors."""
     group = told(edit(edit(alike, "mmd_p", 0.02, activation_type="random"), "mmd_p", 0.001, activation_type="bag"))
     text = distinguish_sentence(group)
-    assert text.startswith("Bag is told from real before any curve is run, by a classifier or by the mean discrepancy.")
-    assert (
-        "Random is not shown to differ from real by a classifier or by the mean discrepancy (smallest adjusted " in text
+    assert text.startswith(
+        "Bag is told from real before any curve is run, by a kernel's classifier or the mean discrepancy."
     )
-    assert "p\u00a0=\u00a00.100)" in text
-    assert "by no test" not in text
+    assert (
+        "Random is not shown to differ from real by a kernel's classifier, the mean discrepancy or a detector" in text
+    )
+    assert "(smallest adjusted p\u00a0=\u00a00.100)" in text
+    seen_less = edit(group, "detector_p_holm", 0.07, activation_type="random", detector="norm")
+    assert "(smallest adjusted p\u00a0=\u00a00.070)" in distinguish_sentence(seen_less)
+
+
+def test_what_detectors_alone_tell_is_not_denied(alike: xr.Dataset, edit: Edit) -> None:
+    """Kernels and the discrepancy do not see random and its SAE error does: one conclusion, with the tests named."""
+    group = edit(alike, "mmd_p", 0.02, activation_type="random")
+    group = edit(group, "detected", "seen", activation_type="random", detector="sae_error")
+    group = told(edit(group, "detector_p_holm", 0.042, activation_type="random", detector="sae_error"))
+    assert group["told"].sel(activation_type="random") == "by detectors alone"
+    text = distinguish_sentence(group)
+    assert text.startswith(
+        "Random is told from real by detectors alone (@tbl-detectors). A kernel's classifier or the mean discrepancy "
+        "is not shown to tell it apart (smallest adjusted p\u00a0=\u00a00.120). Bag is not shown to differ"
+    )
+    assert [fault for sentence in sentences(text) for fault in faults(sentence, ["random", "bag"])] == []
+
+
+def test_a_summary_of_before_says_nothing_of_detectors(alike: xr.Dataset, edit: Edit) -> None:
+    group = edit(alike, "detector_p_holm", 0.001, activation_type="random")
+    del group["told"].attrs["detectors"]
+    text = distinguish_sentence(group)
+    assert "not shown to differ from real by a kernel's classifier or the mean discrepancy (smallest" in text
+    assert "detector" not in text
+    assert "0.001" not in text
 
 
 def test_p_values_are_adjusted_for_types_and_tests(alike: xr.Dataset, edit: Edit) -> None:
@@ -62,25 +93,42 @@ def test_p_values_are_adjusted_for_types_and_tests(alike: xr.Dataset, edit: Edit
         assert ("Bag is told from real before any curve is run" in distinguish_sentence(group)) == is_told
 
 
-def test_a_control_that_is_told_apart_is_a_false_alarm(alike: xr.Dataset, edit: Edit) -> None:
-    group = told(edit(alike, "mmd_p", 0.01, activation_type="real_control"))
+@pytest.mark.parametrize(("p", "is_told"), [(0.016, True), (0.018, False)])
+def test_a_control_that_is_told_apart_is_a_false_alarm(alike: xr.Dataset, edit: Edit, p: float, is_told: bool) -> None:
+    """Its three tests are a family."""
+    text = distinguish_sentence(told(edit(alike, "mmd_p", p, activation_type="real_control")))
+    assert ("Real control, a further draw of real targets, is told from real too" in text) == is_told
+    assert ("That is a false alarm: both draws are made alike." in text) == is_told
+
+
+def test_a_control_that_a_detector_sees_is_a_false_alarm_too(alike: xr.Dataset, edit: Edit) -> None:
+    group = edit(alike, "detected", "false alarm", activation_type="real_control", detector="norm")
+    group = told(edit(group, "detector_p_holm", 0.03, activation_type="real_control", detector="norm"))
     text = distinguish_sentence(group)
-    assert "Real control, the second draw of real targets, is told from real too" in text
-    assert "That is a false alarm: both draws are made alike." in text
+    assert "is told from real too (smallest adjusted p\u00a0=\u00a00.030). That is a false alarm" in text
+
+
+def test_every_further_draw_is_a_control(alike: xr.Dataset, edit: Edit) -> None:
+    """And none of them counts among the types whose p-values are adjusted."""
+    again = alike.assign_coords(is_control=("activation_type", [False, True, False, True]))
+    group = told(edit(again, "mmd_p", 0.01, activation_type="bag"))
+    assert "Bag, a further draw of real targets, is told from real too" in distinguish_sentence(group)
+    assert group["mmd_p_holm"].sel(activation_type="bag") == pytest.approx(0.03)
 
 
 def test_a_type_without_whole_targets_is_said_not_to_be_tested(alike: xr.Dataset, edit: Edit) -> None:
     group = edit(edit(alike, "mmd_p", np.nan, activation_type="bag"), "classifier_p", np.nan, activation_type="bag")
+    group = edit(group, "detected", "undefined", activation_type="bag")
     text = distinguish_sentence(told(group))
-    assert text.startswith("Random is not shown to differ from real by a classifier or by the mean discrepancy (")
+    assert text.startswith("Random is not shown to differ from real by a kernel's classifier, the mean discrepancy or")
     assert "). Bag is not known well enough to be tested." in text
     assert "nan" not in text
 
 
 def test_a_run_without_control_or_types(alike: xr.Dataset) -> None:
     text = distinguish_sentence(kept(alike, "real", "bag"))
-    assert "second draw" not in text
-    assert text.endswith("The p-values of types are adjusted over types and tests.")
+    assert "further draw" not in text
+    assert text.endswith("The p-values of types are adjusted over types and tests, those of detectors apart.")
     assert "no type to compare" in distinguish_sentence(kept(alike, "real"))
 
 

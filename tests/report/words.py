@@ -5,6 +5,7 @@ import xarray as xr
 
 from plateaulens.config import AnalysisConfig
 from plateaulens.names import REFERENCE
+from plateaulens.report.contents import controls_of
 from plateaulens.summary import comparison, distinguish
 from plateaulens.summary.confounds import _words
 from plateaulens.summary.geometry import PATH_TOLERANCE
@@ -51,7 +52,8 @@ def fated(confounds: xr.Dataset) -> xr.Dataset:
 
 def told(group: xr.Dataset) -> xr.Dataset:
     """With the adjusted p-values of a group `distinguish`, and the verdicts on its targets."""
-    return group.assign(distinguish._told(group, REFERENCE, alpha=0.05).data_vars)
+    tested = group.assign(distinguish._told(group, REFERENCE, controls_of(group), alpha=0.05).data_vars)
+    return distinguish.with_detectors(tested) if "detected" in group else tested
 
 
 def changed(constants: xr.Dataset) -> xr.Dataset:

@@ -4,7 +4,7 @@ import xarray as xr
 
 from plateaulens.compare.multiplicity import adjust
 from plateaulens.summary import distinguish as module
-from plateaulens.summary.distinguish import distinguish_dataset
+from plateaulens.summary.distinguish import distinguish_dataset, with_detectors
 
 ADJUSTED = ["classifier_p_holm", "mmd_p_holm", "told"]
 
@@ -65,7 +65,7 @@ def test_the_family_is_all_tests_of_the_types_that_are_judged(activations: xr.Da
     p = np.vstack([found.classifier_p, found.mmd_p])
     adjusted = np.vstack([found.classifier_p_holm, found.mmd_p_holm])
     assert np.isnan(adjusted[:, 0]).all()
-    np.testing.assert_array_equal(adjusted[:, 1], p[:, 1])  # the control stands as it is
+    np.testing.assert_allclose(adjusted[:, 1], adjust(p[:, 1], "holm"))  # the control is a family of its own
     np.testing.assert_allclose(adjusted[:, 2], adjust(p[:, 2], "holm"))
     assert found.told.values.tolist() == ["undefined", "not told apart", "not told apart"]  # 3 / 50 is not below 0.05
     assert found.told.attrs["alpha"] == pytest.approx(0.05)
@@ -100,3 +100,31 @@ def test_so_are_prompts_with_one_part_of_a_mixture(activations: xr.Dataset) -> N
 def test_large_runs_are_cut(activations: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAXIMUM_PROMPTS", 12)
     assert (distinguish(activations).prompts == 12).all()
+
+
+@pytest.mark.parametrize(
+    ("told", "detected", "together"),
+    [
+        ("told apart", ("not seen", "undefined"), "told apart"),
+        ("told apart", ("seen", "seen"), "told apart"),
+        ("not told apart", ("not seen", "seen"), "by detectors alone"),
+        ("not told apart", ("not seen", "undefined"), "not told apart"),
+        ("undefined", ("undefined", "seen"), "by detectors alone"),
+        ("undefined", ("undefined", "not seen"), "not told apart"),
+        ("undefined", ("undefined", "undefined"), "undefined"),
+        ("not told apart", ("not seen", "false alarm"), "false alarm"),
+        ("false alarm", ("not seen", "not seen"), "false alarm"),
+    ],
+)
+def test_one_conclusion_over_all_tests(told: str, detected: tuple[str, ...], together: str) -> None:
+    words = np.dtypes.StringDType()
+    tests = xr.Dataset(
+        {
+            "told": ("activation_type", np.array([told], dtype=words), {"alpha": 0.05}),
+            "detected": (("detector", "activation_type"), np.array(detected, dtype=words)[:, np.newaxis]),
+        }
+    )
+    found = with_detectors(tests)["told"]
+    assert found.values.tolist() == [together]
+    assert found.attrs["alpha"] == 0.05
+    assert found.attrs["detectors"]

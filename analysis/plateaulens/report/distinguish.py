@@ -4,24 +4,26 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from plateaulens.names import CONTROL, label
-from plateaulens.report.contents import compared_types, synthetic_types, values_of, word_of
+from plateaulens.names import label
+from plateaulens.report.contents import compared_types, controls_of, synthetic_types, values_of, word_of
 from plateaulens.report.phrases import NOTHING_TO_COMPARE, capital, confidence_of, subject
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
 from plateaulens.report.text import number, p_equals
 
-_NOT_SHOWN = "not told apart"
-"""The word of a summary's `told` whose p-values are said, as it shows nothing."""
+_TESTS = "a kernel's classifier or the mean discrepancy"
 _VERDICTS = {
-    "told apart": "told from real before any curve is run, by a classifier or by the mean discrepancy",
-    _NOT_SHOWN: "not shown to differ from real by a classifier or by the mean discrepancy",
+    "told apart": f"told from real before any curve is run, by {_TESTS}",
+    "by detectors alone": "told from real by detectors alone (@tbl-detectors)",
+    "not told apart": "not shown to differ from real by {tests}",
     "undefined": "not known well enough to be tested",
 }
 """By the word of a summary's `told`, what is said of targets."""
+_UNSHOWN = ("by detectors alone", "not told apart")
+"""The words whose p-values are said, as some tests show nothing."""
 
 
 def distinguish_sentence(group: xr.Dataset) -> str:
-    """Whose targets are told from real ones, by p-values adjusted over types and tests; the second real draw beside.
+    """Whose targets are told from real ones, by p-values adjusted over types and tests; the further real draws beside.
 
     Parameters
     ----------
@@ -36,26 +38,38 @@ def distinguish_sentence(group: xr.Dataset) -> str:
     if not synthetic_types(group):
         return NOTHING_TO_COMPARE
     held = synthetic_types(group)
+    every = _TESTS.replace(" or ", ", ") + " or a detector" if _with_detectors(group) else _TESTS
     sentences = []
     for verdict, words in _VERDICTS.items():
         if types := [name for name in held if word_of(group, "told", name) == verdict]:
             who = subject(types, held)
-            least = f" (smallest adjusted {p_equals(_least(group, types, '_holm'))})" if verdict == _NOT_SHOWN else ""
-            sentences.append(f"{who.opens()} {who.agrees('is', 'are')} {words}{least}.")
-    adjusted = "The p-values of types are adjusted over types and tests"
-    if CONTROL in compared_types(group):
-        sentences += _control(group)
-        adjusted += f"; those of {label(CONTROL)} are not"
+            least = f" (smallest adjusted {p_equals(_least(group, types))})" if verdict == _UNSHOWN[1] else ""
+            sentences.append(f"{who.opens()} {who.agrees('is', 'are')} {words.format(tests=every)}{least}.")
+            if verdict == _UNSHOWN[0]:
+                least = f"smallest adjusted {p_equals(_least(group, types, detectors=False))}"
+                sentences.append(f"{capital(_TESTS)} is not shown to tell {who.agrees('it', 'them')} apart ({least}).")
+    sentences += [said for name in controls_of(group) for said in _control(group, name)]
+    tests = "types and tests, those of detectors apart" if _with_detectors(group) else "types and tests"
+    adjusted = f"The p-values of types are adjusted over {tests}"
+    if controls_of(group):
+        adjusted += "; those of a further draw of real over its own"
     return f"{' '.join(sentences)} The tests have {_most(group)} base prompts. {adjusted}."
 
 
-def _control(group: xr.Dataset) -> list[str]:
-    """What the tests make of the second draw of real targets."""
-    least = f"smallest {p_equals(_least(group, [CONTROL]))}, not adjusted"
-    second = f"{capital(label(CONTROL))}, the second draw of real targets,"
-    if word_of(group, "told", CONTROL) != "told apart":
-        return [f"{second} is not shown to differ from real ({least})."]
-    return [f"{second} is told from real too ({least}).", "That is a false alarm: both draws are made alike."]
+def _with_detectors(group: xr.Dataset) -> bool:
+    """Whether the verdict is one over detectors too; in summaries of earlier versions it is not."""
+    return bool(group["told"].attrs.get("detectors", False))
+
+
+def _control(group: xr.Dataset, name: str) -> list[str]:
+    """What the tests make of a further draw of real targets."""
+    least = f"smallest adjusted {p_equals(_least(group, [name]))}"
+    drawn = f"{capital(label(name))}, a further draw of real targets,"
+    if word_of(group, "told", name) == "undefined":
+        return [f"{drawn} is not known well enough to be tested."]
+    if word_of(group, "told", name) == "not told apart":
+        return [f"{drawn} is not shown to differ from real ({least})."]
+    return [f"{drawn} is told from real too ({least}).", "That is a false alarm: both draws are made alike."]
 
 
 def distinguish_table(group: xr.Dataset) -> Table:
@@ -139,7 +153,8 @@ def _most(group: xr.Dataset) -> str:
     return number(int(group["prompts"].max()), 0)
 
 
-def _least(group: xr.Dataset, types: list[str], adjusted: str = "") -> float:
-    """The smallest p-value of some types, as it is or `_holm`."""
+def _least(group: xr.Dataset, types: list[str], *, detectors: bool = True) -> float:
+    """The smallest adjusted p-value of some types, among those of detectors too where the verdict is over these."""
     own = group.sel(activation_type=types)
-    return float(np.fmin(own[f"classifier_p{adjusted}"].min(), own[f"mmd_p{adjusted}"].min()))
+    names = ["classifier_p_holm", "mmd_p_holm", *(["detector_p_holm"] if detectors and _with_detectors(group) else [])]
+    return float(np.fmin.reduce([own[name].min() for name in names]))

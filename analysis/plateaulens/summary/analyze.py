@@ -36,7 +36,7 @@ from plateaulens.summary.comparison import compare_dataset, controls_of, with_re
 from plateaulens.summary.confounds import Changes, compared, confounds_dataset, cut_changes, stored_changes
 from plateaulens.summary.constants import cases, constants_dataset
 from plateaulens.summary.curves import curve_dataset
-from plateaulens.summary.distinguish import distinguish_dataset
+from plateaulens.summary.distinguish import distinguish_dataset, with_detectors
 from plateaulens.summary.explored import explored_dataset, most_explored
 from plateaulens.summary.geometry import geometry_dataset
 from plateaulens.summary.ladder import PLATEAU, RELATIVE, PlateauDraws, ladder_dataset, own_token_of
@@ -208,6 +208,7 @@ def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:
         seed=settings.seed,
         resamples=settings.resamples,
         confidence=settings.confidence,
+        controls=controls,
     )
     stage("how realistic targets are")
     realistic = realism_dataset(
@@ -219,7 +220,7 @@ def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:
         confidence=settings.confidence,
     )
     named = {name: realistic[name] for name in ("detector", "is_control")}
-    groups["distinguish"] = told.assign_coords(named).assign(realistic.data_vars)
+    groups["distinguish"] = with_detectors(told.assign_coords(named).assign(realistic.data_vars))
     if concluded := {name: group for name, group in experiments.items() if names.experiment(name).concluded}:
         stage("constants")
         groups["constants"] = _constants(concluded, config["targets"], settings, linked, len(experiments))

@@ -1,5 +1,7 @@
 """The tests of `plateaulens.compare.distinguish` between real targets and those of every type of a run."""
 
+from collections.abc import Collection
+
 import numpy as np
 import xarray as xr
 
@@ -9,14 +11,25 @@ from plateaulens.compare.resampling import linked_prompts
 from plateaulens.names import CONTROL
 from plateaulens.store.reading import source_rows
 from plateaulens.summary.attributes import Attributes, attrs, bounds, strings, texts
+from plateaulens.summary.verdicts import word_array
 
 PERMUTATIONS = 1000
 MAXIMUM_PROMPTS = 1000
 """Kernels are square in the base prompts: of a larger run the first ones are taken, which nobody has chosen."""
+TOLD, BY_DETECTORS, NOT_TOLD = "told apart", "by detectors alone", "not told apart"
+"""What the tests of a type's targets say together."""
+SEEN, NOT_SEEN, FALSE_ALARM, UNDEFINED = "seen", "not seen", "false alarm", "undefined"
+"""What a detector makes of a type; to tell a control from real is a false alarm."""
 
 
 def distinguish_dataset(
-    activations: xr.Dataset, *, reference: str, seed: int, resamples: int, confidence: float
+    activations: xr.Dataset,
+    *,
+    reference: str,
+    seed: int,
+    resamples: int,
+    confidence: float,
+    controls: Collection[str] = (CONTROL,),
 ) -> xr.Dataset:
     """Whether targets of each type can be told from those of the reference.
 
@@ -36,6 +49,8 @@ def distinguish_dataset(
         The number of resamples behind intervals.
     confidence
         The nominal coverage of intervals, and 1 - alpha of the verdict.
+    controls
+        The types that are real targets drawn again.
 
     Returns
     -------
@@ -45,8 +60,9 @@ def distinguish_dataset(
         - `mmd(activation_type)`, squared, unbiased, and its permutation p-value `mmd_p`;
         - `prompts(activation_type)`, the base prompts with both targets, and `prompt_groups`, how many groups they form
           when those that share an activation are counted once;
-        - `classifier_p_holm` and `mmd_p_holm`, adjusted over types and tests, and `told(activation_type)`, the verdict:
-          "told apart", "not told apart" or, for the reference, "undefined".
+        - `classifier_p_holm` and `mmd_p_holm`, adjusted over types and tests, of a control over its own tests, and
+          `told(activation_type)`, the verdict of these tests: "told apart" (of a control "false alarm"), "not told
+          apart" or, for the reference, "undefined". `with_detectors` draws the one that a page prints.
     """
     activations = activations.isel(sample=slice(MAXIMUM_PROMPTS))
     types = [str(name) for name in activations["activation_type"].to_numpy()]
@@ -109,27 +125,33 @@ def distinguish_dataset(
             "bound": bounds(),
         },
     )
-    return tested_types.assign(_told(tested_types, reference, alpha=1 - confidence).data_vars)
+    return tested_types.assign(_told(tested_types, reference, controls, alpha=1 - confidence).data_vars)
 
 
-def _told(tests: xr.Dataset, reference: str, *, alpha: float) -> xr.Dataset:
+def _told(tests: xr.Dataset, reference: str, controls: Collection[str], *, alpha: float) -> xr.Dataset:
     """Adjusted p-values, and whether a type's targets are told from real ones by any of the tests.
 
-    The family is all tests of all types but the reference and the control, adjusted by Holm's method. The control's
-    tests check the procedure, and stand as they are.
+    The family is all tests of all types but the reference and the controls, adjusted by Holm's method. A control's
+    tests check the procedure, and are a family of their own.
     """
     types = [str(name) for name in tests["activation_type"].to_numpy()]
     p = np.vstack([tests["classifier_p"].to_numpy(), tests["mmd_p"].to_numpy()])
-    judged = np.array([name not in {reference, CONTROL} for name in types])
+    judged = np.array([name not in {reference, *controls} for name in types])
     adjusted = np.where(np.array(types) == reference, np.nan, p)
     adjusted[:, judged] = adjust(p[:, judged], "holm")
+    for place, name in enumerate(types):
+        if name in controls and name != reference:
+            adjusted[:, place] = adjust(p[:, place], "holm")
     least = np.fmin.reduce(adjusted, axis=0)
-    words = ["undefined" if np.isnan(one) else "told apart" if one <= alpha else "not told apart" for one in least]
+    words = [
+        UNDEFINED if np.isnan(one) else NOT_TOLD if one > alpha else FALSE_ALARM if name in controls else TOLD
+        for name, one in zip(types, least, strict=True)
+    ]
     adjustment: Attributes = {"alpha": alpha, "adjustment": "Holm"}
     described = {
         "classifier_p_holm": "p-value of the classifier two-sample test, Holm over types and tests",
         "mmd_p_holm": "p-value of the maximum mean discrepancy, Holm over types and tests",
-        "told": "whether targets are told from real ones by any of the tests",
+        "told": "whether targets are told from real ones by a classifier or the maximum mean discrepancy",
     }
     return xr.Dataset(
         {
@@ -137,3 +159,33 @@ def _told(tests: xr.Dataset, reference: str, *, alpha: float) -> xr.Dataset:
             for name, values in zip(described, (adjusted[:-1], adjusted[-1], strings(words)), strict=True)
         }
     )
+
+
+def with_detectors(tests: xr.Dataset) -> xr.Dataset:
+    """The group `distinguish` with one verdict over all of its tests, so that no sentence denies what another says.
+
+    Parameters
+    ----------
+    tests
+        What `distinguish_dataset` and `plateaulens.summary.realism.realism_dataset` find.
+
+    Returns
+    -------
+    xarray.Dataset
+        The same, whose `told(activation_type)` is "told apart" by a kernel's classifier or the discrepancy, "by
+        detectors alone" where one of these sees a type and they do not, "not told apart" by any, of a control "false
+        alarm" where any sees it, or "undefined". Each kind of test is a family of its own.
+    """
+    detected = (tests["detected"].isel(detector=place) for place in range(tests.sizes["detector"]))
+    told = word_array(_with_detector, tests["told"], *detected)
+    words = attrs("whether targets are told from real ones by any test of them", "1")
+    return tests.assign(told=told.assign_attrs(tests["told"].attrs | words, detectors=True))
+
+
+def _with_detector(told: str, *detected: str) -> str:
+    """The verdict on one type."""
+    if FALSE_ALARM in {told, *detected}:
+        return FALSE_ALARM
+    if told != TOLD and SEEN in detected:
+        return BY_DETECTORS
+    return NOT_TOLD if told == UNDEFINED and NOT_SEEN in detected else told

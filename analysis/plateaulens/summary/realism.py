@@ -28,10 +28,8 @@ from plateaulens.compare.resampling import Resampling, linked_prompts
 from plateaulens.names import DETECTORS
 from plateaulens.store.reading import source_rows
 from plateaulens.summary.attributes import Attributes, attrs, bounds, strings, texts
-from plateaulens.summary.distinguish import MAXIMUM_PROMPTS, PERMUTATIONS
+from plateaulens.summary.distinguish import FALSE_ALARM, MAXIMUM_PROMPTS, NOT_SEEN, PERMUTATIONS, SEEN, UNDEFINED
 
-SEEN, NOT_SEEN, FALSE_ALARM, UNDEFINED = "seen", "not seen", "false alarm", "undefined"
-"""What a detector makes of a type; to tell a control from real is a false alarm."""
 NO_DETECTOR = "none"
 """In the place of the best detector of a type that none sees."""
 NOVEL = 2.0
