@@ -16,9 +16,16 @@ Edit = Callable[..., xr.Dataset]
 
 @pytest.fixture
 def alike(summary: xr.DataTree, edit: Edit) -> xr.Dataset:
-    """Every mean path length is 50, known to within 1 either way."""
-    group = edit(summary["geometry"].to_dataset(), "path_length_mean", 50.0)
-    return related(edit(group, "path_length_interval", [49.0, 51.0]))
+    """Every mean path is as long as real's, known to within 2 % either way."""
+    return paths(summary["geometry"].to_dataset(), edit, 1.0)
+
+
+def paths(group: xr.Dataset, edit: Edit, ratio: float, reach: float = 0.02, **where: str) -> xr.Dataset:
+    """The group with paths so many times as long as real's, and the words on them."""
+    group = edit(
+        edit(group, "path_ratio", ratio, **where), "path_ratio_interval", [ratio - reach, ratio + reach], **where
+    )
+    return related(group)
 
 
 def test_equal_paths_need_no_caution(alike: xr.Dataset) -> None:
@@ -28,10 +35,7 @@ def test_equal_paths_need_no_caution(alike: xr.Dataset) -> None:
 
 
 def test_longer_and_shorter_paths_are_named_with_their_excess(alike: xr.Dataset, edit: Edit) -> None:
-    group = edit(alike, "path_length_interval", [59.0, 61.0], activation_type="bag")
-    group = edit(group, "path_length_mean", 60.0, activation_type="bag")
-    group = edit(group, "path_length_interval", [39.0, 41.0], activation_type="random")
-    group = related(edit(group, "path_length_mean", 40.0, activation_type="random"))
+    group = paths(paths(alike, edit, 1.2, activation_type="bag"), edit, 0.8, activation_type="random")
     text = path_length_caution(group)
     assert text == (
         "Paths to bag are shown to be more than 5\u00a0% longer on average than to real. The mean is longer by "
@@ -44,10 +48,8 @@ def test_longer_and_shorter_paths_are_named_with_their_excess(alike: xr.Dataset,
 
 def test_the_criterion_is_the_stored_one_and_denies_no_smaller_difference(alike: xr.Dataset, edit: Edit) -> None:
     """Structured is clearly shorter, but by less than what counts: it is neither named nor called equal."""
-    group = edit(alike, "path_length_interval", [39.0, 41.0], activation_type="bag")
-    group = edit(group, "path_length_mean", 40.0, activation_type="bag")
-    group = edit(group, "path_length_interval", [47.9, 48.1], activation_type="structured")
-    group = related(edit(group, "path_length_mean", 48.0, activation_type="structured"))
+    group = paths(alike, edit, 0.8, activation_type="bag")
+    group = paths(group, edit, 0.96, 0.002, activation_type="structured")
     text = path_length_caution(group)
     assert "Paths to bag are shown to be more than 5\u00a0% shorter" in text
     assert text.endswith("for other types, whose paths may still differ in length.")
@@ -57,11 +59,7 @@ def test_the_criterion_is_the_stored_one_and_denies_no_smaller_difference(alike:
 
 def test_of_several_types_the_least_and_the_most_are_named(alike: xr.Dataset, edit: Edit) -> None:
     """Where all types meet the criterion there are no others to speak of."""
-    group = edit(edit(alike, "path_length_interval", [39.0, 41.0]), "path_length_mean", 40.0)
-    group = edit(group, "path_length_interval", [29.0, 31.0], activation_type="bag")
-    group = edit(group, "path_length_mean", 30.0, activation_type="bag")
-    group = edit(group, "path_length_interval", [49.0, 51.0], activation_type="real")
-    group = related(edit(group, "path_length_mean", 50.0, activation_type="real"))
+    group = paths(paths(alike, edit, 0.8), edit, 0.6, activation_type="bag")
     text = path_length_caution(group)
     assert text.startswith("Paths to every type are shown to be more than 5\u00a0% shorter")
     assert "The means are shorter by 20\u00a0% (" in text
@@ -70,9 +68,15 @@ def test_of_several_types_the_least_and_the_most_are_named(alike: xr.Dataset, ed
 
 
 def test_a_difference_within_the_intervals_is_no_difference(alike: xr.Dataset, edit: Edit) -> None:
-    group = edit(alike, "path_length_interval", [53.0, 67.0], activation_type="bag")
-    group = related(edit(group, "path_length_mean", 60.0, activation_type="bag"))
-    assert "bag" not in path_length_caution(group)
+    assert "bag" not in path_length_caution(paths(alike, edit, 1.2, 0.16, activation_type="bag"))
+
+
+def test_intervals_of_lengths_that_meet_do_not_hide_a_paired_difference(alike: xr.Dataset, edit: Edit) -> None:
+    """Pairs know more than two means: their ratio decides, and what is left is no denial of it."""
+    group = edit(edit(alike, "path_length_interval", [40.0, 60.0]), "path_length_mean", 50.0)
+    text = path_length_caution(paths(group, edit, 0.915, 0.025, activation_type="bag"))
+    assert text.startswith("Paths to bag are shown to be more than 5\u00a0% shorter on average than to real.")
+    assert "The mean is shorter by 8\u00a0%." in text or "The mean is shorter by 9\u00a0%." in text
 
 
 def test_geometry_table(summary: xr.DataTree) -> None:
@@ -80,4 +84,5 @@ def test_geometry_table(summary: xr.DataTree) -> None:
     cells = row(geometry_table(geometry), "structured")
     values = geometry.sel(activation_type="structured")
     assert cells["norm"] == estimate(float(values["target_norm_mean"]), values["target_norm_interval"].values)
+    assert cells["path over real's"] == estimate(float(values["path_ratio"]), values["path_ratio_interval"].values, 2)
     assert cells["cosine to base"] == estimate(float(values["cosine_mean"]), values["cosine_interval"].values, 2)

@@ -33,11 +33,10 @@ def related(group: xr.Dataset) -> xr.Dataset:
     if "path_relation" not in group:
         relation = word_array(steepness_relation, group["steepness_ratio_interval"], group["steepness_n_pairs"])
         return group.assign(steepness_relation=relation.assign_attrs(group["steepness_relation"].attrs))
-    ends = group["path_length_interval"]
     relation = word_array(
-        lambda own, other: length_relation(own, other, PATH_TOLERANCE),
-        ends,
-        ends.sel(activation_type=REFERENCE, drop=True),
+        lambda ends, pairs: length_relation(ends, pairs, PATH_TOLERANCE),
+        group["path_ratio_interval"],
+        group["path_n_pairs"],
     )
     return group.assign(path_relation=relation.assign_attrs(group["path_relation"].attrs))
 

@@ -73,3 +73,31 @@ def test_reading_in_ranges_changes_nothing(
     whole = geometry_dataset(activations, resampling, confidence=0.95, reference="real")
     monkeypatch.setattr(module, "sample_ranges", lambda samples: sample_ranges(samples, size=7))
     xr.testing.assert_identical(geometry_dataset(activations, resampling, confidence=0.95, reference="real"), whole)
+
+
+def test_paths_are_compared_within_base_prompts(activations: xr.Dataset, resampling: Resampling) -> None:
+    """Paths to isotropic are 8 % shorter on every base prompt, of very unequal length: their two intervals overlap."""
+    spread = np.exp(np.linspace(-1.5, 1.5, 20))[:, np.newaxis]
+    away = (activations.target[0] - activations.base).values
+    away *= spread / np.linalg.norm(away, axis=-1, keepdims=True)
+    activations["target"][0] = activations.base.values + away
+    activations["target"][2] = activations.base.values + 0.92 * away
+    found = geometry_dataset(activations, resampling, confidence=0.95, reference="real")
+    own, real = (found.path_length_interval.sel(activation_type=name).values for name in ("isotropic", "real"))
+    assert own[1] > real[0]
+    np.testing.assert_allclose(found.path_ratio.sel(activation_type="isotropic"), 0.92, rtol=1e-4)
+    assert found.path_relation.sel(activation_type="isotropic") == "shorter"
+    assert found.path_relation.sel(activation_type="real") == "undecided"
+    assert found.path_ratio_interval.sel(activation_type="real").values.tolist() == [1.0, 1.0]
+    assert found.path_n_pairs.values.tolist() == [19, 19, 19]
+
+
+def test_a_few_pairs_settle_no_length(activations: xr.Dataset, resampling: Resampling) -> None:
+    activations["target"][2] = activations.base.values + 0.5 * (activations.target[0] - activations.base).values
+    activations["target"][2, 5:] = np.nan
+    found = geometry_dataset(activations, resampling, confidence=0.95, reference="real").sel(
+        activation_type="isotropic"
+    )
+    assert found.path_n_pairs == 4
+    assert found.path_ratio == pytest.approx(0.5, rel=1e-4)
+    assert found.path_relation == "undecided"

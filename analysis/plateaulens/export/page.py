@@ -340,11 +340,13 @@ def _lengths(found: _Found) -> Iterator[str]:
         {
             "type": word(record["at"]["activation_type"]),
             "path length": _estimate(record),
+            "over real's": _estimate(of_pairs),
             "length of the target": _estimate(found.one("geometry", "target_norm_mean", record)),
             "cosine to the base": _estimate(found.one("geometry", "cosine_mean", record)),
-            "paths are": word(record["verdict"]),
+            "paths are": NOTHING if of_pairs is None else word(of_pairs["verdict"]),
         }
         for record in found.get("geometry", "path_length_mean")
+        for of_pairs in (found.one("geometry", "path_ratio", record),)
     ]
     if rows:
         yield "## Geometry"

@@ -51,7 +51,7 @@ _COUNTS = (
     | dict.fromkeys(("accuracy", "auc", "mmd"), "prompts")
     | dict.fromkeys(("detector_auc", "frechet_ratio", "novelty", "copies", "density", "coverage"), "realism_prompts")
     | dict.fromkeys(("fit_novelty", "fit_copies"), "realism_prompts")
-    | {"token_share": "token_prompts"}
+    | {"token_share": "token_prompts", "path_ratio": "path_n_pairs"}
     | dict.fromkeys(("pooled_difference", "pooled_spread"), "pooled_sites")
     | {"share": "n"}
 )
@@ -61,7 +61,7 @@ _VERDICTS = {
     "mean_difference": "direction",
     "ks_difference": "nearness",
     "steepness_ratio": "steepness_relation",
-    "path_length_mean": "path_relation",
+    "path_ratio": "path_relation",
     "adjusted_difference": "adjusted_fate",
     "adjusted_change": "adjusted_movement",
     "matched_difference": "matched_fate",

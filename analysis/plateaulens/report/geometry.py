@@ -3,10 +3,10 @@
 import pandas as pd
 import xarray as xr
 
-from plateaulens.names import REFERENCE, label
+from plateaulens.names import label
 from plateaulens.report.contents import bounds, compared_types, types_of
 from plateaulens.report.phrases import confidence_of, prompts, subject
-from plateaulens.report.table import TYPE, Column, Row, Table
+from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
 from plateaulens.report.text import percent
 
 _QUANTITIES = {
@@ -32,10 +32,9 @@ def path_length_caution(geometry: xr.Dataset) -> str:
     str
         Markdown, with the criterion and the excess of the means.
     """
-    mean, relation = geometry["path_length_mean"], geometry["path_relation"]
-    real = float(mean.sel(activation_type=REFERENCE))
+    relation = geometry["path_relation"]
     held = compared_types(geometry)
-    excess = {name: float(mean.sel(activation_type=name)) / real - 1 for name in held}
+    excess = {name: float(geometry["path_ratio"].sel(activation_type=name)) - 1 for name in held}
     tolerance = percent(relation.attrs["tolerance"])
     sentences: list[str] = []
     told: list[str] = []
@@ -78,6 +77,7 @@ def geometry_table(geometry: xr.Dataset) -> Table:
     columns = {"type": TYPE} | {
         name: Column(title, "estimate", digits) for name, (title, digits) in _QUANTITIES.items()
     }
+    columns |= estimated("path over real's", "path_ratio", KS_DIGITS)
     rows = [_row(geometry.sel(activation_type=name), name) for name in types_of(geometry)]
     return Table(pd.DataFrame(rows), columns)
 
@@ -98,7 +98,8 @@ def geometry_table_caption(geometry: xr.Dataset) -> str:
     confidence = confidence_of(geometry["path_length_interval"])
     return (
         f"Mean norm of the targets, length of the path, cosine of target and base, and distance of the target from the "
-        f"mean base. In brackets {confidence} bootstrap intervals, {prompts(geometry)}."
+        f"mean base. *Path over real's*: ratio of the mean paths, whose interval is of pairs. In brackets {confidence} "
+        f"bootstrap intervals, {prompts(geometry)}."
     )
 
 
@@ -128,4 +129,4 @@ def _row(values: xr.Dataset, name: str) -> Row:
         lower, upper = bounds(values[f"{quantity}_interval"]).tolist()
         mean = float(values[f"{quantity}_mean"])
         row |= {quantity: mean, f"{quantity}_lower": lower, f"{quantity}_upper": upper}
-    return row
+    return row | measured(values, "path_ratio")

@@ -5,6 +5,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from plateaulens.compare.resampling import Resampling, percentile_interval, ratio
+from plateaulens.compare.scale import ratio_of_means
 from plateaulens.store.reading import sample_ranges
 from plateaulens.summary.attributes import attrs, bounds, interval_attrs
 from plateaulens.summary.verdicts import length_relation, word_array
@@ -82,8 +83,10 @@ def geometry_dataset(
           percentile interval of that mean, `*_interval(activation_type, bound)`. Incomplete samples are NaN and left
           out of means;
         - `base_norm(sample)` and `active_latents(sample)`;
+        - `path_ratio(activation_type)`: the mean path over that to the reference, of the base prompts that have both,
+          with its interval, of pairs; and `path_n_pairs`, how many these are;
         - `path_relation(activation_type)`: whose mean paths are clearly longer, or shorter, than those to the
-          reference, by more than `PATH_TOLERANCE`.
+          reference, by more than `PATH_TOLERANCE`: the word on each ratio.
     """
     base = activations["base"].transpose("sample", "d_model").to_numpy()
     complete = np.isfinite(base).all(axis=1)
@@ -98,13 +101,13 @@ def geometry_dataset(
         ),
         "active_latents": activations["active_latents"].variable.load(),
     }
+    dims = ("activation_type", "sample")
     for name, (long_name, units) in _DESCRIPTIONS.items():
         value = np.concatenate([part[name] for part in parts], axis=-1)
         there = np.isfinite(value)
         mean = ratio(resampling.sums(np.where(there, value, 0.0).T), resampling.sums(there.T))
         interval = percentile_interval(mean[1:], confidence)
         described = (f"mean {long_name}", units)
-        dims = ("activation_type", "sample")
         variables |= {
             name: xr.Variable(dims, value, attrs(long_name, units)),
             f"{name}_mean": xr.Variable(dims[:1], mean[0], attrs(*described)),
@@ -113,10 +116,24 @@ def geometry_dataset(
             ),
         }
     found = xr.Dataset(variables, coords={"activation_type": activations["activation_type"], "bound": bounds()})
-    ends = found["path_length_interval"]
+    length = found["path_length"].to_numpy()
+    real = [str(name) for name in found["activation_type"].to_numpy()].index(reference)
+    scaled = ratio_of_means(length, resampling, reference=real, confidence=confidence)
+    words = (f"mean distance from base to target over that of {reference}", "1")
+    found = found.assign(
+        path_ratio=(dims[:1], scaled.estimate, attrs(*words)),
+        path_ratio_interval=(
+            (*dims[:1], "bound"), scaled.interval, interval_attrs(*words, resampling, confidence)
+        ),
+        path_n_pairs=(
+            dims[:1],
+            (np.isfinite(length) & np.isfinite(length[real])).sum(axis=-1),
+            attrs("base prompts with both targets", "1"),
+        ),
+    )  # fmt: skip
     relation = word_array(
-        lambda own, other: length_relation(own, other, PATH_TOLERANCE),
-        ends,
-        ends.sel(activation_type=reference, drop=True),
+        lambda ends, pairs: length_relation(ends, pairs, PATH_TOLERANCE),
+        found["path_ratio_interval"],
+        found["path_n_pairs"],
     ).assign_attrs(attrs(f"whether paths are longer than those to {reference}", "1"), tolerance=PATH_TOLERANCE)
     return found.assign(path_relation=relation)

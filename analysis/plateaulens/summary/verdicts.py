@@ -295,34 +295,37 @@ def steepness_relation(ratio_interval: ArrayLike, n_pairs: int) -> Steepness:
     return "less steep" if upper < 1 else "steeper" if lower > 1 else "undecided"
 
 
-def length_relation(interval: ArrayLike, reference: ArrayLike, tolerance: float) -> Length:
+def length_relation(ratio_interval: ArrayLike, n_pairs: int, tolerance: float) -> Length:
     """Whether a mean length is clearly longer or shorter than the reference's, by more than a relative tolerance.
 
-    Clearly: the whole interval lies outside the tolerance around the reference's whole interval.
+    Two intervals that overlap say nothing of a paired difference: it has an interval of its own, that of the ratio.
 
     Parameters
     ----------
-    interval, reference
-        Of the two mean lengths, in the same units.
+    ratio_interval
+        Of the type's mean length over the reference's, within base prompts.
+    n_pairs
+        The number of base prompts behind it.
     tolerance
         The relative difference that matters.
 
     Returns
     -------
     Length
-        "longer" or "shorter" when clearly so, else "undecided"; "undefined" without both intervals (NaN).
+        "longer" when the whole interval is above 1 + tolerance, "shorter" when it is below 1 - tolerance; "undecided"
+        when it is neither or rests on fewer than `MINIMUM_PAIRS` base prompts; "undefined" when there is none (NaN).
 
     Examples
     --------
-    >>> length_relation((12.0, 13.0), (10.0, 11.0), 0.05)
-    'longer'
+    >>> length_relation((0.891, 0.940), 300, 0.05), length_relation((0.93, 0.97), 300, 0.05)
+    ('shorter', 'undecided')
     """
-    (lower, upper), (low, high) = np.asarray(interval), np.asarray(reference)
-    if np.isnan([lower, upper, low, high]).any():
+    lower, upper = np.asarray(ratio_interval)
+    if np.isnan(lower) or np.isnan(upper):
         return "undefined"
-    if lower > (1 + tolerance) * high:
-        return "longer"
-    return "shorter" if upper < (1 - tolerance) * low else "undecided"
+    if n_pairs < MINIMUM_PAIRS:
+        return "undecided"
+    return "longer" if lower > 1 + tolerance else "shorter" if upper < 1 - tolerance else "undecided"
 
 
 def fate(before: ArrayLike, after: ArrayLike, change: ArrayLike) -> Fate:
