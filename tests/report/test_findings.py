@@ -10,10 +10,20 @@ from plateaulens.report import findings, power, verdicts
 from plateaulens.report.contents import types_of
 
 
-def test_a_run_without_a_plateau_threshold_says_so(summary: xr.DataTree) -> None:
+def test_what_was_not_measured_is_no_finding(summary: xr.DataTree) -> None:
+    """Each bullet has a number and the place that shows it; the section says what is lacking."""
+    whole = findings.points(summary).splitlines()
+    assert len(whole) == 3
+    assert all(re.search(r"\d.*\(@\w+-\w+\)", point) for point in whole)
     tree = summary.copy()
     tree.attrs["analysis"] = json.dumps(json.loads(summary.attrs["analysis"]) | {"plateau_threshold": {}})
-    assert findings.points(tree).splitlines()[1].startswith("- The analysis has no plateau threshold")
+    assert findings.points(tree).splitlines() == [whole[0], whole[2]]
+    quick = summary.copy()
+    del quick["plateau"]
+    assert findings.points(quick).splitlines() == [whole[0], whole[2]]
+    alone = quick.copy()
+    del alone["confounds"]
+    assert findings.points(alone).splitlines() == whole[:1]
 
 
 def test_the_first_screen_has_no_false_alarm_for_a_finding(summary: xr.DataTree) -> None:

@@ -17,8 +17,9 @@ from tests.report.pages import shown_by
 from plateaulens import resources
 from plateaulens.config import AnalysisConfig
 from plateaulens.report import confounds, constants, distinguish, effects, findings, nearness, plateaus, verdicts
-from plateaulens.report.build import build
+from plateaulens.report.build import build, fitting
 from plateaulens.report.geometry import path_length_caution
+from plateaulens.report.text import MISSING
 from plateaulens.summary.analyze import summarize, write_summary
 from qmdrender.document import read_document
 
@@ -164,6 +165,24 @@ class TestOtherRuns:
             assert f"This summary has no {group}" in words(shown)
         titles = {"sensitivity": "relative steps", "sensitivity_absolute": "absolute steps", "plateau": "plateaus"}
         assert set(absent) == set(titles.values()) - {titles[kept]}
+
+    @pytest.mark.parametrize("absent", ["plateau", "sensitivity_absolute"])
+    def test_a_page_has_no_section_on_an_experiment_that_was_not_run(
+        self, summary: xr.DataTree, tmp_path: Path, absent: str
+    ) -> None:
+        source, whole = INDEX.read_text(encoding="utf-8"), write(summary, tmp_path / "whole.zarr")
+        assert fitting(source, whole) == re.sub(r"<!-- .*? -->\n\n", "", source)
+        tree = summary.copy()
+        del tree[absent]
+        part = write(tree, tmp_path / "part.zarr")
+        page = tmp_path / "index.qmd"
+        page.write_text(fitting(source, part), encoding="utf-8")
+        assert not re.search(rf'run,\s+"{absent}"', page.read_text(encoding="utf-8"))
+        shown = [item.data for item in shown_by(page, part) if isinstance(item, Markdown)]
+        assert [text for text in shown if text == MISSING or text.startswith("This run has no experiment")] == []
+        text = "\n".join([page.read_text(encoding="utf-8"), *shown])
+        labels, references = (set(re.findall(rf"{mark}((?:fig|tbl|sec|eq)-\w+)", text)) for mark in ("{#", "@"))
+        assert references <= labels
 
     @pytest.mark.parametrize("kept", [["real"], ["real", "random"], ["real", "real_control", "isotropic"]])
     def test_a_run_without_an_sae(self, run: xr.DataTree, tmp_path: Path, kept: list[str], summarized: Any) -> None:

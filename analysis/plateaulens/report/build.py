@@ -19,6 +19,7 @@ from plateaulens.errors import UsageError, shown
 from plateaulens.replacing import publish, scratch
 from plateaulens.report.taken import gather, put
 from plateaulens.store.location import Location, locate
+from plateaulens.store.reading import open_summary
 
 Format = Literal["html", "pdf"]
 Renderer = Literal["auto", "quarto", "builtin"]
@@ -30,6 +31,8 @@ _PROJECT_FILES = ("_quarto.yml", "references.bib")
 _QUARTO_NAMES: Mapping[Format, str] = {"html": "html", "pdf": "typst"}
 _LOG = "report.log"
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
+_PART = re.compile(r"<!-- with (\w+) -->\n\n(.*?)<!-- end -->\n\n", re.DOTALL)
+"""A part of a page that is about one group of the summary."""
 _WARNING = re.compile(r"\[?WARN(?:ING)?\b")
 # Quarto itself uses papermill to hand parameters over, and the notebook packages of the Python that it is given.
 _QUARTO_NEEDS = ("quarto", "yaml", "papermill", "nbclient", "ipykernel")
@@ -95,7 +98,8 @@ def build(
     with scratch("plateaulens-report-") as project:
         for name in _PROJECT_FILES:
             shutil.copyfile(resources.root() / "report" / name, project / name)
-        shutil.copyfile(resources.root() / "report" / document, project / "index.qmd")
+        page = (resources.root() / "report" / document).read_text(encoding="utf-8")
+        (project / "index.qmd").write_text(fitting(page, place), encoding="utf-8")
         parameters = {"summary": place.absolute()}
         if beside is not None:
             parameters["beside"] = locate(beside).absolute()
@@ -170,6 +174,28 @@ def _render_with_quarto(
         for line in warnings_of(done.stdout):
             print(f"Quarto ({name}): {line}")
     return [project / f"index.{name}" for name in formats]
+
+
+def fitting(page: str, summary: Location) -> str:
+    """A page without its parts on what the summary does not have, whose figures and tables would be empty.
+
+    Parameters
+    ----------
+    page
+        The source; such a part stands between the comments `with GROUP` and `end`.
+    summary
+        The path or URL of the summary, which a page without such parts leaves alone.
+
+    Returns
+    -------
+    str
+        The source, without these comments.
+    """
+    if not _PART.search(page):
+        return page
+    with open_summary(summary) as tree:
+        held = set(tree.children)
+    return _PART.sub(lambda part: part[2] if part[1] in held else "", page)
 
 
 def warnings_of(said: str) -> list[str]:

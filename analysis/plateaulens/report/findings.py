@@ -164,11 +164,11 @@ def points(summary: xr.DataTree) -> str:
     Returns
     -------
     str
-        A Markdown list, with sentences of at most 30 words and the place that shows it in each item; what the summary
-        lacks is said once.
+        A Markdown list, with sentences of at most 30 words and the place that shows it in each item. A finding that the
+        summary has not measured has none: its section says why.
     """
-    sentences = dict.fromkeys((_claim(summary), _plateaus(summary), _at_equal_length(summary)))
-    return "\n".join(f"- {sentence}" for sentence in sentences)
+    sentences = (_claim(summary), _plateaus(summary), _at_equal_length(summary))
+    return "\n".join(f"- {sentence}" for sentence in sentences if "(@" in sentence)
 
 
 def _focus(group: xr.Dataset) -> str:
