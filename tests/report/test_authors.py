@@ -75,6 +75,24 @@ def test_the_caption_names_both_models(summary: xr.DataTree) -> None:
     assert "this run (synthetic)" in authors.authors_table_caption(summary)
 
 
+def test_the_caption_says_by_what_steps_are_multiplied_and_where_plateaus_end(summary: xr.DataTree) -> None:
+    caption = authors.authors_table_caption(summary)
+    said = "Steps are multiplied by 0.99 (relative, absolute and plateau), from this run's grid to theirs of 100 points."
+    assert said in caption
+    threshold = json.loads(summary.attrs["analysis"])["plateau_threshold"]["l2"]
+    assert f"Plateaus end at an L2 distance of 20, in the other tables {threshold:g}." in caption
+    groups = {name: node.to_dataset() for name, node in summary.children.items()}
+    absolute = groups["sensitivity_absolute"]
+    longer = absolute.assign_coords(length=absolute["length"] * 2)
+    tree = xr.DataTree.from_dict({"sensitivity": groups["sensitivity"], "sensitivity_absolute": longer})
+    tree.attrs = summary.attrs
+    caption = authors.authors_table_caption(tree)
+    assert "Steps are multiplied by 0.99 (relative) and 1.98 (absolute), from this run's grid" in caption
+    assert "Plateaus end" not in caption
+    del tree["sensitivity"], tree["sensitivity_absolute"]
+    assert "multiplied" not in authors.authors_table_caption(tree)
+
+
 @pytest.mark.parametrize("source", ["gpt2", "openai-community/gpt2"])
 def test_gpt2_is_the_same_model(summary: xr.DataTree, source: str) -> None:
     assert "measures the same model" in authors.authors_sentences(with_model(summary, source))

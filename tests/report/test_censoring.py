@@ -83,3 +83,7 @@ def test_censoring_table_has_both_conventions(sensitivity: xr.Dataset) -> None:
     )
     assert cells["p, paired"] == p_value(float(sensitivity["paired_logrank_p"].sel(where)))
     assert row(table, "real")["p, paired"] == MISSING
+
+
+def test_the_sentinel_mean_is_told_from_that_beside_the_authors_numbers(sensitivity: xr.Dataset) -> None:
+    assert "this run's, not yet multiplied as in @tbl-authors" in censoring.censoring_table_caption(sensitivity)

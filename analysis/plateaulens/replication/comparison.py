@@ -30,7 +30,7 @@ from plateaulens.compare.resampling import percentile_interval, ratio
 from plateaulens.config import AnalysisConfig, RunConfig
 from plateaulens.names import REFERENCE, STATISTICS
 from plateaulens.replication.reference import read_activation_reference, read_reference
-from plateaulens.steps.authors import POINTS
+from plateaulens.steps.authors import PLATEAU_THRESHOLD, POINTS
 from plateaulens.steps.dataset import step_dataset, step_length
 from plateaulens.store.schema import RUN_KIND
 from plateaulens.summary.geometry import target_geometry
@@ -47,6 +47,9 @@ BINS = 2000
 STEP_LENGTH = 50 / (POINTS - 1)
 """Between two of the authors' points, where steps have a length: they multiply `linspace(0, 100, 100)` by 0.5. (Their
 search for an event ends floor(path length / 0.5) points from the start, up to 1 % of the path beyond the target.)"""
+
+PLATEAU_END = PLATEAU_THRESHOLD
+"""The L2 distance at which their plateaus end, whatever the analysis counts as one."""
 
 _SENTINELS = {"max_slope": POINTS - 1.0, "first_nonlinearity": float(POINTS), "plateau_length": float(POINTS)}
 """What the authors count an event as that does not happen, on their grid."""

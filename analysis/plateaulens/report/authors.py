@@ -1,21 +1,22 @@
 """The authors' published numbers for GPT-2 beside this run's: sentences, a table and its caption."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import xarray as xr
 
 from plateaulens import names
-from plateaulens.names import REFERENCE, metric_label
-from plateaulens.replication.comparison import their_moments
+from plateaulens.names import MAIN_METRICS, REFERENCE, metric_label
+from plateaulens.replication.comparison import PLATEAU_END, steps_scale, their_moments
 from plateaulens.replication.reference import read_reference
-from plateaulens.report.contents import BLOWUP, config_of, group_of, types_of, values_of
+from plateaulens.report.contents import BLOWUP, config_of, group_of, settings_of, types_of, values_of
 from plateaulens.report.table import KS_DIGITS, STEP_DIGITS, TYPE, Column, Row, Table, estimated, measured
-from plateaulens.report.text import escape
+from plateaulens.report.text import escape, listing, number
 
 _MEASURED = ["experiment", "statistic", "metric", "activation_type"]
 _MEAN_AND_SD = "{} ({})"
+_PLATEAU = "plateau"
 
 
 def comparable(summary: xr.DataTree) -> list[dict[str, Any]]:
@@ -81,10 +82,12 @@ def authors_table_caption(summary: xr.DataTree) -> str:
         Markdown.
     """
     model = config_of(summary).model.source
+    measured_here = list(dict.fromkeys(row["experiment"] for row in comparable(summary)))
     return (
         f"Means (population SD) of steps, and Kolmogorov-Smirnov distances to real. *GPT-2*: what the authors printed. "
-        f"*Here*: this run ({escape(model)}) under the authors' conventions, its steps counted on their grid of 100 "
-        f"points. *Corrected*: the KS distance under the corrected conventions. Intervals are uniform bands."
+        f"*Here*: this run ({escape(model)}) under the authors' conventions.{_scaled(summary, measured_here)}"
+        f"{_ended(summary, measured_here)} *Corrected*: the KS distance under the corrected conventions. Intervals are "
+        f"uniform bands."
     )
 
 
@@ -150,6 +153,27 @@ def _row(summary: xr.DataTree, authors: Mapping[str, Any]) -> Row:
         **measured(here, "ks", known=kind != REFERENCE),
         **measured(corrected, "ks", "corrected_ks", known=kind != REFERENCE),
     }
+
+
+def _scaled(summary: xr.DataTree, experiments: Sequence[str]) -> str:
+    """By what the steps of each experiment are multiplied."""
+    scales: dict[str, list[str]] = {}
+    for name in experiments:
+        scale = number(steps_scale(summary[name].to_dataset()), 2)
+        scales.setdefault(scale, []).append(names.experiment(name).short)
+    if not scales:
+        return ""
+    said = listing([f"{scale} ({listing(shorts)})" for scale, shorts in scales.items()])
+    return f" Steps are multiplied by {said}, from this run's grid to theirs of 100 points."
+
+
+def _ended(summary: xr.DataTree, experiments: Sequence[str]) -> str:
+    """Where the authors' plateaus end, and where those of the other tables do."""
+    if _PLATEAU not in experiments:
+        return ""
+    own = settings_of(summary).plateau_threshold.get(MAIN_METRICS[0])
+    elsewhere = f", in the other tables {own:g}" if own else ""
+    return f" Plateaus end at an {metric_label(MAIN_METRICS[0])} distance of {PLATEAU_END:g}{elsewhere}."
 
 
 def _measured(name: str, statistic: str, metric: str) -> str:

@@ -124,7 +124,8 @@ def censoring_table_caption(experiment: xr.Dataset) -> str:
     """
     return (
         f"Censoring, max-slope steps, {prompts(experiment)}. *Last step*: the share that is steepest there. *Sentinel "
-        f"mean*: the authors' convention, in which a curve that does not blow up has step 99. For absolute steps its "
+        f"mean*: the authors' convention, in which a curve that does not blow up has step 99. Its steps are this run's, "
+        f"not yet multiplied as in @tbl-authors. For absolute steps its "
         f"search ends where the path reaches its target, and for relative ones before step 100. A curve that is "
         f"steepest later has another step then. "
         f"*Restricted mean*: of the step or the window's end, whichever is first, with its paired difference to "
