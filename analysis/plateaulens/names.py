@@ -265,8 +265,8 @@ EXPERIMENTS = {
             concluded=("max_slope",),
             equivalence_margin=0.075,
             margin_reason=(
-                "in proportion to the authors' structured type (0.10 on L2, 0.13 on KL) what it is for relative steps, "
-                "and beyond what two samples of their size lie apart by chance (0.04 at 5 %)"
+                "as large beside the authors' structured type (0.10 on L2, 0.13 on KL) as the margin of relative steps "
+                "is, and beyond what two samples of their size lie apart by chance (0.04 at 5 %)"
             ),
             is_cut=True,
             is_default=True,

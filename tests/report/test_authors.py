@@ -77,7 +77,9 @@ def test_the_caption_names_both_models(summary: xr.DataTree) -> None:
 
 def test_the_caption_says_by_what_steps_are_multiplied_and_where_plateaus_end(summary: xr.DataTree) -> None:
     caption = authors.authors_table_caption(summary)
-    said = "Steps are multiplied by 0.99 (relative, absolute and plateau), from this run's grid to theirs of 100 points."
+    said = (
+        "Steps are multiplied by 0.99 (relative, absolute and plateau), from this run's grid to theirs of 100 points."
+    )
     assert said in caption
     threshold = json.loads(summary.attrs["analysis"])["plateau_threshold"]["l2"]
     assert f"Plateaus end at an L2 distance of 20, in the other tables {threshold:g}." in caption

@@ -38,6 +38,16 @@ def test_captions_say_how_many_prompts(sensitivity: xr.Dataset, summary: xr.Data
     assert sum("95\u00a0%" in text for text in texts) == len(texts) - 2
 
 
+def test_a_plus_sign_is_explained_where_there_is_one(summary: xr.DataTree) -> None:
+    plateau = summary["plateau"].to_dataset()
+    none, some = (plateau.assign(censored=plateau["censored"].copy(data=plateau["censored"] * 0 == 1)) for _ in "ab")
+    assert "plus sign" not in plateaus.plateaus_caption(none, metric="l2")
+    some["censored"].loc[{"convention": "corrected", "statistic": "plateau_length", "metric": "kl"}] = True
+    assert "plus sign" not in plateaus.plateaus_caption(some, metric="l2")
+    some["censored"].loc[{"convention": "corrected", "statistic": "plateau_length", "metric": "l2"}] = True
+    assert "A plus sign marks the share that is censored" in plateaus.plateaus_caption(some, metric="l2")
+
+
 def test_a_caption_names_the_types_and_the_metrics_that_are_shown(sensitivity: xr.Dataset) -> None:
     few = sensitivity.sel(activation_type=["real", "random", "bag"])
     assert "for real and random," in curves.max_slope_histograms_caption(few)

@@ -52,10 +52,46 @@ class TestSentences:
         assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
         assert text.count("95\u00a0% interval") == 2, "one for each metric"
 
-    def test_the_claim_is_about_both_pairs(self, sensitivity: xr.Dataset) -> None:
-        text = nearness.claim_sentences(sensitivity)
-        assert "structured or baseline is nearer" in text
-        assert "structured or bag is nearer" in text
+    def test_what_is_undecided_is_said_together(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        few = "Whether structured is nearer to real than baseline or bag is undecided on L2 and KL"
+        assert nearness.claim_sentences(sensitivity) == f"{few}: there are too few base prompts for a test."
+        group = edit(edit(sensitivity, "ks_difference_p", 0.2), "ks_difference_interval", [-0.1, 0.3])
+        group = edit(group, "ks_difference_interval", [-0.2, 0.1], activation_type="structured", other_type="bag")
+        group = edit(group, "ks_difference", 0.05)
+        group = edit(group, "ks_difference", -0.04, activation_type="structured", other_type="bag", metric="kl")
+        text = nearness.claim_sentences(group)
+        assert text == (
+            "Whether structured is nearer to real than baseline or bag is undecided on L2 and KL. The KS of structured "
+            "minus theirs is \u22120.04 to 0.05 (95\u00a0% intervals reach from \u22120.20 to 0.30)."
+        )
+        group = edit(group, "nearness", "nearer", activation_type="structured", other_type="bag")
+        text = nearness.claim_sentences(group)
+        assert text.startswith("Structured is nearer to real than bag on L2: KS 0.")
+        assert text.endswith(
+            "Whether structured or baseline is nearer to real is undecided on L2 and KL. The KS of structured minus "
+            "that of baseline is 0.05 (95\u00a0% intervals reach from \u22120.10 to 0.30)."
+        )
+        assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
+
+    def test_one_that_is_undecided_has_its_numbers(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        group = edit(sensitivity, "nearness", "nearer")
+        group = edit(group, "nearness", "undecided", activation_type="structured", other_type="bag", metric="kl")
+        text = nearness.claim_sentences(group)
+        assert text.endswith(nearness.nearness_sentence(group, "structured", "bag", metrics=("kl",)))
+
+    def test_a_reader_finds_the_printed_difference(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        group = edit(edit(sensitivity, "ks_difference_p", 0.2), "ks_difference_interval", [-0.4, 0.1])
+        group = edit(edit(group, "ks", 0.325, activation_type="structured"), "ks", 0.58, activation_type="bag")
+        text = nearness.nearness_sentence(edit(group, "ks_difference", -0.255), "structured", "bag", metrics=("l2",))
+        assert "KS 0.325 and 0.580, difference \u22120.255 (" in text
+        group = edit(edit(group, "ks", 0.32, activation_type="structured"), "ks_difference", -0.26)
+        text = nearness.nearness_sentence(group, "structured", "bag", metrics=("l2",))
+        assert "KS 0.32 and 0.58, difference \u22120.26 (" in text
+
+    def test_a_pair_that_the_run_has_not_is_named(self, sensitivity: xr.Dataset) -> None:
+        text = nearness.claim_sentences(only(sensitivity, "real", "structured", "baseline"))
+        assert text.startswith("Whether structured or baseline is nearer to real is undecided on L2 and KL")
+        assert "does not have both structured and bag targets" in text
 
     def test_it_needs_both_types(self, sensitivity: xr.Dataset) -> None:
         text = nearness.nearness_sentence(only(sensitivity, "real", "baseline"), "structured", "baseline")
@@ -97,3 +133,9 @@ class TestPairs:
         assert table.loc["random", "isotropic"] == MISSING
         assert table.loc["bag", "bag"] == ""
         assert list(table.columns) == [label(kind) for kind in synthetic_types(group)]
+
+
+def test_the_caption_says_that_the_interval_covers_two(sensitivity: xr.Dataset) -> None:
+    caption = nearness.pair_table_caption(sensitivity)
+    assert "The interval covers two, one for distances away from 0 and one for distances at 0." in caption
+    assert "of unrounded distances" in caption

@@ -9,7 +9,10 @@ import xarray as xr
 from tests.report.reading import faults, sentences
 
 from plateaulens.config import AnalysisConfig
+from plateaulens.names import label
+from plateaulens.report.contents import synthetic_types
 from plateaulens.report.power import looks_sentence, power_sentences
+from plateaulens.report.text import percent
 from plateaulens.summary.looks import Look, as_attribute
 
 Edit = Callable[..., xr.Dataset]
@@ -25,13 +28,13 @@ def test_an_undecided_type_has_its_power_beside_it(sensitivity: xr.Dataset, edit
         group = edit(group, name, baseline, activation_type="baseline", metric="l2")
     group = edit(edit(group, "n_pairs", 20, activation_type="bag"), "n_pairs", 20, activation_type="baseline")
     assert power_sentences(group) == (
-        "On L2, 20 base prompts find a KS distance of 0.15 different in 31\u00a0% to 42\u00a0% of runs, for bag and "
-        "baseline. On L2, 20 base prompts find a type that equals real equivalent in 20\u00a0% of runs, for bag and "
-        "baseline."
+        "On L2, 20 base prompts find a KS distance of 0.15 different in 31\u00a0% (bag) and 42\u00a0% (baseline) "
+        "of runs. On L2, 20 base prompts find a type that equals real equivalent in 20\u00a0% (bag and baseline) "
+        "of runs."
     )
     nothing = edit(group, "power_different", float("nan"))
     assert power_sentences(nothing, metrics=("l2",)) == (
-        "On L2, 20 base prompts find a type that equals real equivalent in 20\u00a0% of runs, for bag and baseline. "
+        "On L2, 20 base prompts find a type that equals real equivalent in 20\u00a0% (bag and baseline) of runs. "
         "On L2, the pairs of bag and baseline cannot have a KS distance of 0.15, whichever way they are turned."
     )
 
@@ -44,14 +47,34 @@ def test_only_types_that_have_a_power_are_named_with_it(sensitivity: xr.Dataset,
     group = edit(edit(group, "power_different", np.nan, activation_type="bag"), "n_pairs", 12, activation_type="bag")
     text = power_sentences(group, metrics=("l2",))
     assert text == (
-        "On L2, 20 base prompts find a KS distance of 0.15 different in 31\u00a0% of runs, for baseline. "
-        "On L2, 12 to 20 base prompts find a type that equals real equivalent in 20\u00a0% of runs, for bag and "
-        "baseline. On L2, the pairs of bag cannot have a KS distance of 0.15, whichever way they are turned."
+        "On L2, 20 base prompts find a KS distance of 0.15 different in 31\u00a0% (baseline) of runs. "
+        "On L2, 12 to 20 base prompts find a type that equals real equivalent in 20\u00a0% (bag and "
+        "baseline) of runs. On L2, the pairs of bag cannot have a KS distance of 0.15, whichever way they are turned."
     )
     assert [fault for sentence in sentences(text) for fault in faults(sentence, ["bag", "baseline"])] == []
     too_few = power_sentences(edit(group, "power_equivalent", np.nan, activation_type="bag"), metrics=("l2",))
     assert "bag" not in too_few
     assert "cannot" not in too_few
+
+
+def test_each_type_has_its_own_power_and_none_is_hidden_in_a_range(sensitivity: xr.Dataset, edit: Edit) -> None:
+    """Of several types one may have a power where the others have none."""
+    group = edit(edit(sensitivity, "verdict", "undecided"), "power_equivalent", 0.46)
+    text = power_sentences(group, metrics=("l2",))
+    assert "equivalent in 46\u00a0% (every type) of runs" in text
+    assert "hardly" not in text
+    for name in ("bag", "structured"):
+        group = edit(group, "power_equivalent", 0.001, activation_type=name)
+    text = power_sentences(group, metrics=("l2",))
+    assert "0\u00a0% (bag and structured)" in text
+    assert "On L2, bag and structured could hardly be found equivalent here, however like real." in text
+    for place, name in enumerate(synthetic_types(group)):
+        group = edit(group, "power_equivalent", 0.1 * place, activation_type=name)
+    text = power_sentences(group, metrics=("l2",))
+    assert [f"{percent(0.1 * place)} ({label(name)})" in text for place, name in enumerate(synthetic_types(group))] == [
+        True
+    ] * len(synthetic_types(group))
+    assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
 
 
 def test_a_summary_without_powers_says_nothing(sensitivity: xr.Dataset, edit: Edit) -> None:

@@ -320,14 +320,11 @@ class TestPoints:
         assert "atching" not in point
         assert point.endswith("(@fig-confounds).")
 
-    def test_what_the_summary_lacks_is_said_once(self, summary: xr.DataTree) -> None:
+    def test_what_the_summary_lacks_is_no_point(self, summary: xr.DataTree) -> None:
         tree = xr.DataTree.from_dict({"geometry": summary["geometry"].to_dataset()})
         tree.attrs = dict(summary.attrs)
-        assert findings.points(tree).splitlines() == [
-            "- This run has no experiment with relative steps.",
-            "- This run has no experiment with plateaus.",
-            "- This summary has no comparison at equal geometry.",
-        ]
+        assert findings.points(tree) == ""
+        assert findings.headline(tree) == "This run has no experiment to draw a finding from."
 
 
 def test_the_facts_are_those_of_the_run(summary: xr.DataTree) -> None:

@@ -345,3 +345,7 @@ def test_no_verdict_of_the_summary_is_without_words(summary: xr.DataTree) -> Non
         for kind in set(types_of(group)) - {"real", "real_control"}:
             text = verdicts.verdict_sentences(only(group, "real", kind), metrics=("l2",))
             assert text.startswith(kind.replace("_", " ").capitalize())
+
+
+def test_the_bound_is_called_unadjusted(sensitivity: xr.Dataset) -> None:
+    assert "of KS, not adjusted: a verdict needs more than a bound below" in verdicts.verdict_table_caption(sensitivity)

@@ -124,10 +124,9 @@ def censoring_table_caption(experiment: xr.Dataset) -> str:
     """
     return (
         f"Censoring, max-slope steps, {prompts(experiment)}. *Last step*: the share that is steepest there. *Sentinel "
-        f"mean*: the authors' convention, in which a curve that does not blow up has step 99. Its steps are this run's, "
-        f"not yet multiplied as in @tbl-authors. For absolute steps its "
-        f"search ends where the path reaches its target, and for relative ones before step 100. A curve that is "
-        f"steepest later has another step then. "
+        f"mean*: the authors' convention, in which a curve that does not blow up has step 99. Its steps are this "
+        f"run's, not yet multiplied as in @tbl-authors. For absolute steps its search ends where the path reaches its "
+        f"target, and for relative ones before step 100. A curve that is steepest later has another step then. "
         f"*Restricted mean*: of the step or the window's end, whichever is first, with its paired difference to "
         f"real and {level(experiment)} bootstrap intervals. *p*: of the log-rank test against real, with the pairing "
         f"ignored. *p, paired*: with the pairing respected. Neither is adjusted."

@@ -8,9 +8,9 @@ import xarray as xr
 
 from plateaulens.names import CLAIMS, MAIN_TYPES, REFERENCE, label
 from plateaulens.report.contents import BLOWUP, bounds, compared, synthetic_types, types_of
-from plateaulens.report.phrases import alpha_of, capital, level, on, prompts, unmeasured
+from plateaulens.report.phrases import alpha_of, capital, grouped, level, on, prompts, unmeasured
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, by_metric, estimated, measured
-from plateaulens.report.text import MISSING, interval, listing, number
+from plateaulens.report.text import MISSING, agreeing_digits, interval, listing, number
 
 _MAIN = [name for name in reversed(MAIN_TYPES) if name != REFERENCE]
 PAIRS = tuple(dict.fromkeys((*CLAIMS, *combinations(_MAIN, 2))))
@@ -26,10 +26,13 @@ _COLUMNS = {
     "nearer": Column("nearer to real", "type"),
 }
 _SIGNS = {"undecided": "?", "undefined": MISSING}
+_UNTESTED = "untested"
+"""Undecided for want of base prompts."""
+_OPEN = ("undecided", _UNTESTED)
 
 
 def claim_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> str:
-    """`nearness_sentence` of the paper's pairs.
+    """`nearness_sentence` of the paper's pairs, those that are undecided together.
 
     Parameters
     ----------
@@ -45,9 +48,26 @@ def claim_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None = N
     str
         Markdown.
     """
-    return " ".join(
-        nearness_sentence(experiment, first, second, metrics=metrics, statistic=statistic) for first, second in CLAIMS
-    )
+    found = [each for _, each in compared(experiment, metrics, statistic)]
+    held = [pair for pair in CLAIMS if set(pair).issubset(types_of(experiment))]
+    undecided = [(pair, each) for pair in held for each in found if _word(each, *pair) in _OPEN]
+    if not undecided[1:]:
+        return " ".join(nearness_sentence(experiment, *pair, metrics=metrics, statistic=statistic) for pair in CLAIMS)
+    sentences = [f"{_answer(each, *pair)}." for pair in held for each in found if _word(each, *pair) not in _OPEN]
+    for first in dict.fromkeys(first for (first, _), _ in undecided):
+        words = {
+            str(each["metric"].item()): {
+                pair[1]: _word(each, *pair) for pair, other in undecided if other is each and pair[0] == first
+            }
+            for each in found
+        }
+        for word, where, others in grouped(words):
+            pairs = [each.sel(activation_type=first, other_type=list(others)) for each in found]
+            sentences += _together(
+                [each for each in pairs if str(each["metric"].item()) in where], first, others, tested=word in _SIGNS
+            )
+    lacking = [pair for pair in CLAIMS if pair not in held]
+    return " ".join([*sentences, *(nearness_sentence(experiment, *pair) for pair in lacking)])
 
 
 def nearness_sentence(
@@ -83,6 +103,30 @@ def nearness_sentence(
     return " ".join(sentences) or unmeasured(statistic)
 
 
+def _word(values: xr.Dataset, first: str, second: str) -> str:
+    """The summary's word on a pair; where there was no test another than where one left it open."""
+    pair = values.sel(activation_type=first, other_type=second)
+    word = str(pair["nearness"].item())
+    return _UNTESTED if word == "undecided" and isnan(float(pair["ks_difference_p"])) else word
+
+
+def _together(pairs: Sequence[xr.Dataset], first: str, others: Sequence[str], *, tested: bool) -> list[str]:
+    """That it is open which of some types is nearer to real than a first one, on some metrics, and how wide open."""
+    a, where = label(first), on([str(each["metric"].item()) for each in pairs])
+    names = [label(name) for name in others]
+    asked = f"{a} is nearer to real than {' or '.join(names)}" if names[1:] else f"{a} or {names[0]} is nearer to real"
+    claim = f"Whether {asked} is undecided {where}"
+    if not tested:
+        return [f"{claim}: there are too few base prompts for a test."]
+    differences = [float(value) for each in pairs for value in each["ks_difference"].to_numpy()]
+    ends = [bounds(each["ks_difference_interval"].sel(other_type=name)) for each in pairs for name in others]
+    lower, upper = min(end[0] for end in ends), max(end[1] for end in ends)
+    least, most = (number(end, KS_DIGITS) for end in (min(differences), max(differences)))
+    theirs = "theirs" if names[1:] else f"that of {names[0]}"
+    reach = f"{level(pairs[0])} intervals reach from {number(lower, KS_DIGITS)} to {number(upper, KS_DIGITS)}"
+    return [f"{claim}.", f"The KS of {a} minus {theirs} is {' to '.join(dict.fromkeys((least, most)))} ({reach})."]
+
+
 def _answer(values: xr.Dataset, first: str, second: str) -> str:
     """Which of two types is nearer on one metric, and by how much."""
     pair = values.sel(activation_type=first, other_type=second)
@@ -94,13 +138,16 @@ def _answer(values: xr.Dataset, first: str, second: str) -> str:
     }.get(str(pair["nearness"].item()))
     if claim is None:
         return f"{capital(a)} and {b} cannot be compared {where}, where one of them has no step"
-    distances = listing([number(float(values["ks"].sel(activation_type=name)), KS_DIGITS) for name in (first, second)])
+    both = [float(values["ks"].sel(activation_type=name)) for name in (first, second)]
+    digits = agreeing_digits(*both, float(pair["ks_difference"]), KS_DIGITS)
+    distances = listing([number(each, digits) for each in both])
     if isnan(float(pair["ks_difference_p"])):
         return f"{claim}: KS {distances}, and too few base prompts for a test"
-    return f"{claim}: KS {distances}, difference {difference(pair, key=True, below=f'{a} is nearer')}"
+    said = difference(pair, key=True, below=f"{a} is nearer", digits=digits)
+    return f"{claim}: KS {distances}, difference {said}"
 
 
-def difference(pair: xr.Dataset, *, key: bool, below: str = "") -> str:
+def difference(pair: xr.Dataset, *, key: bool, below: str = "", digits: int = KS_DIGITS) -> str:
     """The difference of two types' KS distances to real, the first's minus the second's, with its interval.
 
     Parameters
@@ -111,16 +158,18 @@ def difference(pair: xr.Dataset, *, key: bool, below: str = "") -> str:
         Whether the confidence of the interval is said.
     below
         What a difference below 0 means, where that is to be said.
+    digits
+        Behind the point.
 
     Returns
     -------
     str
         A phrase.
     """
-    ends = interval(bounds(pair["ks_difference_interval"]), KS_DIGITS)
+    ends = interval(bounds(pair["ks_difference_interval"]), digits)
     said = f"{level(pair)} interval " if key else ""
     meaning = f"; below 0, {below}" if below else ""
-    return f"{number(float(pair['ks_difference']), KS_DIGITS)} ({said}{ends}{meaning})"
+    return f"{number(float(pair['ks_difference']), digits)} ({said}{ends}{meaning})"
 
 
 def pair_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
@@ -163,9 +212,10 @@ def pair_table_caption(experiment: xr.Dataset) -> str:
     """
     return (
         f"Which of two types is nearer to real, {prompts(experiment)}: both KS distances, and their paired difference "
-        f"with its {level(experiment)} interval. It is the first minus the second, below 0 where the first is nearer. "
-        f"P-values are raw, and adjusted as in the table of verdicts, here over "
-        f"all pairs of types."
+        f"with its {level(experiment)} interval. It is the first minus the second, of unrounded distances, below "
+        f"0 where the first is nearer. The interval covers two, one for distances away from 0 and one for distances at "
+        f"0. It is the wider for it, and its far end no guide to p. P-values are "
+        f"raw, and adjusted as in the table of verdicts, here over all pairs of types."
     )
 
 

@@ -7,6 +7,7 @@ from plateaulens.names import metric_label
 from plateaulens.report import curves, effects, nearness, verdicts
 from plateaulens.report.censoring import censoring_sentence
 from plateaulens.report.phrases import bands, prompts
+from plateaulens.report.power import power_sentences as powers
 from plateaulens.report.table import Table
 
 STATISTIC = names.experiment("plateau").statistic
@@ -28,6 +29,24 @@ def verdict_sentences(experiment: xr.Dataset, *, metric: str) -> str:
         Markdown.
     """
     return verdicts.verdict_sentences(experiment, metrics=(metric,), statistic=STATISTIC)
+
+
+def power_sentences(experiment: xr.Dataset, *, metric: str) -> str:
+    """`plateaulens.report.power.power_sentences` of plateau lengths.
+
+    Parameters
+    ----------
+    experiment
+        An experiment's group.
+    metric
+        On which a plateau has an end.
+
+    Returns
+    -------
+    str
+        Markdown; nothing where no type is undecided.
+    """
+    return powers(experiment, metrics=(metric,), statistic=STATISTIC)
 
 
 def plateau_sentences(experiment: xr.Dataset, *, metric: str) -> str:
@@ -177,8 +196,10 @@ def plateaus_caption(experiment: xr.Dataset, *, metric: str) -> str:
     str
         Markdown.
     """
+    found = experiment["censored"].sel(convention="corrected", statistic=STATISTIC, metric=metric)
+    plus = " A plus sign marks the share that is censored at the end of the window." if bool(found.any()) else ""
     return (
         f"Left: mean {metric_label(metric)} curves by type of base on the way to a Gaussian draw, "
         f"{prompts(experiment)}. Bands are {bands(experiment)}. Right: share of prompts still on their plateau after a "
-        f"path of that length. A plus sign marks the share that is censored at the end of the window."
+        f"path of that length.{plus}"
     )

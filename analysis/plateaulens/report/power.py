@@ -15,10 +15,13 @@ from plateaulens.report.text import listing, number, percent
 FALSE_AFTER_TEN_LOOKS = 0.16
 """How often one of ten equally spaced looks at two equal distributions finds them different at a level of 5 %;
 tests/summary/test_looks.py measures it."""
+_NEVER = percent(0.0)
+_MOST_WORDS = 30
+"""Of a sentence: where more types need more there is a further one."""
 
 
 def power_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> str:
-    """What power the verdicts had on types that are undecided: a sentence for each metric that has some.
+    """What power the verdicts had on each type that is undecided, by metric.
 
     Parameters
     ----------
@@ -52,16 +55,40 @@ def _power(values: xr.Dataset, undecided: Sequence[str], metric: str) -> list[st
     sentences = []
     for power, what in found.items():
         if own := known[power]:
-            told, who = values.sel(activation_type=own), subject(own, synthetic_types(values)).text
-            counts, powers = (told[name].to_numpy() for name in ("n_pairs", power))
+            counts = values["n_pairs"].sel(activation_type=own).to_numpy()
             with_prompts = _range([number(count, 0) for count in (counts.min(), counts.max())])
-            shares = _range([percent(float(share)) for share in (powers.min(), powers.max())])
-            sentences.append(f"{where}, {with_prompts} base prompts find {what} in {shares} of runs, for {who}.")
+            sentences += _listed(f"{where}, {with_prompts} base prompts find {what} in", values, power, own)
+    if hopeless := [name for name in known["power_equivalent"] if _share(values, "power_equivalent", name) == _NEVER]:
+        who = subject(hopeless, synthetic_types(values)).text
+        sentences.append(f"{where}, {who} could hardly be found equivalent here, however like real.")
     # With too few pairs neither power is known; where only this one is not, the pairs cannot be that far apart.
     if close := [name for name in known["power_equivalent"] if name not in known["power_different"]]:
         who = subject(close, synthetic_types(values)).text
         sentences.append(f"{where}, the pairs of {who} cannot have a {apart}, whichever way they are turned.")
     return sentences
+
+
+def _listed(opening: str, values: xr.Dataset, power: str, types: Sequence[str]) -> list[str]:
+    """A power by type, types of the same one together, in as many sentences as that takes."""
+    shares: dict[str, list[str]] = {}
+    for name in types:
+        shares.setdefault(_share(values, power, name), []).append(name)
+    held = synthetic_types(values)
+    lists: list[list[str]] = [[]]
+    for share, own in shares.items():
+        item = f"{share} ({subject(own, held).text})"
+        if lists[-1] and len(_listed_in(opening, [*lists[-1], item]).split()) > _MOST_WORDS:
+            lists.append([])
+        lists[-1].append(item)
+    return [_listed_in(opening, items) for items in lists]
+
+
+def _share(values: xr.Dataset, power: str, name: str) -> str:
+    return percent(float(values[power].sel(activation_type=name)))
+
+
+def _listed_in(opening: str, items: Sequence[str]) -> str:
+    return f"{opening} {listing(items)} of runs."
 
 
 def _is_known(values: xr.Dataset, power: str, name: str) -> bool:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from decimal import Decimal
 from math import isnan
 
 import numpy as np
@@ -179,6 +180,34 @@ def estimate(value: float, ends: Interval, digits: int = 1) -> str:
         return number(value, digits)
     lower, upper = _ends(ends, digits)
     return f"{number(value, digits)} [{lower}, {upper}]"
+
+
+def agreeing_digits(first: float, second: float, difference: float, digits: int = 1) -> int:
+    """With how many digits two numbers and their difference are written, so that a reader finds the same difference.
+
+    Parameters
+    ----------
+    first, second, difference
+        The numbers, and the first minus the second.
+    digits
+        At least as many.
+
+    Returns
+    -------
+    int
+        At most two more, where fewer disagree.
+
+    Examples
+    --------
+    >>> agreeing_digits(0.32, 0.58, -0.26, 2), agreeing_digits(0.325, 0.58, -0.255, 2)
+    (2, 3)
+    """
+
+    def agree(count: int) -> bool:
+        a, b, apart = (Decimal(f"{value:.{count}f}") for value in (first, second, difference))
+        return a - b == apart
+
+    return next((count for count in range(digits, digits + 2) if agree(count)), digits + 2)
 
 
 def duration(seconds: float) -> str:

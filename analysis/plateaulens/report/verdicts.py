@@ -335,7 +335,8 @@ def verdict_table_caption(experiment: xr.Dataset, *, explained: bool = False) ->
         f"type and real were exchangeable, and in brackets what {confidence_of(experiment['ks_null_upper'])} of such "
         f"distances do not exceed. *p*: of equal distributions. *Holm*: adjusted for {judged}. *BH*: adjusted by "
         f"Benjamini and Hochberg for types, metrics and statistics. *Bound*: one-sided {level(experiment)} upper bound "
-        f"of KS. *p, margin*: of a KS distance of {margin_of(experiment)} or more, by Holm."
+        f"of KS, not adjusted: a verdict needs more than a bound below the margin. *p, margin*: of a KS distance of "
+        f"{margin_of(experiment)} or more, by Holm."
     )
 
 
