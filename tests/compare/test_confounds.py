@@ -32,13 +32,13 @@ class TestAdjusted:
     def test_exact_on_a_line(self) -> None:
         covariate = np.linspace(-2, 3, 40)[:, np.newaxis]
         found = adjusted_difference(3 + 2 * covariate[:, 0], covariate, 0.95)
-        assert found.difference == pytest.approx((3.0, 3.0, 3.0))
+        assert found.difference == pytest.approx((3.0, 3.0, 3.0, 0.0), abs=1e-9)
         assert found.change.value == pytest.approx(1.0), "the mean covariate, 0.5, moves the mean by 1"
 
     def test_without_covariates_the_mean(self) -> None:
         change = np.random.default_rng(0).normal(3, 2, 50)
         found, changed = adjusted_difference(change, np.empty((50, 0)), 0.95)
-        assert changed == pytest.approx((0, 0, 0), abs=1e-12), "nothing is adjusted for"
+        assert changed[:3] == pytest.approx((0, 0, 0), abs=1e-12), "nothing is adjusted for"
         assert found.value == pytest.approx(change.mean())
         # HC3 of a mean: residuals are divided by 1 - 1/n
         error = np.sqrt(((change - change.mean()) ** 2).sum()) / 49
@@ -69,8 +69,9 @@ class TestAdjusted:
         change, covariate = planted(np.random.default_rng(3), 30, effect=1.0)
         before = np.array(adjusted_difference(change, covariate, 0.95))
         after = np.array(adjusted_difference(shift + scale * change, covariate * 7, 0.95))
-        np.testing.assert_allclose(after[0], shift + scale * before[0], atol=1e-8)
-        np.testing.assert_allclose(after[1], scale * before[1], atol=1e-8)
+        np.testing.assert_allclose(after[0, :3], shift + scale * before[0, :3], atol=1e-8)
+        np.testing.assert_allclose(after[1, :3], scale * before[1, :3], atol=1e-8)
+        np.testing.assert_allclose(after[1, 3], before[1, 3], atol=1e-8)
 
     def test_incomplete_rows_are_left_out(self) -> None:
         change, covariate = planted(np.random.default_rng(3), 30, effect=1.0)
@@ -80,9 +81,9 @@ class TestAdjusted:
 
     def test_degenerate(self) -> None:
         none = np.zeros((30, 2))
-        unchanged = Estimate(0, 0, 0)
+        unchanged = Estimate(0, 0, 0, 1)
         assert adjusted_difference(np.zeros(30), none, 0.95) == Adjusted(unchanged, unchanged)
-        assert adjusted_difference(np.full(30, 2.0), none, 0.95) == Adjusted(Estimate(2, 2, 2), unchanged)
+        assert adjusted_difference(np.full(30, 2.0), none, 0.95) == Adjusted(Estimate(2, 2, 2, 0), unchanged)
         assert np.isnan(adjusted_difference(np.ones(1), np.ones((1, 1)), 0.95)).all()
         assert np.isnan(adjusted_difference(np.empty(0), np.empty((0, 1)), 0.95)).all()
 
@@ -102,7 +103,7 @@ class TestErrors:
         change, covariate = planted(np.random.default_rng(4), 60, effect=1.0)
         fit = sm.OLS(change, sm.add_constant(covariate)).fit(cov_type="HC3", use_t=True)
         found, _ = adjusted_difference(change, covariate, 0.95)
-        assert found == pytest.approx((fit.params[0], *fit.conf_int()[0]))
+        assert found == pytest.approx((fit.params[0], *fit.conf_int()[0], fit.pvalues[0]))
 
     def test_the_change_is_that_of_two_regressions_of_the_same_rows(self) -> None:
         """By the influence functions of both intercepts, each residual divided by 1 - its leverage."""

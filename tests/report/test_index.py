@@ -113,7 +113,7 @@ class TestPage:
             verdicts.verdict_sentences(sensitivity),
             verdicts.control_sentence(sensitivity),
             nearness.claim_sentences(sensitivity),
-            confounds.adjusted_sentences(summary["confounds"].to_dataset()),
+            confounds.adjusted_sentences(summary["confounds"].to_dataset()).partition(". ")[2],
             distinguish.distinguish_sentence(summary["distinguish"].to_dataset()),
             constants.constants_sentence(summary["constants"].to_dataset()),
             plateaus.timing_sentences(summary["plateau"].to_dataset(), metric="l2"),

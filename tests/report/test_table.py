@@ -126,7 +126,7 @@ def test_a_column_says_how_it_is_written(column: Column, value: object, written:
 def test_an_estimate_stands_alone_where_its_interval_means_nothing() -> None:
     column = Column("x", "estimate", 1, flag="x_degenerate")
     row = {"x": 5.0, "x_lower": -205.2, "x_upper": 18.4}
-    assert cell(column, "x", **row, x_degenerate=False) == "5.0 [\u2212205.2, 18.4]"
+    assert cell(column, "x", **row, x_degenerate=False) == "5.0 [\u2212205.2,\u00a018.4]"
     assert cell(column, "x", **row, x_degenerate=True) == "5.0"
     assert cell(column, "x", x=5.0, x_lower=NAN, x_upper=NAN, x_degenerate=False) == "5.0"
     assert cell(column, "x", x=NAN, x_lower=NAN, x_upper=NAN, x_degenerate=True) == MISSING
@@ -135,6 +135,17 @@ def test_an_estimate_stands_alone_where_its_interval_means_nothing() -> None:
 def test_two_columns_share_a_cell() -> None:
     assert cell(Column("x", "number", 1, also="y"), "x", x=1.0, y=2.0) == "1.0, 2.0"
     assert cell(Column("x", "number", 1, also="y", pattern="{} ({})"), "x", x=1.0, y=NAN) == f"1.0 ({MISSING})"
+
+
+def test_a_star_follows_where_a_flag_says_so() -> None:
+    column = Column("x", "number", 1, starred="shown")
+    assert cell(column, "x", x=0.0, shown=True) == "0.0\\*"
+    assert cell(column, "x", x=1.0, shown=False) == "1.0"
+
+
+def test_the_ends_of_an_interval_are_not_parted() -> None:
+    """A line may end before the bracket, never within it."""
+    assert cell(Column("x", "estimate", 1), "x", x=5.0, x_lower=1.0, x_upper=9.0) == "5.0 [1.0,\u00a09.0]"
 
 
 def test_something_else_is_written_where_a_flag_says_so() -> None:

@@ -62,14 +62,14 @@ def test_what_is_not_finite() -> None:
 
 def test_intervals() -> None:
     assert interval([-10.1, -5.9]) == "\u221210.1 to \u22125.9"
-    assert estimate(0.123, [0.1, 0.2], 2) == "0.12 [0.10, 0.20]"
+    assert estimate(0.123, [0.1, 0.2], 2) == "0.12 [0.10,\u00a00.20]"
     assert estimate(0.123, [float("nan"), 0.2], 2) == "0.12"
 
 
 def test_a_bound_that_is_not_zero_is_not_written_as_zero() -> None:
     assert interval([0.004, 0.2], 2) == "0.004 to 0.20"
     assert interval([-0.04, 3.0], 1) == "\u22120.04 to 3.0"
-    assert estimate(0.1, [0.0004, 0.2], 2) == "0.10 [0.0004, 0.20]"
+    assert estimate(0.1, [0.0004, 0.2], 2) == "0.10 [0.0004,\u00a00.20]"
     assert interval([0.0, 1e-12], 2) == "0.00 to 0.00"
 
 

@@ -44,6 +44,10 @@ def related(group: xr.Dataset) -> xr.Dataset:
 def fated(confounds: xr.Dataset) -> xr.Dataset:
     """With the fates and movements of its intervals."""
     raw = confounds.sel(adjustment="none", drop=True)
+    for name in ("adjusted", "matched"):
+        ends = confounds[f"{name}_change_interval"]
+        excludes = (ends.sel(bound="lower", drop=True) > 0) | (ends.sel(bound="upper", drop=True) < 0)
+        confounds = confounds.assign({f"{name}_change_p_holm": xr.where(excludes, 0.01, 0.5)})
     return confounds.assign(
         {key: word for name in ("adjusted", "matched") for key, word in _words(name, confounds, raw).items()}
     )

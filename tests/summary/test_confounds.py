@@ -3,6 +3,7 @@ import pytest
 import xarray as xr
 
 from plateaulens.compare.confounds import matched
+from plateaulens.compare.multiplicity import adjust
 from plateaulens.compare.resampling import Resampling
 from plateaulens.config import AnalysisConfig
 from plateaulens.steps.dataset import step_dataset
@@ -12,6 +13,8 @@ from plateaulens.summary.confounds import (
     ADJUSTMENTS,
     COVARIATES,
     Changes,
+    _holm,
+    _words,
     confounds_dataset,
     cut_changes,
     stored_changes,
@@ -160,10 +163,44 @@ class TestDataset:
         cell = found.sel(path="sensitivity", statistic="max_slope", metric="l2", activation_type="random")
         raw = cell.adjusted_difference_interval.sel(adjustment="none")
         own = cell.sel(adjustment="path_length")
-        change = own.adjusted_change_interval
+        is_shown = float(own.adjusted_change_p_holm) <= 0.05
+        change = own.adjusted_change_interval if is_shown else (-1.0, 1.0)
         assert own.adjusted_fate.item() == fate(raw, own.adjusted_difference_interval, change)
         difference = float(cell.adjusted_difference.sel(adjustment="none"))
         assert own.adjusted_movement.item() == movement(difference, float(own.adjusted_change), change)
+
+    def test_a_change_is_claimed_among_all_that_are_asked_about(self, run: xr.DataTree, geometry: xr.Dataset) -> None:
+        paths = {"sensitivity": changes_of(run["sensitivity"].to_dataset())}
+        metrics = run["sensitivity"].to_dataset()["metric"]
+        found = confounds_dataset(paths, geometry, metrics, reference="real", confidence=0.95)
+        types = [str(name) for name in found.activation_type.values if name not in {"real", "real_control"}]
+        for name in ("adjusted", "matched"):
+            p, holm = found[f"{name}_change_p"], found[f"{name}_change_p_holm"]
+            ends = found[f"{name}_change_interval"]
+            excludes = (ends.sel(bound="lower") > 0) | (ends.sel(bound="upper") < 0)
+            np.testing.assert_array_equal((p < 0.05).where(p.notnull()), excludes.where(p.notnull()))
+            assert holm.sel(activation_type="real").isnull().all()
+            family = p.sel(activation_type=types).transpose(..., "activation_type").to_numpy().reshape(-1, len(types))
+            own = holm.sel(activation_type=types).transpose(..., "activation_type").to_numpy().reshape(-1, len(types))
+            for raw, adjusted in zip(family, own, strict=True):
+                np.testing.assert_allclose(adjusted, adjust(raw, "holm"))
+            claimed = found[f"{name}_movement"].isin(["shrinks", "grows", "turns"])
+            np.testing.assert_array_equal(claimed.sel(activation_type=types), (holm < 0.05).sel(activation_type=types))
+
+    @pytest.mark.parametrize(("p", "word"), [(0.02, "shrinks"), (0.04, "undecided")])
+    def test_one_of_two_that_its_own_interval_would_claim(self, found: xr.Dataset, p: float, word: str) -> None:
+        """Holm doubles the smaller of two p-values: 0.04 becomes 0.08."""
+        changed = found.copy(deep=True)
+        changed["adjusted_difference"][:] = 9.0
+        changed["adjusted_change"][:] = 2.0
+        changed["adjusted_change_interval"][:] = np.array([0.1, 3.9])
+        changed["adjusted_change_p"][:] = 0.5
+        changed["adjusted_change_p"].loc[{"activation_type": "random"}] = p
+        changed = changed.assign(_holm("adjusted", changed, "real", ("real_control",)))
+        judged = changed.assign(_words("adjusted", changed, changed.sel(adjustment="none", drop=True)))
+        words = judged["adjusted_movement"]
+        assert set(words.sel(activation_type="random").to_numpy().flat) == {word}
+        assert set(words.sel(activation_type="isotropic").to_numpy().flat) == {"undecided"}
 
 
 class TestOwnPathLength:
@@ -197,7 +234,7 @@ class TestOwnPathLength:
         resamplings = dict.fromkeys(
             experiments, Resampling.draw(np.random.default_rng(0), samples=20, resamples=2, clusters=np.arange(20) // 2)
         )
-        analyze._confounds(experiments, {**steps, "geometry": xr.Dataset()}, resamplings, SETTINGS)
+        analyze._confounds(experiments, {**steps, "geometry": xr.Dataset()}, resamplings, SETTINGS, ())
         for name, changes in seen.items():
             expected = experiments[name.removesuffix("_to_target")]["path_length"]
             np.testing.assert_array_equal(changes.path_length, expected)

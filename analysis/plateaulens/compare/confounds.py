@@ -50,9 +50,11 @@ class Estimate(NamedTuple):
     value: float
     lower: float
     upper: float
+    p: float
+    """Of 0, by the same Student's t: below 1 - `confidence` exactly where the interval excludes 0."""
 
 
-NO_OVERLAP = Estimate(np.nan, np.nan, np.nan)
+NO_OVERLAP = Estimate(np.nan, np.nan, np.nan, np.nan)
 
 
 class Adjusted(NamedTuple):
@@ -112,7 +114,8 @@ def adjusted_difference(
     if count < MINIMUM * (1 + covariates.shape[1]) or not overlap(covariates):
         return NOT_ADJUSTED
     if np.ptp(change) == 0:
-        return Adjusted(Estimate(*[float(change[0])] * 3), Estimate(0.0, 0.0, 0.0))
+        same = float(change[0])
+        return Adjusted(Estimate(same, same, same, float(same == 0)), Estimate(0.0, 0.0, 0.0, 1.0))
     design = add_constant(covariates, prepend=True, has_constant="add")
     intercepts = _intercepts(change, design, group, count)
     if intercepts is None:
@@ -165,7 +168,8 @@ def _jackknifed(estimates: NDArray[np.float64], confidence: float, freedom: int)
     value = float(estimates[0])
     error = float(np.sqrt(((estimates[1:] - value) ** 2).sum()))
     reach = float(student.ppf((1 + confidence) / 2, freedom)) * error
-    return Estimate(value, value - reach, value + reach)
+    p = 2 * float(student.sf(abs(value) / error, freedom)) if error else float(value == 0)
+    return Estimate(value, value - reach, value + reach, p)
 
 
 def overlap(covariate_change: NDArray[np.float64]) -> bool:

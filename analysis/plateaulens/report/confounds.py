@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import pandas as pd
 import xarray as xr
 
-from plateaulens.names import CUT, experiment, label, metric_label, path_label
+from plateaulens.names import CUT, experiment, metric_label, path_label
 from plateaulens.report.contents import BLOWUP, compared_types, main_metrics, synthetic_types, values_of, word_of
 from plateaulens.report.phrases import (
     NOTHING_TO_COMPARE,
+    Said,
+    capital,
     confidence_of,
     grouped,
     happens,
@@ -17,13 +19,12 @@ from plateaulens.report.phrases import (
     unmeasured,
 )
 from plateaulens.report.table import STEP_DIGITS, TYPE, Column, Row, Table, estimated, measured
-from plateaulens.report.text import interval, number
+from plateaulens.report.text import number
 
 _ADJUSTMENTS = {"none": "as it is", "path_length": "equal path length", "all": "equal geometry"}
 _EQUAL = "path_length"
 """What sentences and the columns of changes adjust for, and base prompts are matched on."""
-_METHODS = (("adjusted_fate", "by regression"), ("matched_fate", "by matching"))
-_MOVEMENTS = (("adjusted_movement", "by regression"), ("matched_movement", "by matching"))
+_METHODS = {"adjusted": "by regression", "matched": "by matching"}
 _MOVED = {"shrinks": "is smaller", "grows": "is larger", "turns": "turns round"}
 """By the summary's word, what a difference does at equal path length."""
 
@@ -33,8 +34,8 @@ def adjusted_sentences(
 ) -> str:
     """What becomes of the differences to real at equal path length, and what that is shown to change.
 
-    Each is for itself: these are no verdicts on all types together. A change is claimed where its own interval excludes
-    0, and no difference is ever called explained.
+    A sentence for each verdict, with the types, methods and metrics that it holds for; the table has the numbers. A
+    change is claimed where it is shown among those of all types, and no difference is ever called explained.
 
     Parameters
     ----------
@@ -51,21 +52,22 @@ def adjusted_sentences(
         Markdown.
     """
     if path not in values_of(confounds, "path"):
-        return f"The run has no {path_label(path)} to compare at equal path length."
+        return f"The run has no {_steps(path)} to compare at equal path length."
     if not synthetic_types(confounds):
         return NOTHING_TO_COMPARE
     if BLOWUP not in values_of(confounds, "statistic"):
         return unmeasured(BLOWUP)
     values = confounds.sel(path=path, statistic=BLOWUP)
     shown = main_metrics(confounds) if metrics is None else metrics
-    sentences = []
-    for words, how in _METHODS:
-        said = grouped({metric: _words(values.sel(metric=metric), words) for metric in shown})
-        for fate, where, types in said:
-            sentences.append(f"At equal path length {how}, {_fate(fate, types, values)} {on(where)}.")
-    for words, how in _MOVEMENTS:
-        sentences += _changes(values, shown, words, how)
-    return f"{' '.join(sentences)} These paths are of {path_label(path)}."
+    sentences = [f"The differences of {_steps(path)} are compared at equal path length (@tbl-confounds)."]
+    for fate, where, types in _said(values, shown, "fate"):
+        sentences.append(f"{capital(_fate(fate, types, values))} {_places(where, shown)}.")
+    changes = [each for each in _said(values, shown, "movement") if each.word in _MOVED]
+    for movement, where, types in changes:
+        whose = subject(types, synthetic_types(values)).text
+        sentences.append(f"The difference of {whose} {_MOVED[movement]} {_places(where, shown)}.")
+    other = "other " if changes else ""
+    return f"{' '.join(sentences)} No {other}difference is shown to change."
 
 
 def still_sentence(confounds: xr.Dataset, *, path: str = "sensitivity") -> str:
@@ -85,7 +87,7 @@ def still_sentence(confounds: xr.Dataset, *, path: str = "sensitivity") -> str:
     """
     held = synthetic_types(confounds)
     if path not in values_of(confounds, "path"):
-        return f"The run has no {path_label(path)} to compare at equal path length."
+        return f"The run has no {_steps(path)} to compare at equal path length."
     if not held:
         return NOTHING_TO_COMPARE
     if BLOWUP not in values_of(confounds, "statistic"):
@@ -93,7 +95,7 @@ def still_sentence(confounds: xr.Dataset, *, path: str = "sensitivity") -> str:
     values = confounds.sel(path=path, statistic=BLOWUP)
     of = f" of {len(held)} {'type' if len(held) == 1 else 'types'}"
     return (
-        f"For {path_label(path)} at equal path length, regression {_finds(values, 'adjusted_fate', of)} "
+        f"For {_steps(path)} at equal path length, regression {_finds(values, 'adjusted_fate', of)} "
         f"Matching {_finds(values, 'matched_fate')}"
     )
 
@@ -128,9 +130,9 @@ def confounds_table(confounds: xr.Dataset, *, metric: str, paths: Sequence[str] 
     for adjustment, title in _ADJUSTMENTS.items():
         instead = (f"{adjustment}_beyond", "no overlap")
         columns |= estimated(title, "adjusted_difference", STEP_DIGITS, name=adjustment, instead=instead)
-    columns |= estimated("change, regression", "adjusted_change", STEP_DIGITS)
+    columns["adjusted_change"] = Column("change, regression", "estimate", STEP_DIGITS, starred="adjusted_moves")
     columns |= estimated("matched", "matched_difference", STEP_DIGITS)
-    columns |= estimated("change, matching", "matched_change", STEP_DIGITS)
+    columns["matched_change"] = Column("change, matching", "estimate", STEP_DIGITS, starred="matched_moves")
     columns["matched_prompts"] = Column("prompts", "count")
     return Table(pd.DataFrame(rows), columns, grouped_by="path")
 
@@ -155,9 +157,9 @@ def confounds_table_caption(confounds: xr.Dataset, *, metric: str) -> str:
         f"Mean difference of the max-slope step to real on {metric_label(metric)}, in steps, a curve without one "
         f"counting as the window's end. It is given as it is, and by regression at equal path length and at equal "
         f"geometry. *Matched*: over the base prompts whose two paths agree to {caliper} standard deviations. "
-        f"*Change*: the difference as it is minus that at equal path length, of the same base prompts. The path length "
-        f"is shown to matter only where the interval of the change excludes 0. *No overlap*: the data hold no equal "
-        f"targets. Intervals are {_robust(confounds)} ones, not adjusted for their number."
+        f"*Change*: the difference as it is minus that at equal path length, of the same base prompts. A star: "
+        f"shown to change, by Holm for the types of one path and metric. *No overlap*: the data hold no equal targets. "
+        f"Intervals are {_robust(confounds)} ones, not adjusted for their number."
     )
 
 
@@ -196,6 +198,11 @@ def _finds(values: xr.Dataset, words: str, of: str = "") -> str:
     return f"still finds {count}{of} {when} than real {on([first])}{rest}."
 
 
+def _steps(path: str) -> str:
+    """The steps of a path, as a sentence has them."""
+    return f"{experiment(path.removesuffix(CUT)).title}{' up to the target' if path.endswith(CUT) else ''}"
+
+
 def _statistic(path: str) -> str:
     """Which statistic the experiment is about whose paths these are."""
     return experiment(path.removesuffix(CUT)).statistic
@@ -217,42 +224,26 @@ def _fate(fate: str, types: Sequence[str], values: xr.Dataset) -> str:
     return {"undecided": f"the fate of {who.text} is undecided"}.get(fate, f"{who.text} {verb} {fate}")
 
 
-def _changes(values: xr.Dataset, metrics: Sequence[str], words: str, how: str) -> list[str]:
-    """The differences that a method at equal path length is shown to change.
-
-    Regression's come by metric, each kind with its range of changes; matching's are without, since the table has them.
-    """
-    held, by_regression = synthetic_types(values), words == "adjusted_movement"
-    moved = {
-        metric: {name: word for name, word in _words(values.sel(metric=metric), words).items() if word in _MOVED}
-        for metric in metrics
-    }
-    parts = [{metric: said} for metric, said in moved.items()] if by_regression else [moved]
-    sentences = []
-    for word, where, types in (said for part in parts for said in grouped(part)):
-        whose = subject(types, held).text
-        sentences.append(f"At equal path length {how}, the difference of {whose} {_MOVED[word]} {on(where)}.")
-        if by_regression:
-            sentences.append(_range(values.sel(metric=where[0], adjustment=_EQUAL), types))
-    if steady := [metric for metric, said in moved.items() if not said]:
-        sentences.append(f"At equal path length {how}, no difference is shown to change {on(steady)}.")
-    return sentences
+def _said(values: xr.Dataset, metrics: Sequence[str], what: str) -> list[Said]:
+    """The words of both methods, alike ones together, each place a method and a metric."""
+    return list(
+        grouped(
+            {
+                f"{method} {metric}": _words(values.sel(metric=metric), f"{method}_{what}")
+                for method in _METHODS
+                for metric in metrics
+            }
+        )
+    )
 
 
-def _range(own: xr.Dataset, types: Sequence[str]) -> str:
-    """From which to which size the changes of some types reach, with whose they are."""
-    ordered = sorted(types, key=lambda name: abs(float(own["adjusted_change"].sel(activation_type=name))))
-    ends = list(dict.fromkeys((ordered[0], ordered[-1])))
-    return f"The change in steps is {' up to '.join(_change(own, name, named=len(ends) > 1) for name in ends)}."
-
-
-def _change(own: xr.Dataset, name: str, *, named: bool) -> str:
-    """By how many steps the difference of one type changes, whichever way."""
-    change = own.sel(activation_type=name)
-    steps = abs(float(change["adjusted_change"]))
-    ends = sorted(abs(change["adjusted_change_interval"].to_numpy()))
-    whose = f"; {label(name)}" if named else ""
-    return f"{number(steps, STEP_DIGITS)} ({interval(ends, STEP_DIGITS)}{whose})"
+def _places(where: Sequence[str], metrics: Sequence[str]) -> str:
+    """By which methods, and on which metrics, something holds."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for method, how in _METHODS.items():
+        if there := tuple(metric for metric in metrics if f"{method} {metric}" in where):
+            found.setdefault(there, []).append(how)
+    return " and ".join(f"{' and '.join(methods)} {on(there)}" for there, methods in found.items())
 
 
 def _row(values: xr.Dataset, name: str) -> Row:
@@ -267,6 +258,10 @@ def _row(values: xr.Dataset, name: str) -> Row:
         | measured(matched, "matched_difference")
         | measured(matched, "matched_change")
         | {"matched_prompts": int(matched["matched_prompts"])}
+        | {
+            f"{method}_moves": str(own[f"{method}_movement"].item()) in _MOVED
+            for method, own in (("adjusted", values.sel(adjustment=_EQUAL)), ("matched", matched))
+        }
     )
 
 

@@ -65,6 +65,8 @@ class Column:
     """How the two are put together."""
     instead: tuple[str, str] | None = None
     """A column of truth values, and what is written where it is true."""
+    starred: str | None = None
+    """A column of truth values: where it is true a star follows."""
     words: Mapping[Any, str] = field(default_factory=dict)
     """What is written for some values."""
     missing: str = MISSING
@@ -88,7 +90,8 @@ class Column:
         if self.instead and row[self.instead[0]]:
             return self.instead[1]
         written = [self._written(row, column) for column in (name, self.also) if column is not None]
-        return self.pattern.format(*written) if self.also else written[0]
+        star = "\\*" if self.starred and row[self.starred] else ""
+        return (self.pattern.format(*written) if self.also else written[0]) + star
 
     def _written(self, row: Mapping[Any, Any], name: str) -> str:
         value = row.get(name)

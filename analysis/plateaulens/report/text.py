@@ -155,7 +155,7 @@ def _digits(end: float, digits: int) -> int:
 
 
 def estimate(value: float, ends: Interval, digits: int = 1) -> str:
-    """A table cell: the estimate and its interval, or the estimate alone where the interval is undefined.
+    r"""A table cell: the estimate and its interval, or the estimate alone where the interval is undefined.
 
     Parameters
     ----------
@@ -173,13 +173,13 @@ def estimate(value: float, ends: Interval, digits: int = 1) -> str:
 
     Examples
     --------
-    >>> estimate(51.3, [50.2, 52.4])
-    '51.3 [50.2, 52.4]'
+    >>> estimate(51.3, [50.2, 52.4])  # a line may end before the bracket, not within it
+    '51.3 [50.2,\xa052.4]'
     """
     if not np.all(np.isfinite(ends)):
         return number(value, digits)
     lower, upper = _ends(ends, digits)
-    return f"{number(value, digits)} [{lower}, {upper}]"
+    return f"{number(value, digits)} [{lower},\u00a0{upper}]"
 
 
 def agreeing_digits(first: float, second: float, difference: float, digits: int = 1) -> int:

@@ -200,7 +200,7 @@ def summarize(run: xr.DataTree, settings: AnalysisConfig) -> xr.DataTree:
         for name, experiment in experiments.items()
     }
     stage("differences at equal geometry")
-    groups["confounds"] = _confounds(experiments, groups, resamplings, settings)
+    groups["confounds"] = _confounds(experiments, groups, resamplings, settings, controls)
     stage("whether targets can be told from real ones")
     told = distinguish_dataset(
         activations,
@@ -360,6 +360,7 @@ def _confounds(
     summary: Mapping[str, xr.Dataset],
     resamplings: Mapping[str, Resampling],
     settings: AnalysisConfig,
+    controls: Collection[str],
 ) -> xr.Dataset:
     """The group `confounds`; `summary` holds the groups so far, `geometry` and the experiments."""
     paths = {}
@@ -376,6 +377,7 @@ def _confounds(
         metrics,
         statistics=compared(settings.statistics),
         reference=REFERENCE,
+        controls=controls,
         confidence=settings.confidence,
     )
 

@@ -1,6 +1,6 @@
 """The comparison of types at equal geometry, for every experiment of a run: `plateaulens.compare.confounds` by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 from plateaulens.compare.confounds import (
     CALIPER,
     Adjusted,
+    Estimate,
     adjusted_difference,
     matched,
     matched_difference,
     overlap,
 )
+from plateaulens.compare.multiplicity import adjust_families
 from plateaulens.compare.survival import restricted
 from plateaulens.config import AnalysisConfig
+from plateaulens.names import CONTROL
 from plateaulens.steps import authors, corrected
 from plateaulens.steps.curves import StepValues
 from plateaulens.steps.dataset import step_length, thresholds
@@ -60,6 +63,7 @@ def confounds_dataset(
     *,
     statistics: Sequence[str] = STATISTICS,
     reference: str,
+    controls: Collection[str] = (CONTROL,),
     confidence: float,
 ) -> xr.Dataset:
     """Differences to the reference at equal geometry, for every kind of path, as a group of the summary.
@@ -76,6 +80,8 @@ def confounds_dataset(
         The statistics of the differences, in order.
     reference
         The activation type that the others are compared with.
+    controls
+        The types that are real targets drawn again, whose tests are a family of their own.
     confidence
         The nominal coverage of intervals.
 
@@ -84,19 +90,21 @@ def confounds_dataset(
     xarray.Dataset
         - `adjusted_difference(path, statistic, metric, activation_type, adjustment)` with its interval: the mean
           difference to real, adjusted for nothing, for one covariate, or for all;
-        - `adjusted_change`, with its interval: the raw difference minus the adjusted one;
+        - `adjusted_change`, with its interval: the raw difference minus the adjusted one; `adjusted_change_p` of no
+          change, and `adjusted_change_p_holm` adjusted for the types that are asked about on one metric;
         - `overlap(path, activation_type, adjustment)`: False where the former would be an extrapolation and is NaN;
         - `matched_difference(path, statistic, metric, activation_type, covariate)` and `matched_change`, with their
-          intervals, and `matched_prompts`, how many base prompts they rest on;
+          intervals and p-values, and `matched_prompts`, how many base prompts they rest on;
         - `adjusted_fate` and `matched_fate`, what becomes of the difference (`plateaulens.summary.verdicts.fate`), and
-          `adjusted_movement` and `matched_movement`, what is shown to become of its size (`movement`).
+          `adjusted_movement` and `matched_movement`, what is shown to become of its size (`movement`): a change is
+          claimed where its adjusted p-value is small.
     """
     types = geometry["activation_type"]
     other = _place(geometry, reference)
     cells = (len(paths), len(statistics), metrics.size, types.size)
     estimates = {
-        "adjusted": np.empty((*cells, len(ADJUSTMENTS), len(Adjusted._fields), 3)),
-        "matched": np.empty((*cells, len(COVARIATES), len(Adjusted._fields), 3)),
+        "adjusted": np.empty((*cells, len(ADJUSTMENTS), len(Adjusted._fields), len(Estimate._fields))),
+        "matched": np.empty((*cells, len(COVARIATES), len(Adjusted._fields), len(Estimate._fields))),
     }
     prompts = np.zeros((*cells, len(COVARIATES)), dtype=np.int64)
     within = np.zeros((len(paths), types.size, len(ADJUSTMENTS)), dtype=np.bool_)
@@ -140,6 +148,7 @@ def confounds_dataset(
     )
     for name, values in estimates.items():
         found = found.assign(_named(name, values, confidence))
+        found = found.assign(_holm(name, found, reference, controls))
     raw = found.sel(adjustment="none", drop=True)
     return found.assign({key: word for name in estimates for key, word in _words(name, found, raw).items()})
 
@@ -158,7 +167,7 @@ def _covariates(geometry: xr.Dataset, path_length: NDArray[np.floating]) -> NDAr
 
 
 def _named(method: str, values: NDArray[np.float64], confidence: float) -> dict[str, xr.Variable]:
-    """The estimates of a method, (..., field of `Adjusted`, value and bounds), as variables of the summary."""
+    """The estimates of a method, (..., field of `Adjusted`, field of `Estimate`), as variables of the summary."""
     column, words, how = _METHODS[method]
     variables: dict[str, xr.Variable] = {}
     for place, (field, what) in enumerate(
@@ -172,16 +181,34 @@ def _named(method: str, values: NDArray[np.float64], confidence: float) -> dict[
         variables |= {
             f"{method}_{field}": xr.Variable(dims, own[..., 0], attrs(what, "step")),
             f"{method}_{field}_interval": xr.Variable(
-                (*dims, "bound"), own[..., 1:], {**interval, "confidence": confidence, "method": how}
+                (*dims, "bound"), own[..., 1:3], {**interval, "confidence": confidence, "method": how}
             ),
         }
-    return variables
+    p = attrs(f"p-value of no change of the mean paired difference {words}", "1")
+    return variables | {f"{method}_change_p": xr.Variable(dims, values[..., -1, -1], p)}
+
+
+def _holm(method: str, found: xr.Dataset, reference: str, controls: Collection[str]) -> dict[str, xr.DataArray]:
+    """The p-values of a method's changes, adjusted for the types of one path, statistic, metric and covariate."""
+    name = f"{method}_change_p"
+    types = [str(kind) for kind in found["activation_type"].to_numpy()]
+    p = found[name].transpose(..., "activation_type")
+    adjusted = np.full(p.shape, np.nan)
+    for family in ([kind for kind in types if kind not in {reference, *controls}], list(controls)):
+        own = np.isin(types, family)
+        if own.any():
+            adjusted[..., own] = adjust_families(p.to_numpy()[..., own], 1, "holm")
+    holm = p.copy(data=adjusted).transpose(*found[name].dims)
+    return {f"{name}_holm": holm.assign_attrs(attrs(f"{p.attrs['long_name']}, adjusted by Holm", "1"))}
 
 
 def _words(method: str, found: xr.Dataset, raw: xr.Dataset) -> dict[str, xr.DataArray]:
     """The verdicts on a method's estimates, given those that are adjusted for nothing."""
     words = _METHODS[method][1]
     change = found[f"{method}_change_interval"]
+    # one that is not shown among all that are asked about holds 0, whatever its own interval does
+    is_open = found[f"{method}_change_p_holm"] > 1 - change.attrs["confidence"]
+    change = change.where(~is_open, xr.DataArray([-np.inf, np.inf], dims="bound"))
     verdicts = {
         "fate": (
             f"what becomes of the difference to real {words}",
