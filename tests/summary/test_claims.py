@@ -129,6 +129,17 @@ class TestEquivalence:
         found = judged(np.stack([real, other])).sel(activation_type="other")
         assert found["conclusion"] == "equivalent"
 
+    @pytest.mark.parametrize(("events", "verdict"), [(2, "undecided"), (100, "undecided"), (400, "equivalent")])
+    def test_shared_censoring_is_no_equivalence(self, events: int, verdict: str) -> None:
+        """Of 1,000 curves each, so few have an event that no distance could reach the margin, or enough do."""
+        real = normal(np.random.default_rng(0), 1000)
+        other = np.where(np.arange(1000) % 2, real, np.roll(real, 2))
+        value = np.where(np.arange(1000) < events, np.stack([real, other]), np.nan)
+        found = judged(value).sel(activation_type="other")
+        assert found["ks_equivalence_p_holm"] < 0.05
+        assert found["verdict"] == verdict
+        assert found["conclusion"] == verdict
+
     def test_the_margin_decides(self) -> None:
         rng = np.random.default_rng(0)
         value = np.stack([normal(rng, 1000), normal(rng, 1000) + 2])

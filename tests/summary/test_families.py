@@ -25,7 +25,8 @@ def comparison() -> xr.Dataset:
         variables[name] = ((*LEADING, *described.dims), p)
     difference = rng.normal(size=(*LEADING.values(), 4, 4))
     variables["ks_difference"] = ((*LEADING, "activation_type", "other_type"), difference)
-    variables["n_pairs"] = ((*LEADING, "activation_type"), np.full((*LEADING.values(), 4), 100))
+    for name, value in (("n", 100), ("n_pairs", 100), ("censored_fraction", 0.05)):
+        variables[name] = ((*LEADING, "activation_type"), np.full((*LEADING.values(), 4), value))
     interval = (*LEADING, "activation_type", "bound")
     ends = np.sort(rng.normal(size=(*LEADING.values(), 4, 2)), axis=-1)
     variables["mean_difference_interval"] = (interval, ends)

@@ -8,6 +8,7 @@ from plateaulens.summary.verdicts import (
     agreed,
     conclusion,
     equivalence,
+    has_events,
     order,
     steepness_relation,
     timing,
@@ -66,6 +67,27 @@ def test_turning_the_difference_turns_the_verdict(interval: list[float]) -> None
 )
 def test_equivalence(equivalence_p: float, difference_p: float, expected: str) -> None:
     assert equivalence(equivalence_p, difference_p, alpha=0.05) == expected
+
+
+@pytest.mark.parametrize(("difference_p", "expected"), [(0.001, "different"), (0.5, "undecided")])
+def test_equivalence_that_cannot_fail_is_none(difference_p: float, expected: str) -> None:
+    assert equivalence(0.001, difference_p, alpha=0.05) == "equivalent"
+    assert equivalence(0.001, difference_p, alpha=0.05, can_fail=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("events", "censored", "expected"),
+    [
+        ((20, 0), (0.8, 1.0), True),
+        ((0, 20), (1.0, 0.8), True),
+        ((19, 19), (0.1, 0.1), False),
+        ((40, 40), (0.99, 0.99), False),
+        ((45, 0), (0.85, 1.0), True),
+        ((0, 0), (np.nan, np.nan), False),
+    ],
+)
+def test_either_has_to_have_events(events: tuple[int, int], censored: tuple[float, float], expected: bool) -> None:
+    assert has_events(events, censored, 0.15) == expected
 
 
 @pytest.mark.parametrize(

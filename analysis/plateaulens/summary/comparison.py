@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from plateaulens.compare.distributions import DECILES, compare_types
-from plateaulens.compare.intervals import AT_LEAST_STUDENTS
+from plateaulens.compare.intervals import AT_LEAST_STUDENTS, RELIABLE
 from plateaulens.compare.multiplicity import Method, adjust_families, both_ways, once_per_pair
 from plateaulens.compare.permutation import Swaps
 from plateaulens.compare.resampling import Resampling
@@ -22,7 +22,7 @@ from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError
 from plateaulens.names import CONTROL, REFERENCE, statistic
 from plateaulens.summary.attributes import Attributes, attrs, bounds, interval_attrs, texts
-from plateaulens.summary.verdicts import agreed, conclusion, direction, equivalence, order, word_array
+from plateaulens.summary.verdicts import agreed, conclusion, direction, equivalence, has_events, order, word_array
 
 _LEADING = ("convention", "statistic", "metric")
 
@@ -421,13 +421,22 @@ def verdicts(comparison: xr.Dataset, reference: str, settings: AnalysisConfig) -
     """
     alpha = 1 - settings.confidence
     attributes = {"alpha": alpha, "adjustment": "Holm over the whole table" if settings.family_wise else "Holm"}
+    margin = comparison["ks_equivalence_p"].attrs["margin"]
+    events, share = comparison["n"], comparison["censored_fraction"]
     verdict = word_array(
-        lambda same, different: equivalence(same, different, alpha),
+        lambda same, different, n, real_n, beyond, real_beyond: equivalence(
+            same, different, alpha, can_fail=has_events((n, real_n), (beyond, real_beyond), margin)
+        ),
         comparison["ks_equivalence_p_holm"],
         comparison["ks_p_holm"],
+        events,
+        events.sel(activation_type=reference, drop=True),
+        share,
+        share.sel(activation_type=reference, drop=True),
     ).assign_attrs(
         attrs(f"verdict on {reference} and the type, by Kolmogorov-Smirnov distance", "1"),
-        margin=comparison["ks_equivalence_p"].attrs["margin"],
+        margin=margin,
+        least_events=RELIABLE,
         **attributes,
     )
     censored = comparison["censored_fraction_interval"]

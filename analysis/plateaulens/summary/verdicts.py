@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from plateaulens.compare.intervals import MINIMUM
+from plateaulens.compare.intervals import MINIMUM, RELIABLE
 
 Timing = Literal["earlier", "later", "undecided", "undefined"]
 Nearness = Literal["nearer", "farther", "undecided", "undefined"]
@@ -89,7 +89,7 @@ def timing(
     return "undecided"
 
 
-def equivalence(equivalence_p: float, difference_p: float, alpha: float) -> Equivalence:
+def equivalence(equivalence_p: float, difference_p: float, alpha: float, *, can_fail: bool = True) -> Equivalence:
     """Whether a type lies within the margin of the reference, is different from it, or neither is known.
 
     Parameters
@@ -100,14 +100,16 @@ def equivalence(equivalence_p: float, difference_p: float, alpha: float) -> Equi
         Of equal distributions.
     alpha
         The level of both tests.
+    can_fail
+        Whether the curves have events enough for a distance of the margin to be seen (`has_events`).
 
     Returns
     -------
     Equivalence
-        "equivalent" when distances of the margin or more are rejected (`equivalence_p` <= `alpha`): the type may still
-        differ, detectably even, by less than the margin. Else "different" when equal distributions are rejected
-        (`difference_p` <= `alpha`), else "undecided": too few base prompts to say either. "undefined" without both of
-        them (NaN).
+        "equivalent" when distances of the margin or more are rejected (`equivalence_p` <= `alpha`) and could have been
+        seen: the type may still differ, detectably even, by less than the margin. Else "different" when equal
+        distributions are rejected (`difference_p` <= `alpha`), else "undecided": too few base prompts, or events, to
+        say either. "undefined" without both of them (NaN).
 
     Examples
     --------
@@ -116,9 +118,38 @@ def equivalence(equivalence_p: float, difference_p: float, alpha: float) -> Equi
     """
     if np.isnan(equivalence_p) or np.isnan(difference_p):
         return "undefined"
-    if equivalence_p <= alpha:
+    if equivalence_p <= alpha and can_fail:
         return "equivalent"
     return "different" if difference_p <= alpha else "undecided"
+
+
+def has_events(events: ArrayLike, censored: ArrayLike, margin: float) -> bool:
+    """Whether equivalence of a type and the reference would say anything of their events.
+
+    No distance of shares exceeds the larger share of curves with an event: where hardly any curve of either has one,
+    both are within the margin whatever their events are, as nearly all are censored alike.
+
+    Parameters
+    ----------
+    events
+        How many curves of the type, and of the reference, have an event in the window.
+    censored
+        The shares of those that have none.
+    margin
+        The distance of equivalence.
+
+    Returns
+    -------
+    bool
+        True when either has `RELIABLE` events of `plateaulens.compare.intervals` and a share that reaches the margin.
+
+    Examples
+    --------
+    >>> has_events((300, 290), (0.0, 0.03), 0.15), has_events((2, 0), (0.993, 1.0), 0.15)
+    (True, False)
+    """
+    enough = np.asarray(events) >= RELIABLE
+    return bool((enough & (1 - np.asarray(censored) >= margin)).any())
 
 
 def order(ks_difference: float, p: float, alpha: float) -> Nearness:
