@@ -216,6 +216,35 @@ def test_the_pdf_can_be_read_by_all(made: list[Path], tmp_path: Path) -> None:
     assert all((each < 200).sum() > 100 for each in pages)
 
 
+TABLES = """
+() => {
+  const own = document.querySelector("main").getBoundingClientRect();
+  return [...document.querySelectorAll(".tbl-float")].map((each) => {
+    const {left, right} = each.getBoundingClientRect(), inner = each.querySelector(".table-scroll");
+    return [left - own.left, right - own.right, inner ? inner.scrollWidth - inner.clientWidth : 0];
+  });
+}
+"""
+"""How far each table reaches beyond the text on either side, and how much of it has to be scrolled to."""
+
+
+def test_wide_tables_take_the_left_margin_where_there_is_one(made: list[Path]) -> None:
+    hidden = {}
+    for width in (1152, WIDE):
+        with opened(made[0], width) as found:
+            found.unfold()
+            left, right, hidden[width] = np.array(found.page.evaluate(TABLES)).T
+        assert np.abs(right).max() <= 1, "beside the contents"
+        assert left.max() <= 1, "none is narrower than the text"
+        assert (left.min() < -100) == (width == WIDE)
+    assert hidden[WIDE].sum() < hidden[1152].sum()
+
+
+def test_the_title_stands_above_the_first_picture_of_the_pdf(made: list[Path]) -> None:
+    title, picture = (text_of(made[1]).index(text) for text in ("Do synthetic activations", "Figure 1:"))
+    assert title < picture
+
+
 def clear_margins(page: np.ndarray, centimetres: float) -> bool:
     """Whether nothing stands within so much of the left and the right edge of a page of 50 points to the inch."""
     edge = int(centimetres / 2.54 * 50)

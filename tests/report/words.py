@@ -47,7 +47,7 @@ def fated(confounds: xr.Dataset) -> xr.Dataset:
     for name in ("adjusted", "matched"):
         ends = confounds[f"{name}_change_interval"]
         excludes = (ends.sel(bound="lower", drop=True) > 0) | (ends.sel(bound="upper", drop=True) < 0)
-        confounds = confounds.assign({f"{name}_change_p_holm": xr.where(excludes, 0.01, 0.5)})
+        confounds = confounds.assign({f"{name}_change_p_holm": 0.5 - 0.49 * excludes})
     return confounds.assign(
         {key: word for name in ("adjusted", "matched") for key, word in _words(name, confounds, raw).items()}
     )

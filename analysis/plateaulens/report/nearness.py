@@ -138,9 +138,9 @@ def _answer(values: xr.Dataset, first: str, second: str) -> str:
     }.get(str(pair["nearness"].item()))
     if claim is None:
         return f"{capital(a)} and {b} cannot be compared {where}, where one of them has no step"
-    both = [float(values["ks"].sel(activation_type=name)) for name in (first, second)]
-    digits = agreeing_digits(*both, float(pair["ks_difference"]), KS_DIGITS)
-    distances = listing([number(each, digits) for each in both])
+    own, other = (float(values["ks"].sel(activation_type=name)) for name in (first, second))
+    digits = agreeing_digits(own, other, float(pair["ks_difference"]), KS_DIGITS)
+    distances = listing([number(own, digits), number(other, digits)])
     if isnan(float(pair["ks_difference_p"])):
         return f"{claim}: KS {distances}, and too few base prompts for a test"
     said = difference(pair, key=True, below=f"{a} is nearer", digits=digits)
