@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from plateaulens.names import CONTROL, REFERENCE
+from plateaulens.summary.constants import tally
 
 _EXPERIMENTS = ("sensitivity", "sensitivity_absolute", "plateau")
 _NONE = ("real", CONTROL, "random", "isotropic")
@@ -39,7 +40,8 @@ def all_equal(summary: xr.DataTree) -> xr.DataTree:
             return _said(group, adjusted_fate="not shown to differ", matched_fate="not shown to differ",
                          adjusted_movement="undecided")  # fmt: skip
         if name == "constants":
-            return _said(group, conclusion_changed=False, nearness_changed=False)
+            found = _said(group, conclusion_changed=False, nearness_changed=False)
+            return found.assign(tally(found).data_vars)
         if name == "distinguish":
             return _said(group, told="not told apart", best_detector="none", floor_detected="not seen",
                          novelty_relation="undecided")  # fmt: skip
@@ -67,7 +69,8 @@ def all_different(summary: xr.DataTree) -> xr.DataTree:
         if name == "confounds":
             return _said(group, adjusted_fate="now earlier", matched_fate="still later", adjusted_movement="turns")
         if name == "constants":
-            return _said(group, conclusion_changed=True, nearness_changed=True)
+            found = _said(group, conclusion_changed=True, nearness_changed=True)
+            return found.assign(tally(found).data_vars)
         if name == "distinguish":
             return _said(group, told="told apart", best_detector="sae_error", floor_detected="false alarm",
                          novelty_relation="novel", copies=0.125)  # fmt: skip

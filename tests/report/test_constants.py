@@ -30,9 +30,11 @@ def case(group: xr.Dataset, constant: str, value: float) -> xr.DataArray:
 def test_nothing_changes(steady: xr.Dataset) -> None:
     text = constants_sentence(steady)
     assert text.startswith(
-        "Moving the slope threshold by factors of 0.01 to 100 changes none of 6 conclusions about max-slope steps on L2"
+        "Moving the slope threshold by factors of 0.01 to 100 changes none of 6 conclusions on relative, max slope on "
+        "L2 and KL. Moving the step size over"
     )
-    assert "for relative steps. Moving the step size over" in text
+    assert "Moving the plateau threshold by factors of 0.25 to 4 changes none of" in text
+    assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
     assert "only at" not in text
     table = constants_table(steady).cells()
     headings = table["constant"].str.startswith("**")
@@ -51,8 +53,8 @@ def test_changes_are_counted_and_named(steady: xr.Dataset) -> None:
     group["nearness"] = group["nearness"].where(~(at_kl & claim), "nearer")
     group = changed(group)
     text = constants_sentence(group)
-    assert text.startswith("Moving the slope threshold by factors of 0.01 to 100 changes 2 of 6 conclusions about")
-    assert "for relative steps. They change only at a factor of 100. Moving the step size" in text
+    assert text.startswith("Moving the slope threshold by factors of 0.01 to 100 changes 2 of 6 conclusions on")
+    assert "on L2 and KL. They change only at a factor of 100. Moving the step size" in text
     assert text.count("only at") == 1
     table = constants_table(group).cells()
     found = table[~table["changes"].isin(["none", ""])]
@@ -78,7 +80,7 @@ def test_the_value_is_named_only_where_all_changes_are_at_it(steady: xr.Dataset)
     assert "only at" not in text
     highest = float(steady["value"].where(steady["constant"] == "step_size").max())
     text = said(("step_size", highest))
-    assert text.endswith(f" stored steps changes 1. It changes only at {highest:g} stored steps.")
+    assert f" It changes only at {highest:g} stored steps." in text
     assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
 
 
@@ -90,8 +92,32 @@ def test_other_pairs_are_not_counted(steady: xr.Dataset) -> None:
 
 
 def test_without_the_claim_s_types_only_types_are_counted(steady: xr.Dataset) -> None:
-    text = constants_sentence(steady.sel(activation_type=["real", "bag"]))
-    assert " of 2 conclusions about max-slope steps on L2 and KL, for relative steps." in text
+    text = constants_sentence(changed(steady.sel(activation_type=["real", "bag"])))
+    assert " of 2 conclusions on relative, max slope on L2 and KL." in text
+
+
+def test_conclusions_on_plateaus_are_counted_too(steady: xr.Dataset) -> None:
+    group = steady.copy(deep=True)
+    plateaus = (group["experiment"] == "plateau") & (group["constant"] == "plateau_threshold")
+    at = plateaus & (group["value"] == 4.0) & (group["activation_type"] == "bag") & (group["metric"] == "l2")
+    group = changed(group.assign(conclusion=group["conclusion"].where(~at, "undecided")))
+    text = constants_sentence(group)
+    assert "Moving the plateau threshold by factors of 0.25 to 4 changes 1 of" in text
+    assert "changes 1 of" not in text.partition("Moving the plateau threshold")[0]
+    assert "It changes only at a factor of 4." in text
+
+
+def test_controls_other_metrics_and_undefined_conclusions_are_not_counted(summary: xr.DataTree) -> None:
+    group = summary["constants"].to_dataset().sel(activation_type=["real", "real_control", "bag"]).copy(deep=True)
+    group["conclusion"][:] = "later"
+    moved = group["value"] == 100.0
+    group["conclusion"] = group["conclusion"].where(~(moved & (group["activation_type"] == "real_control")), "no")
+    group["conclusion"] = group["conclusion"].where(~(moved & (group["metric"] == "js")), "no")
+    group["conclusion"] = group["conclusion"].where(group["metric"] != "kl", "undefined")
+    counted = changed(group)
+    assert counted["conclusion_changed"].any()
+    assert (counted["conclusions"] == 1).all()
+    assert (counted["conclusions_changed"] == 0).all()
 
 
 def test_the_caption_says_that_they_are_adjusted(steady: xr.Dataset) -> None:

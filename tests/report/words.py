@@ -8,6 +8,7 @@ from plateaulens.names import REFERENCE
 from plateaulens.report.contents import controls_of
 from plateaulens.summary import comparison, distinguish
 from plateaulens.summary.confounds import _words
+from plateaulens.summary.constants import tally
 from plateaulens.summary.geometry import PATH_TOLERANCE
 from plateaulens.summary.verdicts import length_relation, steepness_relation, word_array
 
@@ -64,9 +65,10 @@ def changed(constants: xr.Dataset) -> xr.Dataset:
     keys = list(zip(*(constants[name].values for name in ("experiment", "statistic", "constant")), strict=True))
     used = {key: place for place, key in enumerate(keys) if constants["is_default"].values[place]}
     default = np.array([used[key] for key in keys])
-    return constants.assign(
+    marked = constants.assign(
         {
             f"{name}_changed": (constants[name].dims, constants[name].values != constants[name].values[default])
             for name in ("conclusion", "nearness")
         }
     )
+    return marked.assign(tally(marked).data_vars)

@@ -378,20 +378,20 @@ def _confounds(found: _Found) -> Iterator[str]:
 
 
 def _constants(found: _Found) -> Iterator[str]:
-    counted: dict[tuple[str, str], list[bool]] = {}
-    for record in found.get("constants", "mean_difference"):
-        at = record["at"]
-        counted.setdefault((str(at["experiment"]), str(at["constant"])), []).append(
-            record["flags"]["conclusion_changed"]
-        )
+    counted: dict[tuple[str, str, str], tuple[Any, Any]] = {}
+    for record in found.get("constants", "conclusions"):
+        key = tuple(str(record["at"][name]) for name in ("experiment", "statistic", "constant"))
+        changed = found.one("constants", "conclusions_changed", record)
+        counted[key[0], key[1], key[2]] = record["estimate"], changed and changed["estimate"]
     rows = [
         {
             "experiment": word(names.experiment(experiment).title),
+            "statistic": word(names.statistic(statistic).label),
             "constant": word(constant),
-            "conclusions": number(len(changed)),
-            "changed": number(sum(changed)),
+            "conclusions": number(asked),
+            "changed": number(changed),
         }
-        for (experiment, constant), changed in counted.items()
+        for (experiment, statistic, constant), (asked, changed) in counted.items()
     ]
     if rows:
         yield "## Conclusions drawn again under other constants"

@@ -48,6 +48,7 @@ _TITLES = {
     ("distinguish", ("activation_type", "classifier")): "classifiers",
     ("distinguish", ("activation_type", "detector")): "detectors",
     ("distinguish", ("detector",)): "detectors_of_controls",
+    ("constants", ("case",)): "constants_counts",
     ("constants", ("metric", "activation_type", "case")): "constants",
     ("constants", ("metric", "activation_type", "other_type", "case")): "constants_pairs",
     ("confounds", ("path", *_CELL[1:], "covariate")): "matched",

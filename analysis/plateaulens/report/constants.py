@@ -15,7 +15,7 @@ from plateaulens.report.table import Column, Table
 from plateaulens.report.text import listing
 
 _EXPERIMENT = "sensitivity"
-"""The experiment whose conclusions the sentence counts."""
+"""The experiment whose conclusions a reader asks for first."""
 _CONSTANTS = {
     "minimum_slope": ("slope threshold", "by factors of", ""),
     "plateau_threshold": ("plateau threshold", "by factors of", ""),
@@ -43,7 +43,7 @@ class Change(NamedTuple):
 
 
 def constants_sentence(constants: xr.Dataset) -> str:
-    """How many conclusions on max-slope steps in relative steps change with each constant.
+    """How many conclusions change with each constant, of every experiment and statistic, as the summary counts them.
 
     Parameters
     ----------
@@ -55,29 +55,22 @@ def constants_sentence(constants: xr.Dataset) -> str:
     str
         Markdown; where all changes are at one value, with that value.
     """
-    kept = _cases(constants, experiment=_EXPERIMENT, statistic=BLOWUP)
-    if not kept.sizes["case"]:
-        return "No constant was moved for the max-slope steps of relative steps."
-    metrics = main_metrics(kept)
-    has_claim = bool((_claim(kept)["nearness"] != "undefined").any())
-    subjects = len(metrics) * (len(synthetic_types(kept)) + has_claim)
-    counts = []
-    for constant in dict.fromkeys(values_of(kept, "constant")):
-        own = _cases(kept, constant=constant)
-        found = [(metric, change) for metric in metrics for change in _changes(own, metric)]
-        changed = {(metric, change.subject) for metric, change in found}
-        places = list(dict.fromkeys(change.value for _, change in found))
-        who = "It changes" if len(changed) == 1 else "They change"
+    sentences = []
+    if not _cases(constants, experiment=_EXPERIMENT, statistic=BLOWUP).sizes["case"]:
+        sentences.append("No constant was moved for the max-slope steps of relative steps.")
+    keys = zip(*(values_of(constants, key) for key in ("experiment", "statistic", "constant")), strict=True)
+    for experiment, statistic, constant in dict.fromkeys(keys):
+        own = _cases(constants, experiment=experiment, statistic=statistic, constant=constant)
+        asked, count = (int(own[name].isel(case=0)) for name in ("conclusions", "conclusions_changed"))
+        if not asked:
+            continue
+        metrics = [each for each in main_metrics(own) if (own["conclusion"].sel(metric=each) != "undefined").any()]
+        places = list(dict.fromkeys(change.value for each in metrics for change in _changes(own, each)))
+        who = "It changes" if count == 1 else "They change"
         only = f" {who} only at {_value(constant, places[0])}." if len(places) == 1 else ""
-        counts.append((_moved(own, constant), str(len(changed) or "none"), only))
-    (first, count, only), *others = counts
-    what = f"{subjects} conclusions about max-slope steps {on(metrics)}"
-    return " ".join(
-        [
-            f"Moving the {first} changes {count} of {what}, for relative steps.{only}",
-            *(f"Moving the {moved} changes {count}.{only}" for moved, count, only in others),
-        ]
-    )
+        what = f"{asked} conclusions on {_about(experiment, statistic)} {on(metrics)}"
+        sentences.append(f"Moving the {_moved(own, constant)} changes {count or 'none'} of {what}.{only}")
+    return " ".join(sentences) or "No constant was moved."
 
 
 def constants_table(constants: xr.Dataset) -> Table:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from plateaulens import names
 from plateaulens.config import AnalysisConfig
+from plateaulens.names import CLAIMS, REFERENCE
 from plateaulens.steps import corrected
 from plateaulens.steps.curves import StepValues
 from plateaulens.steps.dataset import thresholds
@@ -195,7 +196,8 @@ def constants_dataset(
     xarray.Dataset
         - `STORED` of each comparison: of types (case, metric, activation_type), of pairs (case, metric,
           activation_type, other_type);
-        - `conclusion_changed` and `nearness_changed`: whether a verdict is another one than with nothing moved.
+        - `conclusion_changed` and `nearness_changed`: whether a verdict is another one than with nothing moved;
+        - what `tally` counts.
 
         The coordinates `constant`, `value` (see `Case`), `experiment`, `statistic` and `is_default` say what a case is.
     """
@@ -224,7 +226,7 @@ def constants_dataset(
             "is_default": ("case", [case.is_default for case in ordered], attrs("whether nothing moved", "1")),
         }
     )
-    return summarized.assign(
+    marked = summarized.assign(
         {
             f"{name}_changed": (
                 summarized[name].dims,
@@ -234,6 +236,57 @@ def constants_dataset(
             for name, words in CONCLUSIONS.items()
         }
     )
+    return marked.assign(tally(marked).data_vars)
+
+
+def tally(constants: xr.Dataset) -> xr.Dataset:
+    """How many conclusions each constant is asked about, and how many come out otherwise at any of its values.
+
+    Counted are the conclusions of a page: on the main metrics those on every type but the reference and the further
+    draws of it, and which type of the paper's first claim is nearer. One that is undefined at all values is none.
+
+    Parameters
+    ----------
+    constants
+        `conclusion`, `nearness` and what is changed of both, with the coordinates of a case and `is_control`.
+
+    Returns
+    -------
+    xarray.Dataset
+        `conclusions(case)` and `conclusions_changed(case)`, for all cases of a constant the same.
+    """
+    metrics = [str(name) for name in constants["metric"].to_numpy()]
+    main = [name for name in metrics if names.metric(name).is_main] or metrics
+    kinds = constants["activation_type"].to_numpy()
+    judged = [str(name) for name in kinds[(kinds != REFERENCE) & ~constants["is_control"].to_numpy()]]
+    asked = [constants.sel(metric=main, activation_type=judged)[["conclusion", "conclusion_changed"]]]
+    first, second = CLAIMS[0]
+    if first in kinds and second in constants["other_type"]:
+        pair = constants.sel(metric=main, activation_type=[first], other_type=second, drop=True)
+        asked.append(pair[["nearness", "nearness_changed"]])
+    keys = list(zip(*(constants[name].to_numpy().tolist() for name in _CONSTANT), strict=True))
+    counts = {}
+    for key in dict.fromkeys(keys):
+        mine = [place for place, other in enumerate(keys) if other == key]
+        own = [group.isel(case=mine).transpose("case", ...) for group in asked]
+        counts[key] = (
+            sum(int((group[next(iter(group))] != "undefined").any("case").sum()) for group in own),
+            sum(int(group[f"{next(iter(group))}_changed"].any("case").sum()) for group in own),
+        )
+    described = {
+        "conclusions": "conclusions that a constant is asked about, on the main metrics",
+        "conclusions_changed": "those of them that are others at some value of the constant",
+    }
+    return xr.Dataset(
+        {
+            name: ("case", np.array([counts[key][place] for key in keys]), attrs(words, "1"))
+            for place, (name, words) in enumerate(described.items())
+        }
+    )
+
+
+_CONSTANT = ("experiment", "statistic", "constant")
+"""The coordinates of a case that say which constant of which statistic it moves."""
 
 
 def _as_dataset(group: xr.Dataset, case: Case, steps: StepValues) -> xr.Dataset:
