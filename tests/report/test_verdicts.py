@@ -246,8 +246,19 @@ class TestFalseAlarms:
             groups[name] = judged(groups[name])
         tree = xr.DataTree.from_dict(groups)
         tree.attrs = summary.attrs
-        assert said in verdicts.false_alarm_sentence(tree)
+        text = verdicts.false_alarm_sentence(tree)
+        assert said in text
+        assert text.endswith(
+            "They are not independent: all of them judge one draw of real targets, against the same second one."
+        )
         assert ("false alarm" in set(verdicts.overview_table(tree).frame.iloc[0])) == (kl < 0.05)
+
+    def test_several_further_draws_share_the_first(self, summary: xr.DataTree) -> None:
+        group = summary["sensitivity"].to_dataset()
+        group = group.assign_coords(is_control=group["activation_type"].isin(["real_control", "bag"]))
+        tree = xr.DataTree.from_dict({"sensitivity": group})
+        tree.attrs = summary.attrs
+        assert verdicts.false_alarm_sentence(tree).endswith("against the same 2 further ones.")
 
     def test_without_a_second_draw_there_is_nothing_to_say(self, summary: xr.DataTree) -> None:
         tree = xr.DataTree.from_dict({"sensitivity": only(summary["sensitivity"].to_dataset(), "real", "random")})

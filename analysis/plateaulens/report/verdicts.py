@@ -175,7 +175,7 @@ def false_alarms(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None
 
 
 def false_alarm_sentence(summary: xr.DataTree) -> str:
-    """How many columns of the overview table have a false alarm, and how many are expected.
+    """How many columns of the overview table have a false alarm, how many are expected, and that they go together.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def false_alarm_sentence(summary: xr.DataTree) -> str:
     str
         Markdown; nothing where the run has no second draw of real targets.
     """
-    columns, alarms, level_of_tests = 0, [], 0.0
+    columns, draws, alarms, level_of_tests = 0, 0, [], 0.0
     for name, experiment in experiments_of(summary).items():
         described, shown = names.experiment(name), shown_metrics(summary, name, experiment)
         tested = [
@@ -197,6 +197,7 @@ def false_alarm_sentence(summary: xr.DataTree) -> str:
             and (values["verdict"].sel(activation_type=controls_of(experiment)) != "undefined").any()
         ]
         columns += len(tested)
+        draws = max(draws, len(controls_of(experiment)))
         level_of_tests = float(experiment["verdict"].attrs["alpha"])
         alarms += [
             f"{described.short} {alarm}"
@@ -205,9 +206,11 @@ def false_alarm_sentence(summary: xr.DataTree) -> str:
     if not columns:
         return ""
     which = f" ({', '.join(alarms)})" if alarms else ""
+    further = "second one" if draws == 1 else f"{draws} further ones"
     return (
         f"Draws of real targets are told apart in {len(alarms) or 'none'}{which} of the {columns} columns of "
-        f"@tbl-overview. By chance, {number(columns * level_of_tests, KS_DIGITS)} false alarms are expected."
+        f"@tbl-overview. By chance, {number(columns * level_of_tests, KS_DIGITS)} false alarms are expected. "
+        f"They are not independent: all of them judge one draw of real targets, against the same {further}."
     )
 
 
