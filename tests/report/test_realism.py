@@ -155,6 +155,31 @@ def test_novelty_is_the_stored_word(group: xr.Dataset, edit: Edit, word: str, sa
     assert [fault for sentence in sentences(text) for fault in faults(sentence, TYPES_OF_ALL)] == []
 
 
+def test_nearness_to_the_own_source_is_said(group: xr.Dataset, edit: Edit) -> None:
+    near = edit(group, "novelty_relation", "nearer", activation_type="bag")
+    near = edit(edit(near, "own_source_most", False), "own_source", 0.25)
+    assert "own prompt" not in realism.novelty_sentences(near)
+    near = edit(edit(near, "own_source_most", True, activation_type="bag"), "own_source", 0.87, activation_type="bag")
+    text = realism.novelty_sentences(near)
+    assert (
+        "Of the targets of bag, 87\u00a0% lie nearest to the real target of their own prompt. "
+        "That they lie near says little of any other activation." in text
+    )
+    assert "targets of random" not in text
+    assert [fault for sentence in sentences(text) for fault in faults(sentence, TYPES_OF_ALL)] == []
+    assert "own prompt" not in realism.novelty_sentences(near.drop_vars(["own_source", "own_source_most"]))
+
+
+def test_a_control_that_fails_the_measure_of_novelty_is_a_false_alarm(group: xr.Dataset, edit: Edit) -> None:
+    where = {"activation_type": "real_control"}
+    passed = edit(edit(group, "novelty_relation", "undecided", **where), "novelty", 1.75, **where)
+    assert "false alarm" not in realism.novelty_sentences(passed)
+    failed = edit(edit(passed, "novelty_relation", "false alarm", **where), "novelty_interval", [1.21, 4.84], **where)
+    text = realism.novelty_sentences(failed)
+    assert "real control differs from real too (1.75, interval 1.21 to 4.84): a false alarm." in text
+    assert [fault for sentence in sentences(text) for fault in faults(sentence, TYPES_OF_ALL)] == []
+
+
 def test_copies_are_named(group: xr.Dataset, edit: Edit) -> None:
     group = edit(group, "copies", 0.25, activation_type="bag")
     text = realism.novelty_sentences(group)

@@ -91,6 +91,27 @@ def test_copies_are_found_and_real_ones_are_none(activations: xr.Dataset) -> Non
     assert found["copies"].values.tolist() == [0, 0, 0, 15 / 40]
 
 
+def test_targets_that_stay_near_their_own_source_are_marked(activations: xr.Dataset) -> None:
+    """As a reconstruction does: it is near the real target it is made of, which says nothing of other activations."""
+    noise = np.random.default_rng(3).normal(0, 1e-3, activations["target"].shape[1:]).astype(np.float32)
+    activations["target"][2] = activations["target"].values[0] + noise
+    found = found_in(activations)
+    assert found["own_source"].sel(activation_type="random") == 1
+    assert found["own_source"].sel(activation_type=["real", "real_control"]).isnull().all()
+    assert found["own_source_most"].values.tolist() == [False, False, True, False]
+    activations["target"][2] = activations["target"].values[0, ::-1] + noise
+    other = found_in(activations).sel(activation_type="random")
+    assert other["own_source"] == 0
+    assert other["novelty_relation"] == "nearer"
+    assert not other["own_source_most"]
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(1.0, "undecided"), (30.0, "false alarm")])
+def test_a_control_far_from_all_others_is_a_false_alarm(activations: xr.Dataset, scale: float, expected: str) -> None:
+    activations["target"][1] *= scale
+    assert found_in(activations)["novelty_relation"].sel(activation_type="real_control") == expected
+
+
 def test_novelty_beside_what_types_were_fitted_to_is_the_ratio_of_medians(activations: xr.Dataset) -> None:
     """The lower median of distances over that of real targets; a copy lies within a hundredth of the latter."""
     rng = np.random.default_rng(7)

@@ -50,7 +50,7 @@ _COUNTS = (
     | dict.fromkeys(("matched_difference", "matched_change"), "matched_prompts")
     | dict.fromkeys(("accuracy", "auc", "mmd"), "prompts")
     | dict.fromkeys(("detector_auc", "frechet_ratio", "novelty", "copies", "density", "coverage"), "realism_prompts")
-    | dict.fromkeys(("fit_novelty", "fit_copies"), "realism_prompts")
+    | dict.fromkeys(("own_source", "fit_novelty", "fit_copies"), "realism_prompts")
     | {"token_share": "token_prompts", "path_ratio": "path_n_pairs"}
     | dict.fromkeys(("pooled_difference", "pooled_spread"), "pooled_sites")
     | {"share": "n"}
@@ -83,6 +83,7 @@ _FLAGS = {
     "mean": ("degenerate",),
     "mean_difference": ("difference_degenerate", "conclusion_changed"),
     "ks_difference": ("nearness_changed",),
+    "own_source": ("own_source_most",),
     "last_step_fraction": ("last_step_large",),
     "adjusted_difference": ("overlap",),
 }

@@ -155,6 +155,8 @@ def novelty_sentences(group: xr.Dataset) -> str:
             novel = f"{group['novelty_relation'].attrs['novel']:g}"
             lies = who.agrees("lies", "lie")
             sentences.append(says.format(opening=who.opens(), who=who.text, lies=lies, novel=novel))
+    sentences += [said for name in held for said in _own_source(group, name)]
+    sentences += [said for name in controls_of(group) for said in _novel_control(group, name)]
     shares = {name: float(group["copies"].sel(activation_type=name)) for name in held}
     copying = [name for name, share in shares.items() if share and np.isfinite(share)]
     if len(copying) == 1:
@@ -164,6 +166,30 @@ def novelty_sentences(group: xr.Dataset) -> str:
             f"Copies of real activations are among the targets of {subject(copying, held).text} (@tbl-nearness)."
         )
     return " ".join(sentences) or "Too few prompts are complete to say how new targets are."
+
+
+def _own_source(group: xr.Dataset, name: str) -> list[str]:
+    """That most targets of a type are nearest to what they may be made of."""
+    if "own_source_most" not in group or not group["own_source_most"].sel(activation_type=name):
+        return []
+    share = percent(float(group["own_source"].sel(activation_type=name)))
+    return [
+        f"Of the targets of {label(name)}, {share} lie nearest to the real target of their own prompt.",
+        "That they lie near says little of any other activation.",
+    ]
+
+
+def _novel_control(group: xr.Dataset, name: str) -> list[str]:
+    """That a further draw of real targets fails the yardstick."""
+    if word_of(group, "novelty_relation", name) != "false alarm":
+        return []
+    own = group.sel(activation_type=name)
+    ends = interval(bounds(own["novelty_interval"]), KS_DIGITS)
+    ratio = number(float(own["novelty"]), KS_DIGITS)
+    return [
+        f"By the same measure {label(name)} differs from real too ({ratio}, interval {ends}): a false alarm.",
+        "Where some activations have a near neighbour and others none, a median distance jumps between draws.",
+    ]
 
 
 def token_sentence(geometry: xr.Dataset) -> str:

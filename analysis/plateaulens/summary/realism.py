@@ -34,6 +34,8 @@ NO_DETECTOR = "none"
 """In the place of the best detector of a type that none sees."""
 NOVEL = 2.0
 """Targets so much farther from real activations than these are from each other are new."""
+MOSTLY_OWN = 0.5
+"""The share of targets nearest to the real target of their own prompt above which nearness is to that."""
 LEAST_LEFT = 20
 """With fewer base activations that are none of the draws, nothing is measured against them."""
 _ENCODED = {"active_latents": "target_latents", "sae_error": "target_error"}
@@ -146,8 +148,12 @@ def realism_dataset(
           tell a type from real the one whose area lies farthest from chance, "none", or "undefined";
         - `floor_auc(detector)`, `floor_auc_interval`, `floor_p`, `floor_p_holm` and `floor_detected`: the same of all
           control draws together;
+        - `own_source(activation_type)`: the share of targets whose nearest real activation is the real target of their
+          own prompt, of which a type may be made; `own_source_most`, whether that is more than half: then novelty says
+          that targets stay near their source, and nothing of others;
         - `frechet_ratio` and `novelty(activation_type)` with intervals; `copies` (a share), `density` and
-          `coverage(activation_type)` without; `novelty_relation`, the word of `novelty_relation`;
+          `coverage(activation_type)` without; `novelty_relation`, the word of `novelty_relation`, of a control that is
+          "nearer", "farther" or "novel" "false alarm";
         - in runs with fitted types `fit_novelty(activation_type)` with its interval and `fit_copies`: novelty and
           copies among what types were fitted to, none of which is of a base's or a real target's prompt;
         - `realism_prompts(activation_type)`, how many base prompts that is, for all types the same.
@@ -359,6 +365,7 @@ def _distances(asked: _Asked) -> _Variables:
     made: dict[str, Attributes] = {name: {} for name in _LONG_NAMES}
     made["frechet_ratio"] = {"halvings": HALVINGS, "dimensions": _dimensions(asked.base), "floor": floor}
     made["copies"] = {"tolerance": COPY}
+    made["own_source"] = {"most": MOSTLY_OWN}
     made["density"] = {"neighbours": NEIGHBOURS}
     made["coverage"] = {"neighbours": NEIGHBOURS}
     if n > NEIGHBOURS + 1:
@@ -373,20 +380,29 @@ def _distances(asked: _Asked) -> _Variables:
         found[f"{name}_interval"] = (dims, measured[name][:, 1:], ends)
     new = measured["novelty"]
     words = [UNDEFINED if p == asked.real else novelty_relation(new[p, 1], new[p, 2]) for p in range(width)]
+    for place in asked.again:
+        words[place] = {UNDEFINED: UNDEFINED, "undecided": "undecided"}.get(words[place], FALSE_ALARM)
     said: Attributes = {**attrs("how far from real activations targets lie", "1"), "novel": NOVEL}
-    return {**found, "novelty_relation": (dims[:1], strings(words), said)}
+    own = measured["own_source"][:, 0] > MOSTLY_OWN
+    mostly = attrs("whether most targets lie nearest to the real target of their own prompt", "1")
+    return {
+        **found,
+        "novelty_relation": (dims[:1], strings(words), said),
+        "own_source_most": (dims[:1], own, {**mostly, "most": MOSTLY_OWN}),
+    }
 
 
 _LONG_NAMES = {
     "frechet_ratio": "Fréchet distance to real targets over that of real to real",
     "novelty": "median distance to the nearest real activation over that of real ones",
     "copies": "share of copies of a real activation",
+    "own_source": "share of targets whose nearest real activation is the real target of their prompt",
     "density": "balls around real targets that a target lies in, over neighbours",
     "coverage": "share of balls around real targets with a target in them",
 }
 
 
-_WITHOUT_INTERVAL = ("copies", "density", "coverage")
+_WITHOUT_INTERVAL = ("copies", "own_source", "density", "coverage")
 """Resampled targets, with real ones and their balls as they are, vary less than new prompts would."""
 
 
@@ -404,6 +420,9 @@ def _measured(asked: _Asked) -> tuple[dict[str, NDArray[np.float64]], float]:
         target, name, group = asked.target[place], asked.types[place], asked.groups([asked.real, place])
         squared = squared_distances(target, others, origin=asked.base.mean(axis=0))
         to_real = squared[:, :n].copy()
+        if place not in {asked.real, *asked.again}:
+            # Another row that is the same activation is the same source.
+            found["own_source"][place, 0] = (np.diagonal(to_real) <= squared.min(axis=1)).mean()
         distance = nearest(target, others, squared, skip_itself=place in {asked.real, *asked.again})
         if place == asked.real:
             usual, among = distance, to_real
