@@ -118,12 +118,14 @@ class TestSentences:
             tree = changed(tree, standing=(word, {**at, "sae": sae}))
         said = sae_scale.standing_sentences(tree, "structured").replace("\\", "")
         assert (
-            "KL: saes/a comes farthest in this sample, 0.50 [0.25, 0.25] of the way. "
+            "KL: saes/a comes farthest in this sample, 0.50 [0.25,\u00a00.25] of the way. "
             "It is not shown to be ahead of release:b. Shown to be worse: c."
         ) in said
         tree = changed(tree, standing=("worse", {**at, "sae": SAES[1]}))
         said = sae_scale.standing_sentences(tree, "structured").replace("\\", "")
-        assert "KL: saes/a comes farthest, 0.50 [0.25, 0.25] of the way. Shown to be worse: release:b and c." in said
+        assert (
+            "KL: saes/a comes farthest, 0.50 [0.25,\u00a00.25] of the way. Shown to be worse: release:b and c." in said
+        )
 
     @pytest.mark.parametrize(
         ("words", "said"),
