@@ -105,7 +105,7 @@ def test_the_table_has_the_shared_types_and_no_distance_of_real_to_itself(sensit
     assert (real["KS, a"] == "\N{EM DASH}").all()
     values = sensitivity.sel(metric="kl", activation_type="random")
     low, high = values["steepness_mean_interval"].to_numpy()
-    expected = f"{number(float(values['steepness_mean']))} [{number(low)}, {number(high)}]"
+    expected = f"{number(float(values['steepness_mean']))} [{number(low)},\u00a0{number(high)}]"
     assert table["steepness, b"].iloc[-1] == expected
     assert low < high
 

@@ -49,7 +49,7 @@ def test_the_table_holds_the_summary_s_numbers(sensitivity: xr.Dataset) -> None:
     table = steepness_table(sensitivity).cells().set_index("type")
     values = sensitivity.sel(metric="l2", activation_type="random")
     low, high = values["steepness_ratio_interval"].to_numpy()
-    expected = f"{number(float(values['steepness_ratio']), 2)} [{number(low, 2)}, {number(high, 2)}]"
+    expected = f"{number(float(values['steepness_ratio']), 2)} [{number(low, 2)},\u00a0{number(high, 2)}]"
     assert table.loc["random", "L2, to real"] == expected
     assert table.loc["real", "L2, to real"] == "\N{EM DASH}"
     assert "95\xa0%" in steepness_table_caption(sensitivity)
