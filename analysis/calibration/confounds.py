@@ -81,15 +81,15 @@ def replicate_confounds(
     for method, (difference, moved) in found.items():
         if np.isfinite(difference.value):
             truth = design.slope * design.shift
-            yield covers("adjusted difference", method, "type", design.difference, difference[1:3])
-            yield covers("change by adjustment", method, "type", truth, moved[1:3])
+            yield covers("adjusted difference", method, "type", design.difference, difference.interval)
+            yield covers("change by adjustment", method, "type", truth, moved.interval)
             claimed = moved.lower > 0 or moved.upper < 0
             yield rejects("change by adjustment", method, "type", truth, claimed, null=design.slope == 0)
     if design.slope:
-        yield covers("adjusted difference", "none", "type", design.difference, raw[1:3])
+        yield covers("adjusted difference", "none", "type", design.difference, raw.interval)
     if design.shared:
         alone = adjusted_difference(change, covariate, confidence).difference
-        yield covers("adjusted difference", "regression, HC3", "type", design.difference, alone[1:3])
+        yield covers("adjusted difference", "regression, HC3", "type", design.difference, alone.interval)
 
 
 def _normal(rng: np.random.Generator, groups: NDArray[np.int_], shared: float) -> NDArray[np.float64]:

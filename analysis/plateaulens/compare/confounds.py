@@ -53,6 +53,11 @@ class Estimate(NamedTuple):
     p: float
     """Of 0, by the same Student's t: below 1 - `confidence` exactly where the interval excludes 0."""
 
+    @property
+    def interval(self) -> NDArray[np.float64]:
+        """Both bounds, (2,)."""
+        return np.array([self.lower, self.upper])
+
 
 NO_OVERLAP = Estimate(np.nan, np.nan, np.nan, np.nan)
 

@@ -158,6 +158,29 @@ def size(values: xr.Dataset, name: str, found: str, *, key: str = "") -> str:
     return f"{steps} steps ({key}{ends})"
 
 
+def turned(own: xr.Dataset, quantity: str, found: str) -> tuple[str, str]:
+    """A mean difference of one type in steps, and its interval, as a sentence with the word on it has them.
+
+    Parameters
+    ----------
+    own
+        Of one type, metric and statistic.
+    quantity
+        The variable, which has an interval.
+    found
+        The word: a number of steps "earlier" has no sign of its own, so that both are turned round.
+
+    Returns
+    -------
+    tuple of str
+        The number and the bounds, without brackets.
+    """
+    mean, ends = float(own[quantity]), bounds(own[f"{quantity}_interval"])
+    if found == "earlier":
+        mean, ends = -mean, -ends[::-1]
+    return number(mean, STEP_DIGITS), interval(ends, STEP_DIGITS)
+
+
 def effect_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
     """Effect sizes of every type against real with their intervals; metrics one below the other.
 
@@ -475,8 +498,4 @@ def _neither(statistic: str) -> str:
 
 def _steps(values: xr.Dataset, name: str, found: str, quantity: str = _MEAN) -> tuple[str, str]:
     """A mean difference and its interval; turned round where a word says that it is below 0."""
-    own = values.sel(activation_type=name)
-    mean, ends = float(own[quantity]), bounds(own[f"{quantity}_interval"])
-    if found == "earlier":
-        mean, ends = -mean, -ends[::-1]
-    return number(mean, STEP_DIGITS), interval(ends, STEP_DIGITS)
+    return turned(values.sel(activation_type=name), quantity, found)

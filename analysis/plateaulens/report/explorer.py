@@ -232,11 +232,11 @@ def _jumps(group: xr.Dataset, tokens: dict[str, int]) -> dict[str, Any]:
     censored = own["censored"].transpose("activation_type", "metric", "sample").to_numpy()
     is_there = np.isfinite(step)
     counts = (step[..., None, :] == np.arange(steps)[:, None]).sum(axis=-1)
-    dims = ("explored", "activation_type", "metric", "side", "rank")
-    ids = group["jump_token"].transpose(*dims).sel(side=_sides(group)).to_numpy().ravel()
-    texts = [f"token {token}" for token in ids]
+    along = group.sel(side=_sides(group)).transpose("explored", "activation_type", "metric", "side", "rank", ...)
     if "jump_text" in group:
-        texts = [str(each) for each in group["jump_text"].transpose(*dims).sel(side=_sides(group)).to_numpy().ravel()]
+        texts = [str(each) for each in along["jump_text"].to_numpy().ravel()]
+    else:
+        texts = [f"token {token}" for token in along["jump_token"].to_numpy().ravel()]
     jumps = np.where(is_there, step, -1).astype(np.int64)[..., group["explored_sample"].to_numpy()]
     found = {
         "counts": counts.tolist(),
@@ -245,7 +245,7 @@ def _jumps(group: xr.Dataset, tokens: dict[str, int]) -> dict[str, Any]:
         "tokens": [tokens.setdefault(each, len(tokens)) for each in texts],
     }
     if "jump_probability" in group:
-        chance = group["jump_probability"].transpose(*dims).sel(side=_sides(group)).to_numpy().ravel()
+        chance = along["jump_probability"].to_numpy().ravel()
         found["chances"] = np.rint(1000 * np.nan_to_num(chance)).astype(np.int64).tolist()
     return found
 

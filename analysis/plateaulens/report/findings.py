@@ -17,7 +17,6 @@ from plateaulens.names import CLAIMS, label, metric_label
 from plateaulens.quick import NOTICE, is_quick
 from plateaulens.report.contents import (
     BLOWUP,
-    bounds,
     compared,
     compared_types,
     config_of,
@@ -32,13 +31,12 @@ from plateaulens.report.contents import (
     values_of,
     word_of,
 )
-from plateaulens.report.effects import size, timing
+from plateaulens.report.effects import size, timing, turned
 from plateaulens.report.nearness import claim_sentences, difference
 from plateaulens.report.page import shown
 from plateaulens.report.phrases import (
     NO_THRESHOLD,
     NOTHING_TO_COMPARE,
-    absent,
     capital,
     confidence_of,
     happens,
@@ -50,8 +48,7 @@ from plateaulens.report.phrases import (
 )
 from plateaulens.report.plateaus import STATISTIC
 from plateaulens.report.power import looks_sentence
-from plateaulens.report.table import STEP_DIGITS
-from plateaulens.report.text import escape, interval, number
+from plateaulens.report.text import escape, number
 from plateaulens.report.verdicts import (
     control_sentence,
     margin_sentences,
@@ -168,7 +165,7 @@ def points(summary: xr.DataTree) -> str:
         summary has not measured has none: its section says why.
     """
     sentences = (_claim(summary), _plateaus(summary), _at_equal_length(summary))
-    return "\n".join(f"- {sentence}" for sentence in sentences if "(@" in sentence)
+    return "\n".join(f"- {sentence}" for sentence in sentences if sentence)
 
 
 def _focus(group: xr.Dataset) -> str:
@@ -180,10 +177,10 @@ def _focus(group: xr.Dataset) -> str:
 def _claim(summary: xr.DataTree) -> str:
     group, (first, second) = group_of(summary, _MAIN), CLAIMS[0]
     if group is None:
-        return absent(_MAIN)
+        return ""
     a, b = label(first), label(second)
     if not {first, second}.issubset(types_of(group)):
-        return f"The run does not have both {a} and {b} targets, so their nearness to real ones is not compared."
+        return ""
     claims = {
         "nearer": (f"{a} is nearer to real than {b}", f"{a} is"),
         "farther": (f"{b} is nearer to real than {a}", f"{b} is"),
@@ -193,7 +190,7 @@ def _claim(summary: xr.DataTree) -> str:
     words = {metric: str(pair["nearness"].item()) for metric, pair in pairs.items()}
     known = [metric for metric in pairs if words[metric] in claims]
     if not known:
-        return f"{capital(a)} and {b} cannot be compared, as one of them has no step."
+        return ""
     word, others = words[known[0]], known[1:]
     alike = [known[0], *(metric for metric in others if words[metric] == word)]
     rest = "".join(f"; {on([metric])} {claims[words[metric]][1]}" for metric in others if metric not in alike)
@@ -205,15 +202,11 @@ def _claim(summary: xr.DataTree) -> str:
 
 def _plateaus(summary: xr.DataTree) -> str:
     group, metric = group_of(summary, "plateau"), plateau_metric(summary)
-    if group is None:
-        return absent("plateau")
-    if metric is None:
-        return NO_THRESHOLD
-    if not synthetic_types(group):
-        return NOTHING_TO_COMPARE
+    if group is None or metric is None or not synthetic_types(group):
+        return ""
     for _, values in compared(group, [metric], STATISTIC):
         return _timed(values, STATISTIC, metric, "@fig-plateaus")
-    return unmeasured(STATISTIC)
+    return ""
 
 
 def _timed(values: xr.Dataset, statistic: str, metric: str, place: str) -> str:
@@ -229,21 +222,19 @@ def _timed(values: xr.Dataset, statistic: str, metric: str, place: str) -> str:
 
 def _at_equal_length(summary: xr.DataTree) -> str:
     group = group_of(summary, "confounds")
-    if group is None:
-        return absent("confounds")
     if (
-        not synthetic_types(group)
+        group is None
+        or not synthetic_types(group)
         or BLOWUP not in values_of(group, "statistic")
         or _MAIN not in values_of(group, "path")
     ):
-        return absent(_MAIN)
+        return ""
     metric, name = main_metrics(group)[0], _focus(group)
     own = group.sel(path=_MAIN, statistic=BLOWUP, metric=metric, activation_type=name, adjustment=_EQUAL)
     fate = str(own["adjusted_fate"].item())
-    mean, ends = float(own["adjusted_difference"]), bounds(own["adjusted_difference_interval"])
     how, _, when = fate.partition(" ")
+    mean, ends = turned(own, "adjusted_difference", when)
     if when in {"earlier", "later"}:
-        mean, ends = (-mean, -ends[::-1]) if when == "earlier" else (mean, ends)
         claim, by = f"{label(name)} {how} {happens(BLOWUP, when, plural=False)} than real", "by "
     else:
         by = ""
@@ -252,9 +243,9 @@ def _at_equal_length(summary: xr.DataTree) -> str:
             "not comparable": f"{label(name)} is not comparable",
         }.get(fate, f"{label(name)} is {fate} from real")
     other = _matching(own, when)
-    ends_of = f"{confidence_of(own['adjusted_difference_interval'])} interval {interval(ends, STEP_DIGITS)}"
+    ends_of = f"{confidence_of(own['adjusted_difference_interval'])} interval {ends}"
     method = " by regression" if other else ""
-    steps = f"{number(mean, STEP_DIGITS)} {names.experiment(_MAIN).title}"
+    steps = f"{mean} {names.experiment(_MAIN).title}"
     said = "" if fate == "not comparable" else f": {by}{steps}{method} ({ends_of})"
     return f"At equal path length, {claim} on {metric_label(metric)}{said} (@fig-confounds).{other}"
 
@@ -266,12 +257,10 @@ def _matching(own: xr.Dataset, when: str) -> str:
     unknown = bool(own["matched_difference_interval"].isnull().any())
     if found == when or unknown or not {found, when} & {"earlier", "later"}:
         return ""
-    mean, ends = float(own["matched_difference"]), bounds(own["matched_difference_interval"])
     finds = found in {"earlier", "later"}
-    if (found if finds else when) == "earlier":
-        mean, ends = -mean, -ends[::-1]
+    mean, ends = turned(own, "matched_difference", found if finds else when)
     claim = f"Matching finds it {found}, by" if finds else "Matching leaves"
-    return f" {claim} {number(mean, STEP_DIGITS)} ({interval(ends, STEP_DIGITS)}) (@tbl-confounds)."
+    return f" {claim} {mean} ({ends}) (@tbl-confounds)."
 
 
 def facts(summary: xr.DataTree) -> str:

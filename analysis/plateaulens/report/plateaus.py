@@ -4,10 +4,9 @@ import xarray as xr
 
 from plateaulens import names
 from plateaulens.names import metric_label
-from plateaulens.report import curves, effects, nearness, verdicts
+from plateaulens.report import curves, effects, nearness, power, verdicts
 from plateaulens.report.censoring import censoring_sentence
 from plateaulens.report.phrases import bands, prompts
-from plateaulens.report.power import power_sentences as powers
 from plateaulens.report.table import Table
 
 STATISTIC = names.experiment("plateau").statistic
@@ -46,7 +45,7 @@ def power_sentences(experiment: xr.Dataset, *, metric: str) -> str:
     str
         Markdown; nothing where no type is undecided.
     """
-    return powers(experiment, metrics=(metric,), statistic=STATISTIC)
+    return power.power_sentences(experiment, metrics=(metric,), statistic=STATISTIC)
 
 
 def plateau_sentences(experiment: xr.Dataset, *, metric: str) -> str:
