@@ -12,6 +12,7 @@ from bench.work import Work
 from plateaulens.scan.direct import VERIFIED
 from plateaulens.scan.metrics import divergences, l2
 from plateaulens.scan.outputs import Reference
+from plateaulens.subject.anatomy import kept_in
 from plateaulens.subject.model import Subject
 
 Measure = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -96,7 +97,8 @@ def _plain_path(
 def _decode(
     subject: Subject, model: PreTrainedModel, tokens: Int[Tensor, " position"], points: Float[Tensor, "step d_model"]
 ) -> tuple[Float[Tensor, "step d_model"], Float[Tensor, "step vocabulary"]]:
-    prefix = model(tokens[None, :-1], use_cache=True).past_key_values
+    prefix = DynamicCache(config=model.config)
+    model(tokens[None, :-1], use_cache=True, **kept_in(model, prefix))
     steps = len(points)
     expanded = [
         (layer.keys.expand(steps, -1, -1, -1), layer.values.expand(steps, -1, -1, -1)) for layer in prefix.layers
@@ -116,7 +118,7 @@ def _decode(
     ]
     try:
         last = tokens[-1:].expand(steps, 1)
-        logits = model(last, past_key_values=DynamicCache(expanded), use_cache=True).logits
+        logits = model(last, use_cache=True, **kept_in(model, DynamicCache(expanded))).logits
     finally:
         for hook in hooks:
             hook.remove()

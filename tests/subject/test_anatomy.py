@@ -6,9 +6,19 @@ import pytest
 import torch
 from tests.architectures import MODEL_TYPES
 from tests.conftest import tiny_model
+from transformers import DynamicCache
 
 from plateaulens.errors import UsageError
-from plateaulens.subject.anatomy import Anatomy, check_site, find_anatomy, find_blocks, reading_sites, run, site_width
+from plateaulens.subject.anatomy import (
+    Anatomy,
+    check_site,
+    find_anatomy,
+    find_blocks,
+    kept_in,
+    reading_sites,
+    run,
+    site_width,
+)
 from plateaulens.subject.model import Subject
 from plateaulens.subject.sites import Place, Site
 
@@ -84,3 +94,25 @@ def test_anatomy_of_sites_between_blocks_runs_nothing(subject_at: Callable[..., 
     found = subject_at("llama", lens=False).anatomy
     assert isinstance(found, Anatomy)
     assert found.parts is None
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_a_cache_is_given_by_the_name_that_the_model_knows(name: str) -> None:
+    def before(*, past_key_values: object) -> object:
+        return past_key_values
+
+    def since(*, cache: object) -> object:
+        return cache
+
+    model = tiny_model("gpt2")
+    model.forward = {"cache": since, "past_key_values": before}[name]
+    assert kept_in(model, "what was kept") == {name: "what was kept"}
+
+
+def test_what_was_run_into_a_cache_is_there_for_the_rest() -> None:
+    model = tiny_model("gpt2").eval()
+    cache = DynamicCache(config=model.config)
+    run(model, TOKENS[:, :5], cache)
+    assert cache.get_seq_length() == 5
+    whole = run(model, TOKENS).logits[:, -1]
+    torch.testing.assert_close(run(model, TOKENS[:, 5:], cache).logits[:, -1], whole, atol=1e-5, rtol=1e-5)

@@ -70,7 +70,8 @@ class WholeForward:
         start = position if self.cached else 0
         kept = None
         if start:
-            kept = run(self._model, prompt[None, :start], _new_cache(self._model)).past_key_values
+            kept = _new_cache(self._model)
+            run(self._model, prompt[None, :start], kept)
         rows = max(1, TOKENS_AT_ONCE // (len(prompt) - start))
         found = []
         for part in points.split(rows):

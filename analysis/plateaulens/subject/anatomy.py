@@ -9,6 +9,7 @@ before it plus what attention and MLP add.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -427,9 +428,27 @@ def run(model: PreTrainedModel, tokens: Int[Tensor, "row token"], cache: Any = N
     Returns
     -------
     ModelOutput
-        Its `logits` are shaped (row, token, vocabulary); `past_key_values` only where a cache was given.
+        Its `logits` are shaped (row, token, vocabulary). A cache that was given has these tokens, too.
     """
     earlier = 0 if cache is None else int(cache.get_seq_length())
     mask = torch.ones((len(tokens), earlier + tokens.shape[1]), dtype=torch.long, device=tokens.device)
-    more = {} if cache is None else {"past_key_values": cache}
+    more = {} if cache is None else kept_in(model, cache)
     return model(input_ids=tokens, attention_mask=mask, use_cache=cache is not None, **more)
+
+
+def kept_in(model: PreTrainedModel, cache: Any) -> dict[str, Any]:
+    """The argument by which a model takes a cache of earlier tokens: transformers renamed it with version 5.24.
+
+    Parameters
+    ----------
+    model
+        The model.
+    cache
+        The cache.
+
+    Returns
+    -------
+    dict
+        What to call the model with.
+    """
+    return {"cache" if "cache" in signature(model.forward).parameters else "past_key_values": cache}

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from plateaulens.subject.anatomy import kept_in
+
 
 def sample_sequences(
     model: PreTrainedModel,
@@ -91,7 +93,7 @@ def _sample_batch(
     tokens[:, 0] = first_token
     cache = DynamicCache(config=model.config)
     for position in range(1, shape[1]):
-        output = model(input_ids=tokens[:, position - 1 : position], past_key_values=cache, use_cache=True)
+        output = model(input_ids=tokens[:, position - 1 : position], use_cache=True, **kept_in(model, cache))
         # topk rather than nucleus sampling: a full sort of the vocabulary costs ten times as much
         logits, ids = (output.logits[:, -1].float() / temperature).topk(min(top_k, model.config.vocab_size))
         choice = torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)
