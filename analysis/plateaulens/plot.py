@@ -20,6 +20,7 @@ from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError, reading, shown
 from plateaulens.names import MAIN_METRICS
 from plateaulens.notebook.runs import experiment_of
+from plateaulens.store.reading import check_summary
 from plateaulens.store.schema import SUMMARY_KIND
 
 
@@ -127,6 +128,7 @@ def _check_drawn(group: xr.Dataset, options: Mapping[str, Any]) -> None:
 def _check(summary: Any) -> None:
     if not isinstance(summary, xr.DataTree) or summary.attrs.get("kind") != SUMMARY_KIND:
         raise UsageError("figures are drawn of a summary: compare(run) makes one of a run")
+    check_summary(summary.attrs)
 
 
 def show_in_notebooks() -> bool:

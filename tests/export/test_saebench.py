@@ -29,7 +29,7 @@ from plateaulens.export.saebench import (
 from plateaulens.export.tables import tables
 from plateaulens.store.reading import open_run
 from plateaulens.store.sae_settings import KNOWN
-from plateaulens.store.schema import SWEEP_SUMMARY_KIND
+from plateaulens.store.schema import SCHEMA_VERSION, SUMMARY_VERSION, SWEEP_SUMMARY_KIND
 from plateaulens.summary.analyze import write_summary
 from plateaulens.summary.sae_evidence import evidence_of
 from plateaulens.summary.sae_scale import GROUP, sae_scale_dataset
@@ -209,7 +209,8 @@ def test_the_formula_is_that_of_the_scale(scale: xr.Dataset, written: dict[str, 
 def as_sweep(scale: xr.Dataset, path: Path) -> None:
     """A stored summary of a sweep that has this scale and nothing else."""
     tree = xr.DataTree.from_dict({GROUP: scale})
-    tree.attrs = {"kind": SWEEP_SUMMARY_KIND, "schema_version": 2, "name": "saes", "cells": "[]"}
+    versions = {"schema_version": SCHEMA_VERSION, "summary_version": SUMMARY_VERSION}
+    tree.attrs = {"kind": SWEEP_SUMMARY_KIND, **versions, "name": "saes", "cells": "[]"}
     write_summary(tree, path)
 
 
@@ -228,7 +229,7 @@ def test_a_run_without_an_sae_has_nothing_to_export(synthetic_summary: xr.DataTr
         scale_of(synthetic_summary)
     with pytest.raises(UsageError, match="does not exist"):
         export_saebench(tmp_path / "nothing.zarr", tmp_path)
-    empty = xr.DataTree(xr.Dataset(attrs={"kind": SWEEP_SUMMARY_KIND}))
+    empty = xr.DataTree(xr.Dataset(attrs={"kind": SWEEP_SUMMARY_KIND, "summary_version": SUMMARY_VERSION}))
     with pytest.raises(UsageError, match="no SAEs with random and real targets"):
         scale_of(empty)
     with pytest.raises(UsageError, match="damaged"):

@@ -2,10 +2,8 @@
 
 import json
 
-import pytest
 import xarray as xr
 
-from plateaulens.errors import UsageError
 from plateaulens.report import contents
 from plateaulens.report.phrases import absent
 
@@ -15,23 +13,6 @@ def with_groups(summary: xr.DataTree, groups: dict[str, xr.Dataset]) -> xr.DataT
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = dict(summary.attrs)
     return tree
-
-
-@pytest.mark.parametrize("version", [None, 1])
-def test_a_summary_of_an_earlier_version_is_refused_in_one_line(summary: xr.DataTree, version: int | None) -> None:
-    old = with_groups(summary, {})
-    del old.attrs["schema_version"]
-    if version is not None:
-        old.attrs["schema_version"] = version
-    with pytest.raises(UsageError) as caught:
-        contents.check(old)
-    assert str(caught.value) == (
-        "the summary synthetic was made by an earlier version: run `plateaulens analyze` again"
-    )
-
-
-def test_a_summary_of_this_version_is_not(summary: xr.DataTree) -> None:
-    assert contents.check(summary) is summary
 
 
 def test_experiments_are_the_groups_with_steps_known_ones_first(summary: xr.DataTree) -> None:

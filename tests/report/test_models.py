@@ -8,7 +8,6 @@ import pytest
 import xarray as xr
 
 from plateaulens import resources
-from plateaulens.errors import UsageError
 from plateaulens.report import models
 from plateaulens.report.build import build
 from plateaulens.report.contents import types_of
@@ -51,14 +50,6 @@ def test_a_summary_without_relative_steps_is_said_to_lack_them(summary: xr.DataT
     tree.attrs = summary.attrs
     text = models.section(summary, str(stored(tree, tmp_path / "plateau.zarr", "plateaus"))).data
     assert "do not both hold relative steps" in text
-
-
-@pytest.mark.slow
-def test_a_summary_of_an_earlier_version_is_refused_in_one_line(summary: xr.DataTree, tmp_path: Path) -> None:
-    old = summary.copy()
-    old.attrs["schema_version"] = 1
-    with pytest.raises(UsageError, match=r"^the summary old was made by an earlier version: run `plateaulens analyze`"):
-        models.section(summary, str(stored(old, tmp_path / "old.zarr", "old")))
 
 
 @pytest.mark.slow

@@ -18,11 +18,12 @@ from plateaulens import figures, resources
 from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
 from plateaulens.export.tables import tables
 from plateaulens.names import site_label
-from plateaulens.report import sweep
+from plateaulens.report import contents, sweep
 from plateaulens.report.text import MISSING
 from plateaulens.store.manifest import Entry, Manifest, config_of
 from plateaulens.store.reading import open_run
 from plateaulens.store.run import RunStore
+from plateaulens.store.schema import SUMMARY_VERSION
 from plateaulens.summary.analyze import summarize_experiment
 from plateaulens.summary.sweep import analyze_sweep, summarize_sweep, told_from
 from plateaulens.testing import synthetic_attributes, synthetic_prompts, synthetic_spec, synthetic_values
@@ -73,6 +74,10 @@ def path(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def summary(path: Path) -> xr.DataTree:
     return xr.open_datatree(path, engine="zarr", consolidated=False, chunks=None).load()
+
+
+def test_it_is_of_the_present_version(summary: xr.DataTree) -> None:
+    assert contents.check(summary).attrs["summary_version"] == SUMMARY_VERSION
 
 
 @pytest.fixture(scope="module")

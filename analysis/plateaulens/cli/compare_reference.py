@@ -27,12 +27,14 @@ def _run(options: argparse.Namespace) -> int:
     import pandas as pd  # noqa: PLC0415  takes a second to import, as zarr does
 
     from plateaulens.replication.comparison import Comparison, compare_reference  # noqa: PLC0415
-    from plateaulens.store.reading import open_run, open_summary, root_attributes  # noqa: PLC0415
+    from plateaulens.store.reading import check_summary, open_run, open_summary, root_attributes  # noqa: PLC0415
     from plateaulens.store.schema import SUMMARY_KIND  # noqa: PLC0415
     from plateaulens.store.verify import blaming_damage  # noqa: PLC0415
 
     attributes = root_attributes(options.run)
     is_summary = attributes.get("kind") == SUMMARY_KIND
+    if is_summary:
+        check_summary(attributes, options.run)
     with (open_summary if is_summary else open_run)(options.run) as tree, blaming_damage(options.run):
         with reading(f"{options.run}: its configuration is damaged, or of another version", "see `plateaulens verify`"):
             config = RunConfig.model_validate_json(str(attributes.get("config")))

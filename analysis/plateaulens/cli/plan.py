@@ -34,10 +34,11 @@ def add(commands: "Commands") -> None:
 def _run(options: argparse.Namespace) -> int:
     _check(options)
     from plateaulens.planning import Goal, plans  # noqa: PLC0415  statsmodels takes a second to import
-    from plateaulens.store.reading import open_summary  # noqa: PLC0415
+    from plateaulens.store.reading import check_summary, open_summary  # noqa: PLC0415
     from plateaulens.store.verify import blaming_damage  # noqa: PLC0415
 
     with open_summary(options.summary) as summary, blaming_damage(options.summary):
+        check_summary(summary.attrs, options.summary)
         if options.experiment not in summary.children or "step_value" not in summary[options.experiment].data_vars:
             raise UsageError(f"{options.summary} has no experiment {options.experiment!r}: choose one that was run")
         with reading(f"{options.summary}: its settings are damaged, or of another version", "analyse the run again"):

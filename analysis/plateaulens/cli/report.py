@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     with leaving_at_once():
         from plateaulens.report.build import build  # noqa: PLC0415  needs the extra `report`
         from plateaulens.store.location import locate  # noqa: PLC0415  zarr takes a second to import
-        from plateaulens.store.reading import check_kind, root_attributes  # noqa: PLC0415
+        from plateaulens.store.reading import check_kind, check_present  # noqa: PLC0415
         from plateaulens.store.schema import SUMMARY_KIND, SWEEP_SUMMARY_KIND  # noqa: PLC0415
 
     if options.open and "html" not in options.to:
@@ -71,9 +71,8 @@ def _run(options: argparse.Namespace) -> int:
             f"no summary at {summary}: make it with `plateaulens analyze{' --quick' if options.quick else ''}`, or "
             "name another with --summary"
         )
-    attributes = root_attributes(summary)
-    is_sweep = attributes.get("kind") == SWEEP_SUMMARY_KIND
-    check_kind(summary, SWEEP_SUMMARY_KIND if is_sweep else SUMMARY_KIND)
+    attributes = check_present(summary)
+    is_sweep = attributes["kind"] == SWEEP_SUMMARY_KIND
     if options.ladder and is_sweep:
         raise UsageError("--ladder is for the summary of a run, and this is one of a sweep")
     if options.beside:

@@ -60,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _parts(store: str) -> "list[RenderableType]":
     from plateaulens.store.manifest import is_sweep  # noqa: PLC0415
-    from plateaulens.store.reading import check_kind, root_attributes  # noqa: PLC0415  zarr takes a second to import
+    from plateaulens.store.reading import check_kind, check_summary, root_attributes  # noqa: PLC0415  zarr takes a second
     from plateaulens.store.schema import RUN_KIND, SUMMARY_KIND, SWEEP_SUMMARY_KIND  # noqa: PLC0415
 
     if "://" not in store and is_sweep(Path(store)):
@@ -69,7 +69,9 @@ def _parts(store: str) -> "list[RenderableType]":
     shows = {RUN_KIND: _show_run, SUMMARY_KIND: _show_summary, SWEEP_SUMMARY_KIND: _show_sweep_summary}
     if kind not in shows:
         raise UsageError(f"{store} is neither a run nor a summary of PlateauLens: name one that is")
-    check_kind(store, str(kind))
+    attributes = check_kind(store, str(kind))
+    if kind != RUN_KIND:
+        check_summary(attributes, store)
     return shows[str(kind)](store)
 
 

@@ -21,8 +21,7 @@ from plateaulens.names import NAME
 from plateaulens.replacing import publish, scratch, write_at_once
 from plateaulens.store.inside import METADATA
 from plateaulens.store.location import Location, locate
-from plateaulens.store.reading import check_kind, open_summary, open_sweep_summary, root_attributes
-from plateaulens.store.schema import SUMMARY_KIND, SWEEP_SUMMARY_KIND
+from plateaulens.store.reading import check_summary, open_present_summary
 from plateaulens.store.verify import blaming_damage
 
 Format = Literal["csv", "parquet"]
@@ -52,11 +51,9 @@ def export(path: Location, folder: Path, *, to: Format = "csv", prompts: bool = 
     Raises
     ------
     UsageError
-        When there is no such summary, or what writes its tables is not installed.
+        When there is no such summary, when another version made it, or what writes its tables is not installed.
     """
-    is_sweep = root_attributes(path).get("kind") == SWEEP_SUMMARY_KIND
-    check_kind(path, SWEEP_SUMMARY_KIND if is_sweep else SUMMARY_KIND)
-    with (open_sweep_summary if is_sweep else open_summary)(path) as summary, blaming_damage(path):
+    with open_present_summary(path) as summary, blaming_damage(path):
         return write_all(summary, folder, to=to, prompts=prompts)
 
 
@@ -84,9 +81,10 @@ def write_all(summary: xr.DataTree, folder: Path, *, to: Format = "csv", prompts
     Raises
     ------
     UsageError
-        For an unknown format, for parquet without pyarrow, when the folder is a store or lies in one, and when what the
-        summary says about itself is damaged.
+        For a summary that another version made, for an unknown format, for parquet without pyarrow, when the folder is
+        a store or lies in one, and when what the summary says about itself is damaged.
     """
+    check_summary(summary.attrs)
     if to not in FORMATS:
         raise UsageError(f"no format {shown(to)}: there is {', '.join(FORMATS)}")
     if to == "parquet" and importlib.util.find_spec("pyarrow") is None:

@@ -25,9 +25,9 @@ from plateaulens.names import REFERENCE, SCALE_START
 from plateaulens.replacing import publish, scratch
 from plateaulens.store.location import Location, locate
 from plateaulens.store.manifest import SITE
-from plateaulens.store.reading import check_kind, open_summary, open_sweep_summary, root_attributes
+from plateaulens.store.reading import check_summary, open_present_summary
 from plateaulens.store.sae_settings import KEY, known_settings, without_settings
-from plateaulens.store.schema import SUMMARY_KIND, SWEEP_SUMMARY_KIND
+from plateaulens.store.schema import SWEEP_SUMMARY_KIND
 from plateaulens.store.verify import blaming_damage
 from plateaulens.summary.sae_evidence import evidence_of, own_settings
 from plateaulens.summary.sae_scale import GROUP, sae_scale_dataset
@@ -60,11 +60,10 @@ def export_saebench(path: Location, folder: Path) -> list[Path]:
     Raises
     ------
     UsageError
-        When there is no such summary, or it has no SAE with random and real targets; when the folder is a store.
+        When there is no such summary, when another version made it, or it has no SAE with random and real targets; when
+        the folder is a store.
     """
-    is_sweep = root_attributes(path).get("kind") == SWEEP_SUMMARY_KIND
-    check_kind(path, SWEEP_SUMMARY_KIND if is_sweep else SUMMARY_KIND)
-    with (open_sweep_summary if is_sweep else open_summary)(path) as summary, blaming_damage(path):
+    with open_present_summary(path) as summary, blaming_damage(path):
         return write_saebench(scale_of(summary), folder)
 
 
@@ -84,8 +83,9 @@ def scale_of(summary: xr.DataTree) -> xr.Dataset:
     Raises
     ------
     UsageError
-        When there is none.
+        When there is none, or another version made the summary.
     """
+    check_summary(summary.attrs)
     if summary.attrs.get("kind") == SWEEP_SUMMARY_KIND:
         if GROUP not in summary.children:
             raise UsageError("the sweep has no SAEs with random and real targets: there is no scale to export")

@@ -12,7 +12,7 @@ from plateaulens.errors import UsageError, reading
 from plateaulens.notebook.cards import card
 from plateaulens.steps.dataset import step_dataset
 from plateaulens.store.location import Location
-from plateaulens.store.reading import experiment_names
+from plateaulens.store.reading import check_summary, experiment_names
 from plateaulens.store.schema import COMPLETED, RUN_KIND, SUMMARY_KIND
 
 CORRECTED = "corrected"
@@ -89,6 +89,11 @@ class RunAccessor:
             for name in experiment_names(self._tree):
                 facts[names.experiment(name).title] = _extent(self._tree[name].to_dataset())
             return card("run", str(attributes.get("name", "")), facts)
+        try:
+            check_summary(attributes)
+        except UsageError as refused:  # a tree that can be queried has a card
+            reason, _, remedy = str(refused).rpartition(": ")
+            return card("summary", str(attributes.get("name", "")), facts | {"no verdicts": reason, "remedy": remedy})
         rows: dict[str, dict[str, str]] = {}
         table = _runs().verdict_table(self._tree)
         pairs = zip(table["experiment"], table["metric"], strict=True)

@@ -20,7 +20,7 @@ from plateaulens.replacing import prepare, publish, scratch
 from plateaulens.report.build import FORMATS, Renderer, build
 from plateaulens.steps.dataset import step_dataset
 from plateaulens.store.location import Location, locate
-from plateaulens.store.reading import check_kind, experiment_names
+from plateaulens.store.reading import check_kind, check_summary, experiment_names
 from plateaulens.store.run import open_or_create
 from plateaulens.store.schema import COMPLETED, RUN_ATTRIBUTES, RUN_KIND, SCHEMA_VERSION, SUMMARY_KIND, RunSpec
 from plateaulens.summary.analyze import analyze_open, settings_of, write_summary
@@ -85,9 +85,10 @@ def report(
     Raises
     ------
     UsageError
-        When it is no summary, for another ending, and as `plateaulens.report.build.build` does.
+        When it is no summary, when another version made it, for another ending, and as `plateaulens.report.build.build`
+        does.
     """
-    _check_kind(summary, SUMMARY_KIND, "compare(run) makes one of a run")
+    _check_summary(summary)
     if not isinstance(path, str | os.PathLike):
         raise UsageError(f"the report's file is a {type(path).__name__}: give a path that ends in .html or .pdf")
     place = Path(path)
@@ -173,15 +174,18 @@ def max_slopes(tree: xr.DataTree, experiment: str | None = None) -> xr.DataArray
     Raises
     ------
     UsageError
-        When there is no such experiment.
+        When there is no such experiment, or another version made the summary.
     """
-    if tree.attrs.get("kind") not in {RUN_KIND, SUMMARY_KIND}:
+    is_run = tree.attrs.get("kind") == RUN_KIND
+    if not is_run and tree.attrs.get("kind") != SUMMARY_KIND:
         raise UsageError(
             "this is no run or summary of PlateauLens: of the group of an experiment take group.to_dataset().plateau"
         )
+    if not is_run:
+        check_summary(tree.attrs)
     name = experiment_of(tree, experiment)
     group = tree[name].to_dataset()
-    steps = step_dataset(group, settings_of(tree), name) if tree.attrs.get("kind") == RUN_KIND else group
+    steps = step_dataset(group, settings_of(tree), name) if is_run else group
     return steps["step_value"].sel(convention=CORRECTED, statistic="max_slope")
 
 
@@ -202,9 +206,9 @@ def verdict_table(summary: xr.DataTree) -> pd.DataFrame:
     Raises
     ------
     UsageError
-        When it is no summary.
+        When it is no summary, or another version made it.
     """
-    _check_kind(summary, SUMMARY_KIND, "compare(run) makes one of a run")
+    _check_summary(summary)
     found: pd.DataFrame = next(table for name, table in tables(summary, prompts=False) if name == "comparisons")
     judged = found["experiment"].map(lambda each: names.experiment(str(each)).statistic)
     rows = (found["convention"] == CORRECTED) & (found["statistic"] == judged) & (found["activation_type"] != REFERENCE)
@@ -245,6 +249,11 @@ def _check_kind(tree: Any, kind: str, remedy: str) -> None:
     own = tree.attrs.get("kind") if isinstance(tree, xr.DataTree) else type(tree).__name__
     if own != kind:
         raise UsageError(f"{shown(own)} is no {kind}: {remedy}")
+
+
+def _check_summary(tree: Any) -> None:
+    _check_kind(tree, SUMMARY_KIND, "compare(run) makes one of a run")
+    check_summary(tree.attrs)
 
 
 def _values(group: xr.Dataset, span: slice) -> dict[str, Any]:

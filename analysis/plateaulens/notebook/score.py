@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from plateaulens.config import AnalysisConfig, stem_of
 from plateaulens.errors import UsageError, explain, shown
 from plateaulens.names import CONTROL, DEFAULT_METRICS, REFERENCE, SCALE_START, SCALED
+from plateaulens.store.reading import check_summary
 from plateaulens.store.schema import RUN_KIND, SUMMARY_KIND, SWEEP_SUMMARY_KIND
 from plateaulens.summary.sae_evidence import PLATEAU, STEP_CONSTANTS, evidence_of, own_settings
 from plateaulens.summary.sae_scale import GROUP, ranking, sae_scale_dataset
@@ -90,8 +91,8 @@ def score_sae(
     Raises
     ------
     UsageError
-        For what is missing or does not fit, for runs with other prompts, targets or step constants than those of the
-        first, and for options that would change a summary's steps.
+        For what is missing or does not fit, for summaries of another version, for runs with other prompts, targets or
+        step constants than those of the first, and for options that would change a summary's steps.
     """
     measured = isinstance(subject, xr.DataTree | Mapping)
     if measured and (saes is not None or tokens is not None):
@@ -135,6 +136,7 @@ def score_sae(
 
 
 def _of_sweep(summary: xr.DataTree, types: Sequence[str] | None, options: Mapping[str, Any]) -> Scores:
+    check_summary(summary.attrs)
     if options:
         raise UsageError(f"score_sae: {next(iter(options))} is the sweep's own, analyse it again with another")
     if GROUP not in summary.children:
@@ -155,6 +157,8 @@ def _trees(given: xr.DataTree | Mapping[str, xr.DataTree]) -> dict[str, xr.DataT
         kind = getattr(tree, "attrs", {}).get("kind", type(tree).__name__)
         if kind not in {RUN_KIND, SUMMARY_KIND}:
             raise UsageError(f"score_sae: {shown(name)} is {shown(kind)}, wanted are runs or summaries")
+        if kind == SUMMARY_KIND:
+            check_summary(tree.attrs)
     if not trees:
         raise UsageError("score_sae: give at least one run")
     return trees

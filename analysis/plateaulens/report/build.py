@@ -19,7 +19,8 @@ from plateaulens.errors import UsageError, shown
 from plateaulens.replacing import publish, scratch
 from plateaulens.report.taken import gather, put
 from plateaulens.store.location import Location, locate
-from plateaulens.store.reading import open_summary
+from plateaulens.store.reading import check_kind, check_present, check_summary, open_summary
+from plateaulens.store.schema import SUMMARY_KIND
 
 Format = Literal["html", "pdf"]
 Renderer = Literal["auto", "quarto", "builtin"]
@@ -80,8 +81,9 @@ def build(
     Raises
     ------
     UsageError
-        When the summary or a package is missing, for a renderer that there is not, when Quarto is asked for and not
-        found, and when rendering fails: then the whole log is in `out/report.log`.
+        When the summary or a package is missing, when one of the summaries is none of this version, for a renderer that
+        there is not, when Quarto is asked for and not found, and when rendering fails: then the whole log is in
+        `out/report.log`.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
@@ -94,6 +96,9 @@ def build(
     program = None if renderer == "builtin" else _find_quarto()
     if renderer == "quarto" and program is None:
         raise UsageError("Quarto is not on this machine: install it, set QUARTO_PATH, or use the built-in renderer")
+    check_present(place)  # before a minute is spent on pages
+    if beside is not None and (other := locate(beside)).exists():
+        check_summary(check_kind(other, SUMMARY_KIND), other)
     _require(_BUILTIN_NEEDS if program is None else _QUARTO_NEEDS)
     with scratch("plateaulens-report-") as project:
         for name in _PROJECT_FILES:

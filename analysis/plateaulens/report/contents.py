@@ -17,20 +17,22 @@ from plateaulens import names
 from plateaulens.config import AnalysisConfig, RunConfig
 from plateaulens.errors import UsageError, explain
 from plateaulens.names import CONTROL, MAIN_METRICS, REFERENCE
+from plateaulens.store.location import Location
+from plateaulens.store.reading import check_summary
 
-SINCE = 2
-"""The schema version from which on a summary holds the words that the report prints."""
 BLOWUP = names.experiment("sensitivity").statistic
 """The statistic that the page is about where nothing else is said."""
 
 
-def check(summary: xr.DataTree) -> xr.DataTree:
-    """The summary, if it holds the words that the report prints.
+def check(summary: xr.DataTree, where: Location | None = None) -> xr.DataTree:
+    """The summary, if it holds what the report words.
 
     Parameters
     ----------
     summary
         The summary of a run or of a sweep.
+    where
+        Where it is, to be named; None for one in memory.
 
     Returns
     -------
@@ -40,12 +42,9 @@ def check(summary: xr.DataTree) -> xr.DataTree:
     Raises
     ------
     UsageError
-        When an earlier version made it.
+        When another version made it; see `plateaulens.store.reading.check_summary`.
     """
-    version = summary.attrs.get("schema_version", 0)
-    if version < SINCE:
-        name = summary.attrs.get("name", "without a name")
-        raise UsageError(f"the summary {name} was made by an earlier version: run `plateaulens analyze` again")
+    check_summary(summary.attrs, where)
     return summary
 
 

@@ -57,13 +57,13 @@ def open_sites(*summaries: Location) -> list[Site]:
     Raises
     ------
     UsageError
-        For a summary without a ladder, and for two of the same model, write site and seed.
+        For a summary of another version or without a ladder, and for two of the same model, write site and seed.
     """
     opened: list[tuple[Location, xr.DataTree, xr.Dataset]] = []
     for place in summaries:
         if not place:
             continue
-        summary = check(open_summary(place))
+        summary = check(open_summary(place), place)
         group = group_of(summary, _GROUP)
         if group is None:
             raise UsageError(

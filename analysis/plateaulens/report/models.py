@@ -63,7 +63,7 @@ def section(summary: xr.DataTree, other: str, kept: Taken | None = None) -> Mark
     Raises
     ------
     UsageError
-        When `other` is no summary, or was made by an earlier version.
+        When `other` is no summary, or was made by another version.
     """
     return shown(_text(summary, other, kept or Taken("")) if other else "")
 
@@ -78,7 +78,7 @@ def _text(summary: xr.DataTree, other: str, kept: Taken) -> str:
         )
     with open_summary(place) as second:
         own, others = str(summary.attrs["name"]), str(second.attrs["name"])
-        trees = {own: summary, others if others != own else f"{others} (the other)": check(second).load()}
+        trees = {own: summary, others if others != own else f"{others} (the other)": check(second, place).load()}
     runs = {name: group for name, tree in trees.items() if (group := group_of(tree, EXPERIMENT)) is not None}
     if len(runs) < len(trees) or not all("steepness_mean" in group for group in runs.values()):
         return f"{_HEADING}\n\nThis summary and {escape(other)} do not both hold relative steps and their steepness."

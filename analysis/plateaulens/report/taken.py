@@ -16,8 +16,7 @@ from plateaulens.export.files import DATA, PAGE, RESULTS, former, write_all
 from plateaulens.figures.numbers import NAMES, drawn_numbers
 from plateaulens.replacing import publish
 from plateaulens.store.location import Location
-from plateaulens.store.reading import open_summary, open_sweep_summary, root_attributes
-from plateaulens.store.schema import SWEEP_SUMMARY_KIND
+from plateaulens.store.reading import open_present_summary
 from plateaulens.store.verify import blaming_damage
 
 if TYPE_CHECKING:
@@ -138,8 +137,7 @@ def gather(summary: Location, folder: Path) -> None:
     folder
         Where `Taken` has kept the figures.
     """
-    is_sweep = root_attributes(summary).get("kind") == SWEEP_SUMMARY_KIND
-    with (open_sweep_summary if is_sweep else open_summary)(summary) as tree, blaming_damage(summary):
+    with open_present_summary(summary) as tree, blaming_damage(summary):
         write_all(tree, folder)
 
 

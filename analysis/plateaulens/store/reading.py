@@ -1,10 +1,11 @@
 """Opening a finished or growing store for reading, and walking through its base prompts in ranges that fit in memory.
 
-A store is opened only if it is what the caller expects: of that kind, and of no newer schema. Variables are read when
-they are asked for, without dask.
+A store is opened only if it is what the caller expects: of that kind, and of no newer schema. Summaries of any version
+are opened, to be queried; whatever makes words, tables or figures of one asks `check_summary` first. Variables are read
+when they are asked for, without dask.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from plateaulens.errors import UsageError, reading, shortened, shown
+from plateaulens.errors import LONGEST_VALUE, UsageError, reading, shortened, shown
 from plateaulens.names import NAME
 from plateaulens.store import integrity
 from plateaulens.store.inside import LONGEST
@@ -23,6 +24,7 @@ from plateaulens.store.schema import (
     RUN_KIND,
     SCHEMA_VERSION,
     SUMMARY_KIND,
+    SUMMARY_VERSION,
     SWEEP_SUMMARY_KIND,
     RunSpec,
 )
@@ -53,7 +55,7 @@ def open_run(path: Location) -> xr.DataTree:
 
 
 def open_summary(path: Location) -> xr.DataTree:
-    """Open the summary of a run.
+    """Open the summary of a run, of whatever summary version: `check_summary` refuses another than the present one.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def open_summary(path: Location) -> xr.DataTree:
 
 
 def open_sweep_summary(path: Location) -> xr.DataTree:
-    """Open the summary of a sweep.
+    """Open the summary of a sweep, of whatever summary version: see `open_summary`.
 
     Parameters
     ----------
@@ -93,6 +95,28 @@ def open_sweep_summary(path: Location) -> xr.DataTree:
         When the path does not exist, is not a zarr store, is not a sweep's summary, has a newer schema, or is damaged.
     """
     return _open(path, SWEEP_SUMMARY_KIND, "run `plateaulens analyze` on a sweep first")
+
+
+def open_present_summary(path: Location) -> xr.DataTree:
+    """Open the summary of a run or of a sweep, if it is of the present version.
+
+    Parameters
+    ----------
+    path
+        Where the summary is.
+
+    Returns
+    -------
+    DataTree
+        As `open_summary` or `open_sweep_summary` gives it.
+
+    Raises
+    ------
+    UsageError
+        As these do, and as `check_present` does.
+    """
+    is_sweep = check_present(path)["kind"] == SWEEP_SUMMARY_KIND
+    return open_sweep_summary(path) if is_sweep else open_summary(path)
 
 
 def root_attributes(path: Location) -> dict[str, Any]:
@@ -149,6 +173,57 @@ def check_kind(path: Location, kind: str) -> dict[str, Any]:
             f"{path} has schema version {shown(version)}, but only up to {SCHEMA_VERSION} is known: update plateaulens"
         )
     return attributes
+
+
+def check_present(path: Location) -> dict[str, Any]:
+    """The root attributes of a store that must be the summary of a run or of a sweep, of the present version.
+
+    Parameters
+    ----------
+    path
+        Where the store is.
+
+    Returns
+    -------
+    dict
+        Values by attribute.
+
+    Raises
+    ------
+    UsageError
+        As `check_kind` and `check_summary` do.
+    """
+    is_sweep = root_attributes(path).get("kind") == SWEEP_SUMMARY_KIND
+    attributes = check_kind(path, SWEEP_SUMMARY_KIND if is_sweep else SUMMARY_KIND)
+    check_summary(attributes, path)
+    return attributes
+
+
+def check_summary(attributes: Mapping[Any, Any], where: Location | None = None) -> None:
+    """Refuse to word a summary that has not the groups, variables and words of the present version.
+
+    Parameters
+    ----------
+    attributes
+        Root attributes of the summary of a run or of a sweep.
+    where
+        Where it is, to be named; None for one in memory.
+
+    Raises
+    ------
+    UsageError
+        When another version made it, or anything but an integer says which.
+    """
+    version = attributes.get("summary_version")
+    if type(version) is int and version == SUMMARY_VERSION:
+        return
+    is_newer = type(version) is int and version > SUMMARY_VERSION
+    by, remedy = ("a newer", "update plateaulens") if is_newer else ("another", "run `plateaulens analyze` again")
+    name = shortened(str(attributes.get("name", "without a name")), LONGEST_VALUE)
+    raise UsageError(
+        f"the summary {name}{'' if where is None else f' at {where}'} was made by {by} version "
+        f"(its summary_version is {shown(version)}, not {SUMMARY_VERSION}): {remedy}"
+    )
 
 
 def experiment_names(run: xr.DataTree) -> tuple[str, ...]:

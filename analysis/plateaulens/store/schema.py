@@ -26,6 +26,12 @@ SCHEMA_VERSION = 2
 2: a run says which metrics it has, and what its activation types are; before, metrics were `METRICS_OF_SCHEMA_1`. Runs
 and summaries have the group `/integrity`, with digests of their files.
 """
+SUMMARY_VERSION = 1
+"""Of what summaries hold (root attribute `summary_version`); raised when a group, a variable or a word of one is added,
+renamed, dropped or means something else. A summary is made again from its run: nothing words one of another version.
+
+1: the first that is written down.
+"""
 RUN_KIND = "plateaulens run"
 """Root attribute `kind` of a run; those of summaries follow."""
 SUMMARY_KIND = "plateaulens summary"

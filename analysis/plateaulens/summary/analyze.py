@@ -28,7 +28,7 @@ from plateaulens.steps.dataset import step_dataset
 from plateaulens.store.integrity import write_files
 from plateaulens.store.location import Location, locate
 from plateaulens.store.reading import check_kind, experiment_names, open_run, source_rows
-from plateaulens.store.schema import FIT_DISTANCE, MIXED, SCHEMA_VERSION, SUMMARY_KIND
+from plateaulens.store.schema import FIT_DISTANCE, MIXED, SCHEMA_VERSION, SUMMARY_KIND, SUMMARY_VERSION
 from plateaulens.store.template import COMPRESSORS
 from plateaulens.store.verify import blaming_damage
 from plateaulens.summary.attributes import attrs
@@ -463,6 +463,7 @@ def _attributes(run: xr.DataTree, settings: AnalysisConfig) -> dict[str, Any]:
         **{str(key): value for key, value in run.attrs.items()},
         "kind": SUMMARY_KIND,
         "schema_version": SCHEMA_VERSION,
+        "summary_version": SUMMARY_VERSION,
         "analysis": settings.model_dump_json(),
         "analysis_versions": json.dumps(versions),
         "provenance": json.dumps(run["provenance"].attrs, sort_keys=True),

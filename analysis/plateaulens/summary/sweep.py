@@ -16,7 +16,7 @@ from plateaulens.store.identity import resume_differences
 from plateaulens.store.location import Location, locate
 from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of, read_manifest
 from plateaulens.store.reading import check_kind, open_run
-from plateaulens.store.schema import RUN_KIND, SCHEMA_VERSION, SWEEP_SUMMARY_KIND
+from plateaulens.store.schema import RUN_KIND, SCHEMA_VERSION, SUMMARY_VERSION, SWEEP_SUMMARY_KIND
 from plateaulens.summary.analyze import summarize_experiment, write_summary
 from plateaulens.summary.attributes import attrs
 from plateaulens.summary.comparison import controls_of
@@ -174,6 +174,7 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
     tree.attrs = {
         "kind": SWEEP_SUMMARY_KIND,
         "schema_version": SCHEMA_VERSION,
+        "summary_version": SUMMARY_VERSION,
         "name": manifest.config.name,
         "config": manifest.config.model_dump_json(),
         "analysis": settings.model_dump_json(),
