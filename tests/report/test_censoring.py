@@ -53,12 +53,6 @@ def test_a_crossing_at_the_end_is_no_lower_bound(summary: xr.DataTree, edit: Edi
     assert "last step" in censoring.censoring_sentence(group)
 
 
-def test_summaries_of_earlier_versions_do_not_know_the_last_step(sensitivity: xr.Dataset) -> None:
-    older = sensitivity.drop_vars(["last_step_fraction", "last_step_large"])
-    assert "last step" not in censoring.censoring_sentence(older)
-    assert row(censoring.censoring_table(older, metrics=("kl",)), "bag")["last step"] == MISSING
-
-
 def test_the_caption_says_where_the_authors_search_ends(sensitivity: xr.Dataset) -> None:
     """As `plateaulens.steps.authors` does: at the target where steps have a length, else before step 100."""
     caption = censoring.censoring_table_caption(sensitivity)

@@ -77,15 +77,6 @@ def test_what_detectors_alone_tell_is_not_denied(alike: xr.Dataset, edit: Edit) 
     assert [fault for sentence in sentences(text) for fault in faults(sentence, ["random", "bag"])] == []
 
 
-def test_a_summary_of_before_says_nothing_of_detectors(alike: xr.Dataset, edit: Edit) -> None:
-    group = edit(alike, "detector_p_holm", 0.001, activation_type="random")
-    del group["told"].attrs["detectors"]
-    text = distinguish_sentence(group)
-    assert "not shown to differ from real by a kernel's classifier or the mean discrepancy (smallest" in text
-    assert "detector" not in text
-    assert "0.001" not in text
-
-
 def test_p_values_are_adjusted_for_types_and_tests(alike: xr.Dataset, edit: Edit) -> None:
     # Six tests, two types with three tests each: the smallest p-value counts sixfold.
     for p, is_told in ((0.008, True), (0.009, False)):

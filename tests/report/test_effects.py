@@ -14,7 +14,7 @@ from tests.report.words import judged, pointing
 from plateaulens.names import label
 from plateaulens.report import effects, plateaus
 from plateaulens.report.contents import compared_types
-from plateaulens.report.text import MISSING, estimate, interval, number
+from plateaulens.report.text import estimate, interval, number
 
 Edit = Callable[..., xr.Dataset]
 
@@ -247,9 +247,6 @@ def test_joint_table(sensitivity: xr.Dataset, edit: Edit) -> None:
         assert cells[title] != estimate(float(values[name]), values[f"{name}_interval"].values, digits)
     alone = row(effects.joint_table(edit(group, "difference_degenerate", True), metrics=("kl",)), "bag")
     assert alone["mean"] == number(float(values["mean_difference"]))
-    older = row(effects.joint_table(group.drop_vars("ks_excess"), metrics=("kl",)), "bag")
-    assert older["KS above chance"] == MISSING
-    assert older["mean"] == cells["mean"]
 
 
 def test_plateaus_have_the_same_table(summary: xr.DataTree) -> None:

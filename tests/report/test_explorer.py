@@ -112,14 +112,19 @@ class TestSize:
 
 
 class TestWords:
-    def test_a_summary_from_before_says_how_to_get_it(self, summary: xr.DataTree) -> None:
-        dims = ["explored", "side", "rank"]
-        groups = {name: node.to_dataset().drop_dims(dims, errors="ignore") for name, node in summary.children.items()}
-        before = xr.DataTree.from_dict(groups)
-        before.attrs = summary.attrs
-        assert explorer.fitting(before) is None
+    def test_a_run_without_a_complete_prompt_says_that_there_is_none(self, summary: xr.DataTree) -> None:
+        groups = {name: node.to_dataset() for name, node in summary.children.items()}
+        for name, group in groups.items():
+            if "explored" in group.sizes:
+                groups[name] = group.isel(explored=slice(0))
+        empty = xr.DataTree.from_dict(groups)
+        empty.attrs = summary.attrs
+        assert explorer.fitting(empty) is None
         assert explorer.explorer(None) == ""
-        assert "`plateaulens analyze` makes it again" in explorer.introduction(None)
+        assert explorer.introduction(None) == (
+            "No base prompt of this run is complete in an experiment, so that there is none to explore."
+        )
+        assert "No base prompt" not in explorer.introduction(fitted(summary))
 
     def test_a_run_without_texts_shows_ids(self, summary: xr.DataTree) -> None:
         groups = {name: node.to_dataset() for name, node in summary.children.items()}
@@ -469,22 +474,6 @@ class TestInABrowser:
                 "After the jump",
                 "At the target",
             ]
-
-    def test_a_summary_that_knows_tokens_beside_jumps_alone_is_shown(
-        self, summary: xr.DataTree, tmp_path: Path
-    ) -> None:
-        """As those from before the ends of paths were stored."""
-        groups = {name: node.to_dataset() for name, node in summary.children.items()}
-        for name, group in groups.items():
-            if "jump_token" in group:
-                groups[name] = group.sel(side=["before", "after"])
-        former = xr.DataTree.from_dict(groups)
-        former.attrs = summary.attrs
-        with opened(written(former, tmp_path), DESKTOP) as found:
-            self.ready(found)
-            heads = self.part(found, "jumps").locator("thead th").all_inner_texts()
-            assert heads == ["Type", "Jump at step", "Before the jump", "After the jump"]
-            assert found.complaints == []
 
     def test_hostile_texts_stand_there_as_they_are(self, summary: xr.DataTree, tmp_path: Path) -> None:
         payload = f"{PAYLOAD}</script><script>alert(1)</script>\u202e\n"

@@ -57,7 +57,7 @@ def fated(confounds: xr.Dataset) -> xr.Dataset:
 def told(group: xr.Dataset) -> xr.Dataset:
     """With the adjusted p-values of a group `distinguish`, and the verdicts on its targets."""
     tested = group.assign(distinguish._told(group, REFERENCE, controls_of(group), alpha=0.05).data_vars)
-    return distinguish.with_detectors(tested) if "detected" in group else tested
+    return distinguish.with_detectors(tested)
 
 
 def changed(constants: xr.Dataset) -> xr.Dataset:

@@ -127,4 +127,3 @@ def test_one_conclusion_over_all_tests(told: str, detected: tuple[str, ...], tog
     found = with_detectors(tests)["told"]
     assert found.values.tolist() == [together]
     assert found.attrs["alpha"] == 0.05
-    assert found.attrs["detectors"]

@@ -58,7 +58,7 @@ def censoring_sentence(experiment: xr.Dataset, *, statistic: str = BLOWUP) -> st
 
 
 def _at_the_end(experiment: xr.Dataset, statistic: str) -> list[str]:
-    if statistic != BLOWUP or "last_step_large" not in experiment:
+    if statistic != BLOWUP:
         return []
     large = experiment["last_step_fraction"].where(experiment["last_step_large"])
     found = _largest(experiment.assign(last_step_fraction=large), "last_step_fraction", statistic)
@@ -160,7 +160,7 @@ def _row(values: xr.Dataset, name: str, sentinel: float) -> Row:
     return {
         "type": name,
         "censored_fraction": float(values["censored_fraction"]),
-        "last_step_fraction": float(values["last_step_fraction"]) if "last_step_fraction" in values else nothing,
+        "last_step_fraction": float(values["last_step_fraction"]),
         "sentinel_mean": sentinel,
         **measured(values, "restricted_mean"),
         **measured(values, "restricted_mean_difference", known=compared_with_real),

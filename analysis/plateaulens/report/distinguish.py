@@ -38,7 +38,7 @@ def distinguish_sentence(group: xr.Dataset) -> str:
     if not synthetic_types(group):
         return NOTHING_TO_COMPARE
     held = synthetic_types(group)
-    every = _TESTS.replace(" or ", ", ") + " or a detector" if _with_detectors(group) else _TESTS
+    every = _TESTS.replace(" or ", ", ") + " or a detector"
     sentences = []
     for verdict, words in _VERDICTS.items():
         if types := [name for name in held if word_of(group, "told", name) == verdict]:
@@ -49,16 +49,10 @@ def distinguish_sentence(group: xr.Dataset) -> str:
                 least = f"smallest adjusted {p_equals(_least(group, types, detectors=False))}"
                 sentences.append(f"{capital(_TESTS)} is not shown to tell {who.agrees('it', 'them')} apart ({least}).")
     sentences += [said for name in controls_of(group) for said in _control(group, name)]
-    tests = "types and tests, those of detectors apart" if _with_detectors(group) else "types and tests"
-    adjusted = f"The p-values of types are adjusted over {tests}"
+    adjusted = "The p-values of types are adjusted over types and tests, those of detectors apart"
     if controls_of(group):
         adjusted += "; those of a further draw of real over its own"
     return f"{' '.join(sentences)} The tests have {_most(group)} base prompts. {adjusted}."
-
-
-def _with_detectors(group: xr.Dataset) -> bool:
-    """Whether the verdict is one over detectors too; in summaries of earlier versions it is not."""
-    return bool(group["told"].attrs.get("detectors", False))
 
 
 def _control(group: xr.Dataset, name: str) -> list[str]:
@@ -154,7 +148,7 @@ def _most(group: xr.Dataset) -> str:
 
 
 def _least(group: xr.Dataset, types: list[str], *, detectors: bool = True) -> float:
-    """The smallest adjusted p-value of some types, among those of detectors too where the verdict is over these."""
+    """The smallest adjusted p-value of some types, of all tests or of those that are no detectors."""
     own = group.sel(activation_type=types)
-    names = ["classifier_p_holm", "mmd_p_holm", *(["detector_p_holm"] if detectors and _with_detectors(group) else [])]
+    names = ["classifier_p_holm", "mmd_p_holm", *(["detector_p_holm"] if detectors else [])]
     return float(np.fmin.reduce([own[name].min() for name in names]))

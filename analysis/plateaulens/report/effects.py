@@ -403,7 +403,7 @@ def _effects(values: xr.Dataset, name: str) -> Row:
 
 
 def _joint(values: xr.Dataset, name: str) -> Row:
-    row: Row = {"type": name, "ks_excess": float(values["ks_excess"]) if "ks_excess" in values else None}
+    row: Row = {"type": name, "ks_excess": float(values["ks_excess"])}
     for quantity in _JOINT:
         row |= measured(values, quantity, within="simultaneous")
     return row

@@ -35,10 +35,7 @@ _ONLY_IDS = (
     "This run stored nothing but the id of the most likely token; with likely_tokens = 5 in [engine] it has the texts "
     "and probabilities of five."
 )
-_FROM_BEFORE = (
-    "This summary was made before there was an explorer: `plateaulens analyze` makes it again from its run, with what "
-    "the explorer shows."
-)
+_NO_PROMPT = "No base prompt of this run is complete in an experiment, so that there is none to explore."
 
 
 class OnPage(NamedTuple):
@@ -64,7 +61,7 @@ def introduction(on_page: OnPage | None) -> str:
         Markdown.
     """
     if on_page is None:
-        return _FROM_BEFORE
+        return _NO_PROMPT
     how = "Choose a range of steps to see which prompts jump in it; choose a prompt to see its curves and next tokens."
     noun = "prompt" if on_page.prompts == 1 else "prompts"
     in_print = (
@@ -87,7 +84,7 @@ def explorer(on_page: OnPage | None) -> str:
     Returns
     -------
     str
-        Markdown with a block of HTML for the web page alone; empty for a summary that has no prompts to explore.
+        Markdown with a block of HTML for the web page alone; empty where no prompt can be explored.
 
     Raises
     ------
@@ -119,7 +116,7 @@ def fitting(summary: xr.DataTree, most: int = MOST_BYTES) -> OnPage | None:
     Returns
     -------
     OnPage or None
-        None for a summary that has no prompts to explore.
+        None where no prompt can be explored: none is complete.
     """
     explored = _explored(summary)
     if not explored:
@@ -189,12 +186,12 @@ def contents(summary: xr.DataTree, prompts: int) -> dict[str, Any]:
 
 def _explored(summary: xr.DataTree) -> dict[str, xr.Dataset]:
     """The experiments of which single prompts can be explored, by name."""
-    return {name: group for name, group in experiments_of(summary).items() if group.sizes.get("explored")}
+    return {name: group for name, group in experiments_of(summary).items() if group.sizes["explored"]}
 
 
 def _sides(group: xr.Dataset) -> list[str]:
-    """Where along a path tokens are known; a summary from before has those beside the jump alone."""
-    return [side for side in SIDES if side in group["side"].to_numpy()] if "side" in group.coords else []
+    """Where along a path tokens are known: nowhere where jumps are not among the statistics."""
+    return [*SIDES] if "side" in group.coords else []
 
 
 def _experiment(name: str, group: xr.Dataset, metrics: list[str], tokens: dict[str, int]) -> dict[str, Any]:
@@ -232,7 +229,7 @@ def _jumps(group: xr.Dataset, tokens: dict[str, int]) -> dict[str, Any]:
     censored = own["censored"].transpose("activation_type", "metric", "sample").to_numpy()
     is_there = np.isfinite(step)
     counts = (step[..., None, :] == np.arange(steps)[:, None]).sum(axis=-1)
-    along = group.sel(side=_sides(group)).transpose("explored", "activation_type", "metric", "side", "rank", ...)
+    along = group.sel(side=[*SIDES]).transpose("explored", "activation_type", "metric", "side", "rank", ...)
     if "jump_text" in group:
         texts = [str(each) for each in along["jump_text"].to_numpy().ravel()]
     else:

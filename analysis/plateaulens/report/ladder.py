@@ -533,9 +533,7 @@ def token_sentences(sites: list[Site]) -> str:
     """
     said = []
     for site in sites:
-        group = group_of(site.summary, "geometry")
-        if group is None or "token_share" not in group:
-            continue
+        group = site.summary["geometry"].to_dataset()
         share = float(group["token_share"])
         if np.isfinite(share):
             ends = bounds(group["token_share_interval"]).tolist()

@@ -80,8 +80,8 @@ def _text(summary: xr.DataTree, other: str, kept: Taken) -> str:
         own, others = str(summary.attrs["name"]), str(second.attrs["name"])
         trees = {own: summary, others if others != own else f"{others} (the other)": check(second, place).load()}
     runs = {name: group for name, tree in trees.items() if (group := group_of(tree, EXPERIMENT)) is not None}
-    if len(runs) < len(trees) or not all("steepness_mean" in group for group in runs.values()):
-        return f"{_HEADING}\n\nThis summary and {escape(other)} do not both hold relative steps and their steepness."
+    if len(runs) < len(trees):
+        return f"{_HEADING}\n\nThis summary and {escape(other)} do not both hold relative steps."
     types = shared_types(runs)
     figure = kept.keep("models", figures.beside(runs, types=[name for name in types if name != REFERENCE]))
     figure.savefig(_PICTURE, metadata={"Date": None})  # the same bytes every time

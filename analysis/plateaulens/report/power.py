@@ -35,9 +35,9 @@ def power_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None = N
     Returns
     -------
     str
-        Markdown; nothing where no type is undecided, or where the summary has no power of this statistic.
+        Markdown; nothing where no type is undecided, or where powers are of another statistic.
     """
-    if "power_equivalent" not in experiment or experiment["power_equivalent"].attrs["statistic"] != statistic:
+    if experiment["power_equivalent"].attrs["statistic"] != statistic:
         return ""
     return " ".join(
         sentence

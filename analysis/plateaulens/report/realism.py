@@ -8,9 +8,8 @@ from plateaulens.names import DETECTORS, label
 from plateaulens.report.contents import bounds, compared_types, controls_of, synthetic_types, values_of, word_of
 from plateaulens.report.phrases import capital, confidence_of, subject
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
-from plateaulens.report.text import MISSING, interval, listing, number, p_equals, percent
+from plateaulens.report.text import interval, listing, number, p_equals, percent
 
-_ABSENT = "This summary has no measures of realism."
 _NEARNESS = {
     "frechet_ratio": estimated("Fréchet", "frechet_ratio", KS_DIGITS),
     "novelty": estimated("novelty", "novelty", KS_DIGITS),
@@ -31,30 +30,12 @@ _TOKENS = {
     "nearly all": "Of its variance, a real activation here is little more than its token.",
     "most": "Which token an activation is of says most of its variance, and not all.",
     "less than half": "Which token an activation is of says less than half of its variance.",
-    "undecided": "Tokens that come once show no variance within a token. Nothing is concluded from this share: "
-    "that takes an interval on one side of {most}, and at most {most_single} of prompts with a token of their own.",
     "too few": "Tokens that come once show no variance within a token. As they are more than {most_single}, nothing is "
     "concluded from this share.",
     "not shown": "As the interval reaches both sides of {most}, nothing is concluded from this share.",
 }
-"""By the word of a summary's `token_relation`, what follows; of "undecided" what a conclusion needs, and by the word of
-`token_reason` what of that is missing."""
-
-
-def has_realism(group: xr.Dataset) -> bool:
-    """Whether a summary knows of detectors; those of earlier versions do not.
-
-    Parameters
-    ----------
-    group
-        The group `distinguish`.
-
-    Returns
-    -------
-    bool
-        Whether it has `detector_auc`.
-    """
-    return "detector_auc" in group
+"""By the word of a summary's `token_relation` what follows; where that is "undecided", by that of `token_reason` why
+nothing does."""
 
 
 def detector_sentences(group: xr.Dataset) -> str:
@@ -68,11 +49,11 @@ def detector_sentences(group: xr.Dataset) -> str:
     Returns
     -------
     str
-        Markdown.
+        Markdown; nothing where no type is compared.
     """
     held = synthetic_types(group)
-    if not has_realism(group) or not held:
-        return _ABSENT
+    if not held:
+        return ""
     best = {name: word_of(group, "best_detector", name) for name in held}
     sentences = []
     for detector in values_of(group, "detector"):
@@ -143,11 +124,11 @@ def novelty_sentences(group: xr.Dataset) -> str:
     Returns
     -------
     str
-        Markdown.
+        Markdown; nothing where no type is compared.
     """
     held = synthetic_types(group)
-    if not has_realism(group) or not held:
-        return _ABSENT
+    if not held:
+        return ""
     sentences = []
     for word, says in _NOVEL.items():
         if types := [name for name in held if word_of(group, "novelty_relation", name) == word]:
@@ -170,7 +151,7 @@ def novelty_sentences(group: xr.Dataset) -> str:
 
 def _own_source(group: xr.Dataset, name: str) -> list[str]:
     """That most targets of a type are nearest to what they may be made of."""
-    if "own_source_most" not in group or not group["own_source_most"].sel(activation_type=name):
+    if not group["own_source_most"].sel(activation_type=name):
         return []
     share = percent(float(group["own_source"].sel(activation_type=name)))
     return [
@@ -205,12 +186,10 @@ def token_sentence(geometry: xr.Dataset) -> str:
     str
         Markdown.
     """
-    if "token_share" not in geometry:
-        return "This summary does not say how much of an activation is its token."
     word = str(geometry["token_relation"].item())
     if word == "undefined":
         return "No token comes twice among the base prompts, so the share of the variance between tokens is unknown."
-    reason = str(geometry["token_reason"].item()) if "token_reason" in geometry else "none"
+    reason = str(geometry["token_reason"].item())
     ends = [percent(end, 1) for end in bounds(geometry["token_share_interval"])]
     share = percent(float(geometry["token_share"]), 1)
     asked = {
@@ -222,11 +201,11 @@ def token_sentence(geometry: xr.Dataset) -> str:
         f"Of the variance of real activations at the write site {share} lies between tokens "
         f"({confidence_of(geometry['token_share_interval'])} interval {ends[0]} to {ends[1]}). "
         f"Of the base prompts {percent(float(geometry['single_tokens']), 1)} have a token that no other has. "
-        f"{_TOKENS[reason if word == 'undecided' and reason != 'none' else word].format(**asked)}"
+        f"{_TOKENS[reason if word == 'undecided' else word].format(**asked)}"
     )
 
 
-def detector_table(group: xr.Dataset) -> Table | str:
+def detector_table(group: xr.Dataset) -> Table:
     """Which detector sees what: the area of every detector and classifier for each type, and for all control draws.
 
     Parameters
@@ -236,11 +215,9 @@ def detector_table(group: xr.Dataset) -> Table | str:
 
     Returns
     -------
-    Table or str
-        A row per type; a dash where the summary has no detectors.
+    Table
+        A row per type.
     """
-    if not has_realism(group):
-        return MISSING
     columns = {"type": TYPE}
     found: dict[str, Row] = {name: {"type": name} for name in compared_types(group)}
     for detector in _known(group):
@@ -267,8 +244,6 @@ def detector_table_caption(group: xr.Dataset) -> str:
     str
         Markdown.
     """
-    if not has_realism(group):
-        return _ABSENT
     told = f"n = {number(int(group['realism_prompts'].max()), 0)} base prompts"
     drawn = controls_of(group)
     floor = f" The row of {label(drawn[0])} is one further draw of real targets, not chance." if drawn else ""
@@ -285,7 +260,7 @@ def detector_table_caption(group: xr.Dataset) -> str:
     )
 
 
-def nearness_table(group: xr.Dataset) -> Table | str:
+def nearness_table(group: xr.Dataset) -> Table:
     """How near targets come to real ones, and whether by copying.
 
     Parameters
@@ -295,11 +270,9 @@ def nearness_table(group: xr.Dataset) -> Table | str:
 
     Returns
     -------
-    Table or str
-        A row per type; a dash where the summary has no such measures.
+    Table
+        A row per type.
     """
-    if not has_realism(group):
-        return MISSING
     columns = {"type": TYPE}
     found: dict[str, Row] = {name: {"type": name} for name in compared_types(group)}
     for quantity, own in _NEARNESS.items():
@@ -324,8 +297,6 @@ def nearness_table_caption(group: xr.Dataset) -> str:
     str
         Markdown.
     """
-    if not has_realism(group):
-        return _ABSENT
     neighbours = int(group["density"].attrs["neighbours"])
     expected = group["coverage"].attrs.get("expected")
     chance = "" if expected is None else f" ({number(expected, KS_DIGITS)} by chance)"

@@ -179,7 +179,7 @@ def with_detectors(tests: xr.Dataset) -> xr.Dataset:
     detected = (tests["detected"].isel(detector=place) for place in range(tests.sizes["detector"]))
     told = word_array(_with_detector, tests["told"], *detected)
     words = attrs("whether targets are told from real ones by any test of them", "1")
-    return tests.assign(told=told.assign_attrs(tests["told"].attrs | words, detectors=True))
+    return tests.assign(told=told.assign_attrs(tests["told"].attrs | words))
 
 
 def _with_detector(told: str, *detected: str) -> str:

@@ -468,8 +468,7 @@ def _realism(groups: Mapping[str, xr.Dataset], names: list[str]) -> _Variables:
             if f"fit_{name}" in own:
                 dims = ("activation_type", "bound") if name.endswith("interval") else ("activation_type",)
                 found[name] = own[f"fit_{name}"].transpose(*dims).to_numpy()
-        if "best_detector" in own:
-            detector = strings(word if isinstance(word, str) else "" for word in own["best_detector"].to_numpy())
+        detector = strings(word if isinstance(word, str) else "" for word in own["best_detector"].to_numpy())
     what = "distance to the nearest activation that types were fitted to, over real's"
     return {
         "novelty": (("rung",), found["novelty"], attrs(what, "1")),
