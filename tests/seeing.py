@@ -21,6 +21,8 @@ WIDE, DESKTOP, NARROW, TELEPHONE = 1600, 1400, 500, 400
 """Widths of a window in pixels."""
 HEIGHT = 900
 """Of every window."""
+A4, TOP, BOTTOM = 29.7, 2.4, 2.6
+"""Height and margins of a page of a PDF by the built-in renderer, in centimetres."""
 AXE = "84494fec757e4710dc751c8d7a636e457f4532f08f85c86dc9070133fbff53bc"
 """SHA-256 of the rules that pages are held to: those of axe-core 4.12.1."""
 UNJUDGED = "obscured by another element|contains only non-text characters|too short to determine"
@@ -147,6 +149,23 @@ def pages_of(pdf: Path, folder: Path) -> list[NDArray[np.uint8]]:
 
     _said("pdftoppm", "-r", "50", "-gray", "-png", str(pdf), str(folder / "page"))
     return [np.asarray(Image.open(file).convert("L")) for file in sorted(folder.glob("page-*.png"))]
+
+
+def lines_of(pdf: Path) -> list[dict[float, str]]:
+    """Of every page of a PDF its words by the height in points at which they stand, from the top, in reading order."""
+    found: list[dict[float, str]] = []
+    for page in _said("pdftotext", "-bbox", str(pdf), "-").split("<page ")[1:]:
+        words: dict[float, list[str]] = {}
+        for height, word in re.findall(r'yMax="([\d.]+)">(.*?)</word>', page):
+            words.setdefault(round(float(height), 1), []).append(word)
+        found.append({height: " ".join(words[height]) for height in sorted(words)})
+    return found
+
+
+def filled(page: NDArray[np.uint8]) -> float:
+    """How far down something stands on a page, of what its margins leave it; below is the number of the page."""
+    rows = np.flatnonzero((page < 200).any(axis=1)) / page.shape[0] * A4
+    return float((rows[(rows > TOP) & (rows < A4 - BOTTOM)].max(initial=TOP) - TOP) / (A4 - BOTTOM - TOP))
 
 
 def _said(*command: str) -> str:

@@ -3,10 +3,11 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.seeing import DESKTOP, NARROW, look_at, text_of
+from tests.seeing import DESKTOP, NARROW, filled, lines_of, look_at, pages_of, text_of
 
 from qmdrender import RenderError, render
 from qmdrender.__main__ import main
@@ -122,6 +123,56 @@ def test_a_reader_finds_the_text_of_the_pdf(made: list[Path]) -> None:
     text = text_of(made[1])
     for piece in ("One & two", "January 5, 2024", "For the <run>,", "Figure 1: A line with", "\u22120.5", "Knuth"):
         assert piece in text
+
+
+GROUPS, ROWS = ("one", "two", "three"), 36
+"""Of a table of two pages and a half."""
+
+
+def with_table(paragraphs: int, rows: int) -> str:
+    """A document with a table of three groups behind some lines of text, and a line below."""
+    body = [
+        line
+        for group in GROUPS
+        for line in (f"| **group{group}** | |", *(f"| {group}row{row} | {row} |" for row in range(rows)))
+    ]
+    table = "\n".join(["| name | n |", "|---|--:|", *body])
+    text = "\n\n".join(f"Paragraph {number}." for number in range(paragraphs))
+    return f"---\ntitle: One\n---\n\n{text}\n\n::: {{#tbl-long}}\n\n{table}\n\nCaption.\n\n:::\n\nBelow.\n"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("paragraphs", [1, 16, 28])
+def test_a_long_table_goes_on_on_the_next_page(write: Write, tmp_path: Path, paragraphs: int) -> None:
+    """It begins where there is room, with its caption; no row is printed over another, and none is lost."""
+    (made,) = render(write(with_table(paragraphs, ROWS)), tmp_path / "out", formats=["typst"])
+    pages = lines_of(made)
+    rows = [[line for line in page.values() if re.match(r"(?:name|group|\w+row\d)", line)] for page in pages]
+    assert [line for page in rows for line in page if "row" in line] == [
+        f"{group}row{row} {row}" for group in GROUPS for row in range(ROWS)
+    ]
+    for page in pages:
+        heights = [height for height, line in page.items() if re.match(r"(?:name|group|\w+row\d)", line)]
+        assert all(below - above > 8 for above, below in pairwise(heights))
+    assert [any("Caption." in line for line in page.values()) for page in pages].index(True) == [
+        any("row0" in line for line in page) for page in rows
+    ].index(True)
+    for own in filter(None, rows):
+        assert own[0] == "name n", "the head of the table stands on every page of it"
+        assert own[1] == f"group{own[2].partition('row')[0]}", "and that of the group of rows"
+        assert "row" in own[-1], "none stands alone at the foot"
+    looked = [filled(page) for page in pages_of(made, tmp_path)]
+    assert len(looked) == len(pages) > 2
+    assert all(each > 0.85 for each in looked[:-1])
+
+
+@pytest.mark.browser
+def test_a_short_table_stays_whole(write: Write, tmp_path: Path) -> None:
+    """At the foot of the page, where a long one would begin."""
+    (made,) = render(write(with_table(28, 2)), tmp_path / "out", formats=["typst"])
+    first, second = lines_of(made)
+    assert not any("row" in line or "Caption" in line for line in first.values())
+    assert sum("row" in line for line in second.values()) == 2 * len(GROUPS)
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from tests.seeing import (
     WIDE,
     described,
     embedded_fonts,
+    filled,
     look_at,
     opened,
     pages_of,
@@ -238,6 +239,13 @@ def test_wide_tables_take_the_left_margin_where_there_is_one(made: list[Path]) -
         assert left.max() <= 1, "none is narrower than the text"
         assert (left.min() < -100) == (width == WIDE)
     assert hidden[WIDE].sum() < hidden[1152].sum()
+
+
+def test_pages_of_the_pdf_are_full_but_at_its_end(made: list[Path], tmp_path: Path) -> None:
+    """Tables go on on the next page, and pictures leave their place to text."""
+    looked = [filled(page) for page in pages_of(made[1], tmp_path)]
+    assert len(looked) > 10
+    assert [(number, each) for number, each in enumerate(looked[:-1], start=1) if each < 0.6] == []
 
 
 def test_the_title_stands_above_the_first_picture_of_the_pdf(made: list[Path]) -> None:

@@ -23,8 +23,12 @@ WRAPPED = {"shown", "say"}
 TABLE = """
 {header}
 #set page(width: 12cm, height: 8cm, margin: 1cm)
-#figure(kind: "quarto-float-tbl", supplement: "Table", caption: [A caption.], table(columns: 2, {rows}))
+#figure(kind: "quarto-float-tbl", supplement: "Table", caption: [A caption.], {body})
 """
+BODIES = {
+    "alone": "table(columns: 2, {rows})",
+    "in pandoc's figure": "[#figure(align(center)[#table(columns: 2, {rows})], kind: table)]",
+}
 
 
 def inlines(page: Path) -> list[Inline]:
@@ -102,22 +106,23 @@ def test_no_callout_is_used() -> None:
     assert not [page.name for page in PAGES if ".callout" in page.read_text(encoding="utf-8")]
 
 
-def pages_of(header: str, folder: Path) -> int:
+def pages_of(header: str, body: str, folder: Path) -> int:
     """How many pages a table of sixty rows takes as Quarto sets it, under a header."""
     rows = ", ".join(f"[row {row}], [{row}]" for row in range(60))
     source = folder / "table.typ"
-    source.write_text(TABLE.format(header=header, rows=rows))
+    source.write_text(TABLE.format(header=header, body=body.format(rows=rows)))
     made: Any = typst.compile(source, format="svg")
     return len(made) if isinstance(made, list) else 1
 
 
-def test_tables_break_across_pages_under_the_header_of_the_project(tmp_path: Path) -> None:
+@pytest.mark.parametrize("body", BODIES)
+def test_tables_break_across_pages_under_the_header_of_the_project(body: str, tmp_path: Path) -> None:
     """Quarto's own figures of tables do not: their rows were printed over each other at the foot of a page."""
     yaml = pytest.importorskip("yaml")
     settings = yaml.safe_load((REPORT / "_quarto.yml").read_text(encoding="utf-8"))
     header = settings["format"]["typst"]["include-in-header"]["text"]
-    assert pages_of("", tmp_path) < 3
-    assert pages_of(header, tmp_path) > 3
+    assert pages_of("", BODIES[body], tmp_path) < 3
+    assert pages_of(header, BODIES[body], tmp_path) > 3
 
 
 def test_what_quarto_leaves_beside_the_sources_is_not_versioned() -> None:

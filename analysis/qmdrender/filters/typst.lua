@@ -1,4 +1,5 @@
--- What pandoc's typst lacks: alternative texts, pictures no wider than the text, grids of figures, equation numbers.
+-- What pandoc's typst lacks: alternative texts, pictures no wider than the text, grids of figures, equation numbers,
+-- heads of groups of rows.
 
 package.path = pandoc.path.directory(PANDOC_SCRIPT_FILE) .. "/?.lua;" .. package.path
 local common = require("common")
@@ -94,6 +95,18 @@ local function blocks(div)
   end
 end
 
+-- Rows of a bold first cell and nothing else name the rows below: heads of their own, which typst repeats on the next
+-- page and never leaves alone at the foot of one. pandoc has no way to write them.
+local function grouped(tbl)
+  local source = pandoc.write(pandoc.Pandoc({ tbl }), "typst", { wrap_text = "none", columns = 10000 })
+  local set, count = source:gsub("\n( +)(%[#strong%[[^\n]*%]%], )(%[%],[^\n]*)", function(indent, name, others)
+    if others:gsub("%[%],? ?", "") == "" then
+      return string.format("\n%stable.header(level: 2, %s%s),", indent, name, others)
+    end
+  end)
+  return count > 0 and raw(set .. "\n") or tbl
+end
+
 local function bold_head(tbl)
   for _, row in ipairs(tbl.head.rows) do
     for _, cell in ipairs(row.cells) do
@@ -102,7 +115,7 @@ local function bold_head(tbl)
       })
     end
   end
-  return tbl
+  return grouped(tbl)
 end
 
 return {
