@@ -1,6 +1,7 @@
 """Every computed sentence of the page reads well, whatever the summary, and the first screen keeps to its lengths."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,19 +112,19 @@ class TestHeadline:
         [
             (
                 dict.fromkeys(SYNTHETIC, "equivalent"),
-                "every type is within KS 0.15 of real on L2 and KL.",
+                "every synthetic type is within KS 0.15 of real on L2 and KL.",
             ),
             (
                 dict.fromkeys(SYNTHETIC, "later"),
-                "no type is shown within KS 0.15 of real on L2 and KL, and every type blows up later.",
+                "no synthetic type is shown within KS 0.15 of real on L2 and KL, and each blows up later.",
             ),
             (
                 dict.fromkeys(SYNTHETIC, "later") | {"reconstruction": "equivalent, different"},
-                "reconstruction is within KS 0.15 of real on L2 and KL; every other type blows up later.",
+                "reconstruction is within KS 0.15 of real on L2 and KL; every other synthetic type blows up later.",
             ),
             (
                 dict.fromkeys(SYNTHETIC, "equivalent") | {"bag": "earlier"},
-                "every type but bag is within KS 0.15 of real on L2 and KL; bag blows up earlier.",
+                "every synthetic type but bag is within KS 0.15 of real on L2 and KL; bag blows up earlier.",
             ),
             (
                 dict.fromkeys(SYNTHETIC, "equivalent") | {"bag": "earlier", "random": "mixed", "baseline": "undecided"},
@@ -132,15 +133,15 @@ class TestHeadline:
             ),
             (
                 dict.fromkeys(SYNTHETIC, "different") | {"bag": "undecided"},
-                "no type is shown within KS 0.15 of real on L2 and KL: 6 differ, 1 undecided.",
+                "no synthetic type is shown within KS 0.15 of real on L2 and KL: 6 differ, 1 undecided.",
             ),
             (
                 dict.fromkeys(SYNTHETIC, "undecided"),
-                "no type is shown within KS 0.15 of real on L2 and KL: 7 undecided.",
+                "no synthetic type is shown within KS 0.15 of real on L2 and KL: 7 undecided.",
             ),
             (
                 dict.fromkeys(SYNTHETIC, "different") | {"bag": "later", "random": "undefined"},
-                "no type is shown within KS 0.15 of real on L2 and KL: 6 differ, 1 undecided.",
+                "no synthetic type is shown within KS 0.15 of real on L2 and KL: 6 differ, 1 undecided.",
             ),
         ],
     )
@@ -150,12 +151,36 @@ class TestHeadline:
         assert text == f"In relative steps, {said}"
         assert faults(text, TYPES_OF_ALL, most=25) == []
 
+    @pytest.mark.parametrize(
+        ("near", "said"),
+        [
+            (SYNTHETIC, "every {} is within KS 0.15 of real on L2 and KL."),
+            (SYNTHETIC[1:], "every {} but random is within KS 0.15 of real on L2 and KL; random blows up later."),
+            (("bag",), "bag is within KS 0.15 of real on L2 and KL; every other {} blows up later."),
+            ((), "no {} is shown within KS 0.15 of real on L2 and KL, and each blows up later."),
+        ],
+    )
+    def test_types_are_called_synthetic_where_there_is_a_control(
+        self, summary: xr.DataTree, near: Sequence[str], said: str
+    ) -> None:
+        """The control, which is equivalent here and later there, is a type as well, and none of those meant."""
+        whole = summary["sensitivity"].to_dataset()
+        whole = words(whole, "conclusion", **{name: "equivalent" if name in near else "later" for name in SYNTHETIC})
+        for word in ("equivalent", "later"):
+            told = findings.headline(with_group(summary, "sensitivity", words(whole, "conclusion", real_control=word)))
+            assert told == f"In relative steps, {said.format('synthetic type')}"
+            assert faults(told, TYPES_OF_ALL, most=25) == []
+        alone = whole.drop_sel(activation_type="real_control", other_type="real_control")
+        told = findings.headline(with_group(summary, "sensitivity", alone))
+        assert told == f"In relative steps, {said.format('type')}"
+
     def test_a_type_on_which_metrics_disagree_splits(self, summary: xr.DataTree) -> None:
         group = words(summary["sensitivity"].to_dataset(), "conclusion", **dict.fromkeys(SYNTHETIC, "equivalent"))
         group["conclusion"].loc[{"activation_type": "bag", "metric": "kl"}] = "later"
         text = findings.headline(with_group(summary, "sensitivity", group))
         assert text == (
-            "In relative steps, every type but bag is within KS 0.15 of real on L2 and KL; 1 splits by metric."
+            "In relative steps, every synthetic type but bag is within KS 0.15 of real on L2 and KL; "
+            "1 splits by metric."
         )
 
     def test_where_names_take_too_many_words_types_are_counted(self, summary: xr.DataTree) -> None:
@@ -164,7 +189,7 @@ class TestHeadline:
         group["conclusion"].loc[{"activation_type": "random", "metric": "kl"}] = "undecided"
         text = findings.headline(with_group(summary, "sensitivity", group))
         assert text == (
-            "In relative steps, 4 of 7 types are within KS 0.15 of real on L2 and KL; "
+            "In relative steps, 4 synthetic types are within KS 0.15 of real on L2 and KL; "
             "1 differs, 1 splits by metric, 1 undecided."
         )
         assert faults(text, TYPES_OF_ALL, most=25) == []
@@ -175,7 +200,7 @@ class TestHeadline:
         tree = xr.DataTree.from_dict(kept)
         tree.attrs = dict(summary.attrs)
         assert findings.headline(tree) == (
-            "By plateau length, no type is shown within KS 0.15 of real on L2, and every type has shorter plateaus."
+            "By plateau length, no synthetic type is shown within KS 0.15 of real on L2, and each has shorter plateaus."
         )
 
     def test_absolute_steps_are_not_called_relative(self, summary: xr.DataTree) -> None:

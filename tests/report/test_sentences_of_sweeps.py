@@ -192,10 +192,14 @@ def alone(tree: xr.DataTree, **groups: xr.Dataset) -> xr.DataTree:
 
 SOME, ALL = (1.0, 0.0, 1.0, 0.0, 0.0), (1.0,) * 5
 HEADLINES: list[tuple[str, dict[str, Sequence[float]], str]] = [
-    ("one map", {}, "no type is told from real in any of 5 runs."),
-    ("one map", {"real_control": ALL}, "no type is told from real in any of 5 runs."),
-    ("one map", dict.fromkeys(TYPES[1:], ALL), "every type differs from real in all 5 runs."),
-    ("one map", dict.fromkeys(TYPES[1:], SOME), "every type differs from real in some of 5 runs but not in all."),
+    ("one map", {}, "no synthetic type is told from real in any of 5 runs."),
+    ("one map", {"real_control": ALL}, "no synthetic type is told from real in any of 5 runs."),
+    ("one map", dict.fromkeys(TYPES[1:], ALL), "every synthetic type differs from real in all 5 runs."),
+    (
+        "one map",
+        dict.fromkeys(TYPES[1:], SOME),
+        "every synthetic type differs from real in some of 5 runs but not in all.",
+    ),
     (
         "one map",
         {"random": ALL, "structured": SOME},
@@ -206,12 +210,12 @@ HEADLINES: list[tuple[str, dict[str, Sequence[float]], str]] = [
         {"random": SOME, "baseline": SOME},
         "random and baseline differ from real in some of 5 runs; of the others 2 in none.",
     ),
-    ("one run", {}, "no type is told from real in the only run."),
+    ("one run", {}, "no synthetic type is told from real in the only run."),
     ("one run", {"random": (1.0,)}, "random differs from real in the only run; 3 others are not told from it."),
     (
         "one run",
         dict.fromkeys(("random", "baseline", "structured"), (1.0,)),
-        "every type but reconstruction differs from real in the only run.",
+        "every synthetic type but reconstruction differs from real in the only run.",
     ),
 ]
 
@@ -221,6 +225,13 @@ def test_the_headline_of_a_sweep_counts_the_runs_own_tests(
     summarized: Callable[[str], xr.DataTree], name: str, rejected: dict[str, Sequence[float]], said: str
 ) -> None:
     assert sweep_findings.headline(with_tests(summarized(name), rejected)) == f"On L2, {said}"
+
+
+def test_the_types_of_a_sweep_without_a_control_are_types(summarized: Callable[[str], xr.DataTree]) -> None:
+    for rejected, said in (({}, "no type is told"), (dict.fromkeys(TYPES[2:], (1.0,)), "every type differs")):
+        tree = with_tests(summarized("one run"), rejected)
+        own = tree["sensitivity"].to_dataset().drop_sel(activation_type="real_control", other_type="real_control")
+        assert sweep_findings.headline(alone(tree, sensitivity=own)) == f"On L2, {said} from real in the only run."
 
 
 def test_a_sweep_without_types_or_tests_has_a_headline(summarized: Callable[[str], xr.DataTree]) -> None:

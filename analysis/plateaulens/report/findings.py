@@ -42,6 +42,7 @@ from plateaulens.report.phrases import (
     happens,
     level,
     margin_of,
+    noun_of,
     on,
     subject,
     unmeasured,
@@ -100,14 +101,14 @@ def headline(summary: xr.DataTree) -> str:
     kinds: dict[str, list[str]] = {}
     for name in held:
         kinds.setdefault(_kind([words[name] for words in said.values()]), []).append(name)
-    near, where = kinds.pop("equivalent", []), capital(_steps_of(leads))
-    within = f"within KS {margin_of(experiment)} of real {on(list(said))}{_rest(kinds, held, statistic)}."
+    near, where, noun = kinds.pop("equivalent", []), capital(_steps_of(leads)), noun_of(experiment)
+    within = f"within KS {margin_of(experiment)} of real {on(list(said))}{_rest(kinds, held, statistic, noun)}."
     if not near:
-        return f"{where}, no type is shown {within}"
-    who = subject(near, held)
+        return f"{where}, no {noun} is shown {within}"
+    who = subject(near, held, noun)
     text = f"{where}, {who.text} {who.agrees('is', 'are')} {within}"
     if who.is_plural and len(text.split()) > _MOST_WORDS:
-        text = f"{where}, {len(near)} of {len(held)} types are {within}"
+        text = f"{where}, {len(near)} {noun}s are {within}"  # the others are counted as well
     return text
 
 
@@ -129,7 +130,7 @@ def _kind(words: list[str]) -> str:
     return "split" if firsts & {"undecided", "undefined", "equivalent"} else "different"
 
 
-def _rest(kinds: Mapping[str, list[str]], held: list[str], statistic: str) -> str:
+def _rest(kinds: Mapping[str, list[str]], held: list[str], statistic: str, noun: str) -> str:
     """What the types are that are not like real on every metric, as the rest of a sentence."""
     left = sum(len(types) for types in kinds.values())
     before, after = names.statistic(statistic).before, names.statistic(statistic).after
@@ -138,8 +139,8 @@ def _rest(kinds: Mapping[str, list[str]], held: list[str], statistic: str) -> st
     if len(kinds) == 1 and (before in kinds or after in kinds):
         ((when, types),) = kinds.items()
         if left == len(held):
-            return f", and every type {happens(statistic, when, plural=False)}"
-        who = label(types[0]) if left == 1 else "every other type"
+            return f", and each {happens(statistic, when, plural=False)}"
+        who = label(types[0]) if left == 1 else f"every other {noun}"
         return f"; {who} {happens(statistic, when, plural=False)}"
     counts = {
         ("differs", "differ"): sum(len(kinds.get(kind, [])) for kind in (before, after, "different", "mixed")),

@@ -7,7 +7,7 @@ import xarray as xr
 
 from plateaulens import names
 from plateaulens.names import CLAIMS, MAIN_TYPES, label, metric_label
-from plateaulens.report.contents import experiments_of, other_metrics, types_of
+from plateaulens.report.contents import controls_of, experiments_of, other_metrics, types_of
 from plateaulens.report.text import listing, number, percent
 
 NOTHING_TO_COMPARE = "The run has no type to compare with real targets."
@@ -111,7 +111,23 @@ _MOST_WORDS = 7
 """How many words of names a sentence has before it counts the types instead."""
 
 
-def subject(activation_types: Sequence[str], held: Sequence[str]) -> Subject:
+def noun_of(group: xr.Dataset) -> str:
+    """What a sentence about all types of a group that a verdict is about calls one of them.
+
+    Parameters
+    ----------
+    group
+        Of a summary.
+
+    Returns
+    -------
+    str
+        That they are synthetic is said where there is a control: it is a type, and no such sentence is about it.
+    """
+    return "synthetic type" if controls_of(group) else "type"
+
+
+def subject(activation_types: Sequence[str], held: Sequence[str], noun: str = "type") -> Subject:
     """Types by what they share: all of them, all but one, all of a kind; else by name, and many by their number.
 
     Parameters
@@ -120,6 +136,8 @@ def subject(activation_types: Sequence[str], held: Sequence[str]) -> Subject:
         Values of an `activation_type` coordinate, at least one.
     held
         All types that the sentence could be about, in order.
+    noun
+        What one of them is called, see `noun_of`.
 
     Returns
     -------
@@ -135,12 +153,14 @@ def subject(activation_types: Sequence[str], held: Sequence[str]) -> Subject:
     'every type but bag'
     >>> subject(held[3:], held).text, subject([*held[:2], *held[3:]][1:], held).text
     ('every SAE-synthetic type', 'isotropic and all SAE-synthetic types')
+    >>> subject(held, held, "synthetic type").text
+    'every synthetic type'
     """
     if len(activation_types) == 1:
         return Subject(label(activation_types[0]), is_plural=False)
     others = [name for name in held if name not in activation_types]
     if len(activation_types) > 2 and len(others) <= 1:
-        return Subject("every type" + "".join(f" but {label(name)}" for name in others), is_plural=False)
+        return Subject(f"every {noun}" + "".join(f" but {label(name)}" for name in others), is_plural=False)
     left, kinds = list(activation_types), []
     for kind, members in _KINDS.items():
         there = [name for name in held if name in members]
@@ -153,7 +173,7 @@ def subject(activation_types: Sequence[str], held: Sequence[str]) -> Subject:
     parts += [f"{'both' if len(there) == 2 else 'all'} {kind} types" for kind, there in kinds]
     text = listing(parts)
     if len(text.split()) > _MOST_WORDS:
-        text = f"{len(activation_types)} of {len(held)} types"
+        text = f"{len(activation_types)} of {len(held)} {noun}s"
     return Subject(text, is_plural=True)
 
 

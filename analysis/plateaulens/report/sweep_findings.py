@@ -23,7 +23,7 @@ from plateaulens.report.contents import (
     word_of,
 )
 from plateaulens.report.effects import timing
-from plateaulens.report.phrases import NOTHING_TO_COMPARE, capital, confidence_of, on, subject, unmeasured
+from plateaulens.report.phrases import NOTHING_TO_COMPARE, capital, confidence_of, noun_of, on, subject, unmeasured
 from plateaulens.report.sae_scale import first_site, scale_of, sites, standings
 from plateaulens.report.sweep import experiment_of
 from plateaulens.report.table import KS_DIGITS, STEP_DIGITS
@@ -61,22 +61,22 @@ def headline(summary: xr.DataTree) -> str:
         for name, test in tests.items():
             count = np.count_nonzero(test == 1)
             kinds["all" if count == runs else "some" if count else "none"].append(name)
-        return f"{capital(on([metric]))}, {_differing(kinds, held, runs)}."
+        return f"{capital(on([metric]))}, {_differing(kinds, held, runs, noun_of(experiment))}."
     return unmeasured(BLOWUP)
 
 
-def _differing(kinds: dict[str, list[str]], held: list[str], runs: int) -> str:
+def _differing(kinds: dict[str, list[str]], held: list[str], runs: int, noun: str) -> str:
     """Which types differ from real in how many runs; those of the first kind are named, the others counted."""
     (first, *others) = (kind for kind, own in kinds.items() if own)
-    who, of = subject(kinds[first], held), "the only run" if runs == 1 else f"{runs} runs"
+    who, of = subject(kinds[first], held, noun), "the only run" if runs == 1 else f"{runs} runs"
     if first == "none":
-        said = f"{who.text} is not told" if len(held) == 1 else "no type is told"
+        said = f"{who.text} is not told" if len(held) == 1 else f"no {noun} is told"
         return f"{said} from real in {of if runs == 1 else f'any of {of}'}"
     differs = f"{who.text} {who.agrees('differs', 'differ')} from real in"
     if runs == 1:
         left = len(kinds["none"])
         are = "other is" if left == 1 else "others are"
-        is_said = not left or who.text.startswith("every type but")
+        is_said = not left or who.text.startswith(f"every {noun} but")
         return f"{differs} {of}" + ("" if is_said else f"; {left} {are} not told from it")
     where = f"all {of}" if first == "all" else f"some of {of}"
     counted = [f"{len(kinds[kind])} in {kind}" for kind in others]
