@@ -272,6 +272,30 @@ class TestPage:
         assert first.startswith("- **relative steps, max-slope step, L2**: ")
         assert f"isotropic (KS {cell.ks.item():.3g} [{low:.3g}, {high:.3g}])" in first
 
+    @pytest.mark.parametrize(("steps", "plateaus"), [("earlier", "shorter"), ("later", "longer")])
+    def test_a_plateau_is_shorter_or_longer_and_no_step_is(
+        self, found: dict[str, Any], steps: str, plateaus: str
+    ) -> None:
+        """The words of a difference at equal geometry, and over the sites of a sweep, are those of the page."""
+        records = [
+            {**each, "verdict": f"still {steps}"} if each["quantity"] == "adjusted_difference" else each
+            for each in found["statistics"]
+        ]
+        pooled = [
+            {**each, "quantity": "pooled_difference", "verdict": steps}
+            for each in records
+            if each["group"] in {"sensitivity", "plateau"} and each["quantity"] == "mean_difference"
+        ]
+        text = page({**found, "statistics": [*records, *pooled]})
+        parts = {
+            title: rest.strip().splitlines()[2:] for title, _, rest in (p.partition("\n") for p in text.split("## "))
+        }
+        equal = parts["At equal path length, norm, cosine and distance from the mean"]
+        for title, word in (("relative steps", steps), ("plateaus", plateaus)):
+            own = [line for line in equal if line.startswith(f"| {title} |")]
+            assert {line.split(" | ")[-1] for line in own} == {f"still {word} |"}
+            assert {line.split(" | ")[-1] for line in parts[f"{title}: all sites together"]} == {f"{word} |"}
+
     def test_tables_are_square(self, found: dict[str, Any], sweep: xr.DataTree) -> None:
         for text in (page(found), page(results(sweep))):
             blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]

@@ -28,9 +28,10 @@ _READING = """\
 KS is the Kolmogorov-Smirnov distance between the distribution of a type's steps and that of real, from 0 to 1. In
 brackets stand intervals. `p equal` is of equal distributions (swaps within base prompts), `p margin` of a distance of
 the margin or more, both after Holm's adjustment over types. A type is **equivalent** when the distance is shown to be
-below the margin, else **different** when equal distributions are rejected (and **earlier** or **later** when the
-mean, the median and the signs agree), else **undecided**, which is no verdict of equality. Differences are the type's
-steps minus real's, in steps. All numbers, the other conventions, metrics and pairs are in `results.json`.
+below the margin, else **different** when equal distributions are rejected (and **earlier** or **later**, of plateaus
+**shorter** or **longer**, when the mean, the median and the signs agree), else **undecided**, which is no verdict of
+equality. Differences are the type's steps minus real's, in steps. All numbers, the other conventions, metrics and pairs
+are in `results.json`.
 """
 
 
@@ -264,7 +265,7 @@ def _pooled(found: _Found) -> Iterator[str]:
                 "type": word(record["at"]["activation_type"]),
                 "sites": number(record["n"]),
                 "mean difference": _estimate(record),
-                "over all sites": word(record["verdict"]),
+                "over all sites": word(_timed(record["verdict"], names.experiment(experiment).statistic)),
             }
             for record in found.get(experiment, "pooled_difference")
         ]
@@ -369,7 +370,7 @@ def _confounds(found: _Found) -> Iterator[str]:
                     "metric": word(names.metric_label(at["metric"])),
                     "type": word(at["activation_type"]),
                     "difference at equal geometry": _estimate(record),
-                    "what becomes of it": word(record["verdict"]),
+                    "what becomes of it": word(_timed(record["verdict"], kind.statistic)),
                 }
             )
     if rows:
@@ -396,6 +397,14 @@ def _constants(found: _Found) -> Iterator[str]:
     if rows:
         yield "## Conclusions drawn again under other constants"
         yield _table(rows)
+
+
+def _timed(verdict: str | None, statistic: str) -> str | None:
+    """A verdict on a difference in the words of a statistic: a plateau is shorter where a step is earlier."""
+    said = names.statistic(statistic)
+    for stored, own in (("earlier", said.before), ("later", said.after)):
+        verdict = verdict and re.sub(rf"\b{stored}\b", own, verdict)
+    return verdict
 
 
 def _estimate(record: Record | None) -> str:
