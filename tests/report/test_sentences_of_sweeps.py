@@ -15,11 +15,11 @@ from tests.summary.test_ladder import as_good_as_real
 
 from plateaulens import resources
 from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
-from plateaulens.report import sweep_findings
+from plateaulens.report import sweep, sweep_findings
 from plateaulens.store.manifest import NO_SAE, Entry, Manifest, config_of
 from plateaulens.store.run import RunStore
 from plateaulens.summary.analyze import write_summary
-from plateaulens.summary.sweep import summarize_sweep
+from plateaulens.summary.sweep import map_dataset, summarize_sweep
 from plateaulens.testing import synthetic_attributes, synthetic_prompts, synthetic_spec, synthetic_values
 
 pytestmark = pytest.mark.slow
@@ -227,9 +227,100 @@ def test_the_headline_of_a_sweep_counts_the_runs_own_tests(
     assert sweep_findings.headline(with_tests(summarized(name), rejected)) == f"On L2, {said}"
 
 
+def of_map(tree: xr.DataTree, told: dict[str, Sequence[float]], near: dict[str, Sequence[float]]) -> str:
+    """What is said of the first map where the tests of these types reject, or show equivalence, in these runs."""
+    own = with_tests(tree, told)["sensitivity"].to_dataset()
+    own["verdict"] = own["verdict"].where(own["verdict"] == "", "undecided")
+    for name, values in near.items():
+        place = {"activation_type": name, "metric": "l2", "statistic": "max_slope", "convention": "corrected"}
+        flat = own["verdict"].sel(place).to_numpy().copy()
+        flat[flat != ""] = ["equivalent" if value else "undecided" for value in values]
+        own["verdict"].loc[place] = flat
+    return sweep.map_sentences(next(sweep.maps(own.assign(map_dataset(own))))[1])
+
+
+MAPS: list[tuple[str, dict[str, Sequence[float]], dict[str, Sequence[float]], list[str]]] = [
+    (
+        "one map",
+        {},
+        {},
+        [
+            "On L2, no synthetic type is shown to differ from real at any of 5 cells of the map.",
+            "No synthetic type is shown to be equivalent to real at any of 5 cells of the map.",
+        ],
+    ),
+    (
+        "one map",
+        {"real_control": ALL, "random": ALL, "baseline": SOME, "structured": (1.0, 1.0, 1.0, 0.0, 0.0)},
+        {"real_control": ALL, "reconstruction": ALL, "baseline": SOME},
+        [
+            "On L2, random differs from real at all 5 cells of the map.",
+            "Both SAE-synthetic types differ from real at 2 (baseline) to 3 (structured) of 5 cells of the map.",
+            "Reconstruction is not shown to differ from real at any of 5 cells of the map.",
+            "Reconstruction is equivalent to real at all 5 cells of the map.",
+            "Baseline is equivalent to real at 2 of 5 cells of the map.",
+            "Random and structured are not shown to be equivalent to real at any of 5 cells of the map.",
+        ],
+    ),
+    (
+        "one run",
+        dict.fromkeys(TYPES[2:], (1.0,)),
+        {"reconstruction": (1.0,)},
+        [
+            "On L2, every synthetic type differs from real at the only cell of the map.",
+            "Reconstruction is equivalent to real at the only cell of the map.",
+            "No synthetic type but reconstruction is shown to be equivalent to real at the only cell of the map.",
+        ],
+    ),
+    (
+        "many maps",
+        {"random": (1.0, 1.0, 0.0, 0.0, *SOME[:4]), "baseline": (1.0,) * 8},
+        dict.fromkeys(TYPES[2:], (0.0,) * 4 + (1.0,) * 4),  # of the other model, whose map is not the first
+        [
+            "On L2, baseline differs from real at both cells of the map.",
+            "Random differs from real at 1 of 2 cells of the map.",
+            "Reconstruction and structured are not shown to differ from real at any of 2 cells of the map.",
+            "No synthetic type is shown to be equivalent to real at any of 2 cells of the map.",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "told", "near", "said"), MAPS)
+def test_a_map_says_at_how_many_of_its_cells(
+    summarized: Callable[[str], xr.DataTree],
+    name: str,
+    told: dict[str, Sequence[float]],
+    near: dict[str, Sequence[float]],
+    said: list[str],
+) -> None:
+    text = of_map(summarized(name), told, near)
+    assert sentences(text) == said
+    assert faulty(sentences(text)) == {}
+
+
+def test_a_map_of_the_saes_of_its_sites_counts_them_together(summarized: Callable[[str], xr.DataTree]) -> None:
+    """And where SAEs share a site, each has a map of its own; without a test there is nothing to count."""
+    own = summarized("two SAEs")["sensitivity"].to_dataset()
+    assert [int(layers["map_cells"].max()) for _, layers in sweep.maps(own)] == [1, 1]
+    tree = summarized("one map")["sensitivity"].to_dataset()
+    apart = xr.concat([tree, tree.assign_coords(sae=["other"])], "sae", data_vars="minimal").drop_vars(
+        [name for name in tree if str(name).startswith(("map_", "differs_at", "equivalent_at", "pooled_"))]
+    )
+    first = xr.DataArray([0, 1, 1], dims="write") == xr.DataArray([0, 1], dims="sae")
+    apart["complete"] = apart["complete"] & first
+    apart["exceeds_chance"] = apart["exceeds_chance"].where(first)
+    ((_, shared),) = sweep.maps(apart.assign(map_dataset(apart)))
+    assert int(shared["map_cells"].max()) == 5
+    untested = tree.assign(exceeds_chance=tree["exceeds_chance"] * np.nan)
+    ((_, layers),) = sweep.maps(untested.assign(map_dataset(untested)))
+    assert sweep.map_sentences(layers) == "No cell of the map has a test of a type against real."
+
+
 def test_the_types_of_a_sweep_without_a_control_are_types(summarized: Callable[[str], xr.DataTree]) -> None:
-    for rejected, said in (({}, "no type is told"), (dict.fromkeys(TYPES[2:], (1.0,)), "every type differs")):
-        tree = with_tests(summarized("one run"), rejected)
+    for rejects, said in ((0.0, "no type is told"), (1.0, "every type differs")):
+        tests: dict[str, Sequence[float]] = dict.fromkeys(TYPES[2:], (rejects,))
+        tree = with_tests(summarized("one run"), tests)
         own = tree["sensitivity"].to_dataset().drop_sel(activation_type="real_control", other_type="real_control")
         assert sweep_findings.headline(alone(tree, sensitivity=own)) == f"On L2, {said} from real in the only run."
 

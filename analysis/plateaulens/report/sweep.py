@@ -21,8 +21,9 @@ from plateaulens.report.contents import (
     synthetic_types,
     types_of,
     values_of,
+    word_of,
 )
-from plateaulens.report.phrases import alpha_of, capital, margin_of, subject
+from plateaulens.report.phrases import alpha_of, capital, margin_of, noun_of, subject
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
 from plateaulens.report.text import escape, listing, number
 from plateaulens.store.manifest import AXES
@@ -30,6 +31,12 @@ from plateaulens.summary.sweep import NOWHERE
 
 _FIXED = ("model", "sae", "seed")
 _SITES = {"write": "write site", "read": "read site", "sae": "SAE"}
+_COUNTED = ("map_cells", "map_differing", "map_equivalent", "differs_at", "equivalent_at")
+_SHOWN = (
+    (("differs from real", "differ from real", "differ from real"), "differs_at", "map_differing"),
+    (("is equivalent to real", "are equivalent to real", "be equivalent to real"), "equivalent_at", "map_equivalent"),
+)
+"""What a map says of types: in the singular, the plural and the infinitive, by which word and which count."""
 _OWN_SAE = "each write site's own"
 """What stands for the SAE of a map that the SAEs of all write sites share."""
 
@@ -65,12 +72,12 @@ def maps(experiment: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
     tuple
         A title, and the experiment with no other dimension of the sweep than `write` and `read`.
     """
-    whole = experiment[["ks", "ks_interval", "complete"]]
-    has_run = whole["complete"].any(["model", "read", "seed"]).transpose("write", "sae").to_numpy()
-    if all(np.count_nonzero(row) < 2 for row in has_run):
-        # of the SAEs of a site there is one with a run, and its value
+    whole = experiment[["ks", "ks_interval", "complete", *_COUNTED]]
+    if "sae" in whole["map_cells"].attrs["over"].split():
+        # of the SAEs of a site there is one with a run, and its value; what is counted is the same for all
         ks = whole[["ks", "ks_interval"]].max("sae", skipna=True, keep_attrs=True)
-        whole = ks.assign(complete=whole["complete"].any("sae")).expand_dims(sae=[_OWN_SAE])
+        counted = whole[list(_COUNTED)].isel(sae=0, drop=True)
+        whole = ks.assign(counted).assign(complete=whole["complete"].any("sae")).expand_dims(sae=[_OWN_SAE])
     for place in np.ndindex(*(whole.sizes[axis] for axis in _FIXED)):
         chosen = whole.isel(dict(zip(_FIXED, place, strict=True)))
         if chosen["complete"].any():
@@ -96,6 +103,62 @@ def map_caption(title: str, count: int) -> str:
     if count == 1:
         return "It is the only map of the sweep."
     return f"Shown is {escape(title)}, the first of {count}. The summary has all."
+
+
+def map_sentences(layers: xr.Dataset) -> str:
+    """At how many cells of a map types differ from real, and at how many they are equivalent to it.
+
+    Parameters
+    ----------
+    layers
+        One of the `maps`.
+
+    Returns
+    -------
+    str
+        Markdown, sentences of at most 30 words on the first main metric, without the controls.
+    """
+    held = synthetic_types(layers)
+    for metric, values in compared(layers[["ks", "ks_interval", *_COUNTED]], main_metrics(layers)[:1]):
+        told = [name for name in held if word_of(values, "differs_at", name)]
+        if told:
+            noun = noun_of(layers)
+            said = [
+                sentence
+                for verbs, word, count in _SHOWN
+                for sentence in _at_cells(values, told, noun, verbs=verbs, word=word, count=count)
+            ]
+            return " ".join([f"On {metric_label(metric)}, {said[0]}", *map(capital, said[1:])])
+    return "No cell of the map has a test of a type against real."
+
+
+def _at_cells(
+    values: xr.Dataset, told: list[str], noun: str, *, verbs: tuple[str, str, str], word: str, count: str
+) -> Iterator[str]:
+    """Sentences without a capital: which types do so at all cells of a map with a test, at some and at none."""
+    kinds: dict[tuple[str, int], list[str]] = {}
+    for name in told:
+        kinds.setdefault((word_of(values, word, name), int(values["map_cells"].sel(activation_type=name))), []).append(
+            name
+        )
+    one, several, shown = verbs
+    for (how, cells), own in sorted(kinds.items(), key=lambda kind: ("all", "some", "none").index(kind[0][0])):
+        who = subject(own, told, noun)
+        if how == "none":
+            every, _, rest = who.text.partition("every ")
+            nobody = f"no {rest} is" if rest and not every else f"{who.text} {who.agrees('is not', 'are not')}"
+            at = f"any of {cells} cells" if cells != 1 else "the only cell"
+            yield f"{nobody} shown to {shown} at {at} of the map."
+            continue
+        if how == "all":
+            at = {1: "the only cell", 2: "both cells"}.get(cells, f"all {cells} cells")
+        else:
+            counts = {name: int(values[count].sel(activation_type=name)) for name in own}
+            least, *_, most = sorted([*own, own[0]], key=counts.__getitem__)
+            at = f"{counts[least]} of {cells} cells"
+            if counts[least] != counts[most]:
+                at = f"{counts[least]} ({label(least)}) to {counts[most]} ({label(most)}) of {cells} cells"
+        yield f"{who.text} {who.agrees(one, several)} at {at} of the map."
 
 
 def varied_sentences(summary: xr.DataTree) -> str:

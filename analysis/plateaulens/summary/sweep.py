@@ -131,10 +131,11 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
     xarray.DataTree
         A group for each experiment: `VARIABLES`, `exceeds_chance` (1 or 0) and `path_length`, with the dimensions
         `AXES` before those that they have in the summary of one run, and `complete` over `AXES`. Where a run is not
-        complete, numbers are NaN and words are empty. `told_from` has no dimension `read`. Each run's words are
-        adjusted for that run's own tests. Without these dimensions there is what all runs say together, see
-        `plateaulens.summary.pooling.pooled_dataset`. Where runs have an SAE and targets at random, the group
-        `sae_scale` has what `plateaulens.summary.sae_scale.sweep_scale_dataset` finds.
+        complete, numbers are NaN and words are empty. `told_from` has no dimension `read`, and what `map_dataset`
+        counts no `write` either. Each run's words are adjusted for that run's own tests. Without these dimensions
+        there is what all runs say together, see `plateaulens.summary.pooling.pooled_dataset`. Where runs have an SAE
+        and targets at random, the group `sae_scale` has what
+        `plateaulens.summary.sae_scale.sweep_scale_dataset` finds.
 
     Raises
     ------
@@ -167,7 +168,8 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
                 evidence[entry] = evidence_of(run, settings, groups=steps)
     for name, own in changes.items():
         pooled = pooled_dataset(own, name, settings.confidence)
-        groups[name] = groups[name].assign(pooled).assign(told_from=told_from(groups[name]))
+        group = groups[name].assign(pooled).assign(told_from=told_from(groups[name]))
+        groups[name] = group.assign(map_dataset(group))
     stage("SAEs on one scale")
     scale = sweep_scale_dataset(evidence, axes, settings)
     tree = xr.DataTree.from_dict(groups if scale is None else {**groups, SAE_SCALE: scale})
@@ -215,6 +217,44 @@ def told_from(group: xr.Dataset) -> xr.DataArray:
     found = np.where(done.sum("read").to_numpy() > 1, found, "").astype(np.dtypes.StringDType())
     about = attrs("from which read site on the type is told from real at every one", "1")
     return told.isel(read=0, drop=True).copy(data=found).assign_attrs(about)
+
+
+def map_dataset(group: xr.Dataset) -> xr.Dataset:
+    """At how many cells of a map of write and read sites each type differs from real, and is equivalent to it.
+
+    Parameters
+    ----------
+    group
+        A sweep's group of an experiment, with `exceeds_chance`, `verdict` and `complete`.
+
+    Returns
+    -------
+    xarray.Dataset
+        `map_cells`, those with a test, whose attribute `over` has the dimensions of a map; `map_differing` and
+        `map_equivalent` of them; `differs_at` and `equivalent_at`, each `all`, `some` or `none` of them, and empty
+        where there is no test. SAEs that belong to one write site each share a map, and have the same values.
+    """
+    over = ["write", "read"]
+    has_run = group["complete"].any(["model", "read", "seed"])
+    if bool((has_run.sum("sae") < 2).all()):
+        over.append("sae")
+    told, near = group["exceeds_chance"], group["verdict"] == "equivalent"
+    counted = {
+        name: there.sum(over).broadcast_like(told.isel(write=0, read=0, drop=True))
+        for name, there in (("cells", told.notnull()), ("differing", told == 1), ("equivalent", near & told.notnull()))
+    }
+    about = {
+        "cells": {**attrs("cells of the map with a test of the type", "1"), "over": " ".join(over)},
+        "differing": attrs("cells of the map at which the type differs from real", "1"),
+        "equivalent": attrs("cells of the map at which the type is equivalent to real", "1"),
+    }
+    found = {f"map_{name}": values.assign_attrs(about[name]) for name, values in counted.items()}
+    for name, of in (("differs_at", "differing"), ("equivalent_at", "equivalent")):
+        count, cells = counted[of], counted["cells"]
+        word = np.select([cells == 0, count == cells, count == 0], ["", "all", "none"], "some")
+        words = count.copy(data=word.astype(np.dtypes.StringDType()))
+        found[name] = words.assign_attrs(attrs(f"share of the {about[of]['long_name']}", "1"))
+    return xr.Dataset(found)
 
 
 def _kept(summary: xr.Dataset) -> xr.Dataset:
