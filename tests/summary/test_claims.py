@@ -140,6 +140,21 @@ class TestEquivalence:
         assert found["verdict"] == verdict
         assert found["conclusion"] == verdict
 
+    @pytest.mark.parametrize(("events", "verdict"), [(16, "undecided"), (24, "equivalent")])
+    def test_a_sentinel_is_no_event(self, events: int, verdict: str) -> None:
+        """The authors give a curve without the event a step behind the window, which is a value."""
+        real = normal(np.random.default_rng(0), 100)
+        without = np.arange(100) >= events
+        steps = steps_of(np.where(without, LAST, np.stack([real, real + 1])), ["real", "other"])
+        steps["censored"][:] = without
+        resampling = Resampling.draw(np.random.default_rng(0), samples=100, resamples=SETTINGS.resamples)
+        rng = np.random.default_rng(1)
+        found = compare_dataset(steps, resampling, SETTINGS, rng, last_step=LAST, margin=0.15, controls=())
+        other = found.squeeze(drop=True).sel(activation_type="other")
+        assert other["n"] == 100
+        assert other["ks_equivalence_p_holm"] < 0.05
+        assert other["verdict"] == verdict
+
     def test_the_margin_decides(self) -> None:
         rng = np.random.default_rng(0)
         value = np.stack([normal(rng, 1000), normal(rng, 1000) + 2])

@@ -25,8 +25,10 @@ def comparison() -> xr.Dataset:
         variables[name] = ((*LEADING, *described.dims), p)
     difference = rng.normal(size=(*LEADING.values(), 4, 4))
     variables["ks_difference"] = ((*LEADING, "activation_type", "other_type"), difference)
-    for name, value in (("n", 100), ("n_pairs", 100), ("censored_fraction", 0.05)):
+    for name, value in (("n_pairs", 100), ("censored_fraction", 0.05)):
         variables[name] = ((*LEADING, "activation_type"), np.full((*LEADING.values(), 4), value))
+    for name, steps in (("step_value", 50.0), ("censored", False)):
+        variables[name] = ((*LEADING, "activation_type", "sample"), np.full((*LEADING.values(), 4, 100), steps))
     interval = (*LEADING, "activation_type", "bound")
     ends = np.sort(rng.normal(size=(*LEADING.values(), 4, 2)), axis=-1)
     variables["mean_difference_interval"] = (interval, ends)

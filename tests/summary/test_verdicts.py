@@ -3,12 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plateaulens.compare.distances import has_events
 from plateaulens.summary.verdicts import (
     MINIMUM_PAIRS,
     agreed,
     conclusion,
     equivalence,
-    has_events,
     order,
     steepness_relation,
     timing,
@@ -76,18 +76,21 @@ def test_equivalence_that_cannot_fail_is_none(difference_p: float, expected: str
 
 
 @pytest.mark.parametrize(
-    ("events", "censored", "expected"),
+    ("events", "censored", "margin", "expected"),
     [
-        ((20, 0), (0.8, 1.0), True),
-        ((0, 20), (1.0, 0.8), True),
-        ((19, 19), (0.1, 0.1), False),
-        ((40, 40), (0.99, 0.99), False),
-        ((45, 0), (0.85, 1.0), True),
-        ((0, 0), (np.nan, np.nan), False),
+        ((20, 0), (0.8, 1.0), 0.15, True),
+        ((0, 20), (1.0, 0.8), 0.15, True),
+        ((19, 19), (0.1, 0.1), 0.15, False),
+        ((40, 40), (0.99, 0.99), 0.15, False),
+        ((45, 0), (0.85, 1.0), 0.15, True),
+        ((75, 0), (0.925, 1.0), 0.075, True),  # 1 - 0.925 is below 0.075 by rounding
+        ((0, 0), (np.nan, np.nan), 0.15, False),
     ],
 )
-def test_either_has_to_have_events(events: tuple[int, int], censored: tuple[float, float], expected: bool) -> None:
-    assert has_events(events, censored, 0.15) == expected
+def test_either_has_to_have_events(
+    events: tuple[int, int], censored: tuple[float, float], margin: float, expected: bool
+) -> None:
+    assert has_events(events, censored, margin) == expected
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import pearson3
 from scipy.stats import t as student
 
+from plateaulens.compare.intervals import RELIABLE, ROUNDING
 from plateaulens.compare.resampling import quantile, ratio
 
 FEWEST = 40
@@ -210,6 +211,38 @@ def equivalence_score(
     least = np.sqrt(margin * (1 - margin) / np.maximum(pairs, 1))[..., np.newaxis]
     largest: NDArray[np.float64] = ((np.abs(difference) - margin) / np.maximum(error, least)).max(axis=-1)
     return largest
+
+
+def has_events(events: ArrayLike, censored: ArrayLike, margin: float) -> NDArray[np.bool_]:
+    """Whether equivalence of a type and the reference would say anything of their events.
+
+    No distance of shares exceeds the larger share of curves with an event: where hardly any curve of either has one,
+    both are within the margin whatever their events are, as nearly all are censored alike.
+
+    Parameters
+    ----------
+    events
+        How many curves of the type, and of the reference, have an event in the window, (..., 2).
+    censored
+        The shares of those that have none, (..., 2).
+    margin
+        The distance of equivalence.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        (...), true where either has `RELIABLE` events of `plateaulens.compare.intervals` and a share that reaches the
+        margin.
+
+    Examples
+    --------
+    >>> has_events([(300, 290), (2, 0)], [(0.0, 0.03), (0.993, 1.0)], 0.15)
+    array([ True, False])
+    """
+    enough = np.asarray(events) >= RELIABLE
+    # a share that is the margin reaches it, however it is rounded
+    reaches = 1 - np.asarray(censored) >= margin * (1 - ROUNDING)
+    return np.asarray((enough & reaches).any(axis=-1))
 
 
 def mean_equivalence_p(

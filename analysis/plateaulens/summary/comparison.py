@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from plateaulens.compare.distances import has_events
 from plateaulens.compare.distributions import DECILES, compare_types
 from plateaulens.compare.intervals import AT_LEAST_STUDENTS, RELIABLE
 from plateaulens.compare.multiplicity import Method, adjust_families, both_ways, once_per_pair
@@ -22,7 +23,7 @@ from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError
 from plateaulens.names import CONTROL, REFERENCE, statistic
 from plateaulens.summary.attributes import Attributes, attrs, bounds, interval_attrs, texts
-from plateaulens.summary.verdicts import agreed, conclusion, direction, equivalence, has_events, order, word_array
+from plateaulens.summary.verdicts import agreed, conclusion, direction, equivalence, order, word_array
 
 _LEADING = ("convention", "statistic", "metric")
 
@@ -200,7 +201,11 @@ def compare_dataset(
     )
     comparison = comparison.assign(_at_last_step(value, censored, last_step))
     restricted_difference = _restricted_difference(value, censored, last_step)
-    judged = verdicts(comparison.assign(restricted_mean_difference=restricted_difference), REFERENCE, settings)
+    judged = verdicts(
+        comparison.assign(step_value=value, censored=censored, restricted_mean_difference=restricted_difference),
+        REFERENCE,
+        settings,
+    )
     return comparison.assign(judged.data_vars)
 
 
@@ -392,14 +397,20 @@ def _adjusted(
     return found
 
 
+def _events(comparison: xr.Dataset) -> xr.DataArray:
+    """How many curves have their event in the window: a sentinel of the authors is a value, and no event."""
+    found: xr.DataArray = (comparison["step_value"].notnull() & ~comparison["censored"]).sum("sample")
+    return found
+
+
 def verdicts(comparison: xr.Dataset, reference: str, settings: AnalysisConfig) -> xr.Dataset:
     """What the comparison says, in the words of `plateaulens.summary.verdicts`, after adjustment by Holm's method.
 
     Parameters
     ----------
     comparison
-        `VARIABLES` and what `adjusted_p_values` finds, with (convention, statistic, metric) in front, and the estimate
-        `restricted_mean_difference`, of each convention or of all.
+        The steps, `VARIABLES` and what `adjusted_p_values` finds, with (convention, statistic, metric) in front, and
+        the estimate `restricted_mean_difference`, of each convention or of all.
     reference
         The activation type that the others are compared with.
     settings
@@ -422,10 +433,10 @@ def verdicts(comparison: xr.Dataset, reference: str, settings: AnalysisConfig) -
     alpha = 1 - settings.confidence
     attributes = {"alpha": alpha, "adjustment": "Holm over the whole table" if settings.family_wise else "Holm"}
     margin = comparison["ks_equivalence_p"].attrs["margin"]
-    events, share = comparison["n"], comparison["censored_fraction"]
+    events, share = _events(comparison), comparison["censored_fraction"]
     verdict = word_array(
         lambda same, different, n, real_n, beyond, real_beyond: equivalence(
-            same, different, alpha, can_fail=has_events((n, real_n), (beyond, real_beyond), margin)
+            same, different, alpha, can_fail=bool(has_events((n, real_n), (beyond, real_beyond), margin))
         ),
         comparison["ks_equivalence_p_holm"],
         comparison["ks_p_holm"],

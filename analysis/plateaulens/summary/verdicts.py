@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from plateaulens.compare.intervals import MINIMUM, RELIABLE
+from plateaulens.compare.intervals import MINIMUM
 
 Timing = Literal["earlier", "later", "undecided", "undefined"]
 Nearness = Literal["nearer", "farther", "undecided", "undefined"]
@@ -101,7 +101,8 @@ def equivalence(equivalence_p: float, difference_p: float, alpha: float, *, can_
     alpha
         The level of both tests.
     can_fail
-        Whether the curves have events enough for a distance of the margin to be seen (`has_events`).
+        Whether the curves have events enough for a distance of the margin to be seen
+        (`plateaulens.compare.distances.has_events`).
 
     Returns
     -------
@@ -121,35 +122,6 @@ def equivalence(equivalence_p: float, difference_p: float, alpha: float, *, can_
     if equivalence_p <= alpha and can_fail:
         return "equivalent"
     return "different" if difference_p <= alpha else "undecided"
-
-
-def has_events(events: ArrayLike, censored: ArrayLike, margin: float) -> bool:
-    """Whether equivalence of a type and the reference would say anything of their events.
-
-    No distance of shares exceeds the larger share of curves with an event: where hardly any curve of either has one,
-    both are within the margin whatever their events are, as nearly all are censored alike.
-
-    Parameters
-    ----------
-    events
-        How many curves of the type, and of the reference, have an event in the window.
-    censored
-        The shares of those that have none.
-    margin
-        The distance of equivalence.
-
-    Returns
-    -------
-    bool
-        True when either has `RELIABLE` events of `plateaulens.compare.intervals` and a share that reaches the margin.
-
-    Examples
-    --------
-    >>> has_events((300, 290), (0.0, 0.03), 0.15), has_events((2, 0), (0.993, 1.0), 0.15)
-    (True, False)
-    """
-    enough = np.asarray(events) >= RELIABLE
-    return bool((enough & (1 - np.asarray(censored) >= margin)).any())
 
 
 def order(ks_difference: float, p: float, alpha: float) -> Nearness:
