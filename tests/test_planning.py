@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from plateaulens.compare.distances import distance_interval, distribution_functions
-from plateaulens.compare.power import pair_codes
+from plateaulens.compare.power import Pairs
 from plateaulens.compare.resampling import Resampling
 from plateaulens.planning import (
     MAXIMUM_PROMPTS,
@@ -56,21 +56,21 @@ class TestMean:
 class TestDistance:
     def test_the_width_is_that_of_the_interval_at_the_pilot_s_own_size(self) -> None:
         rng = np.random.default_rng(0)
-        codes = pair_codes(pilot(rng, 300, 4).T.astype(float), np.zeros((2, 300), dtype=bool))
+        codes = pilot(rng, 300, 4)
         histograms = Resampling.draw(rng, samples=300, resamples=2000).histograms(codes, int(codes.max()) + 1)
         functions = distribution_functions(histograms)
         low, high = distance_interval(functions[:, 0] - functions[:, 1], 0.95)
-        assert ks_width(codes, 300, 0.95, rng) == pytest.approx(high - low, rel=0.08)
+        assert ks_width(Pairs.of(codes), 300, 0.95, rng) == pytest.approx(high - low, rel=0.08)
 
     def test_it_falls_with_the_root_of_the_prompts(self) -> None:
-        codes = pilot(np.random.default_rng(0), 400, 4)
-        widths = [ks_width(codes, n, 0.95, np.random.default_rng(0)) for n in (200, 800, 3200)]
+        pairs = Pairs.of(pilot(np.random.default_rng(0), 400, 4))
+        widths = [ks_width(pairs, n, 0.95, np.random.default_rng(0)) for n in (200, 800, 3200)]
         np.testing.assert_allclose(np.array(widths[:-1]) / widths[1:], 2, rtol=0.1)
 
     def test_equal_distributions_are_found_different_no_more_often_than_the_level_allows(self) -> None:
         codes = np.tile(np.arange(50)[:, np.newaxis], (1, 2))
         assert power(codes, 0.0, 100) == 0
-        assert ks_width(codes, 100, 0.95, np.random.default_rng(0)) == 0
+        assert ks_width(Pairs.of(codes), 100, 0.95, np.random.default_rng(0)) == 0
         assert power(pilot(np.random.default_rng(1), 200, 0), 0.0, 100) == pytest.approx(0.05, abs=0.012)
         assert power(pilot(np.random.default_rng(1), 200, 9), 0.0, 100) == pytest.approx(0.05, abs=0.012)
 
@@ -87,17 +87,17 @@ class TestDistance:
         assert power(codes, 0.15, 120, level=0.05 / 7, resamples=139) > 0
 
     def test_equivalence_takes_more_with_a_tighter_margin(self) -> None:
-        codes = pilot(np.random.default_rng(2), 300, 4)
+        pairs = Pairs.of(pilot(np.random.default_rng(2), 300, 4))
         found = [
-            ks_equivalence_power(codes, 250, np.random.default_rng(0), margin=margin, level=0.05)
+            ks_equivalence_power(pairs, 250, np.random.default_rng(0), margin=margin, level=0.05)
             for margin in (0.1, 0.15, 0.2)
         ]
         assert found[0] < found[1] < found[2]
-        assert ks_equivalence_power(codes, 40, np.random.default_rng(0), margin=0.1, level=0.05) == 0
+        assert ks_equivalence_power(pairs, 40, np.random.default_rng(0), margin=0.1, level=0.05) == 0
 
 
 def power(codes: np.ndarray, effect: float, prompts: int, *, level: float = 0.05, resamples: int = 1999) -> float:
-    return ks_power(codes, effect, prompts, np.random.default_rng(0), level=level, resamples=resamples)
+    return ks_power(Pairs.of(codes), effect, prompts, np.random.default_rng(0), level=level, resamples=resamples)
 
 
 class TestLeastPrompts:

@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import binom
 from tests.distance import ks_distance
 
 from plateaulens.config import AnalysisConfig
@@ -69,6 +70,24 @@ def test_the_distance(experiment: xr.Dataset) -> None:
     assert found.prompts is not None
     assert found.prompts > 20
     assert plan(experiment, quantity="ks", width=0.2) == plan(experiment, quantity="ks", width=0.2)
+
+
+@pytest.mark.parametrize("events", [2, 5])
+def test_equivalence_is_planned_with_the_events_that_it_takes(experiment: xr.Dataset, events: int) -> None:
+    """A type that is a copy of real, of 20 base prompts: its distance is 0, and the events decide how many it takes.
+
+    Where a tenth of the curves has one, no number of prompts is enough; where a quarter has, 20 of them must be met.
+    """
+    value = experiment.step_value.copy(deep=True)
+    value[{"activation_type": 1}] = value[{"activation_type": 0}].values
+    value = value.where(experiment["sample"] < events)
+    copied = experiment.assign(step_value=value, censored=value.isnull())
+    found = plan(copied, "ks", power=0.8)["random"]
+    if events == 2:
+        assert found.equivalent is None
+        return
+    least = next(n for n in range(20, 1000) if binom.sf(max(20, np.ceil(0.15 * n)) - 1, n, events / 20) >= 0.8)
+    assert found.equivalent == pytest.approx(least, abs=4)
 
 
 @pytest.mark.slow

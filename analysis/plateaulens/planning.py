@@ -25,9 +25,7 @@ from plateaulens.compare.power import (
     DRAWS,
     EQUAL_DRAWS,
     Pairs,
-    Population,
     draw,
-    pair_codes,
     power_different,
     power_equivalent,
     shrunk_distance,
@@ -78,8 +76,9 @@ class Plan(NamedTuple):
     """How many the next run needs; None when a million are not enough, the pilot's pairs cannot be as far apart as the
     effect has it, or there are fewer than two pairs to go by."""
     equivalent: int | None
-    """How many it takes to find a type `equivalent` with that power that has real's distribution, and this type's ties
-    and pairing; None where that is not asked, or as with `prompts`."""
+    """How many it takes to find a type `equivalent` with that power that has real's distribution, and this type's ties,
+    pairing and censoring; None where that is not asked, as with `prompts`, or where too few curves have an event for
+    that verdict, however many there are."""
 
 
 def plans(
@@ -147,8 +146,8 @@ def plans(
         tests = _Tests(levels[name], margin, settings.confidence, settings.resamples)
         pilot: _Pilot
         if quantity == "ks":
-            codes = pair_codes(value[both], censored[both])
-            pilot = _KsPilot(codes, goal.effect, tests, [settings.seed, *name.encode()])
+            pairs = Pairs.measured(value[both], censored[both])
+            pilot = _KsPilot(pairs, goal.effect, tests, [settings.seed, *name.encode()])
         else:
             change = value[t] - value[both[1]]
             pilot = _MeanPilot(change[np.isfinite(change)], goal.effect, tests)
@@ -197,27 +196,31 @@ class _MeanPilot:
 
 
 class _KsPilot:
-    """The pairs of one type as codes, and what samples from them say of other numbers of pairs."""
+    """The pairs of one type, and what samples from them say of other numbers of pairs."""
 
-    def __init__(self, codes: NDArray[np.int_], effect: float | None, tests: "_Tests", seed: list[int]) -> None:
-        self.pairs = len(codes)
-        self._codes, self._tests, self._seed = codes, tests, seed
-        pairs = Pairs.of(codes) if self.pairs else None
+    def __init__(self, pairs: Pairs | None, effect: float | None, tests: "_Tests", seed: list[int]) -> None:
+        self.pairs = 0 if pairs is None else pairs.number
+        self._pairs, self._tests, self._seed = pairs, tests, seed
         self.estimate = float("nan") if pairs is None else pairs.distance
         self.effect = float("nan") if pairs is None else shrunk_distance(pairs, self._rng())
         if effect is not None:
             self.effect = effect
 
     def width(self, prompts: int) -> float:
-        return ks_width(self._codes, prompts, self._tests.confidence, self._rng())
+        return ks_width(self._those, prompts, self._tests.confidence, self._rng())
 
     def power(self, prompts: int) -> float:
         level, resamples = self._tests.level, self._tests.resamples
-        return ks_power(self._codes, self.effect, prompts, self._rng(), level=level, resamples=resamples)
+        return ks_power(self._those, self.effect, prompts, self._rng(), level=level, resamples=resamples)
 
     def equivalence(self, prompts: int) -> float:
         level, margin = self._tests.level, self._tests.margin
-        return ks_equivalence_power(self._codes, prompts, self._rng(), margin=margin, level=level)
+        return ks_equivalence_power(self._those, prompts, self._rng(), margin=margin, level=level)
+
+    @property
+    def _those(self) -> Pairs:
+        assert self._pairs is not None  # nothing is planned from fewer than two
+        return self._pairs
 
     def _rng(self) -> np.random.Generator:
         # The same random numbers for every size, so that the bisection compares sizes and not luck.
@@ -326,7 +329,7 @@ def mean_power(effect: float, sd: float, prompts: int, confidence: float) -> flo
     return float(TTestPower().power(abs(effect) / sd, prompts, 1 - confidence))
 
 
-def ks_width(codes: NDArray[np.int_], prompts: int, confidence: float, rng: np.random.Generator) -> float:
+def ks_width(pairs: Pairs, prompts: int, confidence: float, rng: np.random.Generator) -> float:
     """The width that the interval of the Kolmogorov-Smirnov distance would have.
 
     Its half is the quantile of sup |(F* - G*) - (F - G)| over samples of that many base prompts, as in
@@ -334,8 +337,8 @@ def ks_width(codes: NDArray[np.int_], prompts: int, confidence: float, rng: np.r
 
     Parameters
     ----------
-    codes
-        (pair, 2), the pilot's pairs as `plateaulens.compare.power.pair_codes` gives them, the type's and real's.
+    pairs
+        The pilot's, of the type and of real.
     prompts
         Base prompts that the interval would be made from.
     confidence
@@ -348,13 +351,12 @@ def ks_width(codes: NDArray[np.int_], prompts: int, confidence: float, rng: np.r
     float
         In the units of the distance; may exceed 1.
     """
-    pairs = Pairs.of(codes)
-    drawn = draw(Population(pairs.rows, pairs.size, pairs.share), prompts, rng, DRAWS).difference
+    drawn = draw(pairs.population, prompts, rng, DRAWS).difference
     return float(2 * quantile(distances(drawn - pairs.difference), confidence))
 
 
 def ks_power(
-    codes: NDArray[np.int_], effect: float, prompts: int, rng: np.random.Generator, *, level: float, resamples: int
+    pairs: Pairs, effect: float, prompts: int, rng: np.random.Generator, *, level: float, resamples: int
 ) -> float:
     """How often equal distributions would be rejected if the true distance were `effect`.
 
@@ -363,8 +365,8 @@ def ks_power(
 
     Parameters
     ----------
-    codes
-        (pair, 2), the pilot's pairs as `plateaulens.compare.power.pair_codes` gives them, the type's and real's.
+    pairs
+        The pilot's, of the type and of real.
     effect
         The true distance.
     prompts
@@ -381,7 +383,6 @@ def ks_power(
     float
         The power; 0 where the pilot's pairs cannot be that far apart.
     """
-    pairs = Pairs.of(codes)
     found, equal = with_distance(pairs, effect), with_distance(pairs, 0.0)
     if found is None or equal is None:
         return 0.0
@@ -389,15 +390,13 @@ def ks_power(
     return power_different(draw(found, prompts, rng, DRAWS), null, level=level, resamples=resamples)
 
 
-def ks_equivalence_power(
-    codes: NDArray[np.int_], prompts: int, rng: np.random.Generator, *, margin: float, level: float
-) -> float:
+def ks_equivalence_power(pairs: Pairs, prompts: int, rng: np.random.Generator, *, margin: float, level: float) -> float:
     """How often the verdict would be `equivalent` if type and real had the same distribution.
 
     Parameters
     ----------
-    codes
-        (pair, 2), the pilot's pairs as `plateaulens.compare.power.pair_codes` gives them, the type's and real's.
+    pairs
+        The pilot's, of the type and of real.
     prompts
         Base prompts, like those of the pilot, that the test would be made with.
     rng
@@ -410,8 +409,8 @@ def ks_equivalence_power(
     Returns
     -------
     float
-        The power.
+        The power; 0 where so many curves have too few events for the verdict.
     """
-    equal = with_distance(Pairs.of(codes), 0.0)
+    equal = with_distance(pairs, 0.0)
     assert equal is not None  # 0 is a distance that any pairs can have
     return power_equivalent(draw(equal, prompts, rng, DRAWS), margin=margin, level=level)

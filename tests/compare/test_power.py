@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from plateaulens.compare.distances import distribution_functions, ks_equivalence_p
 from plateaulens.compare.permutation import Swaps, ks_swap_test
 from plateaulens.compare.power import (
     Pairs,
-    Population,
     draw,
     pair_codes,
     power_equivalent,
@@ -52,6 +52,27 @@ def shift_of(distance: float, correlation: float) -> float:
     st.floats(0, 1),
     st.booleans(),
 )
+def test_events_go_with_their_steps(pairs: list[tuple[int, int]], distance: float, grouped: bool) -> None:
+    """Whoever is swapped: no event is lost, and F - G at the window's end is the difference of the shares of events."""
+    placed = np.array(pairs, dtype=float).T
+    own = Pairs.measured(placed, placed > 4, np.arange(len(pairs)) // 2 if grouped else None)
+    assert own is not None
+    population = with_distance(own, distance)
+    if population is None:
+        return
+    number = population.share @ population.size
+    events = population.share @ population.events / number
+    np.testing.assert_allclose(events.sum(), (placed <= 4).mean(axis=1).sum(), atol=1e-9)
+    steps = np.unique(placed[placed <= 4])
+    difference = population.share @ population.rows / number
+    np.testing.assert_allclose(events[0] - events[1], difference[len(steps) - 1] if len(steps) else 0, atol=1e-9)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=12),
+    st.floats(0, 1),
+    st.booleans(),
+)
 def test_the_distance_is_the_one_asked_for(pairs: list[tuple[int, int]], distance: float, grouped: bool) -> None:
     codes = np.array(pairs)
     own = Pairs.of(codes, np.arange(len(codes)) // 2 if grouped else None)
@@ -87,7 +108,7 @@ def test_the_error_is_that_of_the_bootstrap(grouped: bool) -> None:
     errors = differences[1:].std(axis=0)[: pairs.difference.size]
     # one sample that is the pairs themselves: every kind of unit as often as there are units of it
     whole = _Whole(pairs)
-    found = draw(Population(pairs.rows, pairs.size, pairs.share), pairs.number, whole, 1)
+    found = draw(pairs.population, pairs.number, whole, 1)
     np.testing.assert_allclose(found.difference[0], pairs.difference, atol=1e-12)
     np.testing.assert_allclose(found.error[0], errors, rtol=0.06, atol=1e-3)
     for margin in (0.05, 0.2, 0.4):
@@ -105,6 +126,18 @@ class _Whole(np.random.Generator):
 
     def multinomial(self, *_: object, **__: object) -> np.ndarray:
         return self._counts[np.newaxis]
+
+
+@pytest.mark.parametrize("events", [8, 30, 40, 60])
+def test_equivalence_takes_events(events: int) -> None:
+    """Of two equal types the distance is 0 in every sample: the rule of events alone decides, as a binomial has it."""
+    step = np.where(np.arange(200) < events, np.arange(200.0) % 9, np.nan)
+    pairs = Pairs.measured(np.stack([step, step]), np.isnan([step, step]))
+    assert pairs is not None
+    for prompts in (60, 100, 150):
+        found = ks_equivalence_power(pairs, prompts, np.random.default_rng(0), margin=0.15, level=LEVEL)
+        least = max(20, int(np.ceil(0.15 * prompts - 1e-9)))
+        assert found == pytest.approx(binom.sf(least - 1, prompts, events / 200), abs=0.05)
 
 
 def test_a_distance_of_0_has_no_noise() -> None:
@@ -148,11 +181,11 @@ def equivalent(rng: np.random.Generator, samples: int, correlation: float, margi
 
 
 def planned(codes: np.ndarray, distance: float, prompts: int) -> float:
-    return ks_power(codes, distance, prompts, np.random.default_rng(0), level=LEVEL, resamples=SWAPS)
+    return ks_power(Pairs.of(codes), distance, prompts, np.random.default_rng(0), level=LEVEL, resamples=SWAPS)
 
 
 def planned_equivalent(codes: np.ndarray, prompts: int) -> float:
-    return ks_equivalence_power(codes, prompts, np.random.default_rng(0), margin=0.15, level=LEVEL)
+    return ks_equivalence_power(Pairs.of(codes), prompts, np.random.default_rng(0), margin=0.15, level=LEVEL)
 
 
 @pytest.mark.slow

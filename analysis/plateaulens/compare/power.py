@@ -15,7 +15,8 @@ samples from the population with q = 1/2, its p-value has the noise of as many r
 Holm's method is held to its first step, p <= alpha / types, which is enough whatever the other types do: a type that
 stands beside clearly different ones has more power than is said here. `equivalent` is
 `plateaulens.compare.distances.ks_equivalence_p`, with the same first step and the bootstrap's standard error, which has
-a formula here.
+a formula here, in samples that also have the events that the verdict asks for
+(`plateaulens.compare.distances.has_events`).
 
 In fresh samples the answers err on the safe side: swapped pairs are as far apart as they were, so a smaller distance
 keeps the noise of the pilot's. Planned for .8 with pilots at distances of 0 to 0.1, `different` at 0.15 is found in 78
@@ -31,7 +32,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtri
 from scipy.stats import binom
 
-from plateaulens.compare.distances import distances, equivalence_score
+from plateaulens.compare.distances import distances, equivalence_score, has_events
 from plateaulens.compare.permutation import ROUNDING
 
 DRAWS = 1000
@@ -75,13 +76,42 @@ class Pairs(NamedTuple):
     """What it would add if all of its pairs pointed one way, (units, bins)."""
     size: NDArray[np.float64]
     """Its number of pairs, (units,)."""
+    events: NDArray[np.float64]
+    """Its numbers of steps in the window, of the type and of the reference, (units, 2)."""
+    events_apart: NDArray[np.float64]
+    """Those if all of its pairs had the type's step first, (units, 2)."""
     share: NDArray[np.float64]
     """Its share of all units, (units,)."""
     number: int
     """The number of units, equal ones counted each."""
 
     @classmethod
-    def of(cls, codes: NDArray[np.int_], unit: NDArray[np.int_] | None = None) -> "Pairs":
+    def measured(
+        cls, pair: NDArray[np.float64], censored: NDArray[np.bool_], unit: NDArray[np.int_] | None = None
+    ) -> "Pairs | None":
+        """Those of some base prompts' steps.
+
+        Parameters
+        ----------
+        pair, censored
+            As `pair_codes` takes them.
+        unit
+            The unit that each base prompt belongs to, of any numbers, (sample,); None when each is by itself.
+
+        Returns
+        -------
+        Pairs or None
+            None without a base prompt where both steps are defined.
+        """
+        placed = np.where(censored, np.inf, pair)
+        there = ~np.isnan(placed).any(axis=0)
+        if not there.any():
+            return None
+        beyond = np.isfinite(np.unique(placed[:, there])).sum()
+        return cls.of(pair_codes(pair, censored), None if unit is None else unit[there], beyond=int(beyond))
+
+    @classmethod
+    def of(cls, codes: NDArray[np.int_], unit: NDArray[np.int_] | None = None, *, beyond: int | None = None) -> "Pairs":
         """Those of some base prompts.
 
         Parameters
@@ -90,6 +120,8 @@ class Pairs(NamedTuple):
             (pair, 2), as `pair_codes` gives them, the type's and the reference's; at least one pair.
         unit
             The unit that each pair belongs to, of any numbers, (pair,); None when each is by itself.
+        beyond
+            The code of censored steps; None where there are none.
 
         Returns
         -------
@@ -99,15 +131,24 @@ class Pairs(NamedTuple):
         different, first, times = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
         place = np.arange(int(codes.max()) + 1)
         rows = (different[:, :1] <= place).astype(np.float64) - (different[:, 1:] <= place)
+        last = place.size if beyond is None else beyond
+        events = [(each < last).astype(np.float64) for each in (different, np.sort(different, axis=1))]
         if unit is None or len(np.unique(unit)) == len(unit):
-            return cls(rows, np.abs(rows), np.ones(len(rows)), times / len(codes), len(codes))
+            return cls(rows, np.abs(rows), np.ones(len(rows)), *events, times / len(codes), len(codes))
         number, own = np.unique(unit, return_inverse=True)
-        total, apart = np.zeros((2, len(number), place.size))
-        np.add.at(total, own, rows[first.ravel()])
-        np.add.at(apart, own, np.abs(rows[first.ravel()]))
-        return cls(
-            total, apart, np.bincount(own).astype(np.float64), np.full(len(number), 1 / len(number)), len(number)
-        )
+
+        def of_units(each: NDArray[np.float64]) -> NDArray[np.float64]:
+            total = np.zeros((len(number), each.shape[1]))
+            np.add.at(total, own, each[first.ravel()])
+            return total
+
+        size, share = np.bincount(own).astype(np.float64), np.full(len(number), 1 / len(number))
+        return cls(of_units(rows), of_units(np.abs(rows)), size, *map(of_units, events), share, len(number))
+
+    @property
+    def population(self) -> "Population":
+        """What these pairs are a sample of, as far as they tell."""
+        return Population(self.rows, self.size, self.events, self.share)
 
     @property
     def difference(self) -> NDArray[np.float64]:
@@ -128,6 +169,8 @@ class Population(NamedTuple):
     """As those of `Pairs`, (kinds, bins)."""
     size: NDArray[np.float64]
     """(kinds,)."""
+    events: NDArray[np.float64]
+    """(kinds, 2)."""
     share: NDArray[np.float64]
     """Probabilities, (kinds,)."""
 
@@ -160,16 +203,18 @@ def with_distance(pairs: Pairs, distance: float) -> Population | None:
     own = float(distances(difference))
     if distance <= own or own == distance == 0:
         swapped = (1 - distance / own) / 2 if own else 0.5
-        other = -pairs.rows
+        other, events = -pairs.rows, pairs.events[:, ::-1]
     else:
-        other = np.copysign(pairs.apart, difference[np.abs(difference).argmax()])
+        side = difference[np.abs(difference).argmax()]
+        other, events = np.copysign(pairs.apart, side), pairs.events_apart[:, :: 1 if side > 0 else -1]
         most = pairs.share @ other / (pairs.share @ pairs.size)
         if distances(most) < distance:
             return None
         swapped = brentq(lambda w: float(distances((1 - w) * difference + w * most)) - distance, 0.0, 1.0)
     share = np.concatenate([(1 - swapped) * pairs.share, swapped * pairs.share])
     kept = share > 0
-    return Population(np.concatenate([pairs.rows, other])[kept], np.tile(pairs.size, 2)[kept], share[kept])
+    rows, both = (np.concatenate(each)[kept] for each in ([pairs.rows, other], [pairs.events, events]))
+    return Population(rows, np.tile(pairs.size, 2)[kept], both, share[kept])
 
 
 class Samples(NamedTuple):
@@ -181,6 +226,8 @@ class Samples(NamedTuple):
     """Its standard error over the sample's bootstrap, (draws, bins)."""
     pairs: NDArray[np.float64]
     """The number of pairs of each, (draws,)."""
+    events: NDArray[np.float64]
+    """How many steps of the type and of the reference lie in the window, (draws, 2)."""
 
 
 def draw(population: Population, units: int, rng: np.random.Generator, draws: int) -> Samples:
@@ -210,7 +257,8 @@ def draw(population: Population, units: int, rng: np.random.Generator, draws: in
     difference = counts @ rows / pairs[:, np.newaxis]
     squares = counts @ rows**2 - 2 * difference * (counts @ (rows * size[:, np.newaxis]))
     squares += difference**2 * (counts @ size**2)[:, np.newaxis]
-    return Samples(difference, np.sqrt(np.maximum(squares, 0.0)) / pairs[:, np.newaxis], pairs)
+    error = np.sqrt(np.maximum(squares, 0.0)) / pairs[:, np.newaxis]
+    return Samples(difference, error, pairs, counts @ population.events)
 
 
 def power_different(samples: Samples, equal: Samples, *, level: float, resamples: int) -> float:
@@ -240,7 +288,7 @@ def power_different(samples: Samples, equal: Samples, *, level: float, resamples
 
 
 def power_equivalent(samples: Samples, *, margin: float, level: float) -> float:
-    """How often a distance of `margin` or more is rejected.
+    """How often the verdict is equivalent: a distance of `margin` or more is rejected, and could have been seen.
 
     Parameters
     ----------
@@ -257,7 +305,8 @@ def power_equivalent(samples: Samples, *, margin: float, level: float) -> float:
         The share of the samples.
     """
     score = equivalence_score(samples.difference, samples.error, samples.pairs, margin)
-    return float(np.mean(score <= ndtri(level)))
+    can_fail = has_events(samples.events, 1 - samples.events / samples.pairs[:, np.newaxis], margin)
+    return float(np.mean((score <= ndtri(level)) & can_fail))
 
 
 def shrunk_distance(pairs: Pairs, rng: np.random.Generator) -> float:
@@ -281,6 +330,5 @@ def shrunk_distance(pairs: Pairs, rng: np.random.Generator) -> float:
     float
         In [0, 1].
     """
-    own = Population(pairs.rows, pairs.size, pairs.share)
-    resampled = float(distances(draw(own, pairs.number, rng, DRAWS).difference).mean())
+    resampled = float(distances(draw(pairs.population, pairs.number, rng, DRAWS).difference).mean())
     return float(np.sqrt(max(2 * pairs.distance**2 - resampled**2, 0.0)))

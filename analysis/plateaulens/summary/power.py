@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from plateaulens import names
-from plateaulens.compare.power import Pairs, draw, pair_codes, power_different, power_equivalent, with_distance
+from plateaulens.compare.power import Pairs, draw, power_different, power_equivalent, with_distance
 from plateaulens.config import AnalysisConfig
 from plateaulens.names import REFERENCE
 from plateaulens.summary.attributes import attrs
@@ -63,8 +63,8 @@ def power_dataset(
         (metric, activation_type), in [0, 1], of base prompts with this type's ties, pairing and censoring:
         `power_different`, how often equal distributions would be rejected if the type's KS distance were the margin,
         NaN where its pairs cannot be that far apart; `power_equivalent`, how often the type would be found equivalent
-        if its distribution were that of real. Both after the first step of Holm's method. NaN for real itself, and
-        with fewer than two pairs.
+        if its distribution were that of real: 0 where its curves have too few events for that. Both after the first
+        step of Holm's method. NaN for real itself, and with fewer than two pairs.
     """
     statistic, margin = names.experiment(name).statistic, settings.margin(name)
     cell = comparison.sel(convention="corrected", statistic=statistic)
@@ -79,9 +79,8 @@ def power_dataset(
         for t, kind in enumerate(types):
             both = [t, types.index(REFERENCE)]
             there = ~np.isnan(np.where(censored[both], np.inf, value[both])).any(axis=0)
-            if kind != REFERENCE and there.sum() > 1:
-                codes = pair_codes(value[both], censored[both])
-                pairs = Pairs.of(codes, None if unit is None else unit[there])
+            pairs = Pairs.measured(value[both], censored[both], unit)
+            if kind != REFERENCE and pairs is not None and there.sum() > 1:
                 rng = np.random.default_rng([settings.seed, *f"{name} {metric} {kind} power".encode()])
                 found[:, m, t] = _powers(pairs, margin, levels[kind], settings.resamples, rng)
     words = {
