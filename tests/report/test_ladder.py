@@ -42,13 +42,13 @@ def configured(summary: xr.DataTree, **sections: object) -> xr.DataTree:
     return tree
 
 
-def gained(site: Site, best: str) -> Site:
+def gained(site: Site, best: str, *, is_most: bool = True) -> Site:
     """The site with a gain of 0.2 of random over isotropic on every metric, and this one as the best."""
     own = site.ladder.copy(deep=True)
     own["gain"].loc[{"rung": "random"}] = 0.2
     own["gain_interval"].loc[{"rung": "random"}] = np.array([0.15, 0.25])
     own["gain_p_holm"].loc[{"rung": "random"}] = 0.001
-    own.attrs |= {"best_gain": best, "best_gain_metric": "kl" if best else ""}
+    own.attrs |= {"best_gain": best, "best_gain_metric": "kl" if best else "", "best_gain_is_most": is_most}
     return Site(site.title, site.summary, own)
 
 
@@ -87,6 +87,13 @@ class TestAnswer:
         said = ladder.answer_sentences([gained(site_of(synthetic_summary), "random")])
         assert "*the covariance* closes most of the gap. It brings random nearer to real than isotropic by 0.20" in said
         assert "in KS on KL, where it gains least" in said
+
+    def test_the_largest_of_gains_that_are_not_apart_closes_no_most(self, synthetic_summary: xr.DataTree) -> None:
+        said = ladder.answer_sentences([gained(site_of(synthetic_summary), "random", is_most=False)])
+        assert "Of single properties, *the covariance* has the largest gain here, which is not shown to exceed" in said
+        assert "It brings random nearer to real than isotropic by 0.20" in said
+        assert "most of the gap" not in said
+        assert not [faults(each) for each in sentences(said) if faults(each)]
 
     def test_and_not_where_none_is_shown(self, synthetic_summary: xr.DataTree) -> None:
         said = ladder.answer_sentences([gained(site_of(synthetic_summary), "")])

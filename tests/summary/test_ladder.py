@@ -15,6 +15,7 @@ from plateaulens.summary.ladder import (
     PLATEAU,
     RELATIVE,
     PlateauDraws,
+    best_gain,
     doses_of,
     ladder_dataset,
     matched_of,
@@ -265,3 +266,25 @@ def test_what_was_not_measured_is_undefined(synthetic_summary: xr.DataTree) -> N
     ladder = of(synthetic_summary)
     assert ladder["novelty"].isnull().all()
     assert (ladder["standing"] == "undefined").all()
+
+
+@pytest.mark.parametrize(
+    ("other", "upper", "is_most"),
+    [(0.05, 0.09, True), (0.05, 0.11, False), (np.nan, np.nan, True), (-0.1, 0.0, True)],
+)
+def test_a_gain_is_most_where_no_other_comes_near(other: float, upper: float, is_most: bool) -> None:
+    """On one metric the two are far apart; on the other the intervals decide."""
+    gain = np.array([[np.nan, np.nan], [0.3, 0.2], [0.01, other]])
+    interval = np.stack([gain - 0.1, gain + 0.1], axis=-1)
+    interval[2, 1] = other - 0.1, upper
+    ladder = xr.Dataset(
+        {
+            "gain": (("rung", "metric"), gain),
+            "gain_interval": (("rung", "metric", "bound"), interval),
+            "gain_p_holm": (("rung", "metric"), np.where(gain > 0.1, 0.001, 1.0)),
+        },
+        coords={"rung": ["isotropic", "random", "token_mean"], "metric": ["l2", "kl"], "bound": ["lower", "upper"]},
+        attrs={"confidence": 0.95},
+    )
+    assert best_gain(ladder) == ("random", is_most)
+    assert best_gain(ladder.assign(gain_p_holm=ladder["gain_p_holm"] + 0.1)) == ("", False)

@@ -215,15 +215,18 @@ def _standings(site: Site) -> dict[str, str]:
 
 
 def _gain_sentence(site: Site) -> str:
-    """Which property brings a rung nearer to real than any other does, of those whose gain is shown on every metric."""
+    """Which property brings a rung nearest to real, of those whose gain is shown on every metric, and if it is most."""
     ladder, best = site.ladder, site.ladder.attrs["best_gain"]
     if not best:
         return "No single property is shown to bring a type nearer to real on every metric."
     own, metric = ladder.sel(rung=best), ladder.attrs["best_gain_metric"]
     at = own.sel(metric=metric)
     gain = estimate(float(at["gain"]), bounds(at["gain_interval"]).tolist(), KS_DIGITS)
+    most = "closes most of the gap"
+    if not ladder.attrs["best_gain_is_most"]:
+        most = "has the largest gain here, which is not shown to exceed every other"
     return (
-        f"Of single properties, *{own['adds'].item()}* closes most of the gap. It brings {label(best)} nearer to real "
+        f"Of single properties, *{own['adds'].item()}* {most}. It brings {label(best)} nearer to real "
         f"than {label(str(own['above'].item()))} by {gain} in KS on {metric_label(metric)}, where it gains least "
         f"({p_equals(float(at['gain_p_holm']))}, adjusted)."
     )

@@ -196,6 +196,7 @@ def ladder_dataset(
           smallest of those that are new, or of all where none is;
         - `best_gain`, an attribute: the rung whose least gain is the largest of those that are shown to be nearer than
           their lower rung on every metric, empty for none; `best_gain_metric` is where it gains least;
+          `best_gain_is_most`, whether it is shown to gain more than any other, as `BestGain` has it;
         - `matched_ks(rung, metric)`, `matched_ks_interval`: the distance in relative steps of the variant whose norm
           and distances were matched; NaN for a rung without one;
         - `dose_ks(dosed_type, share, metric)`, `dose_ks_interval`: the distance of a type over the share of latents
@@ -220,7 +221,7 @@ def ladder_dataset(
     names = [*controls, *(step.name for step in steps)]
     metrics = [name for name, metric in METRICS.items() if metric.is_default and name in relative["metric"].to_numpy()]
     experiments = [name for name in (RELATIVE, ABSOLUTE) if _compared(groups, name) is not None]
-    found = _nearness(groups, experiments, names, metrics) | _gains(relative, steps, names, metrics)
+    found = _nearness(groups, experiments, names, metrics) | gains(relative, steps, names, metrics)
     found |= _plateaus(groups, names) | _realism(groups, names)
     found |= _matched(relative, matched_of(targets, types), names, metrics)
     found |= _doses(relative, doses_of(targets, types), metrics)
@@ -253,11 +254,12 @@ def ladder_dataset(
     is_new = np.array([not list(_old(result.sel(rung=name))) for name in names], dtype=bool)
     if (is_new & np.isfinite(of_types)).any():  # what is made from the real target itself is near it for nothing
         of_types = np.where(is_new, of_types, np.inf)
-    best = _best_gain(result)
+    best = best_gain(result)
     result.attrs |= {
         "closest": names[int(of_types.argmin())] if steps else "",
-        "best_gain": best,
-        "best_gain_metric": metrics[int(result["gain"].sel(rung=best).argmin("metric"))] if best else "",
+        "best_gain": best.rung,
+        "best_gain_is_most": best.is_most,
+        "best_gain_metric": metrics[int(result["gain"].sel(rung=best.rung).argmin("metric"))] if best.rung else "",
     }
     judged = [_standing(result, name) for name in names]
     least: Attributes = {"novel": NOVEL, "least_plateau": LEAST_PLATEAU}
@@ -273,14 +275,38 @@ def ladder_dataset(
     )
 
 
-def _best_gain(ladder: xr.Dataset) -> str:
-    """The rung whose least gain over metrics is the largest, of those whose gains are all shown; empty for none."""
+class BestGain(NamedTuple):
+    """The property that brings a type nearest."""
+
+    rung: str
+    """Whose least gain over metrics is the largest, of those whose gains are all shown; empty for none."""
+    is_most: bool
+    """Whether its interval lies above that of every other rung's gain, on every metric: the largest of several equal
+    gains is one by chance."""
+
+
+def best_gain(ladder: xr.Dataset) -> BestGain:
+    """Which single property brings a type nearest to real, and whether that is more than chance.
+
+    Parameters
+    ----------
+    ladder
+        `gains`, with the coordinates `rung` and `metric`, and the attribute `confidence`.
+
+    Returns
+    -------
+    BestGain
+        Of all rungs that stand on another.
+    """
     alpha = 1 - ladder.attrs["confidence"]
     shown = ((ladder["gain_p_holm"] <= alpha) & (ladder["gain"] > 0)).all("metric").to_numpy()
     if not shown.any():
-        return ""
+        return BestGain("", is_most=False)
     least = np.where(shown, np.nan_to_num(ladder["gain"].min("metric").to_numpy(), nan=-np.inf), -np.inf)
-    return str(ladder["rung"].to_numpy()[int(least.argmax())])
+    best = str(ladder["rung"].to_numpy()[int(least.argmax())])
+    lower, upper = (ladder["gain_interval"].sel(bound=bound) for bound in ("lower", "upper"))
+    others = upper.drop_sel(rung=best).max("rung").fillna(-np.inf)
+    return BestGain(best, bool((lower.sel(rung=best) > others).all()))
 
 
 def _matched(
@@ -401,13 +427,30 @@ def _nearness(
     }
 
 
-def _gains(relative: xr.Dataset, steps: list[Step], names: list[str], metrics: list[str]) -> _Variables:
+def gains(relative: xr.Dataset, steps: Sequence[Step], names: Sequence[str], metrics: Sequence[str]) -> _Variables:
+    """By how much nearer to real every rung is than the one that it stands on.
+
+    Parameters
+    ----------
+    relative
+        `ks_difference` and the like (activation_type, other_type, metric) of one statistic.
+    steps
+        The rungs.
+    names, metrics
+        The coordinates of what is asked; each step's name is among the first.
+
+    Returns
+    -------
+    dict
+        `gain(rung, metric)`, `gain_interval` and `gain_p_holm`, adjusted over rungs and metrics; NaN for a rung that
+        stands on none.
+    """
     shape = (len(names), len(metrics))
     gain, interval, p = np.full(shape, np.nan), np.full((*shape, 2), np.nan), np.full(shape, np.nan)
     for step in steps:
         if step.above is None:
             continue
-        pair = relative.sel(activation_type=step.above, other_type=step.name).sel(metric=metrics)
+        pair = relative.sel(activation_type=step.above, other_type=step.name).sel(metric=[*metrics])
         place = names.index(step.name)
         gain[place] = pair["ks_difference"].to_numpy()
         interval[place] = pair["ks_difference_interval"].transpose("metric", "bound").to_numpy()
