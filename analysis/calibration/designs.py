@@ -104,6 +104,25 @@ def _tests(reference: PlantedType) -> Population:
 
 TEST_DESIGNS = {"steps": _tests(_STEPS), "ties": _tests(_TIES), "skewed": _tests(_SKEWED)}
 
+
+def _ladder(reference: PlantedType, **distances: float) -> Population:
+    """Rungs by their names, at stated distances from the reference."""
+    kinds = {ks: _shifted(reference, "", ks) if ks else _named(reference, "") for ks in distances.values()}
+    return Population((reference, *(replace(kinds[ks], name=name) for name, ks in distances.items())))
+
+
+LADDER_DESIGNS = {
+    "no gain": _ladder(_STEPS, isotropic=0.3, random=0.3, token_mean=0.3),
+    "no gain, ties": _ladder(_TIES, isotropic=0.3, random=0.3, token_mean=0.3),
+    "no gain, at real": _ladder(_STEPS, isotropic=0.0, random=0.0, token_mean=0.0),
+    "equal gains": _ladder(_STEPS, isotropic=0.45, random=0.3, token_mean=0.3),
+    "equal gains, ties": _ladder(_TIES, isotropic=0.45, random=0.3, token_mean=0.3),
+    "equal gains to real": _ladder(_STEPS, isotropic=0.3, random=0.15, factor_mixture=0.0),
+    "one gain": _ladder(_STEPS, isotropic=0.45, random=0.1, token_mean=0.45),
+    "unequal gains": _ladder(_SKEWED, isotropic=0.45, random=0.1, token_mean=0.35),
+}
+"""Rungs on one lower rung, or one on the other, that bring a type nearer to real by nothing, alike, or not alike."""
+
 _PEAKS = PlantedType("real", 50, 20, shape="two peaks")
 _HEAVY = PlantedType("real", 22, 20, shape="lognormal")
 _LATE = _named(_STEPS, "", centre=70, sd=10)

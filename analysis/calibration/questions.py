@@ -13,11 +13,13 @@ from calibration.designs import (
     CORNER_DESIGNS,
     CORNER_SAMPLES,
     INTERVAL_DESIGNS,
+    LADDER_DESIGNS,
     SAMPLES,
     SHARED_DESIGNS,
     SURVIVAL_DESIGNS,
     TEST_DESIGNS,
 )
+from calibration.ladder import NOVELTY_DESIGNS, replicate_gains, replicate_novelty
 from calibration.outcomes import Outcome
 from calibration.realism import REALISM_DESIGNS, replicate_realism
 from calibration.rejections import replicate_tests
@@ -44,6 +46,8 @@ QUESTIONS = {
     "survival": Question(replicate_survival, SURVIVAL_DESIGNS),
     "activations": Question(replicate_distinction, ACTIVATION_DESIGNS, samples=(50, 200)),
     "realism": Question(replicate_realism, REALISM_DESIGNS, samples=(50, 200)),
+    "novelty": Question(replicate_novelty, NOVELTY_DESIGNS),
+    "gains": Question(replicate_gains, LADDER_DESIGNS),
     "confounds": Question(replicate_confounds, CONFOUNDING_DESIGNS),
     "planning": Question(replicate_planning, TEST_DESIGNS, samples=(200,)),
     "looks": Question(replicate_looks, TEST_DESIGNS, samples=(200,)),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from calibration.ladder import NOVELTY_DESIGNS
 from calibration.outcomes import Outcome, Tallies
 from calibration.questions import QUESTIONS
 
@@ -125,3 +126,23 @@ def test_pooled_sites_are_covered_and_a_new_one_lies_farther_out() -> None:
     )
     assert min(mean.share, new.share) > 0.9
     assert new.width > 2 * mean.width
+
+
+def test_the_largest_of_two_equal_gains_is_one_by_chance() -> None:
+    """By its estimate one of them closes most of the gap in nearly every run; by intervals apart, none does."""
+    rows = outcomes("gains", "equal gains", 300, replications=10).rows
+    claimed = {key.method: tally.share for key, tally in rows.items() if key[:2] == ("error", "closes most of the gap")}
+    assert claimed["largest estimate"] > 0.7
+    assert claimed["intervals apart"] == 0
+    rows = outcomes("gains", "one gain", 300, replications=10).rows
+    claimed = {key.method: tally.share for key, tally in rows.items() if key[:2] == ("power", "closes most of the gap")}
+    assert claimed == {"largest estimate": 1.0, "intervals apart": 1.0}
+
+
+@pytest.mark.parametrize("design", NOVELTY_DESIGNS)
+def test_the_planted_novelty_is_that_of_many_prompts(design: str) -> None:
+    planted = NOVELTY_DESIGNS[design]
+    distance, real, group = planted.draw(np.random.default_rng(0), 200_000)
+    assert np.median(distance) / np.median(real) == pytest.approx(planted.novelty, rel=0.02)
+    assert np.bincount(group)[:-1].tolist() == [planted.sharing] * int(group[-1])
+    assert np.mean(distance == 0) == pytest.approx(planted.copies, abs=0.01)
