@@ -132,9 +132,9 @@ class Pairs(NamedTuple):
         place = np.arange(int(codes.max()) + 1)
         rows = (different[:, :1] <= place).astype(np.float64) - (different[:, 1:] <= place)
         last = place.size if beyond is None else beyond
-        events = [(each < last).astype(np.float64) for each in (different, np.sort(different, axis=1))]
+        events, in_order = ((each < last).astype(np.float64) for each in (different, np.sort(different, axis=1)))
         if unit is None or len(np.unique(unit)) == len(unit):
-            return cls(rows, np.abs(rows), np.ones(len(rows)), *events, times / len(codes), len(codes))
+            return cls(rows, np.abs(rows), np.ones(len(rows)), events, in_order, times / len(codes), len(codes))
         number, own = np.unique(unit, return_inverse=True)
 
         def of_units(each: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -143,7 +143,8 @@ class Pairs(NamedTuple):
             return total
 
         size, share = np.bincount(own).astype(np.float64), np.full(len(number), 1 / len(number))
-        return cls(of_units(rows), of_units(np.abs(rows)), size, *map(of_units, events), share, len(number))
+        total, apart = of_units(rows), of_units(np.abs(rows))
+        return cls(total, apart, size, of_units(events), of_units(in_order), share, len(number))
 
     @property
     def population(self) -> "Population":
