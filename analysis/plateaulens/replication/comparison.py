@@ -144,9 +144,11 @@ def _authors() -> Iterator[dict[str, Any]]:
     """Every row of data/reference, those on activations under the columns of the others."""
     activations = read_activation_reference().rename(columns={"quantity": "statistic", "value": "mean"})
     place = {"experiment": ACTIVATIONS, "metric": "", "activation_type": "base"}
-    table = pd.concat([read_reference(), activations.assign(**place)])
-    for row in table.to_dict("records"):
-        yield {str(key): value for key, value in row.items()}
+    tables = read_reference(), activations.assign(**place)
+    columns = list(dict.fromkeys(name for table in tables for name in table))
+    for table in tables:
+        for row in table.reindex(columns=columns).to_dict("records"):
+            yield {str(key): value for key, value in row.items()}
 
 
 def _sample(found: "Measured", activation_type: str, dropped_above: float) -> "PairedSample | None":

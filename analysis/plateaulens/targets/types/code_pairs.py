@@ -157,7 +157,9 @@ class _Links(NamedTuple):
         )
 
     def graph(self, count: int) -> sparse.csr_array:
-        return sparse.csr_array((self.weight, (self.first, self.second)), shape=(count, count))
+        # graphs of SciPy before 1.17 take indices of 32 bits only
+        links = self.first.astype(np.int32), self.second.astype(np.int32)
+        return sparse.csr_array((self.weight, links), shape=(count, count))
 
 
 def _active(codes: Codes) -> sparse.csc_array:
