@@ -44,6 +44,7 @@ FINDINGS: dict[str, tuple[tuple[str, ...], ...]] = {
     "closest": (("ladder-closest",),),
     "second-seed": (("ladder-closest", "7"),),
     "ladder": tuple((preset,) for preset in LADDER),
+    "gemma": (("ladder-gemma",),),
 }
 """What docs/ladder.md tells of, by its places there: presets, and seeds where they are not the preset's own."""
 # the test suite's layers, by the markers that pyproject.toml explains: every test is in one of them
@@ -162,12 +163,18 @@ def ladder(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def findings(session: nox.Session) -> None:
-    """Collect and analyse what docs/ladder.md tells of, or only what is named after `--`, and write it there."""
+    """Collect and analyse what docs/ladder.md tells of, or only what is named after `--`, and write it there.
+
+    A model under terms of its own is run only where it is named: to name it is to accept them.
+    """
     named = [name for name in session.posargs if name in FINDINGS]
+    free = [name for name, runs in FINDINGS.items() if not any(preset in OWN_TERMS for preset, *_ in runs)]
     install(session, "collect", "report", model=True)
-    for name in named or FINDINGS:
+    for name in named or free:
         summaries = []
         for preset, *seed in FINDINGS[name]:
+            if preset in OWN_TERMS:
+                session.install(*wheels(OWN_TERMS[preset]))
             run, summary = (f"data/{kind}/{'-'.join((preset, *seed))}.zarr" for kind in ("runs", "summaries"))
             session.run(
                 "plateaulens", "collect", "--preset", preset, *[f"--seed={each}" for each in seed], "--out", run

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zarr
 from tests.processes import PATIENCE, environment
 
 from plateaulens import resources
@@ -23,6 +24,7 @@ from plateaulens.errors import UsageError
 from plateaulens.replacing import is_alive
 from plateaulens.report import build as module
 from plateaulens.report.build import build
+from plateaulens.store.schema import SCHEMA_VERSION, SUMMARY_KIND, SUMMARY_VERSION
 
 INDEX = """\
 ---
@@ -85,7 +87,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def summary(tmp_path: Path) -> Path:
     path = tmp_path / "name.zarr"
-    path.mkdir()
+    said = {"kind": SUMMARY_KIND, "schema_version": SCHEMA_VERSION, "summary_version": SUMMARY_VERSION}
+    zarr.create_group(path, attributes=said)
     return path
 
 
@@ -230,6 +233,7 @@ from pathlib import Path
 
 from plateaulens import resources
 from plateaulens.report.build import build
+from plateaulens.store.schema import SCHEMA_VERSION, SUMMARY_KIND, SUMMARY_VERSION
 
 resources.root = lambda: Path(sys.argv[1])
 build(sys.argv[2], Path(sys.argv[3]), formats=["html"], renderer="builtin")
