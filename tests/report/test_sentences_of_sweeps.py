@@ -245,8 +245,8 @@ MAPS: list[tuple[str, dict[str, Sequence[float]], dict[str, Sequence[float]], li
         {},
         {},
         [
-            "On L2, no synthetic type is shown to differ from real at any of 5 cells of the map.",
-            "No synthetic type is shown to be equivalent to real at any of 5 cells of the map.",
+            "On L2, no synthetic type is shown to differ from real at any of 5 tested cells of the map.",
+            "No synthetic type is shown to be equivalent to real at any of 5 tested cells of the map.",
         ],
     ),
     (
@@ -254,12 +254,12 @@ MAPS: list[tuple[str, dict[str, Sequence[float]], dict[str, Sequence[float]], li
         {"real_control": ALL, "random": ALL, "baseline": SOME, "structured": (1.0, 1.0, 1.0, 0.0, 0.0)},
         {"real_control": ALL, "reconstruction": ALL, "baseline": SOME},
         [
-            "On L2, random differs from real at all 5 cells of the map.",
-            "Both SAE-synthetic types differ from real at 2 (baseline) to 3 (structured) of 5 cells of the map.",
-            "Reconstruction is not shown to differ from real at any of 5 cells of the map.",
-            "Reconstruction is equivalent to real at all 5 cells of the map.",
-            "Baseline is equivalent to real at 2 of 5 cells of the map.",
-            "Random and structured are not shown to be equivalent to real at any of 5 cells of the map.",
+            "On L2, random differs from real at all 5 tested cells of the map.",
+            "Both SAE-synthetic types differ from real at 2 (baseline) to 3 (structured) of 5 tested cells of the map.",
+            "Reconstruction is not shown to differ from real at any of 5 tested cells of the map.",
+            "Reconstruction is equivalent to real at all 5 tested cells of the map.",
+            "Baseline is equivalent to real at 2 of 5 tested cells of the map.",
+            "Random and structured are not shown to be equivalent to real at any of 5 tested cells of the map.",
         ],
     ),
     (
@@ -267,9 +267,12 @@ MAPS: list[tuple[str, dict[str, Sequence[float]], dict[str, Sequence[float]], li
         dict.fromkeys(TYPES[2:], (1.0,)),
         {"reconstruction": (1.0,)},
         [
-            "On L2, every synthetic type differs from real at the only cell of the map.",
-            "Reconstruction is equivalent to real at the only cell of the map.",
-            "No synthetic type but reconstruction is shown to be equivalent to real at the only cell of the map.",
+            "On L2, every synthetic type differs from real at the only tested cell of the map.",
+            "Reconstruction is equivalent to real at the only tested cell of the map.",
+            (
+                "No synthetic type but reconstruction is shown to be equivalent to real at "
+                "the only tested cell of the map."
+            ),
         ],
     ),
     (
@@ -277,10 +280,43 @@ MAPS: list[tuple[str, dict[str, Sequence[float]], dict[str, Sequence[float]], li
         {"random": (1.0, 1.0, 0.0, 0.0, *SOME[:4]), "baseline": (1.0,) * 8},
         dict.fromkeys(TYPES[2:], (0.0,) * 4 + (1.0,) * 4),  # of the other model, whose map is not the first
         [
-            "On L2, baseline differs from real at both cells of the map.",
-            "Random differs from real at 1 of 2 cells of the map.",
-            "Reconstruction and structured are not shown to differ from real at any of 2 cells of the map.",
-            "No synthetic type is shown to be equivalent to real at any of 2 cells of the map.",
+            "On L2, baseline differs from real at both tested cells of the map.",
+            "Random differs from real at 1 of 2 tested cells of the map.",
+            "Reconstruction and structured are not shown to differ from real at any of 2 tested cells of the map.",
+            "No synthetic type is shown to be equivalent to real at any of 2 tested cells of the map.",
+        ],
+    ),
+    (
+        "one map",
+        {"random": (np.nan, *ALL[1:]), **dict.fromkeys(TYPES[3:], ALL)},
+        {},
+        [
+            "On L2, random differs from real at all 4 tested cells of the map.",
+            "3 of 4 synthetic types differ from real at all 5 tested cells of the map.",
+            "Random is not shown to be equivalent to real at any of 4 tested cells of the map.",
+            "3 of 4 synthetic types are not shown to be equivalent to real at any of 5 tested cells of the map.",
+        ],
+    ),
+    (
+        "one map",
+        {"random": (np.nan,) * 5, **dict.fromkeys(TYPES[3:], ALL)},
+        {},
+        [
+            "On L2, 3 of 4 synthetic types differ from real at all 5 tested cells of the map.",
+            "3 of 4 synthetic types are not shown to be equivalent to real at any of 5 tested cells of the map.",
+            "Random is untested at every cell of the map.",
+        ],
+    ),
+    (
+        "one map",
+        {"random": (np.nan, *ALL[1:]), "reconstruction": (np.nan,) * 5},
+        {},
+        [
+            "On L2, random differs from real at all 4 tested cells of the map.",
+            "Both SAE-synthetic types are not shown to differ from real at any of 5 tested cells of the map.",
+            "Random is not shown to be equivalent to real at any of 4 tested cells of the map.",
+            "Both SAE-synthetic types are not shown to be equivalent to real at any of 5 tested cells of the map.",
+            "Reconstruction is untested at every cell of the map.",
         ],
     ),
 ]
@@ -314,7 +350,7 @@ def test_a_map_of_the_saes_of_its_sites_counts_them_together(summarized: Callabl
     assert int(shared["map_cells"].max()) == 5
     untested = tree.assign(exceeds_chance=tree["exceeds_chance"] * np.nan)
     ((_, layers),) = sweep.maps(untested.assign(map_dataset(untested)))
-    assert sweep.map_sentences(layers) == "No cell of the map has a test of a type against real."
+    assert sweep.map_sentences(layers) == "No cell of the map has a test of a synthetic type against real."
 
 
 def test_the_types_of_a_sweep_without_a_control_are_types(summarized: Callable[[str], xr.DataTree]) -> None:

@@ -23,7 +23,7 @@ from plateaulens.report.contents import (
     values_of,
     word_of,
 )
-from plateaulens.report.phrases import alpha_of, capital, margin_of, noun_of, subject
+from plateaulens.report.phrases import Subject, alpha_of, capital, margin_of, noun_of, subject
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
 from plateaulens.report.text import escape, listing, number
 from plateaulens.store.manifest import AXES
@@ -118,46 +118,51 @@ def map_sentences(layers: xr.Dataset) -> str:
     str
         Markdown, sentences of at most 30 words on the first main metric, without the controls.
     """
-    held = synthetic_types(layers)
+    held, noun = synthetic_types(layers), noun_of(layers)
     for metric, values in compared(layers[["ks", "ks_interval", *_COUNTED]], main_metrics(layers)[:1]):
-        told = [name for name in held if word_of(values, "differs_at", name)]
-        if told:
-            noun = noun_of(layers)
+        untested = [name for name in held if not word_of(values, "differs_at", name)]
+        if len(untested) != len(held):
             said = [
                 sentence
                 for verbs, word, count in _SHOWN
-                for sentence in _at_cells(values, told, noun, verbs=verbs, word=word, count=count)
+                for sentence in _at_cells(values, held, noun, verbs=verbs, word=word, count=count)
             ]
+            if untested:
+                who = subject(untested, held, noun)
+                said.append(f"{who.text} {who.agrees('is', 'are')} untested at every cell of the map.")
             return " ".join([f"On {metric_label(metric)}, {said[0]}", *map(capital, said[1:])])
-    return "No cell of the map has a test of a type against real."
+    return f"No cell of the map has a test of a {noun} against real."
 
 
 def _at_cells(
-    values: xr.Dataset, told: list[str], noun: str, *, verbs: tuple[str, str, str], word: str, count: str
+    values: xr.Dataset, held: list[str], noun: str, *, verbs: tuple[str, str, str], word: str, count: str
 ) -> Iterator[str]:
     """Sentences without a capital: which types do so at all cells of a map with a test, at some and at none."""
+    words = {name: word_of(values, word, name) for name in held}
     kinds: dict[tuple[str, int], list[str]] = {}
-    for name in told:
-        kinds.setdefault((word_of(values, word, name), int(values["map_cells"].sel(activation_type=name))), []).append(
-            name
-        )
+    for name in held:
+        if words[name]:
+            kinds.setdefault((words[name], int(values["map_cells"].sel(activation_type=name))), []).append(name)
     one, several, shown = verbs
     for (how, cells), own in sorted(kinds.items(), key=lambda kind: ("all", "some", "none").index(kind[0][0])):
-        who = subject(own, told, noun)
+        who = subject(own, held, noun)
+        if who.text.startswith(f"every {noun} but") and {words[name] for name in held if name not in own} & {how, ""}:
+            # the one left out does so as well, of other cells, or has no test: it is no exception
+            who = Subject(f"{len(own)} of {len(held)} {noun}s", is_plural=True)
         if how == "none":
             every, _, rest = who.text.partition("every ")
             nobody = f"no {rest} is" if rest and not every else f"{who.text} {who.agrees('is not', 'are not')}"
-            at = f"any of {cells} cells" if cells != 1 else "the only cell"
+            at = f"any of {cells} tested cells" if cells != 1 else "the only tested cell"
             yield f"{nobody} shown to {shown} at {at} of the map."
             continue
         if how == "all":
-            at = {1: "the only cell", 2: "both cells"}.get(cells, f"all {cells} cells")
+            at = {1: "the only tested cell", 2: "both tested cells"}.get(cells, f"all {cells} tested cells")
         else:
             counts = {name: int(values[count].sel(activation_type=name)) for name in own}
             least, *_, most = sorted([*own, own[0]], key=counts.__getitem__)
-            at = f"{counts[least]} of {cells} cells"
+            at = f"{counts[least]} of {cells} tested cells"
             if counts[least] != counts[most]:
-                at = f"{counts[least]} ({label(least)}) to {counts[most]} ({label(most)}) of {cells} cells"
+                at = f"{counts[least]} ({label(least)}) to {counts[most]} ({label(most)}) of {cells} tested cells"
         yield f"{who.text} {who.agrees(one, several)} at {at} of the map."
 
 
