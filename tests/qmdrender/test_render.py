@@ -175,6 +175,19 @@ def test_a_short_table_stays_whole(write: Write, tmp_path: Path) -> None:
     assert sum("row" in line for line in second.values()) == 2 * len(GROUPS)
 
 
+@pytest.mark.browser
+def test_a_row_of_several_bold_cells_is_no_head(write: Write, tmp_path: Path) -> None:
+    """A head of a group would be repeated on the next page."""
+    rows = "\n".join(["| **total** | **7** | |", *(f"| row{row} | {row} | |" for row in range(80))])
+    text = (
+        f"---\ntitle: One\n---\n\n::: {{#tbl-long}}\n\n| name | n | note |\n|---|--:|---|\n{rows}\n\nCaption.\n\n:::\n"
+    )
+    (made,) = render(write(text), tmp_path / "out", formats=["typst"])
+    said = [line for page in lines_of(made) for line in page.values()]
+    assert said.count("name n note") == len(lines_of(made)) > 1
+    assert said.count("total 7") == 1
+
+
 @pytest.mark.slow
 def test_rendering_again_makes_the_same_bytes(
     article: Path, made: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

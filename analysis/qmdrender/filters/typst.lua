@@ -100,7 +100,8 @@ end
 local function grouped(tbl)
   local source = pandoc.write(pandoc.Pandoc({ tbl }), "typst", { wrap_text = "none", columns = 10000 })
   local set, count = source:gsub("\n( +)(%[#strong%[[^\n]*%]%], )(%[%],[^\n]*)", function(indent, name, others)
-    if others:gsub("%[%],? ?", "") == "" then
+    local is_alone = not name:find("]], [", 1, true)
+    if is_alone and others:gsub("%[%],? ?", "") == "" then
       return string.format("\n%stable.header(level: 2, %s%s),", indent, name, others)
     end
   end)
