@@ -13,6 +13,7 @@ from plateaulens.cli.show import _colour, _size
 from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
 from plateaulens.store.manifest import Entry, Manifest, config_of
 from plateaulens.store.run import RunStore
+from plateaulens.store.schema import SUMMARY_KIND
 from plateaulens.summary.analyze import analyze, write_summary
 from plateaulens.summary.sweep import analyze_sweep
 from plateaulens.testing import (
@@ -166,13 +167,19 @@ def test_what_a_store_says_is_shown_literally(folder: Path, tmp_path: Path, caps
 
 @pytest.mark.parametrize(
     ("made", "said"),
-    [("nothing", "does not exist"), ("folder", "is not a readable zarr v3 store"), ("other", "neither a run nor")],
+    [
+        ("nothing", "does not exist"),
+        ("folder", "is not a readable zarr v3 store"),
+        ("other", "neither a run nor"),
+        ("odd", "neither a run nor"),
+    ],
 )
 def test_what_is_no_store(made: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if made == "folder":
         (tmp_path / made).mkdir()
-    if made == "other":
-        xr.DataTree().to_zarr(tmp_path / made, zarr_format=3, consolidated=False)
+    if made in {"other", "odd"}:
+        tree = xr.DataTree(xr.Dataset(attrs={"kind": [SUMMARY_KIND]} if made == "odd" else {}))
+        tree.to_zarr(tmp_path / made, zarr_format=3, consolidated=False)
     assert main(["show", str(tmp_path / made)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line

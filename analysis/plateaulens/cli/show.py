@@ -65,14 +65,14 @@ def _parts(store: str) -> "list[RenderableType]":
 
     if "://" not in store and is_sweep(Path(store)):
         return _sweep(Path(store))
-    kind = root_attributes(store).get("kind")
+    kind = str(root_attributes(store).get("kind"))  # a list, too, from outside
     shows = {RUN_KIND: _show_run, SUMMARY_KIND: _show_summary, SWEEP_SUMMARY_KIND: _show_sweep_summary}
     if kind not in shows:
         raise UsageError(f"{store} is neither a run nor a summary of PlateauLens: name one that is")
-    attributes = check_kind(store, str(kind))
+    attributes = check_kind(store, kind)
     if kind != RUN_KIND:
         check_summary(attributes, store)
-    return shows[str(kind)](store)
+    return shows[kind](store)
 
 
 def _show_run(store: str) -> "list[RenderableType]":
