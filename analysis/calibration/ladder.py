@@ -44,7 +44,7 @@ def replicate_gains(
     ------
     Outcome
         Whether an interval holds a gain; whether a gain is claimed; and whether one is named the largest, by its
-        estimate, and said to close most of the gap.
+        estimate, and said to gain more than others.
     """
     found = compare(population.draw(rng, samples), AnalysisConfig(resamples=resamples), rng)
     types = [kind.name for kind in population.types]
@@ -96,7 +96,7 @@ def _largest(ladder: xr.Dataset, planted: dict[str, float]) -> Iterator[Outcome]
     for method, said in {"largest estimate": bool(best.rung), "intervals apart": best.is_most}.items():
         null = len(largest) > 1
         name = "equal gains" if null else _gaining(most)
-        yield rejects("closes most of the gap", method, name, most, said and (null or is_right), null=null)
+        yield rejects("gains more than others", method, name, most, said and (null or is_right), null=null)
 
 
 SPREAD, LIKENESS = 0.3, 0.4

@@ -222,7 +222,7 @@ def _gain_sentence(site: Site) -> str:
     own, metric = ladder.sel(rung=best), ladder.attrs["best_gain_metric"]
     at = own.sel(metric=metric)
     gain = estimate(float(at["gain"]), bounds(at["gain_interval"]).tolist(), KS_DIGITS)
-    most = "closes most of the gap"
+    most = "closes more of the gap than any other"
     if not ladder.attrs["best_gain_is_most"]:
         most = "has the largest gain here, which is not shown to exceed every other"
     return (
