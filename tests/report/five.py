@@ -47,7 +47,12 @@ def all_equal(summary: xr.DataTree) -> xr.DataTree:
                          novelty_relation="undecided")  # fmt: skip
         return (
             _said(
-                group, path_relation="undecided", token_relation="undecided", token_share=0.6, token_share_interval=0.5
+                group,
+                path_relation="undecided",
+                token_relation="undecided",
+                token_reason="not shown",
+                token_share=0.6,
+                token_share_interval=0.5,
             )
             if name == "geometry"
             else group
