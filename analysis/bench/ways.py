@@ -97,7 +97,7 @@ def _plain_path(
 def _decode(
     subject: Subject, model: PreTrainedModel, tokens: Int[Tensor, " position"], points: Float[Tensor, "step d_model"]
 ) -> tuple[Float[Tensor, "step d_model"], Float[Tensor, "step vocabulary"]]:
-    prefix = DynamicCache(config=model.config)
+    prefix: Any = DynamicCache(config=model.config)
     model(tokens[None, :-1], use_cache=True, **kept_in(model, prefix))
     steps = len(points)
     expanded = [

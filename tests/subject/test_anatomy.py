@@ -104,8 +104,9 @@ def test_a_cache_is_given_by_the_name_that_the_model_knows(name: str) -> None:
     def since(*, cache: object) -> object:
         return cache
 
+    forwards: dict[str, Callable[..., object]] = {"cache": since, "past_key_values": before}
     model = tiny_model("gpt2")
-    model.forward = {"cache": since, "past_key_values": before}[name]
+    model.forward = forwards[name]
     assert kept_in(model, "what was kept") == {name: "what was kept"}
 
 
