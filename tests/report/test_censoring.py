@@ -25,6 +25,22 @@ def test_censoring_names_the_largest_share(sensitivity: xr.Dataset, edit: Edit) 
     )
 
 
+def test_types_that_tie_are_all_named_or_counted(sensitivity: xr.Dataset, edit: Edit) -> None:
+    group = edit(sensitivity, "censored_fraction", 0.0)
+    for kind in ("bag", "random"):
+        group = edit(group, "censored_fraction", 0.125, activation_type=kind, metric="kl")
+    text = censoring.censoring_sentence(group)
+    assert "on KL and " in text
+    assert {name for name in ("bag on KL", "random on KL", "structured on KL") if name in text} == {
+        "bag on KL",
+        "random on KL",
+    }
+    text = censoring.censoring_sentence(edit(group, "censored_fraction", 0.125))
+    pairs = group.sizes["activation_type"] * group.sizes["metric"]
+    assert f"those of {pairs} of {pairs} pairs of type and metric." in text
+    assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
+
+
 def test_a_type_of_which_nothing_is_known_is_not_the_largest(sensitivity: xr.Dataset, edit: Edit) -> None:
     group = edit(sensitivity, "censored_fraction", 0.0)
     group = edit(group, "censored_fraction", 0.25, activation_type="random", metric="js")

@@ -6,8 +6,9 @@ import re
 import numpy as np
 import xarray as xr
 
+from plateaulens.names import CONTROL
 from plateaulens.report import findings, power, verdicts
-from plateaulens.report.contents import types_of
+from plateaulens.report.contents import experiments_of, types_of
 
 
 def test_what_was_not_measured_is_no_finding(summary: xr.DataTree) -> None:
@@ -62,6 +63,11 @@ def test_comparisons_are_counted(summary: xr.DataTree) -> None:
     )
     text = findings.comparisons_sentence(summary)
     assert text.startswith(f"The summary holds {count} comparisons")
+    drawn_again = sum(
+        int(experiment["ks"].sel(convention="corrected", activation_type=CONTROL).count())
+        for experiment in experiments_of(summary).values()
+    )
+    assert f"convention, {drawn_again} of them of real targets drawn again. " in text
     assert "none is corrected" not in text
 
 

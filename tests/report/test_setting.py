@@ -135,11 +135,15 @@ def test_thresholds_are_told_of_the_metrics_of_the_run_alone() -> None:
 
 def test_recipes_of_synthetic_types_are_told_where_the_run_has_them(summary: xr.DataTree) -> None:
     targets = config_of(summary).targets
-    assert "For a synthetic target the base A is encoded" in setting.synthetic(targets)
+    assert "the base A is encoded" in setting.synthetic(targets)
     assert f"the {targets.anchor_pool} latents" in setting.synthetic(targets)
     few = targets.model_copy(update={"types": ("real", "baseline")})
     assert "strongest" not in setting.synthetic(few)
-    assert setting.synthetic(targets.model_copy(update={"types": ("real",)})) == "This run has no synthetic types."
+    assert setting.synthetic(few).startswith("For baseline the base A is encoded")
+    assert (
+        setting.synthetic(targets.model_copy(update={"types": ("real",)}))
+        == "No type of this run is made of the base's latents."
+    )
 
 
 def test_margins_stand_with_their_reasons(summary: xr.DataTree) -> None:

@@ -10,7 +10,7 @@ from plateaulens.names import REFERENCE, label, metric_label
 from plateaulens.report.contents import BLOWUP, compared, types_of, values_of
 from plateaulens.report.phrases import confidence_of, level, main_types, prompts, unmeasured
 from plateaulens.report.table import STEP_DIGITS, TYPE, Column, Row, Table, by_metric, estimated, measured
-from plateaulens.report.text import percent
+from plateaulens.report.text import listing, percent
 
 _COLUMNS = {
     "type": TYPE,
@@ -70,14 +70,23 @@ def _at_the_end(experiment: xr.Dataset, statistic: str) -> list[str]:
     ]
 
 
+_MOST_NAMED = 2
+"""Of several that tie, how many are named."""
+
+
 def _largest(experiment: xr.Dataset, quantity: str, statistic: str) -> tuple[float, str] | None:
-    """The largest share over types and metrics, and whose it is; None where nothing is known."""
+    """The largest share over types and metrics, and whose it is, all that tie; None where nothing is known."""
     shares = [
         (float(values[quantity].sel(activation_type=kind)), f"{label(kind)} on {metric_label(metric)}")
         for metric, values in compared(experiment, values_of(experiment, "metric"), statistic)
         for kind in types_of(values)
     ]
-    return max((each for each in shares if not isnan(each[0])), key=lambda each: each[0], default=None)
+    known = [share for share, _ in shares if not isnan(share)]
+    if not known:
+        return None
+    whose = [own for share, own in shares if share == max(known)]
+    some = listing(whose) if len(whose) <= _MOST_NAMED else f"{len(whose)} of {len(shares)} pairs of type and metric"
+    return max(known), some
 
 
 def censoring_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:

@@ -25,7 +25,7 @@ _ADJUSTMENTS = {"none": "as it is", "path_length": "equal path length", "all": "
 _EQUAL = "path_length"
 """What sentences and the columns of changes adjust for, and base prompts are matched on."""
 _METHODS = {"adjusted": "by regression", "matched": "by matching"}
-_MOVED = {"shrinks": "is smaller", "grows": "is larger", "turns": "turns round"}
+_MOVED = {"shrinks": "is smaller", "grows": "is larger", "turns": "changes sign"}
 """By the summary's word, what a difference does at equal path length."""
 
 

@@ -20,6 +20,7 @@ from plateaulens.report.contents import (
     compared,
     compared_types,
     config_of,
+    controls_of,
     experiments_of,
     group_of,
     leading,
@@ -245,10 +246,10 @@ def _at_equal_length(summary: xr.DataTree) -> str:
         }.get(fate, f"{label(name)} is {fate} from real")
     other = _matching(own, when)
     ends_of = f"{confidence_of(own['adjusted_difference_interval'])} interval {ends}"
-    method = " by regression" if other else ""
+    where = "By regression at equal path length" if other else "At equal path length"
     steps = f"{mean} {names.experiment(_MAIN).title}"
-    said = "" if fate == "not comparable" else f": {by}{steps}{method} ({ends_of})"
-    return f"At equal path length, {claim} on {metric_label(metric)}{said} (@fig-confounds).{other}"
+    said = "" if fate == "not comparable" else f": {by}{steps} ({ends_of})"
+    return f"{where}, {claim} on {metric_label(metric)}{said} (@fig-confounds).{other}"
 
 
 def _matching(own: xr.Dataset, when: str) -> str:
@@ -260,7 +261,7 @@ def _matching(own: xr.Dataset, when: str) -> str:
         return ""
     finds = found in {"earlier", "later"}
     mean, ends = turned(own, "matched_difference", found if finds else when)
-    claim = f"Matching finds it {found}, by" if finds else "Matching leaves"
+    claim = f"Matching finds it {found}, by" if finds else "Matching does not show that: it leaves"
     return f" {claim} {mean} ({ends}) (@tbl-confounds)."
 
 
@@ -305,7 +306,7 @@ def comparisons_sentence(summary: xr.DataTree) -> str:
     str
         Markdown.
     """
-    count = 0
+    count, drawn_again = 0, 0
     adjusted = (
         "for all of these together"
         if settings_of(summary).family_wise
@@ -314,9 +315,11 @@ def comparisons_sentence(summary: xr.DataTree) -> str:
     for experiment in experiments_of(summary).values():
         distances = experiment["ks"].sel(convention="corrected", activation_type=compared_types(experiment))
         count += int(distances.count())
+        drawn_again += int(distances.sel(activation_type=controls_of(experiment)).count())
+    of_real = f", {number(drawn_again, 0)} of them of real targets drawn again" if drawn_again else ""
     return (
-        f"The summary holds {number(count, 0)} comparisons of a type's steps with those of real. Tests behind verdicts "
-        f"and directions are adjusted {adjusted}. "
+        f"The summary holds {number(count, 0)} comparisons of a type's steps with those of real in the corrected "
+        f"convention{of_real}. Tests behind verdicts and directions are adjusted {adjusted}. "
         f"Intervals, and comparisons at equal geometry, are each for themselves."
     )
 

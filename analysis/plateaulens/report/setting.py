@@ -88,9 +88,10 @@ def synthetic(targets: TargetConfig) -> str:
         Sentences.
     """
     sentences = []
-    if _RECOMBINED & set(targets.types):
+    recombined = [label(name) for name in targets.types if name in _RECOMBINED]
+    if recombined:
         sentences.append(
-            "For a synthetic target the base A is encoded by the sparse autoencoder (SAE). Its active latents are "
+            f"For {listing(recombined)} the base A is encoded by the sparse autoencoder (SAE). Its active latents are "
             "replaced by others at the same activations, and the code is decoded."
         )
     if _ANCHORED in targets.types:
@@ -100,7 +101,7 @@ def synthetic(targets: TargetConfig) -> str:
             f"{targets.anchor_cosine:g}. Every other latent is replaced by an unused one, whose cosine to this "
             "replacement is nearest to its own cosine to the strongest."
         )
-    return " ".join(sentences) or "This run has no synthetic types."
+    return " ".join(sentences) or "No type of this run is made of the base's latents."
 
 
 def thresholds(settings: AnalysisConfig, metrics: Sequence[str]) -> dict[str, str]:

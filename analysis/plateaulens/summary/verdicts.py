@@ -384,23 +384,25 @@ def movement(difference: float, change: float, interval: ArrayLike) -> Movement:
     Returns
     -------
     Movement
-        Where the interval excludes 0: "shrinks" when the adjusted difference is nearer to 0, else "grows", or "turns"
-        when it lies on the other side of 0. "undecided" when the interval holds 0, "undefined" when there is none
+        Where the interval excludes 0: "turns" when the adjusted difference lies on the other side of 0, else "shrinks"
+        when it is nearer to 0, else "grows". "undecided" when the interval holds 0, "undefined" when there is none
         (NaN).
 
     Examples
     --------
-    >>> movement(3.0, 2.0, (1.0, 3.0)), movement(3.0, -2.0, (-3.0, -1.0)), movement(3.0, 7.0, (5.0, 9.0))
-    ('shrinks', 'grows', 'turns')
+    >>> movement(3.0, 2.0, (1.0, 3.0)), movement(3.0, -2.0, (-3.0, -1.0))
+    ('shrinks', 'grows')
+    >>> movement(3.0, 4.0, (2.0, 6.0)), movement(3.0, 7.0, (5.0, 9.0))
+    ('turns', 'turns')
     """
     if np.isnan(np.asarray(interval)).any():
         return "undefined"
     if _sign(interval) == 0:
         return "undecided"
     adjusted = difference - change
-    if abs(adjusted) < abs(difference):
-        return "shrinks"
-    return "grows" if adjusted * difference >= 0 else "turns"
+    if adjusted * difference < 0:
+        return "turns"
+    return "shrinks" if abs(adjusted) < abs(difference) else "grows"
 
 
 def _sign(interval: ArrayLike) -> int:
