@@ -74,7 +74,8 @@ class TestSentences:
             (2.0, 1.5, [1.0, 2.0], "is smaller"),
             (-2.0, -1.5, [-2.0, -1.0], "is smaller"),
             (2.0, -1.5, [-2.0, -1.0], "is larger"),
-            (2.0, 6.0, [5.0, 7.0], "turns round"),
+            (2.0, 6.0, [5.0, 7.0], "changes sign"),
+            (2.0, 3.0, [1.0, 5.0], "changes sign"),
         ],
     )
     def test_a_change_is_claimed_with_its_kind(
