@@ -145,6 +145,26 @@ def test_on_a_telephone_a_table_of_words_fits(made: list[Path]) -> None:
         assert box.evaluate("(each) => each.scrollWidth <= each.clientWidth")
 
 
+NAMES_OF_ROWS = """
+() => [...document.querySelectorAll("main .table-scroll")].filter((each) =>
+  each.scrollWidth > each.clientWidth + 100 && each.querySelector("th:nth-child(4)") && each.checkVisibility()
+).map((each) => {
+  each.scrollLeft = 100;
+  const cells = [...each.querySelectorAll("tbody > tr > :first-child:not([colspan])")];
+  const left = each.getBoundingClientRect().left;
+  return [each.scrollLeft, Math.max(...cells.map((cell) => Math.abs(cell.getBoundingClientRect().left - left)))];
+})
+"""
+"""How far each wide table is scrolled, and how far the first cells of its rows are from its left edge."""
+
+
+def test_on_a_telephone_names_of_rows_stay_where_a_table_is_scrolled(made: list[Path]) -> None:
+    with opened(made[0], TELEPHONE) as found:
+        tables = found.page.evaluate(NAMES_OF_ROWS)
+        assert len(tables) > 2
+        assert all(scrolled == 100 and off < 2 for scrolled, off in tables), tables
+
+
 COLORS = """
 () => {
   const of = (each, what) => getComputedStyle(each)[what];
