@@ -43,8 +43,8 @@ LADDER = ("ladder", "ladder-middle")
 FINDINGS: dict[str, tuple[tuple[str, ...], ...]] = {
     "closest": (("ladder-closest",),),
     "second-seed": (("ladder-closest", "7"),),
-    "ladder": tuple((preset,) for preset in LADDER),
     "gemma": (("ladder-gemma",),),
+    "ladder": tuple((preset,) for preset in LADDER),
 }
 """What docs/ladder.md tells of, by its places there: presets, and seeds where they are not the preset's own."""
 # the test suite's layers, by the markers that pyproject.toml explains: every test is in one of them
