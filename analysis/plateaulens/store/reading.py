@@ -144,15 +144,15 @@ def root_attributes(path: Location) -> dict[str, Any]:
         return dict(zarr.open_group(place.open(read_only=True), mode="r", zarr_format=3, use_consolidated=False).attrs)
 
 
-def check_kind(path: Location, kind: str) -> dict[str, Any]:
-    """The root attributes of a store that must be of a certain kind.
+def check_kind(path: Location, *kinds: str) -> dict[str, Any]:
+    """The root attributes of a store that must be of a certain kind, or of one of several.
 
     Parameters
     ----------
     path
         Where the store is.
-    kind
-        What its attribute `kind` must be.
+    *kinds
+        What its attribute `kind` may be; the first is named where it is another.
 
     Returns
     -------
@@ -165,8 +165,8 @@ def check_kind(path: Location, kind: str) -> dict[str, Any]:
         When there is no readable store, for another kind, and for a newer schema.
     """
     attributes = root_attributes(path)
-    if attributes.get("kind") != kind:
-        raise UsageError(f"{path} is not a {kind}: its `kind` is {shown(attributes.get('kind'))}")
+    if attributes.get("kind") not in kinds:
+        raise UsageError(f"{path} is not a {kinds[0]}: its `kind` is {shown(attributes.get('kind'))}")
     version = attributes.get("schema_version")
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise UsageError(
@@ -193,8 +193,7 @@ def check_present(path: Location) -> dict[str, Any]:
     UsageError
         As `check_kind` and `check_summary` do.
     """
-    is_sweep = root_attributes(path).get("kind") == SWEEP_SUMMARY_KIND
-    attributes = check_kind(path, SWEEP_SUMMARY_KIND if is_sweep else SUMMARY_KIND)
+    attributes = check_kind(path, SUMMARY_KIND, SWEEP_SUMMARY_KIND)
     check_summary(attributes, path)
     return attributes
 

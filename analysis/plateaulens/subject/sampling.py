@@ -91,9 +91,9 @@ def _sample_batch(
 ) -> Int[Tensor, "size length"]:
     tokens = torch.empty(shape, dtype=torch.long, device=model.device)
     tokens[:, 0] = first_token
-    cache = DynamicCache(config=model.config)
+    kept = kept_in(model, DynamicCache(config=model.config))
     for position in range(1, shape[1]):
-        output = model(input_ids=tokens[:, position - 1 : position], use_cache=True, **kept_in(model, cache))
+        output = model(input_ids=tokens[:, position - 1 : position], use_cache=True, **kept)
         # topk rather than nucleus sampling: a full sort of the vocabulary costs ten times as much
         logits, ids = (output.logits[:, -1].float() / temperature).topk(min(top_k, model.config.vocab_size))
         choice = torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)
