@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -52,6 +52,7 @@ def shift_of(distance: float, correlation: float) -> float:
     st.floats(0, 1),
     st.booleans(),
 )
+@example([(0, 5), (5, 0)], 1.0, False)  # no difference of its own, to be turned either way
 def test_events_go_with_their_steps(pairs: list[tuple[int, int]], distance: float, grouped: bool) -> None:
     """Whoever is swapped: no event is lost, and F - G at the window's end is the difference of the shares of events."""
     placed = np.array(pairs, dtype=float).T

@@ -206,8 +206,8 @@ def with_distance(pairs: Pairs, distance: float) -> Population | None:
         swapped = (1 - distance / own) / 2 if own else 0.5
         other, events = -pairs.rows, pairs.events[:, ::-1]
     else:
-        side = difference[np.abs(difference).argmax()]
-        other, events = np.copysign(pairs.apart, side), pairs.events_apart[:, :: 1 if side > 0 else -1]
+        turn = -1 if difference[np.abs(difference).argmax()] < 0 else 1  # no difference at all is turned either way
+        other, events = turn * pairs.apart, pairs.events_apart[:, ::turn]
         most = pairs.share @ other / (pairs.share @ pairs.size)
         if distances(most) < distance:
             return None
