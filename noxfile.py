@@ -40,13 +40,18 @@ OWN_TERMS = {"gemma3-270m": "gemma3-270m", "ladder-gemma": "gemma3-270m"}
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "268435456"}
 LADDER = ("ladder", "ladder-middle")
 """The presets of the two sites."""
-FINDINGS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "closest": (("ladder-closest",),),
-    "second-seed": (("ladder-closest", "7"),),
-    "gemma": (("ladder-gemma",),),
-    "ladder": tuple((preset,) for preset in LADDER),
+FINDINGS: dict[str, dict[str, tuple[str, ...]]] = {
+    "closest": {"ladder-closest": ()},
+    "second-seed": {"ladder-closest-7": ("--preset=ladder-closest", "--seed=7")},
+    "gemma": {"ladder-gemma": ()},
+    "ladder": dict.fromkeys(LADDER, ()),
+    "depth": {
+        "ladder-depth": (),
+        "ladder-depth-attention": ("--preset=ladder-depth", "--frozen=blocks.1-29.hook_attn_out"),
+        "ladder-depth-mlp": ("--preset=ladder-depth", "--frozen=blocks.1-29.hook_mlp_out"),
+    },
 }
-"""What docs/ladder.md tells of, by its places there: presets, and seeds where they are not the preset's own."""
+"""What docs/ladder.md tells of, by its places there: runs, each with its options where a preset's name is not all."""
 # the test suite's layers, by the markers that pyproject.toml explains: every test is in one of them
 LAYERS = {
     "fast": "not (model or browser or slow)",
@@ -168,18 +173,17 @@ def findings(session: nox.Session) -> None:
     A model under terms of its own is run only where it is named: to name it is to accept them.
     """
     named = [name for name in session.posargs if name in FINDINGS]
-    free = [name for name, runs in FINDINGS.items() if not any(preset in OWN_TERMS for preset, *_ in runs)]
+    free = [name for name, runs in FINDINGS.items() if not any(run in OWN_TERMS for run in runs)]
     install(session, "collect", "report", model=True)
     for name in named or free:
         summaries = []
-        for preset, *seed in FINDINGS[name]:
-            if preset in OWN_TERMS:
-                session.install(*wheels(OWN_TERMS[preset]))
-            run, summary = (f"data/{kind}/{'-'.join((preset, *seed))}.zarr" for kind in ("runs", "summaries"))
-            session.run(
-                "plateaulens", "collect", "--preset", preset, *[f"--seed={each}" for each in seed], "--out", run
-            )
-            session.run("plateaulens", "analyze", "--preset", preset, "--run", run, "--out", summary)
+        for own, given in FINDINGS[name].items():
+            if own in OWN_TERMS:
+                session.install(*wheels(OWN_TERMS[own]))
+            run, summary = (f"data/{kind}/{own}.zarr" for kind in ("runs", "summaries"))
+            asked = given or (f"--preset={own}",)
+            session.run("plateaulens", "collect", *asked, "--out", run)
+            session.run("plateaulens", "analyze", asked[0], "--run", run, "--out", summary)
             summaries.append(summary)
         session.run("python", "docs/findings.py", name, *summaries)
 

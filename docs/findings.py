@@ -5,8 +5,16 @@ import sys
 from pathlib import Path
 from textwrap import wrap
 
+import pandas as pd
+import xarray as xr
+
 from plateaulens.marks import fill
-from plateaulens.report import ladder
+from plateaulens.names import metric_label, site_label
+from plateaulens.report import ladder, setting, sweep
+from plateaulens.report.contents import compared, compared_types, config_of, main_metrics, values_of
+from plateaulens.report.table import KS_DIGITS, TYPE, Column, Table, estimated, measured
+from plateaulens.store.reading import open_present_summary
+from plateaulens.store.schema import SWEEP_SUMMARY_KIND
 
 PAGE = Path(__file__).with_name("ladder.md")
 CLOSING = "<!-- findings: end -->"
@@ -26,11 +34,49 @@ def findings(sites: list[ladder.Site]) -> str:
     return "\n\n".join((*said, ladder.rung_table(sites).markdown().strip()))
 
 
+def depths(summaries: list[xr.DataTree]) -> str:
+    """Where types part from real in some sweeps over read sites, which differ in what is held, and how far they are."""
+    said = []
+    for summary in summaries:
+        held = setting.held_sentence(config_of(summary)) or "All parts of the model answer."
+        where = [_wrapped(item) for item in sweep.depth_sentences(summary).splitlines()]
+        said.append("\n".join((f"{_wrapped(held)}\n", *where)))
+    return "\n\n".join((*said, depth_table(summaries).markdown().strip()))
+
+
+def depth_table(summaries: list[xr.DataTree]) -> Table:
+    """KS distances to real at the last read site within the stream, by what is held."""
+    columns: dict[str, Column] = {"site": Column(kind="text"), "type": TYPE}
+    rows: dict[tuple[str, str], dict[str, object]] = {}
+    for number, summary in enumerate(summaries):
+        experiment = sweep.experiment_of(summary)
+        stream = [site for site in values_of(experiment, "read") if site.startswith("blocks.")][-1]
+        at = experiment.sel(read=stream)
+        for metric, values in compared(at, main_metrics(experiment)):
+            name = f"ks_{number}_{metric}"
+            columns |= estimated(f"{_held(summary)}, {metric_label(metric)}", "ks", KS_DIGITS, name=name)
+            for write in values_of(experiment, "write"):
+                for kind in compared_types(experiment):
+                    # an SAE belongs to one write site: one of them has numbers here
+                    own = values.sel(write=write, activation_type=kind).squeeze(["model", "seed"])
+                    own = own.isel(sae=int(own["complete"].argmax("sae")))
+                    row = rows.setdefault((write, kind), {"site": f"written at {site_label(write)}", "type": kind})
+                    row |= measured(own, "ks", name)
+    return Table(pd.DataFrame(list(rows.values())), columns, grouped_by="site")
+
+
+def _held(summary: xr.DataTree) -> str:
+    frozen = config_of(summary).sites.frozen
+    return "nothing held" if not frozen else f"{', '.join(name.split('hook_')[1] for name in frozen)} held"
+
+
 def _wrapped(text: str) -> str:
     return "\n\n".join("\n".join(wrap(paragraph, WIDTH, break_long_words=False)) for paragraph in text.split("\n\n"))
 
 
 if __name__ == "__main__":
     place, *summaries = sys.argv[1:]
-    found = findings(ladder.open_sites(*summaries))
+    opened = [open_present_summary(summary) for summary in summaries]
+    of_sweeps = all(each.attrs["kind"] == SWEEP_SUMMARY_KIND for each in opened)
+    found = depths(opened) if of_sweeps else findings(ladder.open_sites(*summaries))
     PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), opening(place), CLOSING, found), encoding="utf-8")

@@ -75,23 +75,26 @@ def make_subject(
     read: str = f"blocks.{BLOCKS - 1}.hook_resid_post",
     lens: bool = True,
     position: int = -1,
+    frozen: tuple[str, ...] = (),
     **changes: Any,
 ) -> "Subject":
     """A subject over a tiny model, perhaps without TransformerLens; `changes` are to its configuration."""
     from transformer_lens.model_bridge import TransformerBridge
 
+    from plateaulens.config import SiteConfig
     from plateaulens.subject.copies import shared_copy
     from plateaulens.subject.model import Subject
-    from plateaulens.subject.sites import parse_site
+    from plateaulens.subject.sites import parse_frozen, parse_sites
 
     tokenizer, model = tiny_tokenizer(), tiny_model(architecture, **changes).eval()
     plain = shared_copy(model)
-    sites = parse_site(write, BLOCKS), parse_site(read, BLOCKS)
+    named = SiteConfig(write=write, read=read, frozen=frozen)
+    sites, held = parse_sites(named, BLOCKS), parse_frozen(named, BLOCKS)
     if not lens:
-        return Subject(None, tokenizer, {}, *sites, plain, position)
+        return Subject(None, tokenizer, {}, *sites, plain, position, frozen=held)
     name = NAMES.get(architecture, architecture)
     bridge = TransformerBridge.boot_transformers(name, hf_model=model, tokenizer=tokenizer, device="cpu")
-    return Subject(bridge, tokenizer, {}, *sites, plain, position)
+    return Subject(bridge, tokenizer, {}, *sites, plain, position, frozen=held)
 
 
 @pytest.fixture(scope="session", params=["gpt2", "llama"])

@@ -340,6 +340,12 @@ class TestOverride:
         config = override(read_config(preset), samples=None, seed=None, experiments=["plateau", "sensitivity"])
         assert config.experiments == ("plateau", "sensitivity")
 
+    def test_held_parts(self, preset: Path) -> None:
+        config = read_config(preset)
+        assert config.sites.frozen == ()
+        assert override(config, frozen=["blocks.1.hook_mlp_out"]).sites.frozen == ("blocks.1.hook_mlp_out",)
+        assert override(config, frozen=None).sites == config.sites
+
     @pytest.mark.parametrize(
         ("option", "message"),
         [

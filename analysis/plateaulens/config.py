@@ -208,7 +208,10 @@ class SiteConfig(Strict):
 
     write: str
     read: str
-    """Behind `write`."""
+    """Behind `write`; `ln_final.hook_out` is behind the last norm."""
+    frozen: tuple[str, ...] = ()
+    """What attention and MLPs of blocks behind `write` add to the stream (`blocks.N.hook_attn_out` and `hook_mlp_out`;
+    `blocks.N-M` stands for several blocks), held at what it is in the unperturbed prompt."""
 
 
 class SaeConfig(Strict):

@@ -533,13 +533,17 @@ def site_label(site: str) -> str:
     Returns
     -------
     str
-        The number of the block that it lies before or after; the name of a site that is not one of these.
+        The number of the block that it lies before or after; the last norm; the name of a site that is none of these.
 
     Examples
     --------
     >>> site_label("blocks.1.hook_resid_pre"), site_label("blocks.29.hook_resid_post"), site_label("embed")
     ('1', '29', 'embed')
+    >>> site_label("ln_final.hook_out")
+    'last norm'
     """
+    if site == "ln_final.hook_out":
+        return "last norm"
     match = re.fullmatch(r"blocks\.(\d+)\.hook_resid_(pre|post)", site)
     return match[1] if match else site
 

@@ -1,7 +1,7 @@
 """Reading presets, and putting the command line's options in their place; mistakes are named on one line."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -75,6 +75,7 @@ def override(
     sources: Mapping[str, str | None] | None = None,
     activations: Mapping[str, str] | None = None,
     of_run: str | None = None,
+    frozen: Sequence[str] | None = None,
 ) -> RunConfig:
     """The configuration with the command line's options in place of the preset's, checked again.
 
@@ -95,6 +96,8 @@ def override(
         Files of activations by the name of the type that they become; see `plateaulens.config.FileConfig`.
     of_run
         A run whose bases and targets are walked; see `plateaulens.config.TargetConfig`.
+    frozen
+        Parts of blocks that are held; see `plateaulens.config.SiteConfig`.
 
     Returns
     -------
@@ -114,6 +117,8 @@ def override(
         values["targets"]["files"] = {**values["targets"]["files"], **activations}
     if of_run is not None:
         values["targets"]["of_run"] = of_run
+    if frozen is not None:
+        values["sites"]["frozen"] = tuple(frozen)
     if seed is not None:
         values["seed"] = seed
     if experiments is not None:

@@ -95,6 +95,15 @@ class TestRun:
         assert row(out, "size") == _size(size).split()
         assert row(out, "sites") == ["blocks.1.hook_resid_pre", "->", "blocks.11.hook_resid_post"]
 
+    def test_held_parts(self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "held" not in shown(folder / "run.zarr", capsys)
+        own = synthetic_attributes(SPEC, 0)
+        config = json.loads(str(own["config"]))
+        config["sites"]["frozen"] = ["blocks.1.hook_mlp_out", "blocks.2.hook_mlp_out"]
+        attributes = {**own, "config": json.dumps(config)}
+        RunStore.create(tmp_path / "held.zarr", SPEC, attributes, synthetic_prompts(SPEC, 0)).close()
+        assert row(shown(tmp_path / "held.zarr", capsys), "held") == ["blocks.1.hook_mlp_out,", "blocks.2.hook_mlp_out"]
+
     def test_one_that_grows(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         out = shown(folder / "part.zarr", capsys)
         assert out.splitlines()[0] == "run synthetic  pending"

@@ -26,6 +26,7 @@ from plateaulens.scan import choice
 from plateaulens.scan.choice import Choice
 from plateaulens.scan.direct import DirectForward
 from plateaulens.subject.model import Subject
+from plateaulens.subject.sites import parse_parts
 
 MODEL = ModelConfig(source="tiny")
 ASKED: dict[str, Any] = {"points": 9, "precision": "float32", "way": None}
@@ -82,6 +83,9 @@ def test_a_bridge_that_was_refused_stays_refused(
     assert again.why == first.why
 
 
+HELD = parse_parts(["blocks.1.hook_mlp_out"], 3)
+
+
 def other_instructions(patch: pytest.MonkeyPatch, subject: Subject) -> tuple[Subject, dict[str, Any]]:
     # A session of the tests sets it to avx2 itself.
     patch.setenv("ATEN_CPU_CAPABILITY", "default" if os.environ.get("ATEN_CPU_CAPABILITY") == "avx2" else "avx2")
@@ -95,6 +99,7 @@ CHANGES: dict[str, Callable[[pytest.MonkeyPatch, Subject], tuple[Subject, dict[s
     "weights": lambda _, subject: (dataclasses.replace(subject, identity={"sha256": "1"}), {}),
     "write site": lambda _, subject: (dataclasses.replace(subject, write=subject.read), {}),
     "read site": lambda _, subject: (dataclasses.replace(subject, read=subject.write), {}),
+    "frozen parts": lambda _, subject: (dataclasses.replace(subject, frozen=HELD), {}),
     "position": lambda _, subject: (dataclasses.replace(subject, position=2), {}),
     "bridge": lambda _, subject: (dataclasses.replace(subject, lens=None), {}),
     "dtype": lambda _, subject: (subject, {"model": MODEL.model_copy(update={"dtype": "bfloat16"})}),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ def opened(tiny_files: Path, tmp_path: Path) -> Opened:
         ("blocks.1.hook_attn_out", "blocks.1.hook_resid_post", False),
         ("blocks.1.hook_attn_out", "blocks.2.hook_attn_out", True),
         ("blocks.1.hook_resid_post", "blocks.2.hook_resid_post", True),
+        ("blocks.1.hook_resid_post", "ln_final.hook_out", True),
+        ("blocks.2.hook_resid_post", "ln_final.hook_out", False),
     ],
 )
 def test_an_effect_that_cannot_reach_the_end_of_the_prompt(
@@ -47,6 +50,24 @@ def test_an_effect_that_cannot_reach_the_end_of_the_prompt(
     opened(**changes)  # at the last token it is read where it is written
     with pytest.raises(UsageError, match="does not reach the end of the prompt before"):
         opened(prompts__position=2, **changes)
+
+
+@pytest.mark.parametrize(("held", "reaches"), [("1", True), ("1-2", False)])
+def test_attention_that_is_held_carries_nothing(held: str, reaches: bool, opened: Opened) -> None:
+    changes = {"sites__write": "blocks.1.hook_resid_pre", "sites__frozen": [f"blocks.{held}.hook_attn_out"]}
+    with nullcontext() if reaches else pytest.raises(UsageError, match="does not reach the end of the prompt before"):
+        context = opened(prompts__position=2, **changes)
+        assert f"held at what the unperturbed prompt has: blocks.{held}.hook_attn_out" in context.notes
+
+
+def test_held_parts_change_curves_and_no_target(opened: Opened) -> None:
+    free, held = opened(), opened(sites__frozen=["blocks.1-2.hook_mlp_out"])
+    span = slice(0, 2)
+    ends = [each.activations(span) for each in (free, held)]
+    np.testing.assert_array_equal(ends[0]["target"], ends[1]["target"])
+    found = [each.curves("sensitivity", span, ends[0], lambda _: None)()[0]["curve"] for each in (free, held)]
+    assert not np.allclose(*found)
+    assert not any("held at" in note for note in free.notes)
 
 
 @pytest.mark.parametrize(

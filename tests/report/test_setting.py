@@ -1,13 +1,14 @@
 """Tests of plateaulens.report.setting: what was measured, in the run's own constants and words."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 import xarray as xr
 
 from plateaulens.config import AnalysisConfig
 from plateaulens.names import label
-from plateaulens.report import setting
+from plateaulens.report import findings, setting
 from plateaulens.report.contents import config_of, types_of
 from plateaulens.report.text import MISSING
 
@@ -116,6 +117,22 @@ def test_the_story_names_the_model_and_what_the_run_has(summary: xr.DataTree) ->
     plain = xr.DataTree.from_dict({"geometry": real})
     plain.attrs = dict(summary.attrs)
     assert "SAE" not in setting.story(plain)
+
+
+def test_parts_that_are_held_are_named_wherever_the_sites_are(summary: xr.DataTree) -> None:
+    held, config = summary.copy(), json.loads(summary.attrs["config"])
+    parts = ["blocks.2-5.hook_mlp_out", "blocks.3.hook_attn_out"]
+    held.attrs = summary.attrs | {"config": json.dumps(config | {"sites": config["sites"] | {"frozen": parts}})}
+    places: dict[str, Callable[[xr.DataTree], str]] = {
+        "story": setting.story,
+        "subject": lambda tree: setting.subject(config_of(tree)),
+        "facts": findings.facts,
+        "provenance": lambda tree: str(dict(setting.provenance_table(tree).cells().to_numpy().tolist())),
+    }
+    for make in places.values():
+        assert all(part in make(held).replace("\\", "") for part in parts)
+        assert "hook_mlp_out" not in make(summary)
+    assert "held at what they are in the unperturbed prompt" in setting.story(held)
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95])

@@ -244,6 +244,16 @@ def test_every_table_of_the_export_has_a_name_of_its_own(summary: xr.DataTree) -
     assert set(found.loc[found["write"] == WRITES[2], "told_from"]) == {""}
 
 
+def test_what_is_held_is_said(summary: xr.DataTree) -> None:
+    assert "do not answer" not in sweep.varied_sentences(summary)
+    config = json.loads(summary.attrs["config"])
+    held = xr.DataTree.from_dict({"sensitivity": summary["sensitivity"].to_dataset()})
+    sites = config["sites"] | {"frozen": ["blocks.1-2.hook_mlp_out"]}
+    held.attrs = summary.attrs | {"config": json.dumps(config | {"sites": sites})}
+    said = sweep.varied_sentences(held).replace("\\", "")
+    assert said.endswith("held at what they are in the unperturbed prompt: blocks.1-2.hook_mlp_out.")
+
+
 def test_sites_that_are_read_once_have_no_depth(summary: xr.DataTree) -> None:
     group = summary["sensitivity"].to_dataset().isel(read=[1])
     plain = xr.DataTree.from_dict({"sensitivity": group.assign(told_from=told_from(group))})

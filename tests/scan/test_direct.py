@@ -46,7 +46,7 @@ ROTARIES: dict[str, dict[str, Any]] = {
 def direct(model: Any, write: str, read: str, precision: Precision = "float32") -> DirectForward:
     """Of a subject, its model and its sites are all that is needed."""
     sites = {"write": parse_site(f"blocks.{write}", BLOCKS), "read": parse_site(f"blocks.{read}", BLOCKS)}
-    return DirectForward(cast("Subject", SimpleNamespace(model=model, **sites)), precision)
+    return DirectForward(cast("Subject", SimpleNamespace(model=model, frozen=(), **sites)), precision)
 
 
 @torch.inference_mode()

@@ -55,6 +55,17 @@ def test_the_schema_version_and_what_an_earlier_version_left_out_do_not_matter()
     ]
 
 
+def test_held_parts_are_another_run_and_none_are_what_earlier_versions_had() -> None:
+    sites = {"write": "blocks.1.hook_resid_pre", "read": "blocks.2.hook_resid_post"}
+    run = {"name": "run", "model": {"source": "a"}, "prompts": {"source": "b"}, "targets": {"types": ["real"]}}
+    run |= {"experiments": ["sensitivity"], "sensitivity": {"samples": 5, "steps": 11}}
+    with_sites = [run | {"sites": sites}]
+    with_sites += [run | {"sites": {**sites, "frozen": frozen}} for frozen in ([], ["blocks.1.hook_mlp_out"])]
+    earlier, none, held = (attributes(config=config) for config in with_sites)
+    assert resume_differences(earlier, none) == []
+    assert resume_differences(earlier, held) == ['sites.frozen: stored [], asked ["blocks.1.hook_mlp_out"]']
+
+
 def test_a_missing_key_is_not_a_null_one() -> None:
     assert differences({"a": None}, {}, "asked") == ["a: stored null, asked nothing"]
 

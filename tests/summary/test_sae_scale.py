@@ -237,6 +237,9 @@ class TestEvidence:
             ("config", "plateau", {"step_length": 0.25}, "step lengths"),
             ("config", "model", {"processing": "folded"}, "processing"),
             ("config", "model", {"dtype": "bfloat16"}, "dtype"),
+            ("config", "sites", {"frozen": ["blocks.2.hook_mlp_out"]}, "sites"),
+            ("config", "sites", {"frozen": []}, None),
+            ("config", "sites", {"frozen": None}, None),  # as before it was written down
             ("identity", None, {"precision": "tf32x3"}, "precision"),
             ("identity", None, {"activation_types": {"random": {"module": "mine"}}}, "definition of random"),
             ("definitions", None, {"real": "something else"}, "definition of real"),

@@ -48,6 +48,12 @@ def add(commands: "Commands") -> None:
         metavar="RUN",
         help="walk the bases and targets that this run has stored, to compare devices or precisions curve by curve",
     )
+    parser.add_argument(
+        "--frozen",
+        metavar="PARTS",
+        help="what is held at the unperturbed prompt's values, comma-separated: blocks.N.hook_attn_out and "
+        "blocks.N.hook_mlp_out, N-M for several blocks",
+    )
     parser.add_argument("--out", help="where the run is stored, a path or a URL (default: data/runs/NAME.zarr)")
     parser.add_argument(
         "--no-cache", action="store_true", help=f"read and compute all anew, and keep nothing (see {cache.VARIABLE})"
@@ -135,4 +141,5 @@ def _configuration(options: argparse.Namespace) -> RunConfig:
         sources={section: getattr(options, section) for section in ("model", "sae", "prompts")},
         activations=dict(options.activations),
         of_run=options.activations_of,
+        frozen=None if options.frozen is None else [part for part in options.frozen.split(",") if part],
     )

@@ -201,9 +201,11 @@ def _facts(attributes: Mapping[Any, Any]) -> dict[str, str]:
     """What a run is of, by the configuration it was made with."""
     config = _json(attributes, "config", {})
     model, sites, prompts, sae = (config.get(key) or {} for key in ("model", "sites", "prompts", "sae"))
+    held = sites.get("frozen")
     found = {
         "model": ", ".join(str(model[key]) for key in ("source", "revision", "dtype", "processing") if model.get(key)),
         "sites": f"{sites.get('write', '-')} -> {sites.get('read', '-')}",
+        **({"held": ", ".join(map(str, held))} if held and isinstance(held, list) else {}),
         "SAE": sae.get("source") or "none",
         "prompts": f"{prompts.get('source', '-')}, {prompts.get('length', '-')} tokens each",
         "seed, commit": f"{attributes.get('seed', '-')}, {attributes.get('commit', '-')}",

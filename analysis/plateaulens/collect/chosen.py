@@ -73,7 +73,7 @@ def chosen(
     key = {
         **conditions(subject, model, code=("subject", "scan", "scan/kernels")),
         "kernels": has_kernels(subject.device),
-        "sites": [subject.write.name, subject.read.name],
+        "sites": [site.name for site in (subject.write, subject.read, *subject.frozen)],
         "position": subject.position,
         **text(tokens),
         "points": points,

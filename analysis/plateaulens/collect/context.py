@@ -418,6 +418,7 @@ def assemble(
             *([] if choice.precision == "float32" else [f"precision of products: {choice.precision}"]),
             *([NO_KERNELS] if subject.device.type == "cuda" and not has_kernels(subject.device) else []),
             *([f"why not a quicker one: {choice.why}"] if choice.why else []),
+            *([f"held at what the unperturbed prompt has: {', '.join(config.sites.frozen)}"] if subject.frozen else []),
             *prompts.notes,
             *(() if sae is None else sae.notes),
         ),
@@ -429,7 +430,9 @@ def _check_reach(subject: Subject, length: int) -> None:
     write, read = subject.write, subject.read
     # attention alone does, and the first that does is that of the block after the write site
     first = write.boundary if write.is_between_blocks else write.block + 1
-    if range(length)[subject.position] != length - 1 and read.order <= (first, 0):
+    held = {site.block for site in subject.frozen if site.place == "attn_out"}
+    last = read.block + 1 if read.is_within_block else read.boundary
+    if range(length)[subject.position] != length - 1 and not set(range(first, last)) - held:
         raise UsageError(
             f"sites: what is written at {write.name} does not reach the end of the prompt before {read.name}; read "
             "later, or write earlier"

@@ -22,7 +22,7 @@ from plateaulens.scan.choice import reading
 from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of
 from plateaulens.store.reading import open_run
 from plateaulens.store.run import open_or_create
-from plateaulens.subject.sites import Site, parse_site
+from plateaulens.subject.sites import Site, parse_read_site, parse_site
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class _Collecting:
         reads, together, left = [run_context.subject.read], [(first, self._described(run_context))], []
         for cell in same[1:]:
             with _naming(cell):
-                site = parse_site(cell.config.sites.read, run_context.subject.blocks)
+                site = parse_read_site(cell.config.sites.read, run_context.subject.blocks)
                 made = self._joining(cell, run_context) if _is_shared(run_context, [*reads, site]) else None
             if made is None:
                 left.append(cell)
@@ -191,7 +191,7 @@ def cells(config: RunConfig) -> tuple[Cell, ...]:
     found = [
         _cell(config, {"model": model, "sae": sae, "write": write, "read": read, "seed": seed})
         for model, (write, sae), seed, read in product(models, _placements(config), seeds, reads)
-        if _order(read) > _order(write)
+        if parse_read_site(read, sys.maxsize).order > parse_site(write, sys.maxsize).order
     ]
     if not found:
         raise UsageError("the sweep has no cell: no read site comes after a write site")
@@ -231,8 +231,3 @@ def _cell(config: RunConfig, values: dict[str, Any]) -> Cell:
     name = stem_of("+".join(varied)) or "only"
     entry = Entry(**{**values, "sae": values["sae"] or NO_SAE}, name=name)
     return Cell(entry, config_of(config, entry))
-
-
-def _order(site: str) -> tuple[int, int]:
-    # whether the model has that block is asked when it is there
-    return parse_site(site, blocks=sys.maxsize).order

@@ -200,6 +200,7 @@ def _facts(about: Mapping[str, Any]) -> Iterator[str]:
         "model": [model.get("source"), model.get("revision"), model.get("processing"), model.get("dtype")],
         "written at": [sites.get("write")],
         "read at": [sites.get("read")],
+        **({"held": sites["frozen"]} if sites.get("frozen") else {}),
         "SAE": [about["sae"]],
         "prompts": [prompts.get("source"), None if prompts.get("length") is None else f"{prompts['length']} tokens"],
         "base prompts": [f"{name} {number}" for name, number in completed.items()],

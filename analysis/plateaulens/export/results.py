@@ -175,7 +175,7 @@ def about(summary: xr.DataTree) -> dict[str, Any]:
             "kind": str(attributes.get("kind")),
             "name": str(attributes.get("name")),
             "model": {key: model.get(key) for key in ("source", "revision", "processing", "dtype")},
-            "sites": {key: sites.get(key) for key in ("write", "read")},
+            "sites": {key: sites.get(key) for key in ("write", "read")} | {"frozen": list(sites.get("frozen") or [])},
             "sae": sae.get("source"),
             "prompts": {key: prompts.get(key) for key in ("source", "length")},
             "seed": config.get("seed"),

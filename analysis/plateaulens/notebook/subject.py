@@ -23,7 +23,7 @@ from plateaulens.subject import model as models
 from plateaulens.subject.anatomy import text_config
 from plateaulens.subject.architectures import check_architecture
 from plateaulens.subject.copies import shared_copy
-from plateaulens.subject.sites import parse_sites
+from plateaulens.subject.sites import parse_frozen, parse_sites
 from plateaulens.subject.tokenizing import Encoder
 
 MEMORY = "in memory"
@@ -51,6 +51,8 @@ class Subject:
         Where an activation is replaced, as TransformerLens names hooks.
     read
         Where the effect is read, behind `write`; None is the end of the last block.
+    frozen
+        What is held at what it is in the unperturbed prompt: names of parts of blocks, as `[sites] frozen` has them.
     tokenizer
         Of a transformers model.
     position
@@ -71,6 +73,7 @@ class Subject:
         *,
         write: str,
         read: str | None = None,
+        frozen: Sequence[str] = (),
         tokenizer: PreTrainedTokenizerBase | None = None,
         position: int = -1,
         device: str | None = None,
@@ -90,12 +93,12 @@ class Subject:
             # sites that every model has: how many blocks it has is known when it is loaded
             first = SiteConfig(write="blocks.0.hook_resid_pre", read="blocks.0.hook_resid_post")
             loaded = models.load_subject(self.model, first)
-            self.sites = _sites(write, read, loaded.blocks)
+            self.sites = _sites(write, read, frozen, loaded.blocks)
             loaded = loaded.at(self.sites)
         else:
             if given:
                 raise UsageError(f"{next(iter(given))} goes with a model that is loaded, and this one is: leave it out")
-            loaded, self.model, self.sites = _in_memory(model, tokenizer, write, read)
+            loaded, self.model, self.sites = _in_memory(model, tokenizer, write, read, frozen)
         if not is_whole(position):
             raise UsageError(f"position is {shown(position)}: give a whole number, from the end where it is negative")
         self.loaded = replace(loaded, position=position)
@@ -132,6 +135,7 @@ class Subject:
         facts = {
             "model": f"{own.model_type}, {own.blocks} blocks, {own.d_model} wide",
             "sites": f"{self.sites.write} → {self.sites.read}",
+            **({"held": ", ".join(self.sites.frozen)} if self.sites.frozen else {}),
             "position": str(own.position),
             "weights": f"{self.model.dtype} on {own.device}, processing {self.model.processing}",
         }
@@ -231,13 +235,14 @@ def is_whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _sites(write: str, read: str | None, blocks: int) -> SiteConfig:
+def _sites(write: str, read: str | None, frozen: Sequence[str], blocks: int) -> SiteConfig:
     with reading("the sites", 'name hooks, such as write="blocks.1.hook_resid_pre"'):
-        return SiteConfig(write=write, read=f"blocks.{blocks - 1}.hook_resid_post" if read is None else read)
+        own = f"blocks.{blocks - 1}.hook_resid_post" if read is None else read
+        return SiteConfig(write=write, read=own, frozen=tuple(frozen))
 
 
 def _in_memory(
-    model: Any, tokenizer: PreTrainedTokenizerBase | None, write: str, read: str | None
+    model: Any, tokenizer: PreTrainedTokenizerBase | None, write: str, read: str | None, frozen: Sequence[str]
 ) -> tuple[models.Subject, ModelConfig, SiteConfig]:
     bridge = model if isinstance(model, TransformerBridge) else None
     found = model if bridge is None else bridge.original_model
@@ -256,14 +261,15 @@ def _in_memory(
     if bridge is not None and bridge.training:
         raise UsageError("the bridge is in training mode: call .eval() on it")
     blocks = int(text_config(found.config).num_hidden_layers)
-    sites = _sites(write, read, blocks)
+    sites = _sites(write, read, frozen, blocks)
     settings = ModelConfig(
         source=f"{MEMORY}: {type(found).__name__}",
         processing="none" if plain is not None else "folded",
         device=str(next(found.parameters()).device),
     )
     identity = {"class": type(found).__name__, "sha256": weights_sha256(found if plain is None else plain)}
-    subject = models.Subject(bridge, tokenizer, identity, *parse_sites(sites, blocks), plain)
+    own = parse_frozen(sites, blocks)
+    subject = models.Subject(bridge, tokenizer, identity, *parse_sites(sites, blocks), plain, frozen=own)
     subject.check_sites()
     return subject, settings, sites
 

@@ -109,7 +109,8 @@ def is_replication(config: RunConfig) -> bool:
     """
     model = config.model.source.rstrip("/").rpartition("/")[2]
     has_sae = config.sae is not None and _SAE in config.sae.source
-    return model == "gpt2" and has_sae and (config.sites.write, config.sites.read) == _SITES
+    sites = config.sites
+    return model == "gpt2" and has_sae and (sites.write, sites.read) == _SITES and not sites.frozen
 
 
 def compare_reference(tree: xr.DataTree, settings: AnalysisConfig) -> list[Comparison]:

@@ -284,6 +284,7 @@ def facts(summary: xr.DataTree) -> str:
     items = {
         "Model": escape(config.model.source),
         "site": f"{escape(config.sites.write)} to {escape(config.sites.read)}",
+        **({"held": escape(", ".join(config.sites.frozen))} if config.sites.frozen else {}),
         "SAE": escape(config.sae.source) if config.sae else "none",
         "prompts": f"{next(iter(counts), 'none')} of {config.prompts.length} tokens",
         "collected": f"{created:%Y-%m-%d}",

@@ -11,6 +11,7 @@ from plateaulens import names
 from plateaulens.names import SCALED, label, metric_label
 from plateaulens.report.contents import config_of, group_of, values_of
 from plateaulens.report.phrases import capital, confidence_of
+from plateaulens.report.setting import held_sentence
 from plateaulens.report.sweep import completed, models
 from plateaulens.report.table import Column, Row, Table, estimated, measured
 from plateaulens.report.text import MISSING, escape, estimate, listing, number, prose
@@ -119,12 +120,13 @@ def varied_sentences(summary: xr.DataTree) -> str:
     settings = config.experiment(experiment)
     cells = json.loads(summary.attrs["cells"])
     done = sum(cell["state"] == "complete" for cell in cells)
+    held = held_sentence(config)
     return (
         f"The sweep {escape(config.name)} has {scale.sizes['sae']} {'SAE' if scale.sizes['sae'] == 1 else 'SAEs'}. "
         f"{capital(completed(done, len(cells)))} "
         f"All SAEs of a site share {number(settings.samples, 0)} base prompts of {config.prompts.length} tokens, real "
         f"targets and random ones. Paths have {settings.steps} points ({names.experiment(experiment).title}). "
-        f"{models(scale)}"
+        f"{models(scale)}{f' {held}' if held else ''}"
     )
 
 

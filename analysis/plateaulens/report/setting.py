@@ -37,11 +37,32 @@ def subject(config: RunConfig) -> str:
         Markdown.
     """
     sae = f"The SAE is {escape(config.sae.source)}" if config.sae else "There is no SAE"
+    held = held_sentence(config)
     return (
         f"The model is {escape(config.model.source)}, {_PROCESSING[config.model.processing]}. Prompts have "
         f"{config.prompts.length} tokens ({escape(config.prompts.source)}). The write site is "
         f"{escape(config.sites.write)}, the read site {escape(config.sites.read)}. {sae}."
+        f"{f' {held}' if held else ''}"
     )
+
+
+def held_sentence(config: RunConfig) -> str:
+    """Which parts of blocks do not answer to what is written.
+
+    Parameters
+    ----------
+    config
+        The run's.
+
+    Returns
+    -------
+    str
+        Markdown; empty where all of them do.
+    """
+    if not config.sites.frozen:
+        return ""
+    held = listing([escape(name) for name in config.sites.frozen])
+    return f"These parts of the model do not answer, but are held at what they are in the unperturbed prompt: {held}."
 
 
 def story(summary: xr.DataTree) -> str:
@@ -58,12 +79,12 @@ def story(summary: xr.DataTree) -> str:
         Markdown.
     """
     config = config_of(summary)
-    held = types_of(summary["geometry"].to_dataset())
+    types = types_of(summary["geometry"].to_dataset())
     sizes = [
         f"{number(group.sizes['sample'], 0)} ({names.experiment(name).title})"
         for name, group in experiments_of(summary).items()
     ]
-    composed = " or composed of latents of a sparse autoencoder (SAE)" if _RECOMBINED & set(held) else ""
+    composed = " or composed of latents of a sparse autoencoder (SAE)" if _RECOMBINED & set(types) else ""
     return (
         f"One activation of {escape(config.model.source)}, that of a prompt's last token, is moved step by step from "
         f"its own value (the base) to another one (the target). Targets are real (another prompt's), drawn at "
@@ -71,6 +92,7 @@ def story(summary: xr.DataTree) -> str:
         f"distribution (KL). Where it rises most steeply, at its max-slope step, it blows up. A type of target is like "
         f"real when its steps are distributed like those of real targets."
         + (f" Base prompts: {listing(sizes)}." if sizes else "")
+        + (f" {held}" if (held := held_sentence(config)) else "")
     )
 
 
@@ -268,6 +290,7 @@ def provenance_table(summary: xr.DataTree) -> Table:
         "weight processing": config.model.processing,
         "write site": config.sites.write,
         "read site": config.sites.read,
+        **({"held parts": ", ".join(config.sites.frozen)} if config.sites.frozen else {}),
         "SAE": config.sae.source if config.sae else "none",
         "prompts": f"{config.prompts.source}, {config.prompts.length} tokens each",
         "seed of the run": str(attributes["seed"]),

@@ -185,11 +185,12 @@ def varied_sentences(summary: xr.DataTree) -> str:
     varied = [f"{experiment.sizes[axis]} {_SITES.get(axis, axis)}s" for axis in AXES if experiment.sizes[axis] > 1]
     settings = config.experiment(config.experiments[0])
     what = listing(varied) if varied else "nothing"
+    held = setting.held_sentence(config)
     return (
         f"The sweep {escape(config.name)} varies {what}. {capital(completed(done, len(cells)))} "
         f"Each has {number(settings.samples, 0)} base prompts of {config.prompts.length} tokens, the same at every "
         f"site. Paths have {settings.steps} points ({names.experiment(config.experiments[0]).title}). "
-        f"{models(experiment)}"
+        f"{models(experiment)}{f' {held}' if held else ''}"
     )
 
 

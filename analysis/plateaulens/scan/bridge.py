@@ -8,9 +8,7 @@ from torch import Tensor
 
 from plateaulens.scan.engine import Response
 from plateaulens.subject.model import Subject
-from plateaulens.subject.sites import Site
-
-FINAL_SITE = "ln_final.hook_out"
+from plateaulens.subject.sites import FINAL, Site
 
 
 class BridgeForward:
@@ -49,7 +47,7 @@ class BridgeForward:
             kept[hook.name] = stream[:, shared:].unflatten(0, points.shape[:2]).clone()
 
         bridge = self._subject.bridge
-        names = {name: str(bridge.hook_dict[name].name) for name in (*(site.hook for site in self.reads), FINAL_SITE)}
+        names = {name: str(bridge.hook_dict[name].name) for name in (*(site.hook for site in self.reads), FINAL)}
         tokens = tokens.repeat_interleave(points.shape[1], dim=0)
         bridge.run_with_hooks(
             torch.cat([tokens[:, :shared], tokens[:, -1:].expand(-1, steps)], dim=1),
@@ -60,7 +58,7 @@ class BridgeForward:
             logits_to_keep=1,
         )
         read, *further = (kept[names[site.hook]] for site in self.reads)
-        return Response(read, kept[names[FINAL_SITE]], tuple(further))
+        return Response(read, kept[names[FINAL]], tuple(further))
 
     def unembed(self, final: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
         """By the bridge's own unembedding. See `plateaulens.scan.engine.Forward.unembed`."""

@@ -190,9 +190,8 @@ def reading(forward: Forward, reads: Sequence[Site]) -> Forward | None:
     """
     if not isinstance(forward, DirectForward | BridgeForward | WholeForward):
         return None
-    if (isinstance(forward, DirectForward) and forward.depends_on_read) or not all(
-        site.is_between_blocks for site in reads
-    ):
+    depends = isinstance(forward, DirectForward) and forward.depends_on_read
+    if depends or any(site.is_within_block for site in reads):
         return None
     other = copy.copy(forward)
     other.reads = tuple(reads)
@@ -228,7 +227,8 @@ def _candidates(
                 yield PACKED, precision
         else:
             why.append(f"packed: not for model type {subject.model_type!r}")
-        if subject.lens is not None and subject.write.is_between_blocks and subject.read.is_between_blocks:
+        within = subject.frozen or subject.write.is_within_block or subject.read.is_within_block
+        if subject.lens is not None and not within:
             yield BRIDGE, precisions[-1]
     yield WHOLE, precisions[-1]
     yield COPIED, precisions[-1]

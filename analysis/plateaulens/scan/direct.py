@@ -163,15 +163,17 @@ class DirectForward:
         base: Any = model.base_model if parts.language is None else getattr(model.base_model, parts.language)
         layers: torch.nn.ModuleList = getattr(base, parts.blocks)
         write, read = subject.write, subject.read
-        between = write.is_between_blocks and read.is_between_blocks
+        frozen: tuple[Site, ...] = subject.frozen
+        between = not (write.is_within_block or read.is_within_block)
         self._counted_from_points = gated_fits(self._config)
-        reached = () if between else (write.block, read.block)
+        reached = {site.block for site in (*(() if between else (write, read)), *frozen)}
         on_kernels = has_kernels(model.device)
         blocks: list[Block] = [
             _prepared(layer, precision, quick=self._counted_from_points and index not in reached, fused=on_kernels)
             for index, layer in enumerate(layers)
         ]
-        self._within = None if between else WithinBlocks(model, write, read)
+        self._within = None if between and not frozen else WithinBlocks(model, write, read, frozen)
+        self._with_clean = bool(frozen)
         base.set_attn_implementation(PACKED_ATTENTION)
         rotary: Callable[..., Any] | None = None if parts.rotary is None else getattr(base, parts.rotary)
         if parts.rotary_by_kind:
@@ -179,7 +181,7 @@ class DirectForward:
             rotary = RotaryByKind(base.rotary_emb, self._config.layer_types)
         self._blocks, self._start = blocks, write.boundary
         self.reads: tuple[Site, ...] = (read,)
-        self.depends_on_read = not between and (self._counted_from_points or not read.is_between_blocks)
+        self.depends_on_read = not between and (self._counted_from_points or read.is_within_block)
         """Whether blocks are run in another way where other ones are read."""
         self._write = write
         self._embedding: torch.nn.Module = base.get_input_embeddings()
@@ -198,7 +200,7 @@ class DirectForward:
             if self._within is None:
                 found = self._from_write(self._entering(tokens, packed), shared)
             else:
-                with self._within.running(packed, shared) as passing:
+                with self._within.running(packed, shared + self._with_clean) as passing:
                     found = self._from_write(self._entering(tokens, packed), shared)
                 if passing.read is not None:
                     found[1] = passing.read
@@ -210,24 +212,26 @@ class DirectForward:
     ) -> Float[Tensor, "prompt token d_model"]:
         """The stream that enters the first block whose result depends on the points."""
         shared, before = tokens.shape[1] - 1, self._blocks[: self._start]
+        first = shared + self._with_clean  # what parts are held at is found in the unperturbed token's row
         if self._write.is_between_blocks:
-            earlier = self._through(before, self._embed(tokens[:, :shared]), shared)
+            earlier = self._through(before, self._embed(tokens[:, :first]), shared)
             return torch.cat([earlier, packed], dim=1)
         clean = self._through(before, self._embed(tokens), shared)
         last = torch.zeros_like(clean[:, shared:]) if self._write.place == "mid" else clean[:, shared:]
-        return torch.cat([clean[:, :shared], last.expand(-1, packed.shape[1], -1)], dim=1)
+        return torch.cat([clean[:, :first], last.expand(-1, packed.shape[1], -1)], dim=1)
 
     def _from_write(
         self, stream: Float[Tensor, "prompt token d_model"], shared: int
     ) -> list[Float[Tensor, "prompt point d_model"]]:
         """What is unembedded, and the stream after the blocks up to each read site, at the points' rows."""
-        ends = [read.boundary + (not read.is_between_blocks) for read in self.reads]
-        passed, reached = {}, self._start
+        ends = [read.boundary + read.is_within_block for read in self.reads]
+        passed, reached, first = {}, self._start, shared + self._with_clean
         for end in sorted(set(ends)):
             stream = self._through(self._blocks[reached:end], stream, shared)
-            passed[end], reached = stream[:, shared:], end
-        final = self._norm(self._through(self._blocks[reached:], stream, shared)[:, shared:])
-        return [final, *(passed[end] for end in ends)]
+            passed[end], reached = stream[:, first:], end
+        final = self._norm(self._through(self._blocks[reached:], stream, shared)[:, first:])
+        is_final = [read.place == "final" for read in self.reads]
+        return [final, *(final if last else passed[end] for end, last in zip(ends, is_final, strict=True))]
 
     def unembed(self, final: Float[Tensor, "row d_model"]) -> Float[Tensor, "row vocabulary"]:
         """As accurate as float32, whatever the precision. See `plateaulens.scan.engine.Forward.unembed`."""

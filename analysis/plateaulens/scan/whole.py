@@ -7,7 +7,7 @@ same numbers; else it is computed again for each point.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -73,12 +73,24 @@ class WholeForward:
             kept = _new_cache(self._model)
             run(self._model, prompt[None, :start], kept)
         rows = max(1, TOKENS_AT_ONCE // (len(prompt) - start))
+        clean = self._clean(prompt[None, start:], None if kept is None else _repeated(kept, 1))
         found = []
         for part in points.split(rows):
             sequences = prompt[None, start:].expand(len(part), -1)
             cache = None if kept is None else _repeated(kept, len(part))
-            found.append(self._run(sequences, part, position - start, cache))
+            found.append(self._run(sequences, part, position - start, cache, clean))
         return [torch.cat(parts) for parts in zip(*found, strict=True)]
+
+    def _clean(
+        self, sequence: Int[Tensor, "1 token"], cache: Any
+    ) -> tuple[tuple[Site, Float[Tensor, "1 token d_model"]], ...]:
+        """What the frozen parts add to the stream in the unperturbed prompt."""
+        frozen = self._subject.frozen
+        if not frozen:
+            return ()
+        with reading_sites(self._subject.anatomy, dict(enumerate(frozen))) as kept:
+            run(self._model, sequence, cache)
+        return tuple((site, kept[number]) for number, site in enumerate(frozen))
 
     def _run(
         self,
@@ -86,6 +98,7 @@ class WholeForward:
         points: Float[Tensor, "point width"],
         position: int,
         cache: Any,
+        clean: Sequence[tuple[Site, Float[Tensor, "1 token d_model"]]],
     ) -> list[Float[Tensor, "point width"]]:
         subject, anatomy = self._subject, self._subject.anatomy
         outputs: dict[str, Any] = {}
@@ -100,13 +113,17 @@ class WholeForward:
                 module = self._model.get_submodule(name)
                 stack.callback(module.register_forward_hook(partial(_keep, outputs, name)).remove)
             stack.enter_context(writing_site(anatomy, subject.write, put))
-            kept = stack.enter_context(reading_sites(anatomy, dict(enumerate(self.reads))))
+            for site, held in clean:
+                stack.enter_context(writing_site(anatomy, site, held.expand_as))
+            own = {number: site for number, site in enumerate(self.reads) if site.place != "final"}
+            kept = stack.enter_context(reading_sites(anatomy, own))
             logits = run(self._model, sequences, cache).logits[:, -1]
         holder = next(name for name in self._holders if name in outputs)
         final: Tensor = outputs[holder][0][:, -1]
         if self._head is None:
             self._head = _Head(self._model, holder, outputs[holder], final, logits)
-        return [final.float(), *(kept[number][:, -1].float() for number in range(len(self.reads)))]
+        read = (kept[number][:, -1] if number in kept else final for number in range(len(self.reads)))
+        return [final.float(), *(each.float() for each in read)]
 
 
 class _Head:

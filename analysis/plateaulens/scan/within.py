@@ -1,11 +1,11 @@
-"""Sites within a block: what a part of it adds to the stream, or is about to, replaced and read at the points' rows.
+"""Sites within a block: what a part of it adds to the stream, or is about to, replaced, read or held at points' rows.
 
 The block itself is transformers' own. Hooks on its modules put the points where the site is; what they put belongs to
 the thread that runs, as several run one model at once.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,7 +22,8 @@ from plateaulens.subject.sites import Site
 class Passing:
     """What passes the two sites in one run."""
 
-    shared: int
+    first: int
+    """The first of the points' rows."""
     points: Float[Tensor, "prompt point width"]
     stream: Float[Tensor, "prompt point d_model"] | None = None
     """At the points' rows, before the block that is read in its middle."""
@@ -31,7 +32,7 @@ class Passing:
 
 
 class WithinBlocks:
-    """Hooks at those of a model's two sites that are within a block.
+    """Hooks at those of a model's sites that are within a block.
 
     Parameters
     ----------
@@ -39,6 +40,8 @@ class WithinBlocks:
         Keeps the hooks. It must still run as it was published, with attention that nothing has been done to.
     write, read
         The sites. One between blocks is left to the caller.
+    frozen
+        What parts of blocks add to the stream, which at the points' rows is held at what it is in the row before them.
 
     Raises
     ------
@@ -46,17 +49,24 @@ class WithinBlocks:
         When the model has no such site.
     """
 
-    def __init__(self, model: PreTrainedModel, write: Site, read: Site) -> None:
+    def __init__(self, model: PreTrainedModel, write: Site, read: Site, frozen: Sequence[Site] = ()) -> None:
         self._of_thread = threading.local()
-        anatomy = find_anatomy(model, sorted({write.block, read.block}))
+        between = not (write.is_within_block or read.is_within_block)
+        ends = () if between else (write, read)
+        anatomy = find_anatomy(model, sorted({site.block for site in (*ends, *frozen)}))
         self._multiplier = anatomy.multiplier
-        for site in (write, read):
+        for site in (*ends, *frozen):
             check_site(anatomy, site)
         assert anatomy.parts is not None
-        # written first: what is read where it is written is what was written
-        for site, is_written in ((write, True), (read, False)):
+        # in this order: what is read is what was written, and what was held
+        changes: tuple[tuple[Sequence[Site], Change], ...] = (
+            ((write,), self._put),
+            (frozen, self._hold),
+            ((read,), self._keep),
+        )
+        for site, change in ((site, change) for sites, change in changes for site in sites):
+            is_written = change == self._put
             parts = anatomy.parts[site.block]
-            change: Change = self._put if is_written else self._keep
             if site.place == "z":
                 assert parts.projection is not None
                 before(parts.projection, change)
@@ -71,22 +81,22 @@ class WithinBlocks:
                 after(parts.attention_end, self._keep_the_middle)
 
     @contextmanager
-    def running(self, points: Float[Tensor, "prompt point width"], shared: int) -> Iterator[Passing]:
+    def running(self, points: Float[Tensor, "prompt point width"], first: int) -> Iterator[Passing]:
         """Have this thread write some points.
 
         Parameters
         ----------
         points
             Shaped (prompt, point, width).
-        shared
-            Number of earlier tokens, whose rows come before those of the points.
+        first
+            The first of the points' rows.
 
         Yields
         ------
         Passing
             Has what was read once the model has run.
         """
-        self._of_thread.now = passing = Passing(shared, points)
+        self._of_thread.now = passing = Passing(first, points)
         try:
             yield passing
         finally:
@@ -98,21 +108,26 @@ class WithinBlocks:
         return now
 
     def _put(self, rows: Tensor) -> Tensor:
-        return torch.cat([rows[:, : self._now.shared], self._now.points], dim=1)
+        return torch.cat([rows[:, : self._now.first], self._now.points], dim=1)
 
     def _put_in_the_middle(self, added: Tensor) -> Tensor:
         """The caller has the points' rows enter the block as zeros, so that what is added to them is all there is."""
-        return torch.cat([added[:, : self._now.shared], self._now.points / self._multiplier], dim=1)
+        return torch.cat([added[:, : self._now.first], self._now.points / self._multiplier], dim=1)
+
+    def _hold(self, rows: Tensor) -> Tensor:
+        first = self._now.first
+        held = rows[:, first - 1 : first].expand(-1, rows.shape[1] - first, -1)
+        return torch.cat([rows[:, :first], held], dim=1)
 
     def _keep(self, rows: Tensor) -> Tensor:
-        self._now.read = rows[:, self._now.shared :]
+        self._now.read = rows[:, self._now.first :]
         return rows
 
     def _keep_stream(self, rows: Tensor) -> Tensor:
-        self._now.stream = rows[:, self._now.shared :]
+        self._now.stream = rows[:, self._now.first :]
         return rows
 
     def _keep_the_middle(self, added: Tensor) -> Tensor:
         assert self._now.stream is not None
-        self._now.read = self._now.stream + self._multiplier * added[:, self._now.shared :]
+        self._now.read = self._now.stream + self._multiplier * added[:, self._now.first :]
         return added

@@ -312,7 +312,7 @@ def check_site(anatomy: Anatomy, site: Site) -> None:
     UsageError
         That names the site and the reason.
     """
-    if site.is_between_blocks:
+    if not site.is_within_block:
         return
     parts = _parts(anatomy, site)
     if site.place == "mid" and anatomy.parallel:

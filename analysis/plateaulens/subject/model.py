@@ -30,7 +30,7 @@ from plateaulens.subject.anatomy import (
     text_config,
 )
 from plateaulens.subject.copies import centred_copy, shared_copy
-from plateaulens.subject.sites import Site, parse_sites
+from plateaulens.subject.sites import Site, parse_frozen, parse_sites
 from plateaulens.subject.weights import load_weights, loading
 
 
@@ -55,6 +55,8 @@ class Subject:
     """Which token of a prompt is perturbed, counted from the end where it is negative."""
     is_narrow: bool = False
     """Whether the blocks hold their weights in bfloat16."""
+    frozen: tuple[Site, ...] = ()
+    """Parts of blocks behind the write site whose output is held at what it is in the unperturbed prompt."""
 
     @property
     def bridge(self) -> TransformerBridge:
@@ -80,8 +82,12 @@ class Subject:
     def anatomy(self) -> Anatomy:
         """Where the sites are among the modules of `model`."""
         assert self.model is not None
-        within = [site.block for site in (self.write, self.read) if not site.is_between_blocks]
+        within = [site.block for site in self._all_sites if site.is_within_block]
         return find_anatomy(self.model, within) if within else Anatomy(find_blocks(self.model), None)
+
+    @property
+    def _all_sites(self) -> tuple[Site, ...]:
+        return self.write, self.read, *self.frozen
 
     @property
     def d_model(self) -> int:
@@ -185,10 +191,10 @@ class Subject:
         Raises
         ------
         UsageError
-            As `parse_sites` does.
+            As `parse_sites` and `parse_frozen` do.
         """
         write, read = parse_sites(sites, self.blocks)
-        other = replace(self, write=write, read=read)
+        other = replace(self, write=write, read=read, frozen=parse_frozen(sites, self.blocks))
         other.check_sites()
         return other
 
@@ -200,8 +206,8 @@ class Subject:
         UsageError
             That names the first such site.
         """
-        for site in (self.write, self.read):
-            if not site.is_between_blocks:
+        for site in self._all_sites:
+            if site.is_within_block:
                 if self.model is None:
                     raise UsageError(f"site {site.name!r} is in reach of unprocessed weights only: processing = 'none'")
                 check_site(self.anatomy, site)
@@ -244,7 +250,9 @@ def load_subject(model: ModelConfig, sites: SiteConfig) -> Subject:
         is written.
     """
     weights = load_weights(model, model.device)
-    write, read = parse_sites(sites, int(text_config(weights.model.config).num_hidden_layers))
+    blocks = int(text_config(weights.model.config).num_hidden_layers)
+    write, read = parse_sites(sites, blocks)
+    frozen = parse_frozen(sites, blocks)
     # TransformerLens would load a tokenizer again that does not say that it prepends BOS, perhaps from a hub
     weights.tokenizer.init_kwargs["add_bos_token"] = True
     torch.nn.Module.to(weights.model.eval(), model.device)  # a GGUF file's are not there yet
@@ -255,7 +263,8 @@ def load_subject(model: ModelConfig, sites: SiteConfig) -> Subject:
         bridge = (
             None if is_narrow else boot(weights.model, weights.tokenizer, name=name, device=model.device, folded=folded)
         )
-    subject = Subject(bridge, weights.tokenizer, weights.identity, write, read, plain, is_narrow=is_narrow)
+    of_weights = (bridge, weights.tokenizer, weights.identity)
+    subject = Subject(*of_weights, write, read, plain, is_narrow=is_narrow, frozen=frozen)
     subject.check_sites()
     return subject
 

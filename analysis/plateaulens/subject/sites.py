@@ -1,14 +1,18 @@
 """Places in a language model where an activation is replaced or read, and the names by which they are asked for."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from plateaulens.config import SiteConfig
 from plateaulens.errors import UsageError, shown
 
-Place = Literal["pre", "z", "attn_out", "mid", "mlp_out", "post"]
-"""Where in a block, in the order in which the block comes by."""
+Place = Literal["pre", "z", "attn_out", "mid", "mlp_out", "post", "final"]
+"""Where in a block, in the order in which the block comes by; `final` is behind the norm that follows the last one."""
+
+FINAL = "ln_final.hook_out"
+"""The name of the last norm's output, which is read and not written."""
 
 _ORDER: tuple[Place, ...] = ("pre", "z", "attn_out", "mid", "mlp_out", "post")
 _HOOKS: dict[str, Place] = {
@@ -27,6 +31,8 @@ _HOOKS: dict[str, Place] = {
 _LENS = re.compile(r"blocks\.(\d{1,6})\.([a-z_.]+)", re.ASCII)
 _MODULE = re.compile(r"(?:model\.|language_model\.|transformer\.|gpt_neox\.)*(?:layers|h)\.(\d{1,6})", re.ASCII)
 """A block as transformers names it; what is meant is what it returns."""
+_PARTS = re.compile(r"blocks\.(\d{1,6})(?:-(\d{1,6}))?\.(hook_attn_out|hook_mlp_out)", re.ASCII)
+"""What a part of a block adds to the stream, of one block or of all from one to another."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Site:
     @property
     def boundary(self) -> int:
         """How many blocks have run to their end when the site is passed: `post` of block 0 is `pre` of block 1."""
-        return self.block + (self.place == "post")
+        return self.block + (self.place in ("post", "final"))
 
     @property
     def is_between_blocks(self) -> bool:
@@ -49,13 +55,22 @@ class Site:
         return self.place in ("pre", "post")
 
     @property
+    def is_within_block(self) -> bool:
+        """Whether it is what a part of a block works with."""
+        return not self.is_between_blocks and self.place != "final"
+
+    @property
     def order(self) -> tuple[int, int]:
         """Sites that are passed later have a larger one; names of one place have the same."""
-        return (self.boundary, 0) if self.is_between_blocks else (self.block, _ORDER.index(self.place))
+        if self.is_within_block:
+            return self.block, _ORDER.index(self.place)
+        return self.boundary, int(self.place == "final")
 
     @property
     def hook(self) -> str:
         """TransformerLens' name of it."""
+        if self.place == "final":
+            return FINAL
         ends = {place: end for end, place in reversed(_HOOKS.items())}
         return f"blocks.{self.block}.{ends[self.place]}"
 
@@ -118,6 +133,75 @@ def parse_site(name: str, blocks: int) -> Site:
     return Site(name, block, place)
 
 
+def parse_read_site(name: str, blocks: int) -> Site:
+    """The site that a hook name stands for, where it is one to read.
+
+    Parameters
+    ----------
+    name
+        As `parse_site` takes it, or `FINAL`.
+    blocks
+        Number of blocks of the model.
+
+    Returns
+    -------
+    Site
+        Before, in or after block N, or behind the last norm.
+
+    Raises
+    ------
+    UsageError
+        As `parse_site` does.
+
+    Examples
+    --------
+    >>> parse_read_site("ln_final.hook_out", blocks=12).place
+    'final'
+    """
+    return Site(name, blocks - 1, "final") if name == FINAL else parse_site(name, blocks)
+
+
+def parse_parts(names: Sequence[str], blocks: int) -> tuple[Site, ...]:
+    """The sites that names of parts of blocks stand for.
+
+    Parameters
+    ----------
+    names
+        Each `blocks.N.hook_attn_out` or `blocks.N.hook_mlp_out`, or with `N-M` in the place of N, which stands for
+        blocks N to M.
+    blocks
+        Number of blocks of the model.
+
+    Returns
+    -------
+    tuple of Site
+        In the order in which they are passed, each once.
+
+    Raises
+    ------
+    UsageError
+        For another name, for blocks that the model does not have, and where M is less than N.
+
+    Examples
+    --------
+    >>> [site.name for site in parse_parts(["blocks.2-3.hook_mlp_out", "blocks.3.hook_attn_out"], blocks=12)]
+    ['blocks.2.hook_mlp_out', 'blocks.3.hook_attn_out', 'blocks.3.hook_mlp_out']
+    """
+    found: set[Site] = set()
+    for name in names:
+        matched = _PARTS.fullmatch(name)
+        if matched is None:
+            raise UsageError(
+                f"sites.frozen: {shown(name)} is no part that can be held; use blocks.N.hook_attn_out, "
+                "blocks.N.hook_mlp_out, or blocks.N-M for several blocks"
+            )
+        first, last = int(matched[1]), int(matched[2] or matched[1])
+        if not first <= last < blocks:
+            raise UsageError(f"sites.frozen: {name!r}: the model has {blocks} blocks, numbered 0 to {blocks - 1}")
+        found |= {parse_site(f"blocks.{block}.{matched[3]}", blocks) for block in range(first, last + 1)}
+    return tuple(sorted(found, key=lambda site: site.order))
+
+
 def parse_sites(sites: SiteConfig, blocks: int) -> tuple[Site, Site]:
     """The write and the read site.
 
@@ -138,7 +222,31 @@ def parse_sites(sites: SiteConfig, blocks: int) -> tuple[Site, Site]:
     UsageError
         As `parse_site` does, and when the read site comes first.
     """
-    write, read = parse_site(sites.write, blocks), parse_site(sites.read, blocks)
+    write, read = parse_site(sites.write, blocks), parse_read_site(sites.read, blocks)
     if read.order < write.order:
         raise UsageError(f"sites: {read.name} is read before {write.name} is written; choose a later read site")
     return write, read
+
+
+def parse_frozen(sites: SiteConfig, blocks: int) -> tuple[Site, ...]:
+    """The parts of blocks that are held at what they are in the unperturbed prompt.
+
+    Parameters
+    ----------
+    sites
+        Their names, and the write site.
+    blocks
+        Number of blocks of the model.
+
+    Returns
+    -------
+    tuple of Site
+        Those behind the write site, in order; others are what they are in the unperturbed prompt anyway.
+
+    Raises
+    ------
+    UsageError
+        As `parse_parts` does.
+    """
+    write = parse_site(sites.write, blocks)
+    return tuple(site for site in parse_parts(sites.frozen, blocks) if site.order > write.order)

@@ -149,12 +149,15 @@ def evidence_of(
         sae = config.get("sae") or {}
         kept = {key: identity.get(key) for key in ("model", "prompts")}
         targets = {key: config["targets"].get(key) for key in ("types", "variants")}
+        frozen = config["sites"].get("frozen") or []  # which earlier versions did not write down
+        sites = {**config["sites"], "frozen": frozen}
         about = {
             "source": sae.get("source"),
             "identity": identity.get("sae"),
             "model": config["model"].get("source"),
             "write": config["sites"]["write"],
             "read": config["sites"]["read"],
+            "frozen": frozen,
             "prompts": {key: config["prompts"].get(key) for key in ("source", "length")},
             "targets": targets,
             "seed": config.get("seed"),
@@ -181,7 +184,7 @@ def evidence_of(
     types = [str(name) for name in own["activation_type"].to_numpy()]
     if missing := [name for name in (REFERENCE, SCALE_START) if name not in types]:
         raise UsageError(f"the run has no {missing[0]}, an end of the scale: add it to the run's types")
-    seeded = {"seed": config.get("seed"), "sites": config["sites"], "experiment": chosen, "steps": about["steps"]}
+    seeded = {"seed": config.get("seed"), "sites": sites, "experiment": chosen, "steps": about["steps"]}
     return Evidence(
         own,
         plateaus,

@@ -104,6 +104,12 @@ class TrainRecipe(PromptRecipe):
         return self
 
     @model_validator(mode="after")
+    def _check_sites(self) -> Self:
+        if self.sites.frozen:
+            raise ValueError("sites.frozen: an SAE is trained on what passes unperturbed; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _check_held_out(self) -> Self:
         if self.held_out >= self.text.sequences:
             raise ValueError(f"held_out ({self.held_out}) leaves none of the text's {self.text.sequences} sequences")
