@@ -155,6 +155,21 @@ def test_the_difference_of_distances_is_antisymmetric(value: NDArray[np.float64]
     np.testing.assert_allclose(lower, -upper.T, atol=1e-12)
 
 
+def test_an_interval_for_all_types_holds_that_of_a_single_one() -> None:
+    """Max-t is about the point: where a few pairs lie far to one side, the studentised interval reaches beyond it."""
+    rng = np.random.default_rng(0)
+    base = rng.integers(40, 80, 60).astype(np.float64)
+    few = base + rng.integers(-1, 2, 60)
+    few[:4] -= 35
+    found = compare(np.stack([base, few]), resamples=400)
+    single, together = found["mean_difference_interval"][1], found["mean_difference_simultaneous"][1]
+    assert together[0] == single[0]
+    assert together[1] >= single[1]
+    point = found["mean_difference"][1]
+    assert point - together[0] > 1.1 * (together[1] - point), "max-t alone reaches as far on both sides"
+    assert np.isnan(found["mean_difference_simultaneous"][0]).all()
+
+
 def test_pairing_narrows_the_difference() -> None:
     rng = np.random.default_rng(0)
     base = rng.integers(20, 80, 200).astype(np.float64)

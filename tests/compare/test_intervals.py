@@ -8,6 +8,7 @@ from scipy import stats
 
 from plateaulens.compare.intervals import (
     bca_interval,
+    covering,
     degenerate,
     effective_number,
     exact_interval,
@@ -222,6 +223,13 @@ class TestSimultaneous:
         assert np.isnan(interval[1]).all()
         np.testing.assert_array_equal(interval[2], [2, 2])
         assert interval[0, 0] < 1 < interval[0, 1]
+
+
+    def test_one_that_covers_another_holds_both_and_is_nothing_where_it_was(self) -> None:
+        interval = np.array([[-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0], [np.nan, np.nan]])
+        other = np.array([[-2.0, 0.5], [-0.5, 0.5], [np.nan, np.nan], [0.0, 0.0]])
+        expected = [[-2, 1], [-1, 1], [-1, 1], [np.nan, np.nan]]
+        np.testing.assert_array_equal(covering(interval, other), expected)
 
 
 class TestEffectiveNumber:

@@ -257,7 +257,29 @@ def test_plateaus_have_the_same_table(summary: xr.DataTree) -> None:
     caption = effects.joint_table_caption(group, statistic="plateau_length")
     assert [fault for sentence in sentences(caption) for fault in faults(sentence)] == []
     assert "n = 24 base prompts" in caption
-    assert "with 95\u00a0% intervals that hold for all types of a metric together." in caption
+    assert "with 95\u00a0% intervals that hold for all types of a metric together. They are by max-t" in caption
+    assert "joined to the interval of each type alone." in caption
+
+
+def test_no_interval_for_all_types_denies_the_one_for_a_single_type(summary: xr.DataTree) -> None:
+    """And at least one of them is wider, as it holds for the others as well."""
+    for name in ("sensitivity", "plateau"):
+        group = summary[name].to_dataset()
+        for quantity in ("mean_difference", "paired_delta"):
+            together, single = group[f"{quantity}_simultaneous"], group[f"{quantity}_interval"]
+            there = together.sel(bound="lower").notnull()
+            assert not there.sel(activation_type="real").any()
+            below, above = (together.sel(bound=end) - single.sel(bound=end) for end in ("lower", "upper"))
+            assert (below.where(there, 0) <= 0).all()
+            assert (above.where(there, 0) >= 0).all()
+            assert (below.where(there, 0) < 0).any()
+
+
+def test_the_caption_says_how_intervals_for_all_types_are_made_as_stored(sensitivity: xr.Dataset) -> None:
+    plain = sensitivity.assign(
+        mean_difference_simultaneous=sensitivity["mean_difference_simultaneous"].assign_attrs(method="max-t")
+    )
+    assert "together. They are by max-t." in effects.joint_table_caption(plain)
 
 
 def test_an_interval_that_means_nothing_is_not_printed(sensitivity: xr.Dataset, edit: Edit) -> None:

@@ -37,6 +37,7 @@ from plateaulens.compare.effects import (
 )
 from plateaulens.compare.intervals import (
     bca_interval,
+    covering,
     degenerate,
     effective_number,
     exact_interval,
@@ -333,13 +334,14 @@ def _smooth_quantities(
     for name, number, least in (("mean", n, 0.0), ("mean_difference", n_pairs, farther)):
         reach = np.fmax(mean_reach(estimates[name], errors[name], number, resampling, confidence), least)
         result[f"{name}_interval"] = widened(result[name], result[f"{name}_interval"], reach)
+    for name, reach in zip(_DELTAS, (reaches.cliffs_delta, reaches.paired_delta), strict=True):
+        result[f"{name}_interval"] = np.clip(widened(result[name], bca[name], reach), -1.0, 1.0)
     for name in SIMULTANEOUS:
         others = np.delete(np.arange(len(observations.codes)), observations.reference)
         together = np.full((len(observations.codes), 2), np.nan)
-        together[others] = simultaneous_interval(estimates[name][:, others], confidence)
+        joint = simultaneous_interval(estimates[name][:, others], confidence)
+        together[others] = covering(joint, result[f"{name}_interval"][others])
         result[f"{name}_simultaneous"] = together
-    for name, reach in zip(_DELTAS, (reaches.cliffs_delta, reaches.paired_delta), strict=True):
-        result[f"{name}_interval"] = np.clip(widened(result[name], bca[name], reach), -1.0, 1.0)
     result |= _censored_fractions(observations, resampling, confidence)
     result["degenerate"] = degenerate(n, estimates["sd"][0])
     result["difference_degenerate"] = degenerate(n_pairs, np.fmax(errors["mean_difference"][0], farther))

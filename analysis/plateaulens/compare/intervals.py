@@ -446,8 +446,8 @@ def simultaneous_interval(estimates: NDArray[np.float64], confidence: float) -> 
     """Intervals that hold together for all of a family, by the largest studentised error of a resample.
 
     theta +- c sd, with sd the standard deviation of each estimate over the resamples and c the quantile of max |theta*
-    - theta| / sd over the family (Romano and Wolf 2005, Econometrica 73:1237). Wider than the intervals of single ones,
-    by the less the more alike the estimates are.
+    - theta| / sd over the family (Romano and Wolf 2005, Econometrica 73:1237). Wider than such intervals of single
+    ones, by the less the more alike the estimates are; one by another method may reach farther (see `covering`).
 
     Parameters
     ----------
@@ -469,6 +469,33 @@ def simultaneous_interval(estimates: NDArray[np.float64], confidence: float) -> 
     score = np.abs(change) * np.nan_to_num(ratio(np.ones_like(sd), sd))
     reach = quantile(score.max(axis=-1, initial=0.0), confidence)[..., np.newaxis] * sd
     return _where_point(point, np.stack([point - reach, point + reach], axis=-1))
+
+
+def covering(interval: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """An interval that also holds all of another one, so that it covers whenever either does.
+
+    Max-t intervals are about their points and go by the spread of resamples; those of single types may lie to one side,
+    or be widened. Intervals that hold together still do when each holds more, and none then denies a single one.
+
+    Parameters
+    ----------
+    interval
+        Intervals, (..., 2).
+    other
+        What each is to hold, (..., 2); NaN asks for nothing.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        The lower and the upper bound, (..., 2); NaN where `interval` is.
+
+    Examples
+    --------
+    >>> covering(np.array([-1.6, 0.7]), np.array([-2.0, 0.4])).tolist()
+    [-2.0, 0.7]
+    """
+    ends = np.stack([np.fmin(interval[..., 0], other[..., 0]), np.fmax(interval[..., 1], other[..., 1])], axis=-1)
+    return np.where(np.isnan(interval), np.nan, ends)
 
 
 def degenerate(count: NDArray[np.integer], sd: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -318,7 +318,8 @@ def joint_table_caption(
         f"Effects on {names.statistic(statistic).label}s beside chance and beside each other, {prompts(experiment)}. "
         f"*KS above chance*: the distance to real minus its mean if type and real were exchangeable. *Mean* and "
         f"*P(later) \u2212 P(earlier)*: paired differences to real, with {level(experiment)} intervals that hold for "
-        f"all types of a metric together.{_of_pairs(experiment, metrics, statistic)}"
+        f"all types of a metric together. They are by "
+        f"{experiment['mean_difference_simultaneous'].attrs['method']}.{_of_pairs(experiment, metrics, statistic)}"
     )
 
 

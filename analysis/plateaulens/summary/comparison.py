@@ -93,14 +93,16 @@ P_VALUES = {
 }
 """P-values that `adjusted_p_values` adjusts: `NAME_holm` over types, `NAME_bh` over types, metrics and statistics."""
 
+TOGETHER = "max-t over types, joined to the interval of each type alone"
+"""How intervals that hold for all types together are made."""
 _BOUNDED = ("activation_type", "bound")
 BOUNDS = {
     "prediction": Described(_BOUNDED, "where the step of a new base prompt falls, infinite beyond the window", "step"),
     "mean_difference_simultaneous": Described(
-        _BOUNDED, "intervals that hold for all types together: mean paired difference to real", "step", "max-t"
+        _BOUNDED, "intervals that hold for all types together: mean paired difference to real", "step", TOGETHER
     ),
     "paired_delta_simultaneous": Described(
-        _BOUNDED, "intervals that hold for all types together: P(later) - P(earlier)", "1", "max-t"
+        _BOUNDED, "intervals that hold for all types together: P(later) - P(earlier)", "1", TOGETHER
     ),
 }
 """Two ends that are not the confidence interval of one estimate."""
