@@ -171,6 +171,7 @@ class TestControl:
             "average, and at most 0.11 in 95\u00a0% of cases."
         )
         assert verdicts.false_alarms(group, metrics=("l2",)) == []
+        assert "as small" not in text
 
     def test_a_control_beyond_chance_is_a_false_alarm(self, sensitivity: xr.Dataset, edit: Edit) -> None:
         group = sensitivity
@@ -179,7 +180,8 @@ class TestControl:
             group = edit(group, name, 0.0001, activation_type="real_control", metric="kl")
         text = verdicts.control_sentence(judged(group))
         assert "Telling real targets from real ones on KL is a false alarm: they are drawn alike." in text
-        assert "One in 20 such tests gives one." in text
+        assert "One in " not in text, "as one in 20 gives p = 0.05, and not this one"
+        assert "gives a p as small, or smaller, with at most that probability in each such test. How many" in text
         assert "more than chance" not in text
         assert "p\u00a0<\u00a00.001" in text
 

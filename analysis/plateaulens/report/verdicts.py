@@ -142,7 +142,8 @@ def control_sentence(experiment: xr.Dataset, *, metrics: Sequence[str] | None = 
     if alarms := false_alarms(experiment, metrics=metrics, statistic=statistic):
         sentences += [
             f"Telling real targets from real ones {listing(alarms)} is a false alarm: they are drawn alike.",
-            f"One in {_one_in(experiment)} such tests gives one.",
+            "Chance alone gives a p as small, or smaller, with at most that probability in each such test.",
+            "How many of them this page judges is said in @sec-verdicts.",
         ]
     if missing:
         sentences.append(f"Two draws of real targets have no distance {on(missing)}.")
@@ -401,8 +402,3 @@ def _patterns(margin: str, statistic: str) -> dict[str, str]:
 def _of(values: xr.Dataset, quantity: str, name: str) -> float:
     """One number of one type."""
     return float(values[quantity].sel(activation_type=name))
-
-
-def _one_in(experiment: xr.Dataset) -> str:
-    """Out of how many tests one rejects by chance."""
-    return number(1 / float(experiment["verdict"].attrs["alpha"]), 0)
