@@ -64,7 +64,8 @@ def _power(values: xr.Dataset, undecided: Sequence[str], metric: str) -> list[st
     # With too few pairs neither power is known; where only this one is not, the pairs cannot be that far apart.
     if close := [name for name in known["power_equivalent"] if name not in known["power_different"]]:
         who = subject(close, synthetic_types(values)).text
-        sentences.append(f"{where}, the pairs of {who} cannot have a {apart}, whichever way they are turned.")
+        turned = "whichever way they are turned"
+        sentences.append(f"{where}, the pairs of {who} measured here cannot have a {apart}, {turned}.")
     return sentences
 
 
