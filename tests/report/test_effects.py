@@ -63,7 +63,7 @@ class TestTiming:
         group = edit(group, "censored_fraction_interval", 0.0)
         group = judged(edit(group, "mean_difference_p_holm", 0.06, activation_type="random"))
         text = effects.timing_sentences(group, metric="l2")
-        assert text.startswith("On L2, the direction is open for random:")
+        assert text.startswith("On L2, the direction of the mean is open for random:")
         assert text.endswith("The p-value does not hold once adjusted for the number of types.")
         assert "later than real:" not in text
         group = judged(edit(group, "mean_difference_p_holm", 0.04, activation_type="random"))
@@ -77,7 +77,7 @@ class TestTiming:
         later, unknown = text.split(". On L2, ")
         assert later.startswith("On L2, random and bag blow up later than real: by ")
         assert unknown.startswith(
-            "the direction is open for isotropic, reconstruction, baseline, structured and single"
+            "the direction of the mean is open for isotropic, reconstruction, baseline, structured and single"
         )
         assert "control" not in text
 
@@ -119,13 +119,50 @@ class TestTiming:
         text = effects.timing_sentences(judged(pointing(group, 1 if lower > 0 else -1)), metric="l2")
         assert ("later than real:" in text) == (lower > 0)
         assert ("earlier than real:" in text) == (upper < 0)
-        assert ("the direction is open" in text) == (lower <= 0 <= upper)
+        assert ("the direction of the mean is open" in text) == (lower <= 0 <= upper)
 
     def test_too_few_pairs_are_said_to_be_the_reason(self, sensitivity: xr.Dataset, edit: Edit) -> None:
         group = judged(edit(only(sensitivity, "real", "random"), "n_pairs", 5))
         text = effects.timing_sentences(group, metric="l2")
-        assert text.startswith("On L2, the direction is open for random:")
+        assert text.startswith("On L2, the direction of the mean is open for random:")
         assert text.endswith("Fewer than 6 base prompts have both steps.")
+
+    def test_an_open_mean_is_no_silence_of_the_prompts_one_by_one(self, sensitivity: xr.Dataset, edit: Edit) -> None:
+        """More prompts are earlier, for all types together, while the interval of the mean holds 0."""
+        group = edit(only(sensitivity, "real", "random"), "mean_difference_interval", [-2.0, 0.4])
+        group = edit(edit(group, "n_pairs", 20), "paired_delta", -0.12)
+        for ends, said in (
+            (
+                [-0.23, -0.01],
+                "More prompts blow up earlier than later for random: P(later) minus P(earlier) \u22120.12 "
+                "(95\u00a0% interval for all types together \u22120.23 to \u22120.01).",
+            ),
+            ([0.01, 0.23], "More prompts blow up later than earlier for random: "),
+            ([-0.23, 0.01], ""),
+        ):
+            text = effects.timing_sentences(judged(edit(group, "paired_delta_simultaneous", ends)), metric="l2")
+            assert text.startswith("On L2, the direction of the mean is open for random:")
+            assert ("More prompts" in text) == bool(said)
+            assert said in text
+            assert [fault for sentence in sentences(text) for fault in faults(sentence, ["random"])] == []
+        few = judged(edit(edit(group, "paired_delta_simultaneous", [-0.9, -0.8]), "n_pairs", 5))
+        assert "More prompts" not in effects.timing_sentences(few, metric="l2")
+
+    def test_where_the_mean_has_a_direction_the_prompts_are_not_counted_again(
+        self, sensitivity: xr.Dataset, edit: Edit
+    ) -> None:
+        group = edit(edit_directions(sensitivity, dict.fromkeys(SYNTHETIC, "later")), "paired_relation", "later")
+        assert "More prompts" not in effects.timing_sentences(group, metric="l2")
+        group = edit_directions(group, {"bag": "uncorrected"})
+        text = effects.timing_sentences(group, metric="l2")
+        assert text.count("More prompts") == 1
+        assert "blow up later than earlier for bag:" in text
+
+    def test_plateaus_of_more_prompts_are_shorter(self, summary: xr.DataTree, edit: Edit) -> None:
+        group = edit(only(summary["plateau"].to_dataset(), "real", "bag"), "direction", "undecided")
+        group = edit(group, "paired_relation", "earlier")
+        text = effects.timing_sentences(group, metric="l2", statistic="plateau_length")
+        assert "More prompts have shorter plateaus than longer for bag: P(later) minus P(earlier) " in text
 
     def test_censored_curves_are_said_to_be_the_reason(self, sensitivity: xr.Dataset, edit: Edit) -> None:
         group = edit(only(sensitivity, "real", "random"), "mean_difference_interval", [-9.0, -3.0])
@@ -133,7 +170,7 @@ class TestTiming:
         group = edit(group, "censored_fraction_interval", [0.0, 0.1], activation_type="real")
         group = judged(edit(group, "censored_fraction", 0.3, activation_type="random"))
         text = effects.timing_sentences(group, metric="l2")
-        assert text.startswith("On L2, the direction is open for random:")
+        assert text.startswith("On L2, the direction of the mean is open for random:")
         assert "\u22129.0 to \u22123.0)" in text
         assert "The mean leaves out curves that do not blow up: 30.0\u00a0% of those of random" in text
         assert "earlier than real:" not in text

@@ -14,9 +14,10 @@ from plateaulens.summary.verdicts import length_relation, steepness_relation, wo
 
 
 def judged(experiment: xr.Dataset) -> xr.Dataset:
-    """With the `direction`, the `conclusion` and `exceeds_chance` of its numbers; `verdict` and `nearness` stay."""
+    """With `direction`, `paired_relation`, `conclusion`, `exceeds_chance` of its numbers; the other words stay."""
     found = comparison.verdicts(experiment, REFERENCE, AnalysisConfig())
     changed = experiment.assign(direction=found["direction"], exceeds_chance=found["exceeds_chance"])
+    changed = changed.assign(paired_relation=comparison.paired_relation(experiment))
     return changed.assign(conclusion=comparison.conclusions(changed))
 
 

@@ -80,6 +80,15 @@ class TestDirection:
         assert found["direction"] == "mixed"
         assert found["conclusion"] == "mixed"
 
+    def test_a_mean_may_be_open_where_the_prompts_one_by_one_are_not(self) -> None:
+        """Most prompts a step earlier, a few far later; and the reference, which has no relation to itself."""
+        rng = np.random.default_rng(4)
+        real = normal(rng, 200)
+        other = real + np.where(rng.random(200) < 0.05, 18.0, -1.0)
+        found = judged(np.stack([real, other, real[::-1]]))
+        assert found["direction"].sel(activation_type="other") == "undecided"
+        assert found["paired_relation"].values.tolist() == ["undefined", "earlier", "undecided"]
+
     def test_earlier_where_it_blows_up_and_later_with_what_does_not_is_none(self) -> None:
         rng = np.random.default_rng(2)
         real = normal(rng, 300)

@@ -16,6 +16,7 @@ VERDICTS = {
     "verdict": ("activation_type",),
     "exceeds_chance": ("activation_type",),
     "direction": ("activation_type",),
+    "paired_relation": ("activation_type",),
     "conclusion": ("activation_type",),
     "nearness": ("activation_type", "other_type"),
 }

@@ -59,6 +59,7 @@ _COUNTS = (
 _VERDICTS = {
     "ks": "verdict",
     "mean_difference": "direction",
+    "paired_delta": "paired_relation",
     "ks_difference": "nearness",
     "steepness_ratio": "steepness_relation",
     "path_ratio": "path_relation",

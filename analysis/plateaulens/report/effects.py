@@ -74,7 +74,8 @@ def timing_sentences(experiment: xr.Dataset, *, metric: str, statistic: str = BL
     and the median, the prompts one by one and the mean with censored curves point the same way. Further draws of real
     targets are left out: they are no types of their own. Of several types the smallest and the largest mean difference
     are given, and where another type differs most with censored curves at the window's end, that too; all are in
-    `effect_table`. As a mean leaves out prompts in which one of the curves is censored, it is
+    `effect_table`. Where the mean is open and the prompts one by one are not, by the summary's `paired_relation`, that
+    is said as well. As a mean leaves out prompts in which one of the curves is censored, it is
     said of how many prompts they are, where that is not all.
 
     Parameters
@@ -426,7 +427,7 @@ def _sentences(values: xr.Dataset, types: Sequence[str], found: str, metric: str
         said = f"mean difference {size(values, types[0], found)}, median {median}, restricted mean {restricted}"
         return [f"{here}, {who.text} {either} than real: {said}, P(later) minus P(earlier) {delta}."]
     claims = found in {"earlier", "later"}
-    claim = timing(values, types, found, statistic) if claims else f"the direction is open for {who.text}"
+    claim = timing(values, types, found, statistic) if claims else f"the direction of the mean is open for {who.text}"
     by, rest = "by " if claims else "", _reason(values, types, found, statistic)
     if len(types) == 1:
         said = f"{by}{size(values, types[0], found, key=f'{level(values)} interval ')}"
@@ -439,7 +440,22 @@ def _sentences(values: xr.Dataset, types: Sequence[str], found: str, metric: str
         if claims and largest != ordered[-1]:
             steps, ends = _steps(values, largest, found, _RESTRICTED)
             rest.append(f"With censored curves at the window's end {label(largest)} has most, {steps} ({ends}).")
-    return [f"{here}, {claim}: {said}.", *rest]
+    singly = [] if claims else [each for name in types for each in _by_prompts(values, name, statistic)]
+    return [f"{here}, {claim}: {said}.", *singly, *rest]
+
+
+def _by_prompts(values: xr.Dataset, name: str, statistic: str) -> list[str]:
+    """That more prompts come on one side than on the other, where the mean does not say and they do."""
+    named = names.statistic(statistic)
+    sides = {"earlier": (named.before, named.after), "later": (named.after, named.before)}
+    word = word_of(values, "paired_relation", name)
+    if word not in sides:
+        return []
+    own, (side, other) = values.sel(activation_type=name), sides[word]
+    delta, ends = number(float(own["paired_delta"]), KS_DIGITS), bounds(own["paired_delta_simultaneous"])
+    more = f"More prompts {happens(statistic, side, plural=True)} than {other} for {label(name)}"
+    together = f"{level(values)} interval for all types together {interval(ends, KS_DIGITS)}"
+    return [f"{more}: P(later) minus P(earlier) {delta} ({together})."]
 
 
 def _ordered(values: xr.Dataset, types: Sequence[str], found: str, quantity: str) -> list[str]:

@@ -23,7 +23,7 @@ from plateaulens.config import AnalysisConfig
 from plateaulens.errors import UsageError
 from plateaulens.names import CONTROL, REFERENCE, statistic
 from plateaulens.summary.attributes import Attributes, attrs, bounds, interval_attrs, texts
-from plateaulens.summary.verdicts import agreed, conclusion, direction, equivalence, order, word_array
+from plateaulens.summary.verdicts import agreed, conclusion, direction, equivalence, order, timing, word_array
 
 _LEADING = ("convention", "statistic", "metric")
 
@@ -208,7 +208,26 @@ def compare_dataset(
         REFERENCE,
         settings,
     )
-    return comparison.assign(judged.data_vars)
+    return comparison.assign(judged.data_vars).assign(paired_relation=paired_relation(comparison))
+
+
+def paired_relation(comparison: xr.Dataset) -> xr.DataArray:
+    """Whether more base prompts come later than earlier, by the interval that holds for all types together.
+
+    A mean can be open where the prompts one by one are not: many small steps one way, and a few large ones the other.
+
+    Parameters
+    ----------
+    comparison
+        With `paired_delta_simultaneous` and `n_pairs`.
+
+    Returns
+    -------
+    xarray.DataArray
+        Words of `plateaulens.summary.verdicts.timing`, of the dimensions of `n_pairs`.
+    """
+    found = word_array(timing, comparison["paired_delta_simultaneous"], comparison["n_pairs"])
+    return found.assign_attrs(attrs("whether more base prompts come later than earlier, for all types together", "1"))
 
 
 def _is_moved(variant: Mapping[str, Any]) -> bool:
