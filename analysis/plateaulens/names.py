@@ -91,6 +91,8 @@ class Statistic:
     """How a type is called whose steps come before, or after, those of real."""
     event: str = "blow up"
     """What a curve does at this step, as a verb."""
+    start: int = 1
+    """The first step that can be it."""
     constants: tuple[str, ...] = ()
     """The constants of the analysis that it depends on and that a summary moves."""
     is_default: bool = True
@@ -200,6 +202,7 @@ STATISTICS = {
             definition="triangle and area on one base, whole window; censored when no ratio exceeds 1",
             authors="triangle one step wider than the area, points before the target",
             event="bend upwards",
+            start=5,  # before it, rounding noise around 0 makes ratios of any size
             family=PAPER,
         ),
         Statistic(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -11,6 +12,7 @@ from plateaulens.names import label
 from plateaulens.report import findings, setting
 from plateaulens.report.contents import config_of, types_of
 from plateaulens.report.text import MISSING
+from plateaulens.steps.corrected import auc_ratio
 
 
 def with_definitions(summary: xr.DataTree, definitions: dict[str, str] | None) -> xr.DataTree:
@@ -142,6 +144,15 @@ def test_constants_are_those_of_the_analysis(confidence: float) -> None:
     thresholds = setting.thresholds(settings, ("l2", "kl", "js"))
     assert thresholds["plateau_threshold"] == "12.5 on L2 and 1 on KL"
     assert thresholds["minimum_slope"] == "0.02 on L2, 0.02 on KL and 0.0002 on JS"
+
+
+def test_the_first_step_of_an_auc_ratio_is_the_one_that_the_statistic_starts_at() -> None:
+    """A curve that bends most before it has its step from there on; one whose ratios are 1 at most has none."""
+    start = int(setting.thresholds(AnalysisConfig(), ("l2",))["ratio_start"])
+    jumped = np.array([0.0] * 4 + [9.0] * 17)  # the ratio is 4 at step 4, 22.5 / 13.5 at step 5, and falls from there
+    assert auc_ratio(jumped, 0.02).value == start
+    for concave in (np.arange(21.0), np.sqrt(np.arange(21.0))):
+        assert auc_ratio(concave, 0.02).censored
 
 
 def test_thresholds_are_told_of_the_metrics_of_the_run_alone() -> None:

@@ -139,12 +139,13 @@ def thresholds(settings: AnalysisConfig, metrics: Sequence[str]) -> dict[str, st
     Returns
     -------
     dict
-        Phrases by the names of the settings.
+        Phrases by the names of the settings; `ratio_start` is the first step that an AUC ratio is looked at.
     """
     return {
         "nonlinearity_tolerance": percent(settings.nonlinearity_tolerance),
         "minimum_slope": _on_metrics(settings.minimum_slope, metrics),
         "plateau_threshold": _on_metrics(settings.plateau_threshold, metrics),
+        "ratio_start": number(names.statistic("auc_ratio").start, 0),
     }
 
 

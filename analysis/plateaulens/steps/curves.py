@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from plateaulens.names import statistic
+
 LINE_END = 9
 """First nonlinearity: the straight line that a curve is held against runs from step 0 to this step."""
-RATIO_START = 5
-"""Triangle-to-area ratio: the first step looked at; before it, rounding noise around 0 makes ratios of any size."""
+RATIO_START = statistic("auc_ratio").start
+"""Triangle-to-area ratio: the first step looked at."""
 
 
 class Thresholds(NamedTuple):
