@@ -224,7 +224,6 @@ class TestSimultaneous:
         np.testing.assert_array_equal(interval[2], [2, 2])
         assert interval[0, 0] < 1 < interval[0, 1]
 
-
     def test_one_that_covers_another_holds_both_and_is_nothing_where_it_was(self) -> None:
         interval = np.array([[-1.0, 1.0], [-1.0, 1.0], [-1.0, 1.0], [np.nan, np.nan]])
         other = np.array([[-2.0, 0.5], [-0.5, 0.5], [np.nan, np.nan], [0.0, 0.0]])

@@ -43,8 +43,11 @@ def test_nothing_is_told_apart(alike: xr.Dataset) -> None:
         "Random and bag are not shown to differ from real by a kernel's classifier, the mean discrepancy or a detector "
         "(smallest adjusted p\u00a0=\u00a01). Real control, a further draw of real targets, is not shown to differ "
         "from real (smallest adjusted p\u00a0=\u00a01). The tests have 24 base prompts. The p-values of types are "
-        "adjusted over types and tests, those of detectors apart; those of a further draw of real over its own."
+        "adjusted over types and tests, those of detectors apart. Those of a further draw of real are adjusted over "
+        "its own tests, and its detectors apart."
     )
+    without = distinguish_sentence(kept(alike, "real", "random", "bag"))
+    assert without.endswith("adjusted over types and tests, those of detectors apart.")
     assert [fault for sentence in sentences(text) for fault in faults(sentence, ["random", "bag"])] == []
 
 

@@ -131,12 +131,12 @@ class TestTiming:
         """More prompts are earlier, for all types together, while the interval of the mean holds 0."""
         group = edit(only(sensitivity, "real", "random"), "mean_difference_interval", [-2.0, 0.4])
         group = edit(edit(group, "n_pairs", 20), "paired_delta", -0.12)
+        whole = (
+            "More prompts blow up earlier than later for random: P(later) minus P(earlier) \u22120.12 "
+            "(95\u00a0% interval for all types together \u22120.23 to \u22120.01)."
+        )
         for ends, said in (
-            (
-                [-0.23, -0.01],
-                "More prompts blow up earlier than later for random: P(later) minus P(earlier) \u22120.12 "
-                "(95\u00a0% interval for all types together \u22120.23 to \u22120.01).",
-            ),
+            ([-0.23, -0.01], whole),
             ([0.01, 0.23], "More prompts blow up later than earlier for random: "),
             ([-0.23, 0.01], ""),
         ):

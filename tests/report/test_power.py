@@ -50,8 +50,8 @@ def test_only_types_that_have_a_power_are_named_with_it(sensitivity: xr.Dataset,
     assert text == (
         "On L2, 20 base prompts find a KS distance of 0.15 different in 31\u00a0% (baseline) of runs. "
         "On L2, 12 to 20 base prompts find a type that equals real equivalent in 20\u00a0% (bag and "
-        "baseline) of runs. On L2, the pairs of bag measured here cannot have a KS distance of 0.15, whichever way they "
-        "are turned."
+        "baseline) of runs. On L2, the pairs of bag measured here cannot have a KS distance of 0.15, whichever way "
+        "they are turned."
     )
     assert [fault for sentence in sentences(text) for fault in faults(sentence, ["bag", "baseline"])] == []
     too_few = power_sentences(edit(group, "power_equivalent", np.nan, activation_type="bag"), metrics=("l2",))

@@ -198,8 +198,15 @@ class TestControl:
         assert text.startswith("On L2, 2 further draws of real targets lie KS ")
         assert "and 0.10 (p\u00a0=\u00a00.001) from the first." in text
         assert verdicts.false_alarms(group, metrics=("l2",)) == ["on L2"]
+        assert text.endswith("These p-values are raw; false alarms go by those adjusted for the 2 draws.")
         assert "bag" not in verdicts.verdict_sentences(group)
         assert row(verdicts.verdict_table(group, metrics=("l2",)), "bag")["verdict"] == "false alarm"
+
+    def test_an_adjustment_over_all_tables_is_named_where_the_raw_p_stands(self, sensitivity: xr.Dataset) -> None:
+        assert "adjusted" not in verdicts.control_sentence(sensitivity, metrics=("l2",))
+        verdict = sensitivity["verdict"].assign_attrs(adjustment="Holm over the whole table")
+        text = verdicts.control_sentence(sensitivity.assign(verdict=verdict), metrics=("l2",))
+        assert text.endswith("false alarms go by those adjusted for all tests of such draws in every table.")
 
     def test_a_control_without_a_step(self, sensitivity: xr.Dataset, edit: Edit) -> None:
         group = edit(sensitivity, "verdict", "undefined", activation_type="real_control")
@@ -254,6 +261,15 @@ class TestFalseAlarms:
             "They are not independent: all of them judge one draw of real targets, against the same second one."
         )
         assert ("false alarm" in set(verdicts.overview_table(tree).frame.iloc[0])) == (kl < 0.05)
+
+    def test_the_caption_names_the_tests_that_p_values_are_adjusted_for(self, summary: xr.DataTree) -> None:
+        caption = verdicts.overview_table_caption(summary)
+        assert "adjusted for the types of a column, and those of real targets drawn again apart. *False" in caption
+        group = summary["sensitivity"].to_dataset()
+        verdict = group["verdict"].assign_attrs(adjustment="Holm over the whole table")
+        whole = xr.DataTree.from_dict({"sensitivity": group.assign(verdict=verdict)})
+        whole.attrs = summary.attrs
+        assert "adjusted for everything that the tables of verdicts say, and" in verdicts.overview_table_caption(whole)
 
     def test_several_further_draws_share_the_first(self, summary: xr.DataTree) -> None:
         group = summary["sensitivity"].to_dataset()

@@ -49,10 +49,10 @@ def distinguish_sentence(group: xr.Dataset) -> str:
                 least = f"smallest adjusted {p_equals(_least(group, types, detectors=False))}"
                 sentences.append(f"{capital(_TESTS)} is not shown to tell {who.agrees('it', 'them')} apart ({least}).")
     sentences += [said for name in controls_of(group) for said in _control(group, name)]
-    adjusted = "The p-values of types are adjusted over types and tests, those of detectors apart"
+    adjusted = "The p-values of types are adjusted over types and tests, those of detectors apart."
     if controls_of(group):
-        adjusted += "; those of a further draw of real over its own"
-    return f"{' '.join(sentences)} The tests have {_most(group)} base prompts. {adjusted}."
+        adjusted += " Those of a further draw of real are adjusted over its own tests, and its detectors apart."
+    return f"{' '.join(sentences)} The tests have {_most(group)} base prompts. {adjusted}"
 
 
 def _control(group: xr.Dataset, name: str) -> list[str]:

@@ -145,6 +145,10 @@ def control_sentence(experiment: xr.Dataset, *, metrics: Sequence[str] | None = 
             "Chance alone gives a p as small, or smaller, with at most that probability in each such test.",
             "How many of them this page judges is said in @sec-verdicts.",
         ]
+    whole = _is_whole(experiment)
+    if sentences and (whole or len(draws) > 1):
+        family = "all tests of such draws in every table" if whole else f"the {len(draws)} draws"
+        sentences.append(f"These p-values are raw; false alarms go by those adjusted for {family}.")
     if missing:
         sentences.append(f"Two draws of real targets have no distance {on(missing)}.")
     return " ".join(sentences) or unmeasured(statistic)
@@ -255,14 +259,17 @@ def overview_table_caption(summary: xr.DataTree) -> str:
         Markdown.
     """
     found = experiments_of(summary)
+    first = next(iter(found.values()))
+    family = "everything that the tables of verdicts say" if _is_whole(first) else "the types of a column"
+    apart = ", and those of real targets drawn again apart" if any(map(controls_of, found.values())) else ""
     margins = listing([f"{margin_of(group)} ({names.experiment(name).short})" for name, group in found.items()])
     return (
         f"The verdict on every type, by experiment and metric. *Equivalent*: within a KS distance of real of "
         f"{margins}; a second word, how it differs where the KS test finds that too. *Earlier*, *later*, *shorter*, "
         f"*longer*: different, and in that direction by all four measures of @sec-comparison. *Mixed*: different, and "
         f"these do not agree. *Different*: in no direction that is shown. *Undecided*: this run does not settle the "
-        f"question. Tests are at a level of {alpha_of(next(iter(found.values())))}, adjusted for the types of a "
-        f"column. *False alarm*: real targets told from real ones."
+        f"question. Tests are at a level of {alpha_of(first)}, adjusted for {family}{apart}. "
+        f"*False alarm*: real targets told from real ones."
     )
 
 
@@ -332,8 +339,7 @@ def verdict_table_caption(experiment: xr.Dataset, *, explained: bool = False) ->
     """
     if explained:
         return f"Verdicts, {prompts(experiment)}; the columns are those of @tbl-verdicts."
-    whole = experiment["verdict"].attrs.get("adjustment") == "Holm over the whole table"
-    judged = "everything that the tables of verdicts say" if whole else "the types"
+    judged = "everything that the tables of verdicts say" if _is_whole(experiment) else "the types"
     return (
         f"Verdicts, {prompts(experiment)}. KS to real with its {level(experiment)} uniform band. *Chance*: its mean if "
         f"type and real were exchangeable, and in brackets what {confidence_of(experiment['ks_null_upper'])} of such "
@@ -397,6 +403,11 @@ def _patterns(margin: str, statistic: str) -> dict[str, str]:
         "undecided": f"{{is}} undecided {{on}}: by KS neither shown to lie within {margin} of real nor to differ",
         "undefined": "{has} no step to compare {on}",
     }
+
+
+def _is_whole(experiment: xr.Dataset) -> bool:
+    """Whether p-values are adjusted over all that the tables say, and not over the types of one column."""
+    return bool(experiment["verdict"].attrs.get("adjustment") == "Holm over the whole table")
 
 
 def _of(values: xr.Dataset, quantity: str, name: str) -> float:
