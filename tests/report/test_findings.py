@@ -9,6 +9,7 @@ import xarray as xr
 from plateaulens.names import CONTROL
 from plateaulens.report import findings, power, verdicts
 from plateaulens.report.contents import experiments_of, types_of
+from plateaulens.report.effects import joint_table_caption
 
 
 def test_what_was_not_measured_is_no_finding(summary: xr.DataTree) -> None:
@@ -69,6 +70,9 @@ def test_comparisons_are_counted(summary: xr.DataTree) -> None:
     )
     assert f"convention, {drawn_again} of them of real targets drawn again. " in text
     assert "none is corrected" not in text
+    assert "Intervals are each for themselves, where no caption says that they hold together. Comparisons" in text
+    joint = joint_table_caption(summary["sensitivity"].to_dataset())
+    assert "hold for all types of a metric together" in joint, "so that not all intervals are"
 
 
 def test_no_sentence_has_a_hyphen_for_a_minus(summary: xr.DataTree, reversed_summary: xr.DataTree) -> None:

@@ -321,7 +321,8 @@ def comparisons_sentence(summary: xr.DataTree) -> str:
     return (
         f"The summary holds {number(count, 0)} comparisons of a type's steps with those of real in the corrected "
         f"convention{of_real}. Tests behind verdicts and directions are adjusted {adjusted}. "
-        f"Intervals, and comparisons at equal geometry, are each for themselves."
+        f"Intervals are each for themselves, where no caption says that they hold together. "
+        f"Comparisons at equal geometry are too, but for what is tested to change."
     )
 
 
