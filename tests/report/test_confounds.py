@@ -9,7 +9,7 @@ from tests.report.reading import faults, sentences
 from tests.report.tables import row
 from tests.report.words import fated
 
-from plateaulens.report.confounds import adjusted_sentences, confounds_table, still_sentence
+from plateaulens.report.confounds import adjusted_sentences, confounds_table, confounds_table_caption, still_sentence
 from plateaulens.report.text import MISSING, estimate
 
 Edit = Callable[..., xr.Dataset]
@@ -176,6 +176,17 @@ class TestTable:
         table = confounds_table(summary["confounds"].to_dataset(), metric="kl")
         paths = ["sensitivity", "sensitivity_absolute", "sensitivity_absolute_to_target"]
         assert list(dict.fromkeys(table.frame["path"])) == paths
+
+    def test_its_caption_says_that_its_intervals_are_not_those_of_other_tables(self, summary: xr.DataTree) -> None:
+        """Of the same difference, as it is."""
+        caption = confounds_table_caption(summary["confounds"].to_dataset(), metric="l2")
+        assert "robust 95\u00a0% ones, not adjusted for their number. They need not be those that other" in caption
+        where = {"statistic": "max_slope", "metric": "l2", "activation_type": "bag"}
+        robust = summary["confounds"].to_dataset().sel({"path": "sensitivity", "adjustment": "none", **where})
+        other = summary["sensitivity"].to_dataset().sel({"convention": "corrected", **where})
+        assert float(robust["adjusted_difference"]) == pytest.approx(float(other["restricted_mean_difference"]))
+        ends = robust["adjusted_difference_interval"].values, other["restricted_mean_difference_interval"].values
+        assert not np.allclose(*ends, rtol=1e-3)
 
     def test_without_the_path_or_the_metric_it_is_a_dash(self, summary: xr.DataTree) -> None:
         confounds = summary["confounds"].to_dataset()

@@ -159,7 +159,8 @@ def confounds_table_caption(confounds: xr.Dataset, *, metric: str) -> str:
         f"geometry. *Matched*: over the base prompts whose two paths agree to {caliper} standard deviations. "
         f"*Change*: the difference as it is minus that at equal path length, of the same base prompts. A star: "
         f"shown to change, by Holm for the types of one path and metric. *No overlap*: the data hold no equal targets. "
-        f"Intervals are {_robust(confounds)} ones, not adjusted for their number."
+        f"Intervals are {_robust(confounds)} ones, not adjusted for their number. They need not be those that other "
+        f"tables have of the same difference, which are by bootstrap."
     )
 
 
