@@ -262,6 +262,17 @@ class TestFalseAlarms:
         )
         assert ("false alarm" in set(verdicts.overview_table(tree).frame.iloc[0])) == (kl < 0.05)
 
+    def test_alarms_that_are_adjusted_together_are_not_expected_by_the_column(self, summary: xr.DataTree) -> None:
+        group = summary["sensitivity"].to_dataset()
+        verdict = group["verdict"].assign_attrs(adjustment="Holm over the whole table")
+        whole = xr.DataTree.from_dict({"sensitivity": group.assign(verdict=verdict)})
+        whole.attrs = summary.attrs
+        text = verdicts.false_alarm_sentence(whole)
+        assert "adjusted together, chance gives any at all in 5\u00a0% of runs at most. They are not" in text
+        assert "expected" not in text
+        assert "adjusted together" not in verdicts.false_alarm_sentence(summary)
+        assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
+
     def test_the_caption_names_the_tests_that_p_values_are_adjusted_for(self, summary: xr.DataTree) -> None:
         caption = verdicts.overview_table_caption(summary)
         assert "adjusted for the types of a column, and those of real targets drawn again apart. *False" in caption

@@ -37,7 +37,7 @@ from plateaulens.report.phrases import (
     unmeasured,
 )
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, by_metric, estimated, measured
-from plateaulens.report.text import MISSING, listing, number, p_equals
+from plateaulens.report.text import MISSING, listing, number, p_equals, percent
 
 _UNKNOWN = ("is_unknown", MISSING)
 _COLUMNS = {
@@ -192,7 +192,7 @@ def false_alarm_sentence(summary: xr.DataTree) -> str:
     str
         Markdown; nothing where the run has no second draw of real targets.
     """
-    columns, draws, alarms, level_of_tests = 0, 0, [], 0.0
+    columns, draws, alarms, level_of_tests, is_whole = 0, 0, [], 0.0, False
     for name, experiment in experiments_of(summary).items():
         described, shown = names.experiment(name), shown_metrics(summary, name, experiment)
         tested = [
@@ -203,7 +203,7 @@ def false_alarm_sentence(summary: xr.DataTree) -> str:
         ]
         columns += len(tested)
         draws = max(draws, len(controls_of(experiment)))
-        level_of_tests = float(experiment["verdict"].attrs["alpha"])
+        level_of_tests, is_whole = float(experiment["verdict"].attrs["alpha"]), _is_whole(experiment)
         alarms += [
             f"{described.short} {alarm}"
             for alarm in false_alarms(experiment, metrics=tested, statistic=described.statistic)
@@ -211,10 +211,13 @@ def false_alarm_sentence(summary: xr.DataTree) -> str:
     if not columns:
         return ""
     which = f" ({', '.join(alarms)})" if alarms else ""
+    chance = f"By chance, {number(columns * level_of_tests, KS_DIGITS)} false alarms are expected."
+    if is_whole:
+        chance = f"As they are adjusted together, chance gives any at all in {percent(level_of_tests)} of runs at most."
     further = "second one" if draws == 1 else f"{draws} further ones"
     return (
         f"Draws of real targets are told apart in {len(alarms) or 'none'}{which} of the {columns} columns of "
-        f"@tbl-overview. By chance, {number(columns * level_of_tests, KS_DIGITS)} false alarms are expected. "
+        f"@tbl-overview. {chance} "
         f"They are not independent: all of them judge one draw of real targets, against the same {further}."
     )
 
