@@ -264,7 +264,10 @@ class TestPoints:
                 "earlier",
                 "Structured has shorter plateaus than real on L2: by 3.0 steps (95\u00a0% interval 2.0 to 4.0)",
             ),
-            ("undecided", "Whether structured has shorter or longer plateaus than real is undecided on L2: \u22123.0"),
+            (
+                "undecided",
+                "Whether structured has shorter or longer plateaus than real on average is undecided on L2: \u22123.0",
+            ),
             ("mixed", "Whether structured has shorter or longer plateaus than real is undecided on L2: \u22123.0"),
             ("undefined", "Structured has no step to compare with real on L2"),
         ],

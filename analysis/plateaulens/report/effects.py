@@ -132,7 +132,9 @@ def timing(values: xr.Dataset, types: Sequence[str], found: str, statistic: str)
     when = {"earlier": named.before, "later": named.after}.get(found)
     if when is None:
         either = happens(statistic, f"{named.before} or {named.after}", plural=who.is_plural)
-        return f"whether {who.text} {either} than real is undecided"
+        # a mean that shows a direction which others contradict is not what is open
+        average = "" if found == "mixed" else " on average"
+        return f"whether {who.text} {either} than real{average} is undecided"
     return f"{who.text} {happens(statistic, when, plural=who.is_plural)} than real"
 
 
