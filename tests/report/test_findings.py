@@ -7,16 +7,16 @@ import numpy as np
 import xarray as xr
 
 from plateaulens.names import CONTROL
-from plateaulens.report import findings, power, verdicts
+from plateaulens.report import confounds, findings, nearness, plateaus, power, verdicts
 from plateaulens.report.contents import experiments_of, types_of
 from plateaulens.report.effects import joint_table_caption
 
 
 def test_what_was_not_measured_is_no_finding(summary: xr.DataTree) -> None:
-    """Each bullet has a number and the place that shows it; the section says what is lacking."""
+    """Each bullet has the place that shows it; the section says what is lacking."""
     whole = findings.points(summary).splitlines()
     assert len(whole) == 3
-    assert all(re.search(r"\d.*\(@\w+-\w+\)", point) for point in whole)
+    assert all(re.search(r"\d.*[( ]@tbl-[\w-]+\)", point) for point in whole)
     tree = summary.copy()
     tree.attrs["analysis"] = json.dumps(json.loads(summary.attrs["analysis"]) | {"plateau_threshold": {}})
     assert findings.points(tree).splitlines() == [whole[0], whole[2]]
@@ -26,6 +26,40 @@ def test_what_was_not_measured_is_no_finding(summary: xr.DataTree) -> None:
     alone = quick.copy()
     del alone["confounds"]
     assert findings.points(alone).splitlines() == whole[:1]
+
+
+NUMBER = re.compile(r"\d+\.\d+")
+
+
+def test_what_a_bullet_links_to_holds_its_numbers(summary: xr.DataTree) -> None:
+    """In one row of one table, which has them as the type minus real where the bullet says by how much earlier."""
+    groups = {name: node.to_dataset() for name, node in summary.children.items()}
+    relative = groups["sensitivity"].copy(deep=True)
+    pair = {"activation_type": "structured", "other_type": "baseline"}
+    relative["ks_difference_interval"].loc[pair] = np.array([-0.4, 0.15])
+    tree = xr.DataTree.from_dict(groups | {"sensitivity": relative})
+    tree.attrs = dict(summary.attrs)
+    tables = {
+        "tbl-pairs": nearness.pair_table(relative),
+        "tbl-plateau-effects": plateaus.effect_table(groups["plateau"], metric="l2"),
+        "tbl-confounds": confounds.confounds_table(groups["confounds"], metric="l2"),
+    }
+    points = findings.points(tree).splitlines()
+    assert len(points) == len(tables)
+    for point, (place, table) in zip(points, tables.items(), strict=True):
+        assert f"@{place})" in point
+        wanted = set(NUMBER.findall(point))
+        assert len(wanted) >= 2
+        rows = [set(NUMBER.findall(" ".join(map(str, row)))) for row in table.cells().to_numpy()]
+        assert any(wanted <= row for row in rows), point
+
+
+def test_at_equal_length_the_table_is_that_of_the_metric(summary: xr.DataTree) -> None:
+    groups = {name: node.to_dataset() for name, node in summary.children.items()}
+    groups["confounds"] = groups["confounds"].sel(metric=["kl"])
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = dict(summary.attrs)
+    assert "@tbl-confounds-kl)" in findings.points(tree).splitlines()[2]
 
 
 def test_the_first_screen_has_no_false_alarm_for_a_finding(summary: xr.DataTree) -> None:

@@ -94,6 +94,19 @@ class TestPage:
         bare = re.sub(r"<[^>]+>", " ", first.partition(">")[2])
         assert len(bare.split()) < 220
 
+    def test_the_first_screen_links_to_tables_that_hold_its_numbers(self, page: str) -> None:
+        first = page[page.index('id="finding"') : page.index('id="sec-done"')]
+        items = re.findall(r"<li>(.*?)</li>", first, re.DOTALL)
+        assert len(items) == 3
+        for item in items:
+            (place,) = re.findall(r'href="#([\w-]+)"', item)
+            start = page.index(f'<figure class="tbl-float" id="{place}"')
+            table = re.sub(r"<[^>]+>", " ", page[start : page.index("</figure>", start)])
+            said = re.sub(r"<[^>]+>", " ", item)
+            numbers = re.findall(r"\d+\.\d+", said)
+            assert numbers or "too few base prompts" in said
+            assert set(numbers) <= set(re.findall(r"\d+\.\d+", table)), said
+
     def test_every_figure_has_an_alternative_text(self, page: str) -> None:
         texts = re.findall(r'<img\b[^>]*\balt="([^"]*)"', page)
         assert len(texts) == FIGURES
@@ -151,7 +164,9 @@ class TestOtherRuns:
         assert "earlier" in claims
         kl = group.sel(convention="corrected", statistic="max_slope", metric="kl")
         assert kl["direction"].sel(activation_type="random").item() == "earlier", "random, the former real"
-        assert re.search(r"On KL, [^.]*(?:random|every type|both Gaussian types)[^.:]* earlier than real: by", shown)
+        assert re.search(
+            r"On KL, [^.]*(?:random|every type|both Gaussian types)[^.:]* earlier than real: by", shown
+        )
 
     @pytest.mark.parametrize("kept", ["sensitivity", "sensitivity_absolute", "plateau"])
     def test_a_run_with_one_experiment(self, summary: xr.DataTree, tmp_path: Path, kept: str) -> None:

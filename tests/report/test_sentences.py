@@ -50,7 +50,8 @@ def test_the_first_screen_keeps_to_its_lengths(summary: xr.DataTree, name: str) 
     assert 1 <= len(points) <= 3
     for point in points:
         assert point.startswith("- ")
-        assert [fault for said in sentences(point.removeprefix("- ")) for fault in faults(said, TYPES_OF_ALL)] == []
+        assert len(sentences(point.removeprefix("- "))) == 1
+        assert faults(point.removeprefix("- "), TYPES_OF_ALL) == []
 
 
 @pytest.mark.parametrize(
@@ -226,11 +227,16 @@ class TestPoints:
             (
                 "undecided",
                 "undecided",
-                "whether structured or baseline is nearer to real is undecided on L2 and KL. On L2, the KS",
+                "whether structured or baseline is nearer to real is undecided on L2 and KL: L2 KS difference",
             ),
-            ("nearer", "nearer", "structured is nearer to real than baseline on L2 and KL. On L2, the KS"),
-            ("farther", "farther", "baseline is nearer to real than structured on L2 and KL. On L2, the KS"),
-            ("nearer", "undecided", "structured is nearer to real than baseline on L2; on KL that is undecided. On L2"),
+            ("nearer", "nearer", "structured is nearer to real than baseline on L2 and KL: L2 KS difference"),
+            ("farther", "farther", "baseline is nearer to real than structured on L2 and KL: L2 KS difference"),
+            ("nearer", "undecided", "structured is nearer to real than baseline on L2; on KL that is undecided: L2 KS"),
+            (
+                "undecided",
+                "nearer",
+                "whether structured or baseline is nearer to real is undecided on L2; on KL structured is: L2 KS",
+            ),
         ],
     )
     def test_the_claim_is_the_stored_one(self, summary: xr.DataTree, l2: str, kl: str, said: str) -> None:
@@ -241,11 +247,9 @@ class TestPoints:
             group["ks_difference_interval"].loc[where] = np.array([-0.4, -0.1])
         claim = findings.points(with_group(summary, "sensitivity", group)).splitlines()[0]
         assert claim.startswith(f"- In relative steps, {said}")
-        assert "the KS of structured minus that of baseline is " in claim
-        assert "(95\u00a0% interval \u22120.40 to \u22120.10)" in claim
-        assert claim.endswith("(@tbl-pairs).")
-        assert ("; on KL that is undecided" in claim) == (l2 != kl)
-        assert [fault for sentence in sentences(claim.removeprefix("- ")) for fault in faults(sentence)] == []
+        assert claim.endswith(" (95\u00a0% interval \u22120.40 to \u22120.10; @tbl-pairs).")
+        assert ("; on KL " in claim) == (l2 != kl)
+        assert faults(claim.removeprefix("- ")) == []
 
     def test_too_few_prompts_are_said_in_place_of_an_interval(self, summary: xr.DataTree) -> None:
         where = {"activation_type": "structured", "other_type": "baseline"}
@@ -253,8 +257,8 @@ class TestPoints:
         assert stored.isnull().all(), "there are 24"
         claim = findings.points(summary).splitlines()[0]
         assert claim == (
-            "- In relative steps, whether structured or baseline is nearer to real is undecided on L2 and KL. There "
-            "are too few base prompts to compare them (@tbl-pairs)."
+            "- In relative steps, whether structured or baseline is nearer to real is undecided on L2 and KL: too few "
+            "base prompts for a test (@tbl-pairs)."
         )
 
     @pytest.mark.parametrize(
@@ -262,7 +266,7 @@ class TestPoints:
         [
             (
                 "earlier",
-                "Structured has shorter plateaus than real on L2: by 3.0 steps (95\u00a0% interval 2.0 to 4.0)",
+                "Structured has shorter plateaus than real on L2, by 3.0 steps (95\u00a0% interval 2.0 to 4.0; @",
             ),
             (
                 "undecided",
@@ -278,23 +282,24 @@ class TestPoints:
         group["mean_difference_interval"].loc[{"activation_type": "structured"}] = np.array([-4.0, -2.0])
         point = findings.points(with_group(summary, "plateau", group)).splitlines()[1]
         assert point.startswith(f"- {said}")
-        assert point.endswith("(@fig-plateaus).")
+        assert point.endswith("@tbl-plateau-effects).")
+        assert faults(point.removeprefix("- "), TYPES_OF_ALL) == []
 
     @pytest.mark.parametrize(
         ("fate", "said"),
         [
             (
                 "still later",
-                "structured still blows up later than real on L2: by 3.0 relative steps (95\u00a0% interval 2.0 to 4",
+                "structured still blows up later than real on L2, by 3.0 relative steps (95\u00a0% interval 2.0 to 4",
             ),
-            ("now later", "structured now blows up later than real on L2: by 3.0 relative steps"),
+            ("now later", "structured now blows up later than real on L2, by 3.0 relative steps"),
             (
                 "no longer shown to differ",
                 "structured is no longer shown to differ from real on L2: 3.0 relative steps",
             ),
             ("not shown to differ", "structured is not shown to differ from real on L2: 3.0 relative steps"),
             ("undecided", "the fate of structured is undecided on L2: 3.0 relative steps"),
-            ("not comparable", "structured is not comparable on L2 (@fig-confounds)."),
+            ("not comparable", "structured is not comparable on L2 (@tbl-confounds)."),
         ],
     )
     def test_equal_length_leaves_the_stored_fate(self, summary: xr.DataTree, fate: str, said: str) -> None:
@@ -304,38 +309,61 @@ class TestPoints:
         group["adjusted_difference_interval"].loc[{"activation_type": "structured"}] = np.array([2.0, 4.0])
         point = findings.points(with_group(summary, "confounds", group)).splitlines()[2]
         assert point.startswith(f"- At equal path length, {said}")
-        assert point.endswith("(@fig-confounds).")
+        assert point.endswith("@tbl-confounds).")
+        assert faults(point.removeprefix("- "), TYPES_OF_ALL) == []
 
     @pytest.mark.parametrize(
         ("fate", "matched", "said"),
         [
-            ("still later", "still later", "real on L2: by 3.0 relative steps (95"),
+            ("still later", "still later", "structured still blows up later than real on L2, by 3.0 {}2.0 to 4.0{}."),
             (
                 "still later",
                 "no longer shown to differ",
-                "). Matching does not show that: it leaves 1.0 (\u22122.0 to 4.0) (@tbl-confounds).",
+                (
+                    "regression still finds structured later than real on L2, by 3.0 {}2.0 to 4.0{}, "
+                    "which matching does not show."
+                ),
             ),
             (
                 "still later",
                 "now earlier",
-                ". Matching finds it earlier, by \u22121.0 (\u22124.0 to 2.0) (@tbl-confounds).",
+                "regression still finds structured later than real on L2, by 3.0 {}2.0 to 4.0{}, but matching earlier.",
             ),
             (
                 "still earlier",
                 "undecided",
-                "). Matching does not show that: it leaves \u22121.0 (\u22124.0 to 2.0) (@tbl-confounds).",
+                (
+                    "regression still finds structured earlier than real on L2, by \u22123.0 "
+                    "{}\u22124.0 to \u22122.0{}, which matching does not show."
+                ),
             ),
             (
                 "no longer shown to differ",
                 "still later",
-                "). Matching finds it later, by 1.0 (\u22122.0 to 4.0) (@tbl-confounds).",
+                (
+                    "matching still finds structured later than real on L2, by 1.0 {}\u22122.0 to 4.0{}, "
+                    "which regression does not show."
+                ),
             ),
-            ("no longer shown to differ", "undecided", "real on L2: 3.0 relative steps (95"),
+            (
+                "not comparable",
+                "still later",
+                (
+                    "matching still finds structured later than real on L2, by 1.0 {}\u22122.0 to 4.0{}, "
+                    "which regression does not show."
+                ),
+            ),
+            (
+                "no longer shown to differ",
+                "undecided",
+                "structured is no longer shown to differ from real on L2: 3.0 {}2.0 to 4.0{}.",
+            ),
         ],
     )
-    def test_matching_is_heard_where_it_disagrees(
+    def test_no_more_is_said_than_both_methods_show(
         self, summary: xr.DataTree, fate: str, matched: str, said: str
     ) -> None:
+        """In one sentence, whose number is that of the method which it names."""
         group = words(summary["confounds"].to_dataset(), "adjusted_fate", structured=fate)
         group = words(group, "matched_fate", structured=matched)
         group["adjusted_difference"].loc[{"activation_type": "structured"}] = 3.0
@@ -343,9 +371,9 @@ class TestPoints:
         group["matched_difference"].loc[{"activation_type": "structured"}] = 1.0
         group["matched_difference_interval"].loc[{"activation_type": "structured"}] = np.array([-2.0, 4.0])
         point = findings.points(with_group(summary, "confounds", group)).splitlines()[2]
-        assert said in point
-        assert point.startswith("- By regression at equal path length, ") == ("Matching" in point)
-        assert [fault for each in sentences(point.removeprefix("- ")) for fault in faults(each, TYPES_OF_ALL)] == []
+        told = said.format("relative steps (95\u00a0% interval ", "; @tbl-confounds)")
+        assert point == f"- At equal path length, {told}"
+        assert faults(point.removeprefix("- "), TYPES_OF_ALL) == []
 
     def test_a_match_that_is_not_there_is_not_heard(self, summary: xr.DataTree) -> None:
         group = words(summary["confounds"].to_dataset(), "adjusted_fate", structured="still later")
@@ -354,7 +382,7 @@ class TestPoints:
             group[name].loc[{"activation_type": "structured"}] = np.nan
         point = findings.points(with_group(summary, "confounds", group)).splitlines()[2]
         assert "atching" not in point
-        assert point.endswith("(@fig-confounds).")
+        assert "structured still blows up later than real on L2, by " in point
 
     def test_what_the_summary_lacks_is_no_point(self, summary: xr.DataTree) -> None:
         tree = xr.DataTree.from_dict({"geometry": summary["geometry"].to_dataset()})

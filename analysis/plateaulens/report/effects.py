@@ -138,7 +138,7 @@ def timing(values: xr.Dataset, types: Sequence[str], found: str, statistic: str)
     return f"{who.text} {happens(statistic, when, plural=who.is_plural)} than real"
 
 
-def size(values: xr.Dataset, name: str, found: str, *, key: str = "") -> str:
+def size(values: xr.Dataset, name: str, found: str, *, key: str = "", place: str = "") -> str:
     """By how many steps one type differs from real on average, with the interval.
 
     Parameters
@@ -151,6 +151,8 @@ def size(values: xr.Dataset, name: str, found: str, *, key: str = "") -> str:
         The word of the summary's `direction`: a number of steps earlier has no sign of its own.
     key
         Stands before the interval.
+    place
+        What shows it, where that stands with the interval.
 
     Returns
     -------
@@ -158,7 +160,7 @@ def size(values: xr.Dataset, name: str, found: str, *, key: str = "") -> str:
         A phrase, such as `5.7 steps (3.5 to 7.8)`.
     """
     steps, ends = _steps(values, name, found)
-    return f"{steps} steps ({key}{ends})"
+    return f"{steps} steps ({key}{ends}{f'; {place}' if place else ''})"
 
 
 def turned(own: xr.Dataset, quantity: str, found: str) -> tuple[str, str]:

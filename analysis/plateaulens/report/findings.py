@@ -70,6 +70,11 @@ _MOST_WORDS = 25
 _MAIN = "sensitivity"
 """The experiment that the first screen is about, where the run has it."""
 _EQUAL = "path_length"
+_METHODS = {"regression": "adjusted", "matching": "matched"}
+"""What compares types at equal path length, and how its variables begin."""
+_SIDES = ("earlier", "later")
+_AT_EQUAL_LENGTH = {"kl": "@tbl-confounds-kl"}
+"""By metric, the table of types at equal path length, where it is not the first of them."""
 _NO_EXPERIMENT = "This run has no experiment to draw a finding from."
 
 
@@ -163,8 +168,8 @@ def points(summary: xr.DataTree) -> str:
     Returns
     -------
     str
-        A Markdown list, with sentences of at most 30 words and the place that shows it in each item. A finding that the
-        summary has not measured has none: its section says why.
+        A Markdown list of one sentence each, of at most 30 words, which links to the table that holds its numbers. A
+        finding that the summary has not measured has none: its section says why.
     """
     sentences = (_claim(summary), _plateaus(summary), _at_equal_length(summary))
     return "\n".join(f"- {sentence}" for sentence in sentences if sentence)
@@ -196,10 +201,11 @@ def _claim(summary: xr.DataTree) -> str:
     word, others = words[known[0]], known[1:]
     alike = [known[0], *(metric for metric in others if words[metric] == word)]
     rest = "".join(f"; {on([metric])} {claims[words[metric]][1]}" for metric in others if metric not in alike)
-    said = f"{capital(on(known[:1]))}, the KS of {a} minus that of {b} is {difference(pairs[known[0]], key=True)}"
-    if bool(pairs[known[0]]["ks_difference_interval"].isnull().any()):
-        said = "There are too few base prompts to compare them"
-    return f"{capital(_steps_of(_MAIN))}, {claims[word][0]} {on(alike)}{rest}. {said} (@tbl-pairs)."
+    pair = pairs[known[0]]
+    said = f"{metric_label(known[0])} KS difference {difference(pair, behind='; @tbl-pairs')}"
+    if bool(pair["ks_difference_interval"].isnull().any()):
+        said = "too few base prompts for a test (@tbl-pairs)"
+    return f"{capital(_steps_of(_MAIN))}, {claims[word][0]} {on(alike)}{rest}: {said}."
 
 
 def _plateaus(summary: xr.DataTree) -> str:
@@ -207,7 +213,7 @@ def _plateaus(summary: xr.DataTree) -> str:
     if group is None or metric is None or not synthetic_types(group):
         return ""
     for _, values in compared(group, [metric], STATISTIC):
-        return _timed(values, STATISTIC, metric, "@fig-plateaus")
+        return _timed(values, STATISTIC, metric, "@tbl-plateau-effects")
     return ""
 
 
@@ -217,9 +223,9 @@ def _timed(values: xr.Dataset, statistic: str, metric: str, place: str) -> str:
     found = word_of(values, "direction", name)
     if found == "undefined":
         return f"{capital(label(name))} has no step to compare with real on {metric_label(metric)} ({place})."
-    by = "by " if found in {"earlier", "later"} else ""
-    said = size(values, name, found, key=f"{level(values)} interval ")
-    return f"{capital(timing(values, [name], found, statistic))} on {metric_label(metric)}: {by}{said} ({place})."
+    claim = f"{capital(timing(values, [name], found, statistic))} on {metric_label(metric)}"
+    by = ", by " if found in {"earlier", "later"} else ": "
+    return f"{claim}{by}{size(values, name, found, key=f'{level(values)} interval ', place=place)}."
 
 
 def _at_equal_length(summary: xr.DataTree) -> str:
@@ -233,36 +239,37 @@ def _at_equal_length(summary: xr.DataTree) -> str:
         return ""
     metric, name = main_metrics(group)[0], _focus(group)
     own = group.sel(path=_MAIN, statistic=BLOWUP, metric=metric, activation_type=name, adjustment=_EQUAL)
-    fate = str(own["adjusted_fate"].item())
-    how, _, when = fate.partition(" ")
-    mean, ends = turned(own, "adjusted_difference", when)
-    if when in {"earlier", "later"}:
-        claim, by = f"{label(name)} {how} {happens(BLOWUP, when, plural=False)} than real", "by "
-    else:
-        by = ""
-        claim = {
-            "undecided": f"the fate of {label(name)} is undecided",
-            "not comparable": f"{label(name)} is not comparable",
-        }.get(fate, f"{label(name)} is {fate} from real")
-    other = _matching(own, when)
-    ends_of = f"{confidence_of(own['adjusted_difference_interval'])} interval {ends}"
-    where = "By regression at equal path length" if other else "At equal path length"
+    own, place = own.sel(covariate=_EQUAL), _AT_EQUAL_LENGTH.get(metric, "@tbl-confounds")
+    fates = {method: str(own[f"{quantity}_fate"].item()) for method, quantity in _METHODS.items()}
+    unmatched = bool(own["matched_difference_interval"].isnull().any())
+    finds = {method: fate.partition(" ") for method, fate in fates.items() if fate.partition(" ")[2] in _SIDES}
+    where, who = "At equal path length", label(name)
+    if not finds or (unmatched and "regression" not in finds):
+        fate = fates["regression"]
+        claim = {"undecided": f"the fate of {who} is undecided", "not comparable": f"{who} is not comparable"}
+        said = f"{where}, {claim.get(fate, f'{who} is {fate} from real')} on {metric_label(metric)}"
+        if fate == "not comparable":
+            return f"{said} ({place})."
+        return f"{said}: {_left(own, 'regression', '', place)}."
+    sides = {side for _, _, side in finds.values()}
+    if unmatched or (len(finds) == len(_METHODS) and len(sides) == 1):
+        how, _, side = finds["regression"]
+        claim = f"{who} {how} {happens(BLOWUP, side, plural=False)} than real"
+        return f"{where}, {claim} on {metric_label(metric)}, by {_left(own, 'regression', side, place)}."
+    first = next(method for method in _METHODS if method in finds)
+    other = next(method for method in _METHODS if method != first)
+    how, _, side = finds[first]
+    against = f"but {other} {finds[other][2]}" if other in finds else f"which {other} does not show"
+    claim = f"{first} {how} finds {who} {side} than real on {metric_label(metric)}"
+    return f"{where}, {claim}, by {_left(own, first, side, place)}, {against}."
+
+
+def _left(own: xr.Dataset, method: str, side: str, place: str) -> str:
+    """What a method leaves of a type's difference, with its interval and the place that shows it."""
+    quantity = f"{_METHODS[method]}_difference"
+    mean, ends = turned(own, quantity, side)
     steps = f"{mean} {names.experiment(_MAIN).title}"
-    said = "" if fate == "not comparable" else f": {by}{steps} ({ends_of})"
-    return f"{where}, {claim} on {metric_label(metric)}{said} (@fig-confounds).{other}"
-
-
-def _matching(own: xr.Dataset, when: str) -> str:
-    """What matching leaves of a type's difference, where it says something else of it than regression does."""
-    own = own.sel(covariate=_EQUAL)
-    found = str(own["matched_fate"].item()).partition(" ")[2]
-    unknown = bool(own["matched_difference_interval"].isnull().any())
-    if found == when or unknown or not {found, when} & {"earlier", "later"}:
-        return ""
-    finds = found in {"earlier", "later"}
-    mean, ends = turned(own, "matched_difference", found if finds else when)
-    claim = f"Matching finds it {found}, by" if finds else "Matching does not show that: it leaves"
-    return f" {claim} {mean} ({ends}) (@tbl-confounds)."
+    return f"{steps} ({confidence_of(own[f'{quantity}_interval'])} interval {ends}; {place})"
 
 
 def facts(summary: xr.DataTree) -> str:

@@ -143,21 +143,19 @@ def _answer(values: xr.Dataset, first: str, second: str) -> str:
     distances = listing([number(own, digits), number(other, digits)])
     if isnan(float(pair["ks_difference_p"])):
         return f"{claim}: KS {distances}, and too few base prompts for a test"
-    said = difference(pair, key=True, below=f"{a} is nearer", digits=digits)
+    said = difference(pair, behind=f"; below 0, {a} is nearer", digits=digits)
     return f"{claim}: KS {distances}, difference {said}"
 
 
-def difference(pair: xr.Dataset, *, key: bool, below: str = "", digits: int = KS_DIGITS) -> str:
+def difference(pair: xr.Dataset, *, behind: str = "", digits: int = KS_DIGITS) -> str:
     """The difference of two types' KS distances to real, the first's minus the second's, with its interval.
 
     Parameters
     ----------
     pair
         Values of one metric, statistic and pair of types.
-    key
-        Whether the confidence of the interval is said.
-    below
-        What a difference below 0 means, where that is to be said.
+    behind
+        Stands behind the interval, within its brackets.
     digits
         Behind the point.
 
@@ -167,9 +165,7 @@ def difference(pair: xr.Dataset, *, key: bool, below: str = "", digits: int = KS
         A phrase.
     """
     ends = interval(bounds(pair["ks_difference_interval"]), digits)
-    said = f"{level(pair)} interval " if key else ""
-    meaning = f"; below 0, {below}" if below else ""
-    return f"{number(float(pair['ks_difference']), digits)} ({said}{ends}{meaning})"
+    return f"{number(float(pair['ks_difference']), digits)} ({level(pair)} interval {ends}{behind})"
 
 
 def pair_table(experiment: xr.Dataset, *, metrics: Sequence[str] | None = None, statistic: str = BLOWUP) -> Table:
