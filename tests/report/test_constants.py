@@ -1,6 +1,7 @@
 """Tests of plateaulens.report.constants: which conclusions change with a constant is what the summary says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,13 @@ import xarray as xr
 from tests.report.reading import faults, sentences
 from tests.report.words import changed
 
-from plateaulens.report.constants import constants_sentence, constants_table, constants_table_caption
+from plateaulens.report.constants import (
+    constants_sentence,
+    constants_table,
+    constants_table_caption,
+    moved_table,
+    moved_table_caption,
+)
 from plateaulens.report.text import MISSING
 
 Edit = Callable[..., xr.Dataset]
@@ -27,15 +34,25 @@ def case(group: xr.Dataset, constant: str, value: float) -> xr.DataArray:
     return chosen & (group["constant"] == constant) & (group["value"] == value)
 
 
+def row(group: xr.Dataset, experiment: str, constant: str) -> dict[Hashable, Any]:
+    """What `moved_table` has of a constant for the statistic that an experiment is about."""
+    title = {"sensitivity": "relative, max slope", "plateau": "plateau, length"}[experiment]
+    name = constant.replace("_", " ").replace("minimum slope", "slope threshold")
+    (found,) = [
+        each
+        for each in moved_table(group).frame.to_dict("records")
+        if each["about"].startswith(title) and each["moved"].startswith(name)
+    ]
+    return found
+
+
 def test_nothing_changes(steady: xr.Dataset) -> None:
     text = constants_sentence(steady)
-    assert text.startswith(
-        "Moving the slope threshold by factors of 0.01 to 100 changes none of 6 conclusions on relative, max slope on "
-        "L2 and KL. Moving the step size over"
-    )
-    assert "Moving the plateau threshold by factors of 0.25 to 4 changes none of" in text
+    assert text.startswith("Every conclusion is asked again with one constant moved at a time: none of ")
+    assert text.endswith(" come out otherwise (@tbl-moved).")
     assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
-    assert "only at" not in text
+    assert set(moved_table(steady).frame["which"]) == {""}
+    assert set(moved_table(steady).frame["values"]) == {""}
     table = constants_table(steady).cells()
     headings = table["constant"].str.startswith("**")
     assert next(iter(table["constant"][headings])) == "**relative, max slope**"
@@ -53,47 +70,49 @@ def test_changes_are_counted_and_named(steady: xr.Dataset) -> None:
     group["nearness"] = group["nearness"].where(~(at_kl & claim), "nearer")
     group = changed(group)
     text = constants_sentence(group)
-    assert text.startswith("Moving the slope threshold by factors of 0.01 to 100 changes 2 of 6 conclusions on")
-    assert "on L2 and KL. They change only at a factor of 100. Moving the step size" in text
-    assert text.count("only at") == 1
+    assert ": 2 of " in text
+    assert text.endswith(" come out otherwise (@tbl-moved).")
+    moved_at = row(group, "sensitivity", "minimum_slope")
+    assert (moved_at["conclusions_changed"], moved_at["conclusions"], moved_at["values"]) == (2, 6, "100")
+    assert moved_at["which"] == "bag; nearer of the pair"
+    assert moved_at["about"] == "relative, max slope, on L2 and KL"
+    assert row(group, "sensitivity", "step_size")["which"] == ""
     table = constants_table(group).cells()
     found = table[~table["changes"].isin(["none", ""])]
     assert list(found["on"]) == ["KL"]
     assert list(found["changes"]) == ["at 100 undecided: bag; at 100 structured nearer than baseline"]
 
 
-def test_the_value_is_named_only_where_all_changes_are_at_it(steady: xr.Dataset) -> None:
+def test_every_value_at_which_something_changes_is_named(steady: xr.Dataset) -> None:
     bag = steady["activation_type"] == "bag"
 
-    def said(*moved: tuple[str, float]) -> str:
+    def said(*moved: tuple[str, float]) -> xr.Dataset:
         group = steady.copy(deep=True)
         for constant, value in moved:
             at = case(group, constant, value) & (group["metric"] == "kl") & bag
             group["conclusion"] = group["conclusion"].where(~at, "undecided")
-        return constants_sentence(changed(group))
+        return changed(group)
 
-    text = said(("minimum_slope", 100.0))
-    assert "changes 1 of 6 conclusions" in text
-    assert "It changes only at a factor of 100." in text
-    text = said(("minimum_slope", 100.0), ("minimum_slope", 0.01))
-    assert "changes 1 of 6 conclusions" in text
-    assert "only at" not in text
-    highest = float(steady["value"].where(steady["constant"] == "step_size").max())
-    text = said(("step_size", highest))
-    assert f" It changes only at {highest:g} stored steps." in text
-    assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
+    once = said(("minimum_slope", 100.0))
+    assert ": 1 of " in constants_sentence(once)
+    assert " comes out otherwise" in constants_sentence(once)
+    assert row(once, "sensitivity", "minimum_slope")["values"] == "100"
+    twice = row(said(("minimum_slope", 100.0), ("minimum_slope", 0.01)), "sensitivity", "minimum_slope")
+    assert (twice["conclusions_changed"], twice["values"], twice["which"]) == (1, "0.01, 100", "bag")
 
 
 def test_other_pairs_are_not_counted(steady: xr.Dataset) -> None:
     group = steady.copy(deep=True)
     other = (group["activation_type"] == "bag") & (group["other_type"] == "baseline")
     group["nearness"] = group["nearness"].where(~(case(group, "minimum_slope", 100.0) & other), "nearer")
-    assert "by factors of 0.01 to 100 changes none of" in constants_sentence(changed(group))
+    assert row(changed(group), "sensitivity", "minimum_slope")["conclusions_changed"] == 0
 
 
 def test_without_the_claim_s_types_only_types_are_counted(steady: xr.Dataset) -> None:
-    text = constants_sentence(changed(steady.sel(activation_type=["real", "bag"])))
-    assert " of 2 conclusions on relative, max slope on L2 and KL." in text
+    alone = changed(steady.sel(activation_type=["real", "bag"]))
+    assert row(alone, "sensitivity", "minimum_slope")["conclusions"] == 2
+    assert "pair" not in moved_table_caption(alone)
+    assert "whether structured or baseline is nearer" in moved_table_caption(steady)
 
 
 def test_conclusions_on_plateaus_are_counted_too(steady: xr.Dataset) -> None:
@@ -101,10 +120,10 @@ def test_conclusions_on_plateaus_are_counted_too(steady: xr.Dataset) -> None:
     plateaus = (group["experiment"] == "plateau") & (group["constant"] == "plateau_threshold")
     at = plateaus & (group["value"] == 4.0) & (group["activation_type"] == "bag") & (group["metric"] == "l2")
     group = changed(group.assign(conclusion=group["conclusion"].where(~at, "undecided")))
-    text = constants_sentence(group)
-    assert "Moving the plateau threshold by factors of 0.25 to 4 changes 1 of" in text
-    assert "changes 1 of" not in text.partition("Moving the plateau threshold")[0]
-    assert "It changes only at a factor of 4." in text
+    own = row(group, "plateau", "plateau_threshold")
+    assert (own["conclusions_changed"], own["values"], own["which"]) == (1, "4", "bag")
+    assert row(group, "sensitivity", "minimum_slope")["conclusions_changed"] == 0
+    assert "| plateau threshold, \u00d7 0.25 to 4" in moved_table(group).markdown()
 
 
 def test_controls_other_metrics_and_undefined_conclusions_are_not_counted(summary: xr.DataTree) -> None:

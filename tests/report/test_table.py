@@ -56,6 +56,7 @@ TABLES: dict[str, Make] = {
     "confounds": of("confounds", confounds.confounds_table, metric="l2"),
     "distinguish": of("distinguish", distinguish.distinguish_table),
     "constants": of("constants", constants.constants_table),
+    "moved constants": of("constants", constants.moved_table),
     "authors": authors.authors_table,
     "experiments": setting.experiment_table,
     "models": lambda summary: models.models_table(

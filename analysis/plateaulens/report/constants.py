@@ -1,4 +1,4 @@
-"""Do the conclusions hang on constants that nobody has justified? A sentence, a table and captions."""
+"""Do the conclusions hang on constants that nobody has justified? A sentence, tables and captions."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,19 +10,19 @@ import xarray as xr
 from plateaulens import names
 from plateaulens.names import CLAIMS, label, metric_label
 from plateaulens.report.contents import BLOWUP, main_metrics, synthetic_types, values_of, word_of
-from plateaulens.report.phrases import confidence_of, on
+from plateaulens.report.phrases import confidence_of, noun_of, on, subject
 from plateaulens.report.table import Column, Table
 from plateaulens.report.text import listing
 
 _EXPERIMENT = "sensitivity"
 """The experiment whose conclusions a reader asks for first."""
 _CONSTANTS = {
-    "minimum_slope": ("slope threshold", "by factors of", ""),
-    "plateau_threshold": ("plateau threshold", "by factors of", ""),
-    "nonlinearity_tolerance": ("nonlinearity tolerance", "over", ""),
-    "step_size": ("step size", "over", " stored steps"),
+    "minimum_slope": ("slope threshold", "\u00d7 "),
+    "plateau_threshold": ("plateau threshold", "\u00d7 "),
+    "nonlinearity_tolerance": ("nonlinearity tolerance", ""),
+    "step_size": ("step size", ""),
 }
-"""By constant: its name, and what stands before and behind the values that it is moved to."""
+"""By constant: its name, and what stands before the values that it is moved to, a sign where they are factors."""
 _FIRST, _SECOND = CLAIMS[0]
 _CLAIM_WORDS = {
     "nearer": f"{_FIRST} nearer than {_SECOND}",
@@ -43,7 +43,7 @@ class Change(NamedTuple):
 
 
 def constants_sentence(constants: xr.Dataset) -> str:
-    """How many conclusions change with each constant, of every experiment and statistic, as the summary counts them.
+    """How many conclusions change when one constant at a time is moved, over all experiments and statistics.
 
     Parameters
     ----------
@@ -53,24 +53,79 @@ def constants_sentence(constants: xr.Dataset) -> str:
     Returns
     -------
     str
-        Markdown; where all changes are at one value, with that value.
+        Markdown.
     """
     sentences = []
     if not _cases(constants, experiment=_EXPERIMENT, statistic=BLOWUP).sizes["case"]:
         sentences.append("No constant was moved for the max-slope steps of relative steps.")
+    if asked := [row for row in moved_table(constants).frame.to_dict("records") if row["conclusions"]]:
+        changed, whole = (sum(row[name] for row in asked) for name in ("conclusions_changed", "conclusions"))
+        counts = f"{changed or 'none'} of {whole} {'comes' if changed == 1 else 'come'} out otherwise"
+        sentences.append(f"Every conclusion is asked again with one constant moved at a time: {counts} (@tbl-moved).")
+    return " ".join(sentences) or "No constant was moved."
+
+
+def moved_table(constants: xr.Dataset) -> Table:
+    """How many conclusions change with each constant, of which types and where: a row per constant.
+
+    Parameters
+    ----------
+    constants
+        The group `constants`.
+
+    Returns
+    -------
+    Table
+        The counts are the summary's; below each statistic in bold.
+    """
+    held, noun = synthetic_types(constants), noun_of(constants)
     keys = zip(*(values_of(constants, key) for key in ("experiment", "statistic", "constant")), strict=True)
+    rows = []
     for experiment, statistic, constant in dict.fromkeys(keys):
         own = _cases(constants, experiment=experiment, statistic=statistic, constant=constant)
-        asked, count = (int(own[name].isel(case=0)) for name in ("conclusions", "conclusions_changed"))
-        if not asked:
-            continue
         metrics = [each for each in main_metrics(own) if (own["conclusion"].sel(metric=each) != "undefined").any()]
-        places = list(dict.fromkeys(change.value for each in metrics for change in _changes(own, each)))
-        who = "It changes" if count == 1 else "They change"
-        only = f" {who} only at {_value(constant, places[0])}." if len(places) == 1 else ""
-        what = f"{asked} conclusions on {_about(experiment, statistic)} {on(metrics)}"
-        sentences.append(f"Moving the {_moved(own, constant)} changes {count or 'none'} of {what}.{only}")
-    return " ".join(sentences) or "No constant was moved."
+        changes = [change for each in metrics for change in _changes(own, each)]
+        types = [name for name in held if label(name) in {change.subject for change in changes}]
+        which = [subject(types, held, noun).text] if types else []
+        which += ["nearer of the pair"] if any(not change.subject for change in changes) else []
+        rows.append(
+            {
+                "about": f"{_about(experiment, statistic)}{f', {on(metrics)}' if metrics else ''}",
+                "moved": _range(own, constant),
+                **{name: int(own[name].isel(case=0)) for name in ("conclusions_changed", "conclusions")},
+                "values": ", ".join(f"{value:g}" for value in sorted({change.value for change in changes})),
+                "which": "; ".join(which),
+            }
+        )
+    columns = {
+        "about": Column(),
+        "moved": Column("constant, moved over"),
+        "conclusions_changed": Column("changed", "count", also="conclusions", pattern="{} of {}"),
+        "values": Column("at"),
+        "which": Column("which"),
+    }
+    return Table(pd.DataFrame(rows), columns, grouped_by="about")
+
+
+def moved_table_caption(constants: xr.Dataset) -> str:
+    """For `moved_table`.
+
+    Parameters
+    ----------
+    constants
+        The group `constants`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    pair = f"*Nearer of the pair*: whether {_FIRST} or {_SECOND} is nearer to real. "
+    named = pair if _claim(constants).sizes["activation_type"] else ""
+    return (
+        f"How many conclusions change when a constant is moved, each alone, at which values, and of which types. "
+        f"{named}A multiplication sign: by factors of the value in use. What they change to: @tbl-constants."
+    )
 
 
 def constants_table(constants: xr.Dataset) -> Table:
@@ -212,22 +267,9 @@ def _name(constant: str) -> str:
     return _CONSTANTS[constant][0] if constant in _CONSTANTS else constant.replace("_", " ").replace(".", ": ")
 
 
-def _moved(cases: xr.Dataset, constant: str) -> str:
-    """The constant, and over which values it is moved."""
-    _, before, behind = _CONSTANTS.get(constant, ("", "over", ""))
-    return f"{_name(constant)} {before} {_ends(cases)}{behind}"
-
-
-def _value(constant: str, value: float) -> str:
-    """One of the values, as the end of a sentence."""
-    _, before, behind = _CONSTANTS.get(constant, ("", "over", ""))
-    return f"a factor of {value:g}" if before == "by factors of" else f"{value:g}{behind}"
-
-
 def _range(cases: xr.Dataset, constant: str) -> str:
-    """The same, as briefly as a table wants it."""
-    _, before, _ = _CONSTANTS.get(constant, ("", "over", ""))
-    sign = "\u00d7 " if before == "by factors of" else ""
+    """The constant, and over which values it is moved, as briefly as a table wants it."""
+    _, sign = _CONSTANTS.get(constant, ("", ""))
     return f"{_name(constant)}, {sign}{_ends(cases)}"
 
 
