@@ -70,9 +70,8 @@ def _disagreements(sentence: str, types: Sequence[str]) -> list[str]:
     """A singular with a plural verb, or the other way round."""
     one = rf"(?:{'|'.join(map(re.escape, sorted(map(label, types), key=len, reverse=True)))})" if types else r"(?!)"
     every = rf"every (?:[\w-]+ )?type(?: but {one})?"
-    several = (
-        rf"(?:(?:both|all) [\w-]+ types|\d+ of \d+ types|(?:{one}, )*{one} and (?:{one}|(?:both|all) [\w-]+ types))"
-    )
+    counted, kind = r"\d+ of \d+ (?:[\w-]+ )?types", r"(?:both|all) [\w-]+ types"
+    several = rf"(?:{kind}|{counted}|(?:{one}, )*{one} and (?:{one}|{kind}))"
     patterns = (
         rf"{every} (?:{_PLURAL})\b",
         rf"{several} (?:{_SINGULAR})\b",

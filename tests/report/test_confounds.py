@@ -100,7 +100,7 @@ class TestSentences:
         group = edit(summary["confounds"].to_dataset(), "adjusted_difference", 9.0)
         group = moved(edit, moved(edit, group, 2.0, [1.0, 3.0]), 2.0, [1.0, 3.0], "matched")
         text = adjusted_sentences(fated(group))
-        assert "The difference of every type is smaller by regression and by matching on L2 and KL." in text
+        assert "The difference of every synthetic type is smaller by regression and by matching on L2 and KL." in text
         assert [fault for sentence in sentences(text) for fault in faults(sentence)] == []
 
     def test_no_difference_at_all(self, bag: xr.Dataset, edit: Edit) -> None:

@@ -86,7 +86,7 @@ class TestTiming:
         means = group["mean_difference"].sel(convention="corrected", statistic="max_slope", metric="l2")
         ordered = sorted(SYNTHETIC, key=lambda kind: float(means.sel(activation_type=kind)))
         text = effects.timing_sentences(group, metric="l2")
-        assert text.startswith("On L2, every type blows up later than real: by ")
+        assert text.startswith("On L2, every synthetic type blows up later than real: by ")
         for kind in (ordered[0], ordered[-1]):
             assert f"{number(float(means.sel(activation_type=kind)))} " in text
             assert f"{interval(at(group, 'l2', kind)['mean_difference_interval'].values)}; {label(kind)})" in text

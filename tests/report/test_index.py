@@ -165,7 +165,7 @@ class TestOtherRuns:
         kl = group.sel(convention="corrected", statistic="max_slope", metric="kl")
         assert kl["direction"].sel(activation_type="random").item() == "earlier", "random, the former real"
         assert re.search(
-            r"On KL, [^.]*(?:random|every type|both Gaussian types)[^.:]* earlier than real: by", shown
+            r"On KL, [^.]*(?:random|every synthetic type|both Gaussian types)[^.:]* earlier than real: by", shown
         )
 
     @pytest.mark.parametrize("kept", ["sensitivity", "sensitivity_absolute", "plateau"])

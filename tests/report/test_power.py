@@ -63,7 +63,7 @@ def test_each_type_has_its_own_power_and_none_is_hidden_in_a_range(sensitivity: 
     """Of several types one may have a power where the others have none."""
     group = edit(edit(sensitivity, "verdict", "undecided"), "power_equivalent", 0.46)
     text = power_sentences(group, metrics=("l2",))
-    assert "equivalent in 46\u00a0% (every type) of runs" in text
+    assert "equivalent in 46\u00a0% (every synthetic type) of runs" in text
     assert "hardly" not in text
     for name in ("bag", "structured"):
         group = edit(group, "power_equivalent", 0.001, activation_type=name)

@@ -15,7 +15,7 @@ from tests.report.reading import FRAGMENTS, faults, sentences, texts
 from plateaulens import resources
 from plateaulens.config import AnalysisConfig
 from plateaulens.quick import NOTICE
-from plateaulens.report import findings, nearness, setting, verdicts
+from plateaulens.report import effects, findings, nearness, setting, verdicts
 from plateaulens.summary.analyze import summarize_experiment, write_summary
 
 INDEX = resources.root() / "report" / "index.qmd"
@@ -389,6 +389,18 @@ class TestPoints:
         tree.attrs = dict(summary.attrs)
         assert findings.points(tree) == ""
         assert findings.headline(tree) == "This run has no experiment to draw a finding from."
+
+
+def test_sentences_call_types_synthetic_where_a_control_is_none_of_them(summary: xr.DataTree) -> None:
+    """Of all types but the control the body speaks as the headline does; where there is none, of types."""
+    whole = words(summary["sensitivity"].to_dataset(), "conclusion", **dict.fromkeys(SYNTHETIC, "later"))
+    whole = words(whole, "direction", **dict.fromkeys(SYNTHETIC, "later"))
+    for group, noun in (
+        (whole, "synthetic type"),
+        (whole.drop_sel(activation_type="real_control", other_type="real_control"), "type"),
+    ):
+        assert verdicts.verdict_sentences(group).startswith(f"Every {noun} differs from real ")
+        assert f"every {noun} blows up later than real" in effects.timing_sentences(group, metric="l2")
 
 
 def test_the_facts_are_those_of_the_run(summary: xr.DataTree) -> None:

@@ -14,6 +14,7 @@ from plateaulens.report.phrases import (
     confidence_of,
     grouped,
     happens,
+    noun_of,
     on,
     subject,
     unmeasured,
@@ -64,7 +65,7 @@ def adjusted_sentences(
         sentences.append(f"{capital(_fate(fate, types, values))} {_places(where, shown)}.")
     changes = [each for each in _said(values, shown, "movement") if each.word in _MOVED]
     for movement, where, types in changes:
-        whose = subject(types, synthetic_types(values)).text
+        whose = subject(types, synthetic_types(values), noun_of(values)).text
         sentences.append(f"The difference of {whose} {_MOVED[movement]} {_places(where, shown)}.")
     other = "other " if changes else ""
     return f"{' '.join(sentences)} No {other}difference is shown to change."
@@ -93,7 +94,7 @@ def still_sentence(confounds: xr.Dataset, *, path: str = "sensitivity") -> str:
     if BLOWUP not in values_of(confounds, "statistic"):
         return unmeasured(BLOWUP)
     values = confounds.sel(path=path, statistic=BLOWUP)
-    of = f" of {len(held)} {'type' if len(held) == 1 else 'types'}"
+    of = f" of {len(held)} {noun_of(values)}{'' if len(held) == 1 else 's'}"
     return (
         f"For {_steps(path)} at equal path length, regression {_finds(values, 'adjusted_fate', of)} "
         f"Matching {_finds(values, 'matched_fate')}"
@@ -217,7 +218,7 @@ def _words(values: xr.Dataset, variable: str) -> dict[str, str]:
 
 def _fate(fate: str, types: Sequence[str], values: xr.Dataset) -> str:
     """What becomes of the difference of some types, as a clause."""
-    who = subject(types, synthetic_types(values))
+    who = subject(types, synthetic_types(values), noun_of(values))
     how, _, when = fate.partition(" ")
     if when in {"earlier", "later"}:
         return f"{who.text} {how} {happens(BLOWUP, when, plural=who.is_plural)} than real"

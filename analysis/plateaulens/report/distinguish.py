@@ -6,7 +6,7 @@ import xarray as xr
 
 from plateaulens.names import label
 from plateaulens.report.contents import compared_types, controls_of, synthetic_types, values_of, word_of
-from plateaulens.report.phrases import NOTHING_TO_COMPARE, capital, confidence_of, subject
+from plateaulens.report.phrases import NOTHING_TO_COMPARE, capital, confidence_of, noun_of, subject
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
 from plateaulens.report.text import number, p_equals
 
@@ -42,7 +42,7 @@ def distinguish_sentence(group: xr.Dataset) -> str:
     sentences = []
     for verdict, words in _VERDICTS.items():
         if types := [name for name in held if word_of(group, "told", name) == verdict]:
-            who = subject(types, held)
+            who = subject(types, held, noun_of(group))
             least = f" (smallest adjusted {p_equals(_least(group, types))})" if verdict == _UNSHOWN[1] else ""
             sentences.append(f"{who.opens()} {who.agrees('is', 'are')} {words.format(tests=every)}{least}.")
             if verdict == _UNSHOWN[0]:

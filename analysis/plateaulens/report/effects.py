@@ -17,7 +17,7 @@ from plateaulens.report.contents import (
     types_of,
     word_of,
 )
-from plateaulens.report.phrases import NOTHING_TO_COMPARE, happens, level, prompts, subject, unmeasured
+from plateaulens.report.phrases import NOTHING_TO_COMPARE, happens, level, noun_of, prompts, subject, unmeasured
 from plateaulens.report.table import KS_DIGITS, STEP_DIGITS, TYPE, Column, Row, Table, by_metric, estimated, measured
 from plateaulens.report.text import interval, listing, number, percent
 from plateaulens.summary.verdicts import MINIMUM_PAIRS
@@ -128,7 +128,7 @@ def timing(values: xr.Dataset, types: Sequence[str], found: str, statistic: str)
     str
         A clause without a capital.
     """
-    named, who = names.statistic(statistic), subject(types, synthetic_types(values))
+    named, who = names.statistic(statistic), subject(types, synthetic_types(values), noun_of(values))
     when = {"earlier": named.before, "later": named.after}.get(found)
     if when is None:
         either = happens(statistic, f"{named.before} or {named.after}", plural=who.is_plural)
@@ -418,7 +418,7 @@ def _joint(values: xr.Dataset, name: str) -> Row:
 def _sentences(values: xr.Dataset, types: Sequence[str], found: str, metric: str, statistic: str) -> list[str]:
     """What is said of types of the same direction on one metric, and what withholds one."""
     held, here = synthetic_types(values), f"On {metric_label(metric)}"
-    who = subject(types, held)
+    who = subject(types, held, noun_of(values))
     if found == "undefined":
         return [f"{here}, {who.text} {who.agrees('has', 'have')} no step to compare with real in any base prompt."]
     if found == "mixed":

@@ -6,7 +6,7 @@ import xarray as xr
 
 from plateaulens import names
 from plateaulens.report.contents import bounds, compared_types, main_metrics, synthetic_types, word_of
-from plateaulens.report.phrases import capital, confidence_of, happens, on, subject
+from plateaulens.report.phrases import capital, confidence_of, happens, noun_of, on, subject
 from plateaulens.report.sweep import experiment_of
 from plateaulens.report.table import STEP_DIGITS, TYPE, Column, Row, Table, estimated, measured
 from plateaulens.report.text import interval, number
@@ -45,9 +45,9 @@ def pooled_sentence(summary: xr.DataTree) -> str:
             found = [name for name in held if word_of(values, "pooled_direction", name) == word]
             sure = [name for name in found if word_of(values, "pooled_new_site", name) == word]
             if found:
-                who = subject(found, held)
+                who = subject(found, held, noun_of(experiment))
                 own.append(f"{where} {who.text} {happens(statistic.name, said, plural=who.is_plural)} than real.")
-                own.append(_new(sure, found, held))
+                own.append(_new(sure, found, held, noun_of(experiment)))
         none = f"{where} no type is shown to be {statistic.before} or {statistic.after} than real."
         sentences += own or [none]
     return " ".join(sentences)
@@ -123,10 +123,10 @@ def _weighted(sites: int) -> str:
     )
 
 
-def _new(sure: list[str], found: list[str], held: list[str]) -> str:
+def _new(sure: list[str], found: list[str], held: list[str], noun: str) -> str:
     """Of which types a new site may be expected to show the same, in a sentence behind what is found."""
     if not sure:
         return "At a new site it need not be so."
     if sure == found:
         return "The same is to be expected at a new site."
-    return f"At a new site the same is to be expected of {subject(sure, held).text}."
+    return f"At a new site the same is to be expected of {subject(sure, held, noun).text}."

@@ -9,7 +9,7 @@ import xarray as xr
 
 from plateaulens.names import metric_label
 from plateaulens.report.contents import BLOWUP, compared, settings_of, synthetic_types, word_of
-from plateaulens.report.phrases import margin_of, subject
+from plateaulens.report.phrases import margin_of, noun_of, subject
 from plateaulens.report.text import listing, number, percent
 
 FALSE_AFTER_TEN_LOOKS = 0.16
@@ -59,11 +59,11 @@ def _power(values: xr.Dataset, undecided: Sequence[str], metric: str) -> list[st
             with_prompts = _range([number(count, 0) for count in (counts.min(), counts.max())])
             sentences += _listed(f"{where}, {with_prompts} base prompts find {what} in", values, power, own)
     if hopeless := [name for name in known["power_equivalent"] if _share(values, "power_equivalent", name) == _NEVER]:
-        who = subject(hopeless, synthetic_types(values)).text
+        who = subject(hopeless, synthetic_types(values), noun_of(values)).text
         sentences.append(f"{where}, {who} could hardly be found equivalent here, however like real.")
     # With too few pairs neither power is known; where only this one is not, the pairs cannot be that far apart.
     if close := [name for name in known["power_equivalent"] if name not in known["power_different"]]:
-        who = subject(close, synthetic_types(values)).text
+        who = subject(close, synthetic_types(values), noun_of(values)).text
         turned = "whichever way they are turned"
         sentences.append(f"{where}, the pairs of {who} measured here cannot have a {apart}, {turned}.")
     return sentences
@@ -77,7 +77,7 @@ def _listed(opening: str, values: xr.Dataset, power: str, types: Sequence[str]) 
     held = synthetic_types(values)
     lists: list[list[str]] = [[]]
     for share, own in shares.items():
-        item = f"{share} ({subject(own, held).text})"
+        item = f"{share} ({subject(own, held, noun_of(values)).text})"
         if lists[-1] and len(_listed_in(opening, [*lists[-1], item]).split()) > _MOST_WORDS:
             lists.append([])
         lists[-1].append(item)

@@ -6,7 +6,7 @@ import xarray as xr
 
 from plateaulens.names import DETECTORS, label
 from plateaulens.report.contents import bounds, compared_types, controls_of, synthetic_types, values_of, word_of
-from plateaulens.report.phrases import capital, confidence_of, subject
+from plateaulens.report.phrases import capital, confidence_of, noun_of, subject
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Row, Table, estimated, measured
 from plateaulens.report.text import interval, listing, number, p_equals, percent
 
@@ -58,14 +58,15 @@ def detector_sentences(group: xr.Dataset) -> str:
     sentences = []
     for detector in values_of(group, "detector"):
         if types := [name for name in held if best[name] == detector]:
-            who = subject(types, held)
+            who = subject(types, held, noun_of(group))
             said = f"{who.opens()} {who.agrees('is', 'are')} given away most clearly in this sample by "
             sentences.append(f"{said}{_definition(group, detector)}{_area(group, detector, types)}.")
     if types := [name for name in held if best[name] == "none"]:
-        whom, n = subject(types, held).text.replace("every ", "any "), int(group["realism_prompts"].max())
+        whom = subject(types, held, noun_of(group)).text.replace("every ", "any ")
+        n = int(group["realism_prompts"].max())
         sentences.append(f"No detector is shown to give {whom} away (n\u00a0=\u00a0{number(n, 0)}).")
     if types := [name for name in held if best[name] == "undefined"]:
-        who = subject(types, held)
+        who = subject(types, held, noun_of(group))
         sentences.append(f"{who.opens()} {who.agrees('is', 'are')} not known well enough for detectors.")
     return " ".join([*sentences, *_floor(group)])
 
@@ -132,7 +133,7 @@ def novelty_sentences(group: xr.Dataset) -> str:
     sentences = []
     for word, says in _NOVEL.items():
         if types := [name for name in held if word_of(group, "novelty_relation", name) == word]:
-            who = subject(types, held)
+            who = subject(types, held, noun_of(group))
             novel = f"{group['novelty_relation'].attrs['novel']:g}"
             lies = who.agrees("lies", "lie")
             sentences.append(says.format(opening=who.opens(), who=who.text, lies=lies, novel=novel))
@@ -143,9 +144,8 @@ def novelty_sentences(group: xr.Dataset) -> str:
     if len(copying) == 1:
         sentences.append(f"Of {label(copying[0])}, {percent(shares[copying[0]], 1)} are copies.")
     elif copying:
-        sentences.append(
-            f"Copies of real activations are among the targets of {subject(copying, held).text} (@tbl-nearness)."
-        )
+        whose = subject(copying, held, noun_of(group)).text
+        sentences.append(f"Copies of real activations are among the targets of {whose} (@tbl-nearness).")
     return " ".join(sentences) or "Too few prompts are complete to say how new targets are."
 
 

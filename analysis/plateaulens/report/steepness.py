@@ -7,7 +7,7 @@ import xarray as xr
 
 from plateaulens.names import REFERENCE, label, metric_label
 from plateaulens.report.contents import bounds, main_metrics, synthetic_types, types_of, word_of
-from plateaulens.report.phrases import NOTHING_TO_COMPARE, confidence_of, prompts, subject
+from plateaulens.report.phrases import NOTHING_TO_COMPARE, confidence_of, noun_of, prompts, subject
 from plateaulens.report.table import TYPE, Column, Row, Table, estimated, measured
 from plateaulens.report.text import interval, number
 
@@ -130,11 +130,10 @@ def _sentence(values: xr.Dataset, metric: str) -> str:
     sentences = [_real(real, metric)]
     for word, words in _WORDS.items():
         if types := found.get(word):
-            sentences.append(
-                f"{here}, curves towards {subject(types, held).text} are {words} real: {_ratios(values, types)}."
-            )
+            who = subject(types, held, noun_of(values)).text
+            sentences.append(f"{here}, curves towards {who} are {words} real: {_ratios(values, types)}.")
     if without := [name for name in held if word_of(values, "steepness_relation", name) not in _WORDS]:
-        who = subject(without, held).text
+        who = subject(without, held, noun_of(values)).text
         sentences.append(f"{here}, curves towards {who} blow up in no base prompt in which real's do.")
     return " ".join([*sentences, *_flat(values)])
 

@@ -31,6 +31,7 @@ from plateaulens.report.phrases import (
     happens,
     level,
     margin_of,
+    noun_of,
     on,
     prompts,
     subject,
@@ -82,7 +83,7 @@ def verdict_sentences(experiment: xr.Dataset, *, metrics: Sequence[str] | None =
     patterns = _patterns(margin, statistic)
     sentences = []
     for word, where, types in sorted(said, key=lambda each: list(patterns).index(each.word)):
-        who = subject(types, held)
+        who = subject(types, held, noun_of(experiment))
         verb = {
             "is": who.agrees("is", "are"),
             "has": who.agrees("has", "have"),
