@@ -67,17 +67,41 @@ WIDER = """
 
 @pytest.mark.parametrize("width", [WIDE, TELEPHONE])
 def test_nothing_reaches_beyond_the_page_but_what_scrolls(made: list[Path], width: int) -> None:
-    """With all parts open; on a telephone, pictures are wider than it, so that their words can be read."""
+    """With all parts open."""
     with opened(made[0], width) as found:
         found.unfold()
         seen = found.page.evaluate(LOOK)
-        widths = found.page.evaluate("() => [...document.querySelectorAll('main img')].map((each) => each.width)")
         beyond = found.page.evaluate(WIDER)
     assert seen["needed"] <= seen["width"] == width
     assert beyond == []
-    assert all(own > 0 for own, _ in seen["pictures"])
-    assert len(widths) > 5
-    assert min(widths) >= 560
+    assert len(seen["pictures"]) > 5
+    assert all(own > 0 and right <= width for own, right in seen["pictures"])
+
+
+HIDDEN = """
+() => [...document.querySelectorAll(".table-scroll")].map((each) => [
+  each.closest("figure")?.id, each.scrollWidth - each.clientWidth, each.tabIndex,
+  getComputedStyle(each).overflowX, getComputedStyle(each).backgroundImage.split("linear-gradient").length - 1,
+])
+"""
+"""Of each table how much has to be scrolled to, and what tells that there is more."""
+
+
+@pytest.mark.parametrize("width", [1152, 1200, WIDE])
+def test_no_table_is_cut_off_on_a_desktop(made: list[Path], width: int) -> None:
+    with opened(made[0], width) as found:
+        found.unfold()
+        tables = found.page.evaluate(HIDDEN)
+    assert len(tables) > 20
+    assert {name: more for name, more, *_ in tables if more > 0} == {}
+
+
+def test_on_a_telephone_a_table_that_is_cut_off_shows_how_to_scroll(made: list[Path]) -> None:
+    with opened(made[0], TELEPHONE) as found:
+        found.unfold()
+        cut = [rest for _, more, *rest in found.page.evaluate(HIDDEN) if more > 0]
+    assert len(cut) > 5
+    assert all(each == [0, "auto", 4] for each in cut), cut
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -129,14 +153,25 @@ SHADOWS = """
 """
 
 
-def test_on_a_telephone_a_shadow_tells_on_which_side_a_picture_goes_on(made: list[Path]) -> None:
+def test_on_a_telephone_a_picture_grows_where_it_is_tapped(made: list[Path]) -> None:
+    """And a shadow tells on which side it goes on."""
     with opened(made[0], TELEPHONE) as found:
+        picture = found.page.locator("#fig-finding img")
+        whole = picture.bounding_box()
+        assert whole["width"] <= TELEPHONE
+        assert found.page.evaluate(SHADOWS)[0] == 0
+        picture.click()
+        assert picture.bounding_box()["width"] >= 560
         more, left, right = found.page.evaluate(SHADOWS)
         assert more > 100
         assert (left, right) == (0, 1)
         found.page.evaluate("() => { document.querySelector('#fig-finding .picture-scroll').scrollLeft = 10000; }")
         found.page.wait_for_timeout(100)
         assert found.page.evaluate(SHADOWS) == [more, 1, 0]
+        seen = found.page.evaluate(LOOK)
+        assert seen["needed"] <= seen["width"] == TELEPHONE
+        found.page.locator("h1").click()
+        assert picture.bounding_box()["width"] == whole["width"]
 
 
 def test_on_a_telephone_a_table_of_words_fits(made: list[Path]) -> None:
@@ -241,24 +276,22 @@ TABLES = """
 () => {
   const own = document.querySelector("main").getBoundingClientRect();
   return [...document.querySelectorAll(".tbl-float")].map((each) => {
-    const {left, right} = each.getBoundingClientRect(), inner = each.querySelector(".table-scroll");
-    return [left - own.left, right - own.right, inner ? inner.scrollWidth - inner.clientWidth : 0];
+    const {left, right} = each.getBoundingClientRect();
+    return [left - own.left, right - own.right];
   });
 }
 """
-"""How far each table reaches beyond the text on either side, and how much of it has to be scrolled to."""
+"""How far each table reaches beyond the text on either side."""
 
 
 def test_wide_tables_take_the_left_margin_where_there_is_one(made: list[Path]) -> None:
-    hidden = {}
     for width in (1152, WIDE):
         with opened(made[0], width) as found:
             found.unfold()
-            left, right, hidden[width] = np.array(found.page.evaluate(TABLES)).T
+            left, right = np.array(found.page.evaluate(TABLES)).T
         assert np.abs(right).max() <= 1, "beside the contents"
         assert left.max() <= 1, "none is narrower than the text"
         assert (left.min() < -100) == (width == WIDE)
-    assert hidden[WIDE].sum() < hidden[1152].sum()
 
 
 def test_pages_of_the_pdf_are_full_but_at_its_end(made: list[Path], tmp_path: Path) -> None:
