@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 from tests.report.test_hostile import PAYLOAD, Elements, poisoned
-from tests.seeing import DESKTOP, TELEPHONE, WIDE, Opened, opened
+from tests.seeing import DESKTOP, NARROW, TELEPHONE, WIDE, Opened, opened
 
 import qmdrender
 from plateaulens.errors import UsageError
@@ -433,6 +433,37 @@ class TestInABrowser:
                 found.page.mouse.move(box["x"] + share * box["width"], box["y"] + 40)
                 assert self.part(found, "steps-values").inner_text().startswith("step ")
                 assert found.page.evaluate(top) == before
+
+    def test_a_share_and_its_comma_stay_on_one_line(self, page: Path) -> None:
+        of = "(each) => [each.getClientRects().length, each.textContent]"
+        tall = f"() => [...document.querySelectorAll('.explorer-share')].map({of})"
+        with opened(page, NARROW) as found:
+            self.ready(found)
+            shares = found.page.evaluate(tall)
+        assert len(shares) > 20
+        assert {lines for lines, _ in shares} == {1}
+        assert any(text.endswith("%,") for _, text in shares)
+
+    def test_one_picture_at_a_time_is_read(self, page: Path) -> None:
+        """By keys the one that has the focus, by the mouse the one under it; a ring around it touches no words."""
+        names = ("steps", "means", "curves")
+
+        def read(found: Opened) -> list[str]:
+            texts = {name: self.part(found, f"{name}-values").inner_text() for name in names}
+            return [name for name, text in texts.items() if text.startswith("step ")]
+
+        with opened(page, DESKTOP) as found:
+            self.ready(found)
+            assert read(found) == []
+            for name in ("steps", "means"):
+                self.part(found, name).focus()
+                found.page.keyboard.press("ArrowRight")
+                assert read(found) == [name]
+                chart, words = (self.part(found, each).bounding_box() for each in (name, f"{name}-values"))
+                assert words["y"] - chart["y"] - chart["height"] >= 5
+            for name in ("steps", "curves", "means"):
+                self.part(found, name).locator(".u-over").hover()
+                assert read(found) == [name]
 
     def test_the_mark_that_opens_every_prompt_is_left_out_of_the_list(
         self, summary: xr.DataTree, tmp_path: Path

@@ -133,7 +133,7 @@
           })),
         ],
         hooks: {
-          setCursor: [(own) => read(own.cursor.idx)],
+          setCursor: [(own) => tell(own, own.cursor.idx)],
           setSelect: [(own) => brush && dragged(own)],
           draw: jumps ? [(own) => dots(own, jumps), (own) => limit && peaks(own, series, limit, ink, font)] : [],
         },
@@ -146,6 +146,12 @@
     read(null);
     place.setAttribute("aria-label", label);
     if (brush) brushDrawn(chart);
+  }
+
+  // One picture at a time says the values of a step: the one that was read last.
+  function tell(chart, index) {
+    for (const other of Object.values(charts)) if (other !== chart) other.read?.(null);
+    chart.read?.(index);
   }
 
   // As in the static figure: a peak of a few steps does not set the scale, but is marked with the value that it reaches.
@@ -211,10 +217,8 @@
       Object.assign(at[name], { max: last(), value });
       at[`${name}-value`].textContent = placed(value);
     }
-    for (const name of ["steps", "means"]) {
-      brushDrawn(charts[name]);
-      if (moved != null) charts[name].read(chosen[moved]);
-    }
+    for (const name of ["steps", "means"]) brushDrawn(charts[name]);
+    if (moved != null) tell(at.means === document.activeElement ? charts.means : charts.steps, chosen[moved]);
     listed();
   }
 
@@ -314,10 +318,13 @@
     const parts = likely.map(([token, chance], rank) => {
       const spaced = visible(data.tokens[token]).replace(/^ +| +$/g, (spaces) => "␣".repeat(spaces.length));
       const text = make(isNew && !rank ? "mark" : "span", { className: "explorer-token", textContent: spaced });
-      return make("span", { className: "explorer-likely" }, text, chance == null ? "" : `\u00a0${(chance / 10).toFixed(1)}\u00a0%`);
+      // what stands behind a token stays on its line: the share, and the comma
+      const share = chance == null ? "" : `\u00a0${(chance / 10).toFixed(1)}\u00a0%`;
+      const behind = make("span", { className: "explorer-share", textContent: `${share}${rank && rank < likely.length - 1 ? "," : ""}` });
+      return make("span", { className: "explorer-likely" }, text, behind);
     });
     if (parts.length < 2) return parts;
-    const others = parts.slice(1).flatMap((part, place) => (place ? [", ", part] : [part]));
+    const others = parts.slice(1).flatMap((part, place) => (place ? [" ", part] : [part]));
     return [parts[0], make("span", { className: "explorer-others" }, "then ", ...others)];
   }
 
