@@ -459,8 +459,9 @@ class TestInABrowser:
                 self.part(found, name).focus()
                 found.page.keyboard.press("ArrowRight")
                 assert read(found) == [name]
-                chart, words = (self.part(found, each).bounding_box() for each in (name, f"{name}-values"))
-                assert words["y"] - chart["y"] - chart["height"] >= 5
+                place = "(each) => [each.getBoundingClientRect().top, each.getBoundingClientRect().bottom]"
+                chart, words = (self.part(found, each).evaluate(place) for each in (name, f"{name}-values"))
+                assert words[0] - chart[1] >= 5
             for name in ("steps", "curves", "means"):
                 self.part(found, name).locator(".u-over").hover()
                 assert read(found) == [name]

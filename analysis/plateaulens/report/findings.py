@@ -246,8 +246,8 @@ def _at_equal_length(summary: xr.DataTree) -> str:
     where, who = "At equal path length", label(name)
     if not finds or (unmatched and "regression" not in finds):
         fate = fates["regression"]
-        claim = {"undecided": f"the fate of {who} is undecided", "not comparable": f"{who} is not comparable"}
-        said = f"{where}, {claim.get(fate, f'{who} is {fate} from real')} on {metric_label(metric)}"
+        claims = {"undecided": f"the fate of {who} is undecided", "not comparable": f"{who} is not comparable"}
+        said = f"{where}, {claims.get(fate, f'{who} is {fate} from real')} on {metric_label(metric)}"
         if fate == "not comparable":
             return f"{said} ({place})."
         return f"{said}: {_left(own, 'regression', '', place)}."
