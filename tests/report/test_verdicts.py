@@ -75,10 +75,10 @@ class TestVerdicts:
     @pytest.mark.parametrize(
         ("bag", "said"),
         [
-            ("equivalent", "Every type but bag differs from real on L2 and KL, and blows up later."),
+            ("equivalent", "Every synthetic type but bag differs from real on L2 and KL, and blows up later."),
             (
                 "equivalent, different",
-                "Every type but bag differs from real on L2 and KL without being shown within KS 0.15, and blows up",
+                "Every synthetic type but bag differs from real on L2 and KL without being shown within KS 0.15, and blows up",
             ),
         ],
     )

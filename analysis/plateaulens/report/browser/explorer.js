@@ -150,7 +150,7 @@
 
   // One picture at a time says the values of a step: the one that was read last.
   function tell(chart, index) {
-    for (const other of Object.values(charts)) if (other !== chart) other.read?.(null);
+    if (index != null) for (const other of Object.values(charts)) if (other !== chart) other.read?.(null);
     chart.read?.(index);
   }
 
