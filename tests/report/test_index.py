@@ -128,7 +128,7 @@ class TestPage:
             nearness.claim_sentences(sensitivity),
             confounds.adjusted_sentences(summary["confounds"].to_dataset()).partition(". ")[2],
             distinguish.distinguish_sentence(summary["distinguish"].to_dataset()),
-            constants.constants_sentence(summary["constants"].to_dataset()),
+            constants.constants_sentence(summary["constants"].to_dataset()).partition(" (@")[0],
             plateaus.timing_sentences(summary["plateau"].to_dataset(), metric="l2"),
             path_length_caution(geometry),
             findings.headline(summary),

@@ -78,7 +78,7 @@ class TestVerdicts:
             ("equivalent", "Every synthetic type but bag differs from real on L2 and KL, and blows up later."),
             (
                 "equivalent, different",
-                "Every synthetic type but bag differs from real on L2 and KL without being shown within KS 0.15, and blows up",
+                "Every synthetic type but bag differs from real on L2 and KL without being shown within KS 0.15, and",
             ),
         ],
     )
