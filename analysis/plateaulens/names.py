@@ -525,6 +525,10 @@ def label(activation_type: str) -> str:
     return _spelled_out(activation_type)
 
 
+_LONGEST_LABEL = 24
+"""Characters of a site's name that axes have room for."""
+
+
 def site_label(site: str) -> str:
     """A site of the residual stream as the axes and rows of layer maps print it.
 
@@ -536,7 +540,8 @@ def site_label(site: str) -> str:
     Returns
     -------
     str
-        The number of the block that it lies before or after; the last norm; the name of a site that is none of these.
+        The number of the block that it lies before or after; the last norm; the name of a site that is none of these,
+        cut where it is longer than any site's.
 
     Examples
     --------
@@ -548,7 +553,9 @@ def site_label(site: str) -> str:
     if site == "ln_final.hook_out":
         return "last norm"
     match = re.fullmatch(r"blocks\.(\d+)\.hook_resid_(pre|post)", site)
-    return match[1] if match else site
+    if match:
+        return match[1]
+    return site if len(site) <= _LONGEST_LABEL else f"{site[: _LONGEST_LABEL - 1]}…"
 
 
 def family(statistic_name: str, metric_name: str) -> str:

@@ -14,16 +14,23 @@ import xarray as xr
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 from tests.report.pages import shown_by
+from tests.report.test_ladder import with_ladder
+from tests.report.test_sweep import CONFIG as LAYERS
+from tests.report.test_sweep import READS, WRITES, generate_cell
 from tests.summary.test_sae_scale import SAES, SETTINGS, entry, manifest, write_run
 
 from plateaulens import resources
+from plateaulens.config import AnalysisConfig, SweepConfig
 from plateaulens.errors import UsageError
 from plateaulens.names import NAME
+from plateaulens.store.manifest import Entry, Manifest
 from plateaulens.store.reading import open_run, open_summary
 from plateaulens.summary.analyze import write_summary
 from plateaulens.summary.sweep import summarize_sweep
 
-INDEX, SAES_PAGE = (resources.root() / "report" / f"{name}.qmd" for name in ("index", "saes"))
+INDEX, SAES_PAGE, LADDER, SWEEP = (
+    resources.root() / "report" / f"{name}.qmd" for name in ("index", "saes", "ladder", "sweep")
+)
 PAYLOAD = (
     "<script>alert(1)</script><img src=x onerror=alert(1)> *em* `code` $x_1$ $\\frac$ [a](javascript:alert(1)) "
     "{{< include /etc/passwd >}} `{python} 1+1` #eval(1) ::: {.x} | a | @cite <!-- c --> \\alpha"
@@ -158,6 +165,73 @@ def test_texts_of_a_sweep_over_saes_are_shown_literally(tmp_path: Path) -> None:
     assert hostile.found == plain.found
     for elements, text in ((plain, "plain"), (hostile, "<script>alert(1)</script>")):
         assert elements.text.count(text) > 100
+
+
+def both_pages(page: Path, poison: Callable[[str], xr.DataTree], folder: Path) -> list[Elements]:
+    """A page of a summary with harmless texts and of one with the payload; figures are drawn, too."""
+    pages = []
+    for number, text in enumerate(("plain", PAYLOAD)):
+        shown, figures = page_of(write(poison(text), folder / f"{number}.zarr"), folder / f"taken-{number}", page)
+        pages.append(Elements(pypandoc.convert_text(shown, "html", format="markdown")))
+        for figure in figures:
+            figure.draw_without_rendering()
+    return pages
+
+
+@pytest.mark.slow
+def test_texts_of_a_ladder_are_shown_literally(synthetic_summary: xr.DataTree, tmp_path: Path) -> None:
+    tree = with_ladder(synthetic_summary)
+
+    def poison(text: str) -> xr.DataTree:
+        found = poisoned(tree, text)
+        group = found["ladder"].to_dataset().copy(deep=True)
+        for name in ("adds", "best_detector"):
+            group[name] = group[name].copy(data=np.full(group[name].shape, text, dtype=np.dtypes.StringDType()))
+        found["ladder"] = xr.DataTree(group)
+        return found
+
+    plain, hostile = both_pages(LADDER, poison, tmp_path)
+    assert hostile.found == plain.found
+    assert "<script>alert(1)</script>" in hostile.text
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:constrained_layout not applied")  # labels that are no sites' leave no room
+def test_texts_of_a_layer_sweep_are_shown_literally(tmp_path: Path) -> None:
+    sites = [(write, read) for write in WRITES[:2] for read in READS]
+    entries = []
+    for number, (write, read) in enumerate(sites):
+        own = Entry(name=f"cell-{number}", model="m", sae="none", write=write, read=read, seed=0)
+        generate_cell(tmp_path / "sweep", own, number)
+        entries.append(own.with_state("complete"))
+    asked = SweepConfig(write=tuple(WRITES[:2]), read=tuple(READS))
+    config = LAYERS.model_copy(update={"name": "layers", "sweep": asked})
+    whole = Manifest(config=config, cells=tuple(entries))
+    found = summarize_sweep(tmp_path / "sweep", whole, AnalysisConfig(resamples=50))
+
+    def poison(text: str) -> xr.DataTree:
+        group = found["sensitivity"].to_dataset().copy(deep=True)
+        for axis in ("model", "sae", "write", "read"):
+            texts = [f"{text} {number}" for number in range(group.sizes[axis])]
+            group = group.assign_coords({axis: np.array(texts, dtype=np.dtypes.StringDType())})
+        tree = xr.DataTree.from_dict({"sensitivity": group})
+        config = json.loads(found.attrs["config"])
+        for section, key in (("model", "source"), ("prompts", "source"), ("sites", "write"), ("sites", "read")):
+            config[section][key] = text
+        config["sites"]["frozen"] = [text]
+        cells = [cell | dict.fromkeys(("name", "model", "sae", "write", "read", "commit"), text) for cell in
+                 json.loads(found.attrs["cells"])]  # fmt: skip
+        types = json.loads(found.attrs["definitions"])
+        tree.attrs = found.attrs | {
+            "config": json.dumps(config),
+            "cells": json.dumps(cells),
+            "definitions": json.dumps(dict.fromkeys(types, text)),
+        }
+        return tree
+
+    plain, hostile = both_pages(SWEEP, poison, tmp_path)
+    assert hostile.found == plain.found
+    assert "<script>alert(1)</script>" in hostile.text
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from plateaulens import names
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.names import DETECTORS, RUNG_KINDS, label, metric_label, site_label
+from plateaulens.report import setting
 from plateaulens.report.contents import bounds, check, config_of, definitions_of, group_of, values_of
 from plateaulens.report.phrases import capital, confidence_of
 from plateaulens.report.table import KS_DIGITS, Column, Row, Table, estimated, measured
@@ -597,7 +598,8 @@ def setting_sentences(sites: list[Site]) -> str:
         config = config_of(site.summary)
         done = ", ".join(f"{names.experiment(name).title}" for name in values_of(site.ladder, "experiment"))
         said.append(
-            f"Run {escape(config.name)} writes at `{config.sites.write}` and reads at `{config.sites.read}` of "
-            f"{escape(config.model.source)}: {done} ({_prompts(site.ladder)})."
+            f"Run {escape(config.name)} writes at {escape(config.sites.write)} and reads at "
+            f"{escape(config.sites.read)} of {escape(config.model.source)}: {done} ({_prompts(site.ladder)})."
         )
+        said += [held] if (held := setting.held_sentence(config)) else []
     return " ".join(said)

@@ -150,8 +150,9 @@ def setting_sentence(trees: Mapping[str, xr.DataTree]) -> str:
     for name, tree in trees.items():
         config = config_of(tree)
         samples, sites = tree[EXPERIMENT].sizes["sample"], config.sites
+        held = f", held {escape(', '.join(sites.frozen))}" if sites.frozen else ""
         items.append(
-            f"{escape(name)} ({escape(sites.write)} to {escape(sites.read)}, {number(samples, 0)} prompts of "
+            f"{escape(name)} ({escape(sites.write)} to {escape(sites.read)}{held}, {number(samples, 0)} prompts of "
             f"{config.prompts.length} tokens, {escape(config.prompts.source)})"
         )
     return (
