@@ -412,7 +412,7 @@ def depth_sentences(summary: xr.DataTree) -> str:
             own = told.isel(dict(zip((*_FIXED, "write"), place, strict=True)))
             if (own != "").any():
                 of = [f"{axis} {escape(str(own[axis].item()))}" for axis in fixed]
-                where = ", ".join([f"written at {site_label(str(own['write'].item()))}", *of])
+                where = ", ".join([f"written at {escape(site_label(str(own['write'].item())))}", *of])
                 found.append(f"- On {metric_label(metric)}, {where}: {_parting(own, sites)}")
     return "\n".join(found) or "No write site is read at two sites, so it is not asked where types part from real."
 
@@ -423,7 +423,7 @@ def _parting(told: xr.DataArray, sites: Sequence[str]) -> str:
     at: dict[str, list[str]] = {}
     for name in held:
         at.setdefault(str(told.sel(activation_type=name).item()), []).append(name)
-    said = [(site, f"told from real from {site_label(site)} on") for site in sites]
+    said = [(site, f"told from real from {escape(site_label(site))} on") for site in sites]
     said.append((NOWHERE, "not told from real at the last site"))
     parts: list[str] = []
     for site, words in said:
