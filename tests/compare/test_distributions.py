@@ -170,6 +170,17 @@ def test_an_interval_for_all_types_holds_that_of_a_single_one() -> None:
     assert np.isnan(found["mean_difference_simultaneous"][0]).all()
 
 
+def test_a_share_s_interval_for_all_types_ends_where_shares_do() -> None:
+    """P(later) - P(earlier) is at most 1; a point of nearly 1 and its spread reach beyond that."""
+    rng = np.random.default_rng(0)
+    base = rng.integers(20, 60, 40).astype(np.float64)
+    nearly = base + np.where(np.arange(40) < 1, -5, 20)
+    found = compare(np.stack([base, nearly, base + rng.integers(-9, 10, 40)]), resamples=400)
+    assert found["paired_delta"][1] == pytest.approx(0.95)
+    assert found["paired_delta_simultaneous"][1, 1] == 1
+    assert found["paired_delta_simultaneous"][1, 0] < 0.95
+
+
 def test_pairing_narrows_the_difference() -> None:
     rng = np.random.default_rng(0)
     base = rng.integers(20, 80, 200).astype(np.float64)

@@ -341,6 +341,8 @@ def _smooth_quantities(
         together = np.full((len(observations.codes), 2), np.nan)
         joint = simultaneous_interval(estimates[name][:, others], confidence)
         together[others] = covering(joint, result[f"{name}_interval"][others])
+        if name in _DELTAS:
+            together = np.clip(together, -1.0, 1.0)
         result[f"{name}_simultaneous"] = together
     result |= _censored_fractions(observations, resampling, confidence)
     result["degenerate"] = degenerate(n, estimates["sd"][0])
