@@ -156,7 +156,7 @@ def sweep(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def ladder(session: nox.Session) -> None:
-    """Collect, analyse and report ever more real types at two sites of SmolLM2. One to two hours on two cores."""
+    """Collect, analyse and report ever more real types at two sites of SmolLM2. About an hour on two free cores."""
     install(session, "collect", "report", model=True)
     for preset in LADDER:
         session.run("plateaulens", "collect", "--preset", preset)

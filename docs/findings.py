@@ -29,7 +29,9 @@ def opening(place: str) -> str:
 
 def findings(sites: list[ladder.Site]) -> str:
     """The sentences of the page of a ladder, and the table of its rungs, as Markdown."""
-    makers = (ladder.answer_sentences, ladder.control_sentences, ladder.token_sentences)
+    makers = [ladder.answer_sentences, ladder.control_sentences, ladder.token_sentences]
+    if any("own_token_verdict" in site.ladder for site in sites):
+        makers.append(ladder.own_token_sentences)
     said = [_wrapped(_LINK.sub("", make(sites))) for make in makers]
     return "\n\n".join((*said, ladder.rung_table(sites).markdown().strip()))
 

@@ -1,6 +1,7 @@
 """The page of a sweep, over runs without a model: every cell runs, and it says what the summary says."""
 
 import json
+import runpy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,26 @@ def test_what_is_held_is_said(summary: xr.DataTree) -> None:
     held.attrs = summary.attrs | {"config": json.dumps(config | {"sites": sites})}
     said = sweep.varied_sentences(held).replace("\\", "")
     assert said.endswith("held at what they are in the unperturbed prompt: blocks.1-2.hook_mlp_out.")
+
+
+def test_depths_go_into_the_documentation_beside_what_is_held(summary: xr.DataTree) -> None:
+    config = json.loads(summary.attrs["config"])
+    group = summary["sensitivity"].to_dataset().isel(write=slice(2))
+    trees = []
+    for frozen in ([], ["blocks.1-2.hook_mlp_out"]):
+        trees.append(xr.DataTree.from_dict({"sensitivity": group.assign(ks=group["ks"] / (1 + len(frozen)))}))
+        sites = config["sites"] | {"frozen": frozen}
+        trees[-1].attrs = summary.attrs | {"config": json.dumps(config | {"sites": sites})}
+    text = runpy.run_path(str(resources.root() / "docs" / "findings.py"))["depths"](trees)
+    assert text.startswith("All parts of the model answer.\n\n- On L2, written at ")
+    assert text.count("in the unperturbed prompt:\n") + text.count("in the unperturbed prompt: ") == 1
+    rows = [line for line in text.splitlines() if line.startswith("| random ")]
+    assert len(rows) == 2
+    where = {"statistic": "max_slope", "convention": "corrected", "activation_type": "random", "read": READS[-1]}
+    ks = group["ks"].sel(where).squeeze()
+    for row, write in zip(rows, WRITES, strict=False):
+        expected = [float(ks.sel(write=write, metric=metric)) / part for part in (1, 2) for metric in ("l2", "kl")]
+        assert [cell.split()[0] for cell in row.split("|")[2:-1]] == [f"{value:.2f}" for value in expected]
 
 
 def test_sites_that_are_read_once_have_no_depth(summary: xr.DataTree) -> None:
