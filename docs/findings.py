@@ -69,7 +69,8 @@ def depth_table(summaries: list[xr.DataTree]) -> Table:
 
 def _held(summary: xr.DataTree) -> str:
     frozen = config_of(summary).sites.frozen
-    return "nothing held" if not frozen else f"{', '.join(name.split('hook_')[1] for name in frozen)} held"
+    short = [name.removeprefix("blocks.").replace("hook_", "") for name in frozen]
+    return f"{', '.join(short)} held" if short else "nothing held"
 
 
 def _wrapped(text: str) -> str:

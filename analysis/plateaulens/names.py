@@ -541,21 +541,21 @@ def site_label(site: str) -> str:
     -------
     str
         The number of the block that it lies before or after; the last norm; the name of a site that is none of these,
-        cut where it is longer than any site's.
+        its end where it is long.
 
     Examples
     --------
     >>> site_label("blocks.1.hook_resid_pre"), site_label("blocks.29.hook_resid_post"), site_label("embed")
     ('1', '29', 'embed')
-    >>> site_label("ln_final.hook_out")
-    'last norm'
+    >>> site_label("ln_final.hook_out"), site_label("model.language_model.layers.12")
+    ('last norm', '…l.language_model.layers.12')
     """
     if site == "ln_final.hook_out":
         return "last norm"
     match = re.fullmatch(r"blocks\.(\d+)\.hook_resid_(pre|post)", site)
     if match:
         return match[1]
-    return site if len(site) <= _LONGEST_LABEL else f"{site[: _LONGEST_LABEL - 1]}…"
+    return site if len(site) <= _LONGEST_LABEL else f"…{site[1 - _LONGEST_LABEL :]}"
 
 
 def family(statistic_name: str, metric_name: str) -> str:

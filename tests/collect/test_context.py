@@ -60,6 +60,25 @@ def test_attention_that_is_held_carries_nothing(held: str, reaches: bool, opened
         assert f"held at what the unperturbed prompt has: blocks.{held}.hook_attn_out" in context.notes
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"read": "blocks.2.hook_mlp_out", "frozen": ["blocks.2.hook_mlp_out"]}, r"what is read at .*mlp_out is held"),
+        (
+            {"write": "blocks.1.attn.hook_z", "frozen": ["blocks.1.hook_attn_out"]},
+            r"what is written at blocks\.1\.attn\.hook_z goes through blocks\.1\.hook_attn_out alone, which is held",
+        ),
+    ],
+)
+def test_held_parts_that_leave_nothing_to_measure(changes: dict[str, Any], message: str, opened: Opened) -> None:
+    with pytest.raises(UsageError, match=message):
+        opened(**{f"sites__{key}": value for key, value in changes.items()})
+
+
+def test_scores_of_a_held_attention_are_seen_before_it_is_held(opened: Opened) -> None:
+    opened(prompts__position=2, sites__read="blocks.2.attn.hook_z", sites__frozen=["blocks.1-2.hook_attn_out"])
+
+
 def test_held_parts_change_curves_and_no_target(opened: Opened) -> None:
     free, held = opened(), opened(sites__frozen=["blocks.1-2.hook_mlp_out"])
     span = slice(0, 2)

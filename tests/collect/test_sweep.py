@@ -6,12 +6,12 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from plateaulens.collect import sweep as collecting
 from plateaulens.collect.collect import collect, fill
 from plateaulens.collect.context import RunContext, open_context
 from plateaulens.collect.pool import corpus
-from plateaulens.collect.sweep import cells, collect_sweep
+from plateaulens.collect.sweep import _is_complete, cells, collect_sweep
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.presets import read_config
@@ -196,6 +196,21 @@ class TestCollecting:
         assert one == one[:1] * 3
         assert two == two[:1] * 3
         assert not set(one[0].values()) & set(two[0].values())
+
+    def test_a_run_of_before_a_key_was_written_down_is_complete(self, folder: Path, configure: Configure) -> None:
+        (first, *_) = cells(configure())
+        assert _is_complete(first.config, folder / first.entry.run)
+        sites = first.config.sites.model_copy(update={"frozen": ("blocks.2.hook_mlp_out",)})
+        assert not _is_complete(first.config.model_copy(update={"sites": sites}), folder / first.entry.run)
+        earlier = json.loads(first.config.model_dump_json())
+        del earlier["sites"]["frozen"]
+        attributes = {"config": json.dumps(earlier)}
+        with open_run(folder / first.entry.run) as run:
+            group = {name: node.to_dataset() for name, node in run.children.items()}
+            tree = xr.DataTree.from_dict(group)
+            tree.attrs = run.attrs | attributes
+        with patch("plateaulens.collect.sweep.open_run", lambda _: nullcontext(tree)):
+            assert _is_complete(first.config, folder / first.entry.run)
 
     def test_only_what_differs_is_made_anew(self, configure: Configure, tmp_path: Path) -> None:
         write_sae(tmp_path / "sae", make_sae("jumprelu"))

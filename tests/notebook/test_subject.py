@@ -82,6 +82,18 @@ def test_reads_at_the_end_unless_told(subject: pl.Subject) -> None:
     assert repr(subject) == f"Subject('in memory: GPT2LMHeadModel', write={WRITE!r}, read={subject.sites.read!r})"
 
 
+def test_held_parts_are_named_and_change_curves() -> None:
+    given: dict[str, Any] = {"write": WRITE, "tokenizer": tiny_tokenizer()}
+    held = pl.Subject(tiny_model("gpt2"), frozen=["blocks.1-2.hook_mlp_out"], **given)
+    assert "frozen=('blocks.1-2.hook_mlp_out',)" in repr(held)
+    assert [site.name for site in held.loaded.frozen] == ["blocks.1.hook_mlp_out", "blocks.2.hook_mlp_out"]
+    assert "blocks.1-2.hook_mlp_out" in held._repr_html_()
+    with pytest.raises(pl.UsageError, match=r"frozen is one text, .*give a list of names"):
+        pl.Subject(tiny_model("gpt2"), frozen="blocks.1.hook_mlp_out", **given)
+    with pytest.raises(pl.UsageError, match="no part that can be held"):
+        pl.Subject(tiny_model("gpt2"), frozen=["blocks.1.hook_resid_mid"], **given)
+
+
 def test_texts_ids_arrays_and_tensors_are_the_same(subject: pl.Subject) -> None:
     wanted = subject.activations(torch.from_numpy(TOKENS))
     texts = [" ".join(f"w{each}" for each in row) for row in TOKENS]

@@ -11,6 +11,7 @@ import xarray as xr
 from tests.distance import ks_distance
 
 from plateaulens.cli import main
+from plateaulens.cli.compare_reference import _heading
 from plateaulens.config import AnalysisConfig, RunConfig
 from plateaulens.names import STATISTICS
 from plateaulens.replication import comparison as replication
@@ -212,6 +213,14 @@ class TestReplication:
         assert not is_replication(self.config(runs, gpt2))
         other = {"write": "blocks.2.hook_resid_pre", "read": "blocks.11.hook_resid_post"}
         assert not is_replication(self.config(runs, {**gpt2, "sae": {"source": "gpt2-small-res-jb"}, "sites": other}))
+
+    def test_the_authors_held_nothing(self, runs: list[xr.DataTree]) -> None:
+        sites = {"write": "blocks.1.hook_resid_pre", "read": "blocks.11.hook_resid_post"}
+        theirs = {"model": {"source": "gpt2"}, "sae": {"source": "gpt2-small-res-jb"}}
+        assert is_replication(self.config(runs, theirs | {"sites": sites}))
+        held = self.config(runs, theirs | {"sites": {**sites, "frozen": ["blocks.2.hook_mlp_out"]}})
+        assert not is_replication(held)
+        assert "blocks.11.hook_resid_post, with blocks.2.hook_mlp_out held;" in _heading(held, [], AnalysisConfig())
 
     def config(self, runs: list[xr.DataTree], changes: dict[str, Any]) -> RunConfig:
         stored = RunConfig.model_validate_json(runs[0].attrs["config"]).model_dump()

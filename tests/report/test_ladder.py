@@ -1,5 +1,6 @@
 """The page of the ladder: it says what the ladder's values say, in sentences that can be read, and shows every rung."""
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -28,6 +29,8 @@ from plateaulens.summary.ladder import ABSOLUTE, RELATIVE
 GEMMA, NINTH = "embedded:gemma3-270m", "blocks.9.hook_resid_pre"
 PLACE = re.compile(r"<!-- findings: ([\w-]+), written by")
 PAGE = resources.root() / "report" / "ladder.qmd"
+
+HELD = ["blocks.2-5.hook_mlp_out"]
 
 
 def site_of(summary: xr.DataTree, title: str = "block 1") -> Site:
@@ -226,6 +229,11 @@ class TestSeveral:
                 {"write": "blocks.9.hook_resid_pre", "read": "blocks.29.hook_resid_post"},
                 ["block 1", "block 9"],
             ),
+            (
+                "sites",
+                {"write": "blocks.1.hook_resid_pre", "read": "blocks.11.hook_resid_post", "frozen": HELD},
+                ["block 1", "block 1, blocks.2-5.hook_mlp_out held"],
+            ),
         ],
     )
     def test_others_are_named_by_what_differs(
@@ -254,6 +262,9 @@ class TestSeveral:
 
     def test_other_sites_and_models_are_no_check_of_the_seed(self, synthetic_summary: xr.DataTree) -> None:
         tree = as_good_as_real(synthetic_summary, "random")
+        sites = json.loads(tree.attrs["config"])["sites"] | {"frozen": HELD}
+        held = configured(tree, seed=7, sites=sites)
+        assert "of the seeds" not in ladder.answer_sentences([site_of(tree), site_of(held, "block 1, held")])
         other = configured(tree, model={"source": GEMMA})
         assert "of the seeds" not in ladder.answer_sentences([site_of(tree), site_of(other, "block 1 of gemma")])
 

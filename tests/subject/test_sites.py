@@ -100,7 +100,7 @@ def test_parts_of_one_block_or_of_several(names: list[str], places: list[tuple[i
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("blocks.2-1.hook_mlp_out", "the model has 3 blocks, numbered 0 to 2"),
+        ("blocks.2-1.hook_mlp_out", "ends before it begins; use blocks.1-2"),
         ("blocks.0-3.hook_mlp_out", "the model has 3 blocks, numbered 0 to 2"),
         ("blocks.1.hook_resid_mid", "is no part that can be held; use blocks.N.hook_attn_out"),
         ("blocks.*.hook_mlp_out", "is no part that can be held"),

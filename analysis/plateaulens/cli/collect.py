@@ -141,5 +141,5 @@ def _configuration(options: argparse.Namespace) -> RunConfig:
         sources={section: getattr(options, section) for section in ("model", "sae", "prompts")},
         activations=dict(options.activations),
         of_run=options.activations_of,
-        frozen=None if options.frozen is None else [part for part in options.frozen.split(",") if part],
+        frozen=None if options.frozen is None else [part.strip() for part in options.frozen.split(",") if part.strip()],
     )

@@ -58,9 +58,10 @@ def _heading(config: RunConfig, rows: "list[Comparison]", settings: AnalysisConf
     if is_replication(config):
         title = f"REPLICATION CHECK: run {config.name} has the authors' model, SAE and sites."
     else:
+        held = f", with {', '.join(config.sites.frozen)} held" if config.sites.frozen else ""
         title = (
             f"CONTEXT: run {config.name} is of {config.model.source}, written at {config.sites.write} and read at "
-            f"{config.sites.read}; the authors' numbers are for GPT-2 small, so agreement is not expected."
+            f"{config.sites.read}{held}; the authors' numbers are for GPT-2 small, so agreement is not expected."
         )
     inside, expected = sum(row.inside for row in rows), settings.confidence * len(rows)
     scales = {row.experiment: row.scale for row in rows if row.statistic in STATISTICS}

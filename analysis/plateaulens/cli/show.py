@@ -164,6 +164,7 @@ def _show_sweep_summary(store: str) -> "list[RenderableType]":
         facts = {
             "varied": ", ".join(f"{size} {axis}" for axis, size in varied.items() if size > 1) or "nothing",
             "runs": f"{complete} of {cells} cells complete",
+            **_held(config.get("sites") or {}),
             "prompts": _clean((config.get("prompts") or {}).get("source", "")),
             "analysis": _analysis(summary.attrs),
             "size": _size(_sizes(store).get("")),
@@ -183,6 +184,7 @@ def _sweep(folder: Path) -> "list[RenderableType]":
         size = _size(_sizes(str(folder / entry.run)).get(""))
         _add(table, _clean(entry.name, 28), (entry.state, _COLOURS[entry.state]), *texts, str(entry.seed), size)
     facts = {"runs": ", ".join(f"{count} {state}" for state, count in sorted(states.items()))}
+    facts |= _held(manifest.config.sites.model_dump(mode="json"))
     return [_title("sweep", {"name": manifest.config.name}), _grid(facts), table]
 
 
@@ -201,16 +203,20 @@ def _facts(attributes: Mapping[Any, Any]) -> dict[str, str]:
     """What a run is of, by the configuration it was made with."""
     config = _json(attributes, "config", {})
     model, sites, prompts, sae = (config.get(key) or {} for key in ("model", "sites", "prompts", "sae"))
-    held = sites.get("frozen")
     found = {
         "model": ", ".join(str(model[key]) for key in ("source", "revision", "dtype", "processing") if model.get(key)),
         "sites": f"{sites.get('write', '-')} -> {sites.get('read', '-')}",
-        **({"held": ", ".join(map(str, held))} if held and isinstance(held, list) else {}),
+        **_held(sites),
         "SAE": sae.get("source") or "none",
         "prompts": f"{prompts.get('source', '-')}, {prompts.get('length', '-')} tokens each",
         "seed, commit": f"{attributes.get('seed', '-')}, {attributes.get('commit', '-')}",
     }
     return {name: _clean(value) for name, value in found.items()}
+
+
+def _held(sites: Mapping[str, Any]) -> dict[str, str]:
+    held = sites.get("frozen")
+    return {"held": _clean(", ".join(map(str, held)))} if held and isinstance(held, list) else {}
 
 
 def _analysis(attributes: Mapping[Any, Any]) -> str:

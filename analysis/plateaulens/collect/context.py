@@ -35,6 +35,7 @@ from plateaulens.subject.datasets import DEFAULT_SEQUENCES
 from plateaulens.subject.model import Subject, load_subject
 from plateaulens.subject.prompts import Prompts, load_prompts
 from plateaulens.subject.sae import LoadedSae, load_sae
+from plateaulens.subject.sites import Site
 from plateaulens.subject.weights import empty_model, loading
 from plateaulens.targets import registry
 from plateaulens.targets.base import SYNTHETIC, ActivationType, Base, Pool, TargetContext, draw, learns, mixes
@@ -426,16 +427,25 @@ def assemble(
 
 
 def _check_reach(subject: Subject, length: int) -> None:
-    """Refuse sites between which nothing carries an effect from an earlier token to the end of the prompt."""
+    """Refuse sites between which nothing carries an effect, as to the end of the prompt from an earlier token."""
     write, read = subject.write, subject.read
+    parts = {site.order: site.name for site in subject.frozen}
+    if read.order in parts:
+        raise UsageError(f"sites: what is read at {read.name} is held; read elsewhere, or hold fewer parts")
+    if write.place == "z" and (through := parts.get(Site("", write.block, "attn_out").order)):
+        raise UsageError(
+            f"sites: what is written at {write.name} goes through {through} alone, which is held; write elsewhere, or "
+            "hold fewer parts"
+        )
     # attention alone does, and the first that does is that of the block after the write site
     first = write.boundary if write.is_between_blocks else write.block + 1
     held = {site.block for site in subject.frozen if site.place == "attn_out"}
     last = read.block + 1 if read.is_within_block else read.boundary
-    if range(length)[subject.position] != length - 1 and not set(range(first, last)) - held:
+    carrying = set(range(first, last)) - (held - {read.block} if read.place == "z" else held)
+    if range(length)[subject.position] != length - 1 and not carrying:
         raise UsageError(
             f"sites: what is written at {write.name} does not reach the end of the prompt before {read.name}; read "
-            "later, or write earlier"
+            f"later, {'hold fewer parts, ' if held else ''}or write earlier"
         )
 
 

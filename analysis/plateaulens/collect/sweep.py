@@ -3,7 +3,6 @@
 (Needs torch, as sites are those of a model.)
 """
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby, product
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from plateaulens.collect.collect import collect, fill
 from plateaulens.collect.context import Description, RunContext, description, open_context
@@ -209,9 +210,11 @@ def _is_complete(config: RunConfig, path: Path) -> bool:
     if not path.exists():
         return False
     with open_run(path) as run:
-        stored = json.loads(run.attrs["config"])
-        asked = json.loads(config.model_dump_json())
-        same = {**stored, "analysis": None} == {**asked, "analysis": None}
+        try:
+            stored = RunConfig.model_validate_json(run.attrs["config"])  # with what earlier versions did not write down
+        except ValidationError:
+            return False
+        same = stored.model_copy(update={"analysis": config.analysis}) == config
         return same and all(bool(run[name]["completed"].all()) for name in config.experiments)
 
 

@@ -155,9 +155,11 @@ def _facts(attributes: Any) -> dict[str, str]:
     with reading("the store's attribute config is damaged", "see `plateaulens verify`"):
         config = json.loads(str(attributes.get("config", "{}")))
         model, sites, prompts = (dict(config.get(key) or {}) for key in ("model", "sites", "prompts"))
+    held = sites.get("frozen")
     return {
         "model": str(model.get("source", "-")),
         "sites": f"{sites.get('write', '-')} → {sites.get('read', '-')}",
+        **({"held": ", ".join(map(str, held))} if held and isinstance(held, list) else {}),
         "prompts": f"{prompts.get('source', '-')}, {prompts.get('length', '-')} tokens each",
     }
 

@@ -128,7 +128,8 @@ class Subject:
         return self.loaded.last_activations(ids).cpu()
 
     def __repr__(self) -> str:
-        return f"Subject({self.model.source!r}, write={self.sites.write!r}, read={self.sites.read!r})"
+        held = f", frozen={self.sites.frozen!r}" if self.sites.frozen else ""
+        return f"Subject({self.model.source!r}, write={self.sites.write!r}, read={self.sites.read!r}{held})"
 
     def _repr_html_(self) -> str:
         own = self.loaded
@@ -236,6 +237,8 @@ def is_whole(value: object) -> bool:
 
 
 def _sites(write: str, read: str | None, frozen: Sequence[str], blocks: int) -> SiteConfig:
+    if isinstance(frozen, str):
+        raise UsageError(f"frozen is one text, {shown(frozen)}: give a list of names")
     with reading("the sites", 'name hooks, such as write="blocks.1.hook_resid_pre"'):
         own = f"blocks.{blocks - 1}.hook_resid_post" if read is None else read
         return SiteConfig(write=write, read=own, frozen=tuple(frozen))

@@ -80,9 +80,12 @@ def open_sites(*summaries: Location) -> list[Site]:
 
 
 def _titles(configs: Sequence[RunConfig]) -> list[str]:
-    """The write site of each; where several have it, with the first of model and seed that tells them apart."""
+    """The write site of each, and what is held; where several have it, the first of model and seed that differs."""
     sites = [site_label(config.sites.write) for config in configs]
     titles = [f"block {site}" if site.isdigit() else site for site in sites]
+    if len({config.sites.frozen for config in configs}) > 1:
+        held = [", ".join(config.sites.frozen) for config in configs]
+        titles = [f"{title}, {own} held" if own else title for title, own in zip(titles, held, strict=True)]
     if len({config.model.source for config in configs}) > 1:
         repeated = _repeated(titles)
         titles = [
@@ -177,11 +180,11 @@ def _prompts(ladder: xr.Dataset) -> str:
 
 def _agreement_sentences(sites: list[Site]) -> str:
     """Which types behave like real with every seed of a model and site; empty where no ladders differ in it alone."""
-    groups: dict[tuple[str, str, str], list[Site]] = {}
+    groups: dict[tuple[str, str, tuple[str, ...], str], list[Site]] = {}
     for site in sites:
         config = config_of(site.summary)
         sae = "" if config.sae is None else config.sae.source
-        groups.setdefault((config.model.source, config.sites.write, sae), []).append(site)
+        groups.setdefault((config.model.source, config.sites.write, config.sites.frozen, sae), []).append(site)
     return " ".join(_agreement(own) for own in groups.values() if len(own) > 1)
 
 

@@ -196,7 +196,9 @@ def parse_parts(names: Sequence[str], blocks: int) -> tuple[Site, ...]:
                 "blocks.N.hook_mlp_out, or blocks.N-M for several blocks"
             )
         first, last = int(matched[1]), int(matched[2] or matched[1])
-        if not first <= last < blocks:
+        if last < first:
+            raise UsageError(f"sites.frozen: {name!r} ends before it begins; use blocks.{last}-{first}")
+        if last >= blocks:
             raise UsageError(f"sites.frozen: {name!r}: the model has {blocks} blocks, numbered 0 to {blocks - 1}")
         found |= {parse_site(f"blocks.{block}.{matched[3]}", blocks) for block in range(first, last + 1)}
     return tuple(sorted(found, key=lambda site: site.order))
