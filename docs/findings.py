@@ -9,10 +9,11 @@ import pandas as pd
 import xarray as xr
 
 from plateaulens.marks import fill
-from plateaulens.names import metric_label, site_label
+from plateaulens.names import REFERENCE, metric_label, site_label
 from plateaulens.report import ladder, setting, sweep
 from plateaulens.report.contents import compared, compared_types, config_of, main_metrics, values_of
 from plateaulens.report.table import KS_DIGITS, TYPE, Column, Table, estimated, measured
+from plateaulens.report.text import escape, listing, percent
 from plateaulens.store.reading import open_present_summary
 from plateaulens.store.schema import SWEEP_SUMMARY_KIND
 
@@ -41,9 +42,35 @@ def depths(summaries: list[xr.DataTree]) -> str:
     said = []
     for summary in summaries:
         held = setting.held_sentence(config_of(summary)) or "All parts of the model answer."
-        where = [_wrapped(item) for item in sweep.depth_sentences(summary).splitlines()]
-        said.append("\n".join((f"{_wrapped(held)}\n", *where)))
+        where = [*sweep.depth_sentences(summary).splitlines(), never_sentence(summary)]
+        items = ["\n".join(wrap(item, WIDTH, subsequent_indent="  ", break_long_words=False)) for item in where]
+        said.append("\n".join((f"{_wrapped(held)}\n", *items)))
     return "\n\n".join((*said, depth_table(summaries).markdown().strip()))
+
+
+def never_sentence(summary: xr.DataTree) -> str:
+    """How many of the curves towards real targets never blow up, at the last read site within the stream."""
+    experiment = sweep.experiment_of(summary)
+    at = experiment.sel(read=_last(experiment))
+    said = []
+    for write in values_of(experiment, "write"):
+        shares = [
+            f"{percent(float(_of_run(values.sel(write=write, activation_type=REFERENCE))['censored_fraction']))} "
+            f"on {metric_label(metric)}"
+            for metric, values in compared(at, main_metrics(experiment))
+        ]
+        said.append(f"{listing(shares)} written at {escape(site_label(write))}")
+    return f"- Of the curves towards real targets never blow up: {'; '.join(said)}."
+
+
+def _last(experiment: xr.Dataset) -> str:
+    return [site for site in values_of(experiment, "read") if site.startswith("blocks.")][-1]
+
+
+def _of_run(values: xr.Dataset) -> xr.Dataset:
+    """Of a write site's one run: an SAE belongs to one write site, so one of them has numbers here."""
+    own = values.squeeze(["model", "seed"])
+    return own.isel(sae=int(own["complete"].argmax("sae")))
 
 
 def depth_table(summaries: list[xr.DataTree]) -> Table:
@@ -52,16 +79,13 @@ def depth_table(summaries: list[xr.DataTree]) -> Table:
     rows: dict[tuple[str, str], dict[str, object]] = {}
     for number, summary in enumerate(summaries):
         experiment = sweep.experiment_of(summary)
-        stream = [site for site in values_of(experiment, "read") if site.startswith("blocks.")][-1]
-        at = experiment.sel(read=stream)
+        at = experiment.sel(read=_last(experiment))
         for metric, values in compared(at, main_metrics(experiment)):
             name = f"ks_{number}_{metric}"
             columns |= estimated(f"{_held(summary)}, {metric_label(metric)}", "ks", KS_DIGITS, name=name)
             for write in values_of(experiment, "write"):
                 for kind in compared_types(experiment):
-                    # an SAE belongs to one write site: one of them has numbers here
-                    own = values.sel(write=write, activation_type=kind).squeeze(["model", "seed"])
-                    own = own.isel(sae=int(own["complete"].argmax("sae")))
+                    own = _of_run(values.sel(write=write, activation_type=kind))
                     row = rows.setdefault((write, kind), {"site": f"written at {site_label(write)}", "type": kind})
                     row |= measured(own, "ks", name)
     return Table(pd.DataFrame(list(rows.values())), columns, grouped_by="site")

@@ -20,7 +20,7 @@ from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
 from plateaulens.export.tables import tables
 from plateaulens.names import site_label
 from plateaulens.report import contents, sweep
-from plateaulens.report.text import MISSING
+from plateaulens.report.text import MISSING, percent
 from plateaulens.store.manifest import Entry, Manifest, config_of
 from plateaulens.store.reading import open_run
 from plateaulens.store.run import RunStore
@@ -266,6 +266,10 @@ def test_depths_go_into_the_documentation_beside_what_is_held(summary: xr.DataTr
     text = runpy.run_path(str(resources.root() / "docs" / "findings.py"))["depths"](trees)
     assert text.startswith("All parts of the model answer.\n\n- On L2, written at ")
     assert text.count("in the unperturbed prompt:\n") + text.count("in the unperturbed prompt: ") == 1
+    assert text.count("- Of the curves towards real targets never blow up: ") == 2
+    never = group["censored_fraction"].sel(activation_type="real", read=READS[-1], write=WRITES[0], metric="l2")
+    share = float(never.sel(statistic="max_slope", convention="corrected").squeeze())
+    assert f"never blow up: {percent(share)} on L2 and " in text
     rows = [line for line in text.splitlines() if line.startswith("| random ")]
     assert len(rows) == 2
     where = {"statistic": "max_slope", "convention": "corrected", "activation_type": "random", "read": READS[-1]}

@@ -430,8 +430,8 @@ def _parting(told: xr.DataArray, sites: Sequence[str]) -> str:
         if site in at:
             who = subject(at[site], held)
             clause = f"{who.text} {who.agrees('is', 'are')} {words}."
-            if site == NOWHERE and len(held) == len(at[site]) > 1:
-                clause = "no type is told from real at the last site."
+            if site == NOWHERE and len(at[site]) > 1:
+                clause = f"no {'other ' if parts else ''}type is told from real at the last site."
             parts.append(capital(clause) if parts else clause)
     return " ".join(parts)
 
