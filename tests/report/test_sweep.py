@@ -19,7 +19,7 @@ from plateaulens import figures, resources
 from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
 from plateaulens.export.tables import tables
 from plateaulens.names import site_label
-from plateaulens.report import contents, sweep
+from plateaulens.report import contents, sweep, sweep_findings
 from plateaulens.report.text import MISSING, percent
 from plateaulens.store.manifest import Entry, Manifest, config_of
 from plateaulens.store.reading import open_run
@@ -253,6 +253,8 @@ def test_what_is_held_is_said(summary: xr.DataTree) -> None:
     held.attrs = summary.attrs | {"config": json.dumps(config | {"sites": sites})}
     said = sweep.varied_sentences(held).replace("\\", "")
     assert said.endswith("held at what they are in the unperturbed prompt: blocks.1-2.hook_mlp_out.")
+    for tree, word in ((held, "held blocks.1-2.hook_mlp_out"), (summary, "held")):
+        assert (word in sweep_findings.facts(tree).replace("\\", "")) == (tree is held)
 
 
 def test_depths_go_into_the_documentation_beside_what_is_held(summary: xr.DataTree) -> None:

@@ -85,6 +85,8 @@ def layer_map(
             range(columns + 1),
             [*(literal(site_label(str(site))) for site in layers["read"].values), metric_label(OUTPUT)],
             rotation=45,
+            ha="right",
+            rotation_mode="anchor",
         )
         ax.tick_params(labelbottom=place + COLUMNS >= len(shown))
         ax.set_yticks(range(rows), [literal(site_label(str(site))) for site in layers["write"].values])

@@ -185,6 +185,7 @@ def facts(summary: xr.DataTree) -> str:
     commits = dict.fromkeys(str(cell.get("commit", ""))[:10] for cell in done)
     items = {
         **counts,
+        **({"held": escape(", ".join(config.sites.frozen))} if config.sites.frozen else {}),
         "prompts": f"{number(config.experiment(config.experiments[0]).samples, 0)} of {config.prompts.length} tokens",
         "runs": f"{len(done)} of {len(cells)}",
         "commit" if len(commits) == 1 else "commits": (
