@@ -59,12 +59,8 @@ class WithinBlocks:
             check_site(anatomy, site)
         assert anatomy.parts is not None
         # in this order: what is read is what was written, and what was held
-        changes: tuple[tuple[Sequence[Site], Change], ...] = (
-            ((write,), self._put),
-            (frozen, self._hold),
-            ((read,), self._keep),
-        )
-        for site, change in ((site, change) for sites, change in changes for site in sites):
+        held: list[tuple[Site, Change]] = [(site, self._hold) for site in frozen]
+        for site, change in [(write, self._put), *held, (read, self._keep)]:
             is_written = change == self._put
             parts = anatomy.parts[site.block]
             if site.place == "z":
