@@ -548,7 +548,7 @@ def site_label(site: str) -> str:
     >>> site_label("blocks.1.hook_resid_pre"), site_label("blocks.29.hook_resid_post"), site_label("embed")
     ('1', '29', 'embed')
     >>> site_label("ln_final.hook_out"), site_label("model.language_model.layers.12")
-    ('last norm', '…l.language_model.layers.12')
+    ('last norm', '…anguage_model.layers.12')
     """
     if site == "ln_final.hook_out":
         return "last norm"

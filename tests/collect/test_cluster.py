@@ -267,6 +267,25 @@ def test_ctrl_c_stops_workers_and_client(
     assert measured(path) == measured(whole)
 
 
+def test_nothing_is_said_of_an_interrupt_that_finds_nothing_to_cancel_yet(tmp_path: Path) -> None:
+    """`distributed.utils.sync` has its event loop cancel what may not have begun, which faults there."""
+    code = (
+        "from distributed.utils import sync\n"
+        "from plateaulens.collect import cluster\n"
+        "if __name__ == '__main__':\n"
+        "    with cluster._connected(None, 1) as client:\n"
+        "        client.loop.add_callback(lambda: future)\n"
+        "        sync(client.loop, client.scheduler.identity)\n"
+        "        print('answered')\n"
+    )
+    program = tmp_path / "program.py"
+    program.write_text(code)
+    ended = subprocess.run(
+        [sys.executable, str(program)], env=environment(), capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "answered\n", "")
+
+
 class TestRefusals:
     @staticmethod
     def answer(client: Client, assignment: Assignment) -> str:

@@ -79,6 +79,7 @@ def _connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
         count = workers or 1
         threads = max(1, CPU_COUNT // count)
         with (
+            _silent_loop(),
             LocalCluster(n_workers=count, threads_per_worker=threads, dashboard_address="127.0.0.1:0") as cluster,
             Client(cluster) as client,
         ):
@@ -95,7 +96,7 @@ def _connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
     except (OSError, ValueError) as error:
         raise UsageError(f"scheduler {scheduler} cannot be reached ({first_line(error)}): is it running?") from error
     # Of a lost scheduler the client logs a traceback or two, at which moment ever; `_answer` says it in one line.
-    with silence_logging_cmgr(logging.CRITICAL + 1), client:
+    with silence_logging_cmgr(logging.CRITICAL + 1), _silent_loop(), client:
         try:
             client.wait_for_workers(1, timeout=60)
         except TimeoutError:
@@ -107,6 +108,24 @@ def _connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
             if isinstance(error, CommClosedError) or client.status != "running":
                 raise UsageError(LOST) from error
             raise
+
+
+@contextmanager
+def _silent_loop() -> Iterator[None]:
+    """Ctrl-C just as the client has asked something is a fault in its event loop, whose traceback helps nobody.
+
+    dask's loggers share one handler, whose level is not this one's to set.
+    """
+    logger = logging.getLogger("tornado.application")
+    logger.addFilter(_drop)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_drop)
+
+
+def _drop(record: logging.LogRecord) -> bool:  # noqa: ARG001 (logging's signature)
+    return False
 
 
 def _measure(client: Client, assignment: Assignment, store: RunStore, groups: Iterable[str]) -> None:
