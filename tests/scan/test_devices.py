@@ -65,6 +65,25 @@ def test_float32_is_the_cpus_one_prompt_at_a_time(device: str, at_once: Any, sub
     assert error(measured, exact) < 1e-4
 
 
+ELSEWHERE = [
+    {"frozen": ("blocks.1-2.hook_mlp_out",)},
+    {"frozen": ("blocks.1.hook_mlp_out", "blocks.2.hook_attn_out"), "read": "ln_final.hook_out"},
+    {"write": "blocks.1.hook_mlp_out", "read": "blocks.2.hook_attn_out"},
+]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("precision", ["float32", "fp16x3"])
+@pytest.mark.parametrize("sites", ELSEWHERE, ids=" ".join)
+def test_parts_that_are_held_and_sites_within_blocks_are_the_cpus(
+    device: str, precision: Precision, sites: dict[str, Any], subject_at: Callable[..., Subject]
+) -> None:
+    subject = subject_at("llama", **sites)
+    exact = measure(subject, "cpu", "float32", prompts=3, length=6, at_once=1)
+    measured = measure(subject, device, precision, prompts=3, length=6, at_once=2)
+    assert error(measured, exact) < 1e-4
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_bf16_is_near_and_not_the_same(device: str, subject: Subject) -> None:
     exact = measure(subject, "cpu", "float32", prompts=3, length=6, at_once=1)

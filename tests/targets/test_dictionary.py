@@ -28,8 +28,17 @@ def test_decode_inverts_encode_whatever_the_order_of_latents(relu_sae: Callable[
     expected = dictionary.reconstructor(dictionary.encoder(x[None]))[0]
     code = dictionary.encode(x)
     assert len(code) > 1
-    assert dictionary.decode(code).equal(expected)
-    assert dictionary.decode(Code(code.latent[::-1].copy(), code.activation[::-1].copy())).equal(expected)
+    decoded = dictionary.decode(code)
+    torch.testing.assert_close(decoded, expected)
+    assert dictionary.decode(Code(code.latent[::-1].copy(), code.activation[::-1].copy())).equal(decoded)
+
+
+def test_what_adds_up_more_than_decoder_rows_decodes_by_itself() -> None:
+    """Active ones of its latents bring a bend with them, or all have another strength."""
+    decoder, code = torch.eye(3), Code(np.array([0, 2]), np.array([1.0, 2.0], np.float32))
+    for own in (lambda f: (f @ decoder).tanh(), lambda f: 1.001 * f @ decoder):
+        decoded = Dictionary(torch.clone, own, decoder, torch.ones(3)).decode(code)
+        assert decoded.equal(own(torch.tensor([[1.0, 0.0, 2.0]]))[0])
 
 
 def test_decode_of_no_latent_is_the_decoder_of_zeros(relu_sae: Callable[..., Dictionary]) -> None:
@@ -115,11 +124,16 @@ class TestResidue:
         assert found.latents.tolist() == [2, 0]
         assert found.error.tolist() == [0.0, 5.0]
 
-    def test_rows_do_not_depend_on_the_company(self, relu_sae: Callable[..., Dictionary]) -> None:
-        dictionary = relu_sae(8, 20)
-        rows = torch.linspace(-2, 3, 40).reshape(5, 8)
-        whole = dictionary.residue(rows)
-        assert whole.error[3:4] == dictionary.residue(rows[3:4]).error
+    @given(first=st.integers(0, 30), count=st.integers(1, 30), cut=st.integers(0, 30))
+    def test_rows_do_not_depend_on_the_company(
+        self, relu_sae: Callable[..., Dictionary], first: int, count: int, cut: int
+    ) -> None:
+        dictionary, cut = relu_sae(8, 20), min(cut, count - 1)
+        rows = torch.linspace(-2, 3, 8 * count).reshape(count, 8)
+        whole, rest = dictionary.residue(rows, first), dictionary.residue(rows[cut:], first + cut)
+        assert whole.error[cut:].tolist() == rest.error.tolist()
+        assert whole.latents[cut:].tolist() == rest.latents.tolist()
+        assert whole.latents.tolist() == [len(dictionary.encode(row)) for row in rows]
 
     def test_an_error_beyond_single_precision_is_its_largest_number(
         self, transparent: Callable[..., Dictionary]

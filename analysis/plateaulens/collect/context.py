@@ -84,6 +84,8 @@ class RunContext:
     """Another run's bases and targets, where they are walked."""
     _at_once: dict[str, int] = field(default_factory=dict, init=False, repr=False)
     """Prompts in a batch, by experiment."""
+    _token_text: dict[int, str] = field(default_factory=dict, init=False, repr=False)
+    """Of the tokens that have been likely so far: mostly the same ones are."""
 
     def activations(self, span: slice) -> Values:
         """The values of `/activations` for a span: bases, and one target of each type.
@@ -105,7 +107,7 @@ class RunContext:
         values = self._made(span) if self.taken is None else dict(self.taken.values(span))
         if self.target_context.dictionary is not None and "target_latents" not in values:
             targets = torch.from_numpy(values["target"])
-            seen = [self.target_context.dictionary.residue(own) for own in targets]
+            seen = [self.target_context.dictionary.residue(own, span.start) for own in targets]
             values |= {"target_latents": np.stack([own.latents for own in seen])}
             values |= {"target_error": np.stack([own.error for own in seen])}
         if self.target_context.fitting is not None and "fit_distance" not in values:
@@ -213,7 +215,11 @@ class RunContext:
     def _texts(self, tokens: Tensor) -> NDArray[np.generic]:
         """What each token is by itself, in the shape of `tokens`."""
         distinct, where = tokens.unique(return_inverse=True)
-        texts: NDArray[Any] = np.array(self.subject.text(distinct[:, None]), dtype=np.dtypes.StringDType())
+        new = [token for token in distinct.tolist() if token not in self._token_text]
+        self._token_text.update(zip(new, self.subject.text(torch.tensor(new)[:, None]), strict=True))
+        texts: NDArray[Any] = np.array(
+            [self._token_text[token] for token in distinct.tolist()], dtype=np.dtypes.StringDType()
+        )
         return np.asarray(texts[where.numpy()])
 
 

@@ -19,6 +19,10 @@ Frames = Callable[[Float[Tensor, "rows d_model"]], tuple[Float[Tensor, "rows 1"]
 """The scale and the mean that an SAE takes out of each row before it encodes it."""
 
 _ROWS_PER_BATCH = 256
+_ROWS_TOGETHER = 8
+"""Encoded by one product, each at a place of its own: weights are read so many times less often."""
+_SAME = 1e-5
+"""Times the length of a sum of decoder rows: what decoding by a product in single precision may differ from it by."""
 _MOST_NEAREST = 32
 """Latents nearest to one that are remembered: of every latent they take less than its row of the decoder."""
 
@@ -165,19 +169,25 @@ class Dictionary:
         Code
             Latents in ascending order.
         """
-        row = activation.clone()[None]
-        values = self.encoder(row)
-        assert values.shape == (1, len(self.decoder)), f"encoder returned shape {tuple(values.shape)}"
-        dense = values[0].float().cpu().numpy()
-        latent = np.flatnonzero(dense)
+        return self._codes(activation.clone()[None])[0]
+
+    def _codes(self, rows: Float[Tensor, "rows d_model"]) -> list[Code]:
+        """The codes of rows, by one product."""
+        values = self.encoder(rows)
+        assert values.shape == (len(rows), len(self.decoder)), f"encoder returned shape {tuple(values.shape)}"
+        dense = values.float().cpu().numpy()
+        active = [np.flatnonzero(row) for row in dense]
         if self.frames is None:
-            return Code(latent, dense[latent])
-        scale, mean = self.frames(row)
-        return Code(latent, dense[latent], (float(scale), float(mean)))
+            return [Code(latent, row[latent]) for latent, row in zip(active, dense, strict=True)]
+        own = zip(*(each.flatten().tolist() for each in self.frames(rows)), strict=True)
+        return [Code(latent, row[latent], frame) for latent, row, frame in zip(active, dense, own, strict=True)]
 
     @torch.no_grad()
     def decode(self, code: Code) -> Float[Tensor, " d_model"]:
-        """The activation that a code stands for, one row at a time; an empty code gives the decoder of zeros.
+        """The activation that a code stands for; an empty code gives the decoder of zeros.
+
+        Where the SAE adds up decoder rows, as nearly all do, the active ones are added up in double precision, which
+        makes next to nothing of their order; any other decodes one row at a time.
 
         Parameters
         ----------
@@ -195,35 +205,64 @@ class Dictionary:
             When the SAE has a scale for each activation, and the code was made from none.
         """
         assert len(np.unique(code.latent)) == len(code), "a latent occurs twice in one code"
-        dense = torch.zeros((1, len(self.decoder)), dtype=self.decoder.dtype, device=self.decoder.device)
-        dense[0, torch.from_numpy(code.latent)] = torch.from_numpy(code.activation).to(dense)
-        values = self.reconstructor(dense)
-        assert values.shape == (1, self.decoder.shape[1]), f"reconstructor returned shape {tuple(values.shape)}"
+        latent, strength = torch.from_numpy(code.latent), torch.from_numpy(code.activation)
+        if self._origin is None:
+            dense = torch.zeros((1, len(self.decoder)), dtype=self.decoder.dtype, device=self.decoder.device)
+            dense[0, latent] = strength.to(dense)
+            values = self.reconstructor(dense)[0]
+        else:
+            rows = self.decoder[latent].double()
+            values = (self._origin + strength.to(rows) @ rows).to(self.decoder.dtype)
         if self.frames is None:
-            return values[0]
+            return values
         if code.frame is None:
             raise UsageError(
                 "the SAE has a scale for each activation, and a code has none: make it from the base's code, with "
                 "dataclasses.replace"
             )
         scale, mean = code.frame
-        return values[0] * scale + mean
+        return values * scale + mean
+
+    @cached_property
+    @torch.no_grad()
+    def _origin(self) -> Float64[Tensor, " d_model"] | None:
+        """What no latents decode to, where the SAE decodes to that and the sum of decoder rows; None for another."""
+        latents, width = self.decoder.shape
+        codes = torch.zeros((4, latents)).to(self.decoder)
+        codes[1, 0] = codes[2, -1] = 1
+        codes[3, :: max(1, latents // 50)] = 3
+        decoded = self.reconstructor(codes)
+        assert decoded.shape == (4, width), f"reconstructor returned shape {tuple(decoded.shape)}"
+        origin = decoded[0].double()
+        active = codes.any(dim=0)
+        sums = origin + codes[:, active].double() @ self.decoder[active].double()
+        error = (decoded.double() - sums).norm(dim=1)
+        return origin if bool((error <= _SAME * sums.norm(dim=1)).all()) else None
 
     @torch.no_grad()
-    def residue(self, activations: Float[Tensor, "samples d_model"]) -> Residue:
+    def residue(self, activations: Float[Tensor, "samples d_model"], first: int = 0) -> Residue:
         """How many latents are active in each of some activations, and what their reconstructions lack.
 
         Parameters
         ----------
         activations
-            Shaped (sample, d_model); one row at a time, as `encode` takes them.
+            Shaped (sample, d_model). Some rows are encoded by one product, where each has the place that its number
+            gives it: what comes of it depends neither on the other rows nor on where the first one is.
+        first
+            The number of the first row.
 
         Returns
         -------
         Residue
             An error too large for single precision is the largest number that it has.
         """
-        codes = [self.encode(row) for row in activations]
+        codes = []
+        while len(codes) < len(activations):
+            place = (first + len(codes)) % _ROWS_TOGETHER
+            rows = activations[len(codes) : len(codes) + _ROWS_TOGETHER - place]
+            together = rows[:1].repeat(_ROWS_TOGETHER, 1)
+            together[place : place + len(rows)] = rows
+            codes += self._codes(together)[place : place + len(rows)]
         missing = [(row - self.decode(code)).double().norm() for row, code in zip(activations, codes, strict=True)]
         error = np.nan_to_num(np.array([float(each) for each in missing]), nan=np.inf)
         return Residue(
@@ -299,10 +338,9 @@ class Dictionary:
         UsageError
             When the SAE's own decoding is not of that form.
         """
-        codes = torch.eye(2, len(self.decoder)).to(self.decoder)
-        origin = self.reconstructor(torch.zeros_like(codes[:1]))[0]
-        if not torch.allclose(self.reconstructor(codes), origin + codes @ self.decoder, rtol=1e-4, atol=1e-4):
+        if self._origin is None:
             raise UsageError("the SAE decodes by more than adding up decoder rows, so these cannot be replaced in it")
+        origin = self._origin.to(self.decoder)
         return replace(self, reconstructor=lambda codes: origin + codes @ decoder, decoder=decoder)
 
     @cached_property
