@@ -1,15 +1,19 @@
 """The engine on a GPU: the paper's run in every precision, against the card's own rates, other ways and a CPU."""
 
 import datetime as dt
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, PretrainedConfig
 
 from bench import ways
@@ -17,11 +21,16 @@ from bench.floor import Products, arithmetic
 from bench.subjects import GPT2_SIZED, SMOLLM2, load, written_at
 from bench.timing import seconds
 from bench.work import Size, Work, make_work, walked
-from plateaulens.config import PromptConfig
+from plateaulens.collect.collect import collect
+from plateaulens.collect.context import open_context
+from plateaulens.config import EngineConfig, PromptConfig
+from plateaulens.presets import read_config
+from plateaulens.resources import find
 from plateaulens.scan.direct import DirectForward
 from plateaulens.scan.engine import Forward, PathCurves
 from plateaulens.scan.split import Precision
 from plateaulens.scan.walk import prompts_per_batch
+from plateaulens.store.reading import open_run
 from plateaulens.subject.model import Subject
 from plateaulens.subject.narrow import narrow
 from plateaulens.subject.prompts import load_prompts
@@ -39,6 +48,8 @@ BATCHES = (1, 4, 16, 32, 64, 96)
 SQUARE = 8192
 """Rows of the square matrices whose product is a card's rate."""
 PRECISIONS: tuple[Precision, ...] = ("float32", "fp16x3", "tf32x3", "bf16")
+WHOLE = "smollm2"
+"""The preset of the run that is timed from end to end."""
 LARGE: Mapping[str, Callable[[], PretrainedConfig]] = {
     "Gemma 2 2B": Gemma2Config,
     "Llama 3.1 8B": lambda: LlamaConfig(
@@ -86,6 +97,8 @@ def bench_gpu(
     for name in (SMOLLM2, GPT2_SIZED):
         say(name)
         result.setdefault("models", {})[name] = _model(name, place, size, say)
+    say("a whole run")
+    result["whole"] = _whole(device, size.samples)
     result["large"] = {}
     for name, config in models.items():
         say(name)
@@ -121,6 +134,7 @@ def _model(name: str, device: torch.device, size: Size, say: Callable[[str], obj
             "seconds": taken,
             "bytes": memory,
             "at_once": at_once,
+            "busy": _busy(subject, forward, work, at_once) / taken,
             **_agreement(curves, exact),
         }
         if precision == "fp16x3" and name == SMOLLM2:
@@ -202,6 +216,15 @@ def _timed(subject: Subject, forward: Forward, work: Work, at_once: int) -> tupl
     return taken, torch.cuda.max_memory_allocated(subject.device) if on_gpu else 0
 
 
+def _busy(subject: Subject, forward: Forward, work: Work, at_once: int) -> float:
+    """Seconds of the work in which a GPU runs a kernel or copies; NaN elsewhere."""
+    if subject.device.type != "cuda":
+        return math.nan
+    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+        seconds(lambda: list(walked(subject, forward, work, at_once)), subject.device)
+    return sum(float(event.self_device_time_total) for event in seen.key_averages()) / 1e6
+
+
 def _rate(subject: Subject, forward: Forward, work: Work, at_once: int) -> float:
     """Prompts a second in batches of a size; of small ones fewer are run."""
     some = work.first(max(32, 4 * at_once))
@@ -226,6 +249,40 @@ def _of(curves: PathCurves, samples: int) -> PathCurves:
 def _on_cpu(name: str, work: Work) -> PathCurves:
     subject = written_at(load(name, "cpu"), 1)
     return _curves(subject, DirectForward(subject), work, 1)
+
+
+def _whole(device: str, samples: int) -> dict[str, Any]:
+    """Seconds of `collect` in relative steps with all types of the default preset, and of what it walks alone.
+
+    The model is loaded and its kernels are compiled: a run of another seed has come before. The scan is that of the
+    run's own bases and targets, with all that the run stores of each point.
+    """
+    preset = read_config(find("presets", WHOLE))
+    config = preset.model_copy(
+        update={
+            "experiments": ("sensitivity",),
+            "sensitivity": preset.experiment("sensitivity").model_copy(update={"samples": samples}),
+            "model": preset.model.model_copy(update={"device": device}),
+            "engine": EngineConfig(),
+        }
+    )
+    before = open_context(config.model_copy(update={"seed": config.seed + 1}))
+    with TemporaryDirectory() as folder:
+        collect(before.config, Path(folder) / "before.zarr", before, quiet=True)
+        began = time.perf_counter()
+        context = open_context(config, before)
+        collect(config, Path(folder) / "run.zarr", context, quiet=True)
+        whole = time.perf_counter() - began
+        with open_run(Path(folder) / "run.zarr") as run:
+            stored = {name: run["activations"][name].to_numpy() for name in ("base", "target")}
+            likely = run["sensitivity"].sizes.get("rank", 0)
+    walked = partial(context.curves, "sensitivity", slice(0, samples), stored, lambda _: None, likely)
+
+    def scan() -> None:
+        walked()()
+
+    alone = min(seconds(scan, context.subject.device) for _ in range(3))
+    return {"seconds": whole, "scan": alone, "samples": samples, "types": len(context.kinds), "likely": likely}
 
 
 def _large(config: PretrainedConfig, device: torch.device, size: Size) -> dict[str, Any]:

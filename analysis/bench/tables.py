@@ -44,9 +44,10 @@ def gpu_tables(result: Result) -> dict[str, str]:
     Returns
     -------
     dict of name to table
-        In Markdown: `gpu`, `gpu_batches` and `gpu_large`.
+        In Markdown: `gpu`, `gpu_batches`, `gpu_large` and `gpu_whole`.
     """
-    return {"gpu": _gpu(result), "gpu_batches": _gpu_batches(result), "gpu_large": _gpu_large(result)}
+    makers = {"gpu": _gpu, "gpu_batches": _gpu_batches, "gpu_large": _gpu_large, "gpu_whole": _gpu_whole}
+    return {name: make(result) for name, make in makers.items()}
 
 
 def insert(document: str, made: Mapping[str, str]) -> str:
@@ -257,6 +258,17 @@ def _gpu_batches(result: Result) -> str:
         [("prompts a second", *(f"{rate:,.0f}" for rate in batches.values()))],
         ("prompts in a batch", *map(str, batches)),
     )
+
+
+def _gpu_whole(result: Result) -> str:
+    whole = result["whole"]
+    row = (
+        f"{whole['samples']:,} prompts x {whole['types']} types, {whole['likely']} likely tokens a point",
+        _seconds(whole["seconds"]),
+        _seconds(whole["scan"]),
+        f"{whole['seconds'] / whole['scan']:.1f}",
+    )
+    return _table([row], ("run", "seconds", "scan alone", "times the scan's"))
 
 
 def _gpu_large(result: Result) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from bench import __main__ as command
 from bench.__main__ import main
+from bench.gpu import _whole
 from bench.growth import BLOCKS, fit
 from bench.tables import gpu_tables, insert, tables
 from plateaulens.errors import UsageError
@@ -116,3 +117,10 @@ def test_the_page_has_the_tables_of_the_gpus_figures() -> None:
     assert f"busy in {kernels / seconds:.0%} of the scan" in re.sub(r"(\d) %", r"\1%", page)
     assert f"{besides['collect_seconds_1000_prompts_9_types']:.0f} seconds" in page
     assert f"{besides['tf32x3']['seconds']:.2f} seconds" in page
+
+
+@pytest.mark.model
+def test_a_whole_run_is_timed_beside_its_scan() -> None:
+    found = _whole("cpu", 2)
+    assert found["seconds"] > found["scan"] > 0
+    assert {key: found[key] for key in ("samples", "types", "likely")} == {"samples": 2, "types": 9, "likely": 5}

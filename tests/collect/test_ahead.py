@@ -193,7 +193,9 @@ class TestAhead:
 
     def test_no_more_is_drawn_than_is_told(self) -> None:
         drawn: list[slice] = []
-        spans = tuple(slice(start, start + SAMPLES_PER_TASK) for start in range(0, 10 * SAMPLES_PER_TASK, 8))
+        spans = tuple(
+            slice(start, start + SAMPLES_PER_TASK) for start in range(0, 10 * SAMPLES_PER_TASK, SAMPLES_PER_TASK)
+        )
 
         def draw(span: slice) -> Values:
             drawn.append(span)

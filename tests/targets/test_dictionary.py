@@ -36,7 +36,11 @@ def test_decode_inverts_encode_whatever_the_order_of_latents(relu_sae: Callable[
 def test_what_adds_up_more_than_decoder_rows_decodes_by_itself() -> None:
     """Active ones of its latents bring a bend with them, or all have another strength."""
     decoder, code = torch.eye(3), Code(np.array([0, 2]), np.array([1.0, 2.0], np.float32))
-    for own in (lambda f: (f @ decoder).tanh(), lambda f: 1.001 * f @ decoder):
+    owns: list[Callable[[torch.Tensor], torch.Tensor]] = [
+        lambda f: (f @ decoder).tanh(),
+        lambda f: 1.001 * f @ decoder,
+    ]
+    for own in owns:
         decoded = Dictionary(torch.clone, own, decoder, torch.ones(3)).decode(code)
         assert decoded.equal(own(torch.tensor([[1.0, 0.0, 2.0]]))[0])
 
@@ -120,7 +124,7 @@ def test_unusable_weights_are_refused(decoder: torch.Tensor, frequency: torch.Te
 class TestResidue:
     def test_it_counts_latents_and_what_is_lacking(self, transparent: Callable[..., Dictionary]) -> None:
         """Negative parts are no latents of this SAE, and are lacking."""
-        found = transparent([0.1] * 3).residue(torch.tensor([[3.0, 0.0, 4.0], [0.0, -3.0, -4.0]]))
+        found = transparent([0.1] * 3).residue(torch.tensor([[3.0, 0.0, 4.0], [0.0, -3.0, -4.0]]), range(2))
         assert found.latents.tolist() == [2, 0]
         assert found.error.tolist() == [0.0, 5.0]
 
@@ -130,7 +134,8 @@ class TestResidue:
     ) -> None:
         dictionary, cut = relu_sae(8, 20), min(cut, count - 1)
         rows = torch.linspace(-2, 3, 8 * count).reshape(count, 8)
-        whole, rest = dictionary.residue(rows, first), dictionary.residue(rows[cut:], first + cut)
+        number = range(first, first + count)
+        whole, rest = dictionary.residue(rows, number), dictionary.residue(rows[cut:], number[cut:])
         assert whole.error[cut:].tolist() == rest.error.tolist()
         assert whole.latents[cut:].tolist() == rest.latents.tolist()
         assert whole.latents.tolist() == [len(dictionary.encode(row)) for row in rows]
@@ -139,4 +144,4 @@ class TestResidue:
         self, transparent: Callable[..., Dictionary]
     ) -> None:
         row = torch.full((1, 3), -3e38)
-        assert transparent([0.1] * 3).residue(row).error.tolist() == [float(np.finfo(np.float32).max)]
+        assert transparent([0.1] * 3).residue(row, [0]).error.tolist() == [float(np.finfo(np.float32).max)]

@@ -19,9 +19,9 @@ TOGETHER = [name for name, maker in registry.shipped().items() if isinstance(mak
 
 
 @pytest.fixture(scope="module")
-def context(relu_sae: Callable[..., Dictionary], context_of: Callable[..., TargetContext]) -> TargetContext:
-    made = torch.randn((SAMPLES, D_MODEL), generator=torch.Generator().manual_seed(2))
-    return context_of(2.0 * made, relu_sae(D_MODEL, LATENTS), seed=5, anchor_pool=30)
+def context(relu_sae: Callable[..., Dictionary], fitted_to: Callable[..., TargetContext]) -> TargetContext:
+    pool, corpus = 2.0 * torch.randn((2, SAMPLES, D_MODEL), generator=torch.Generator().manual_seed(2))
+    return fitted_to(corpus, relu_sae(D_MODEL, LATENTS), pool=pool, seed=5, anchor_pool=30)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def bases(context: TargetContext) -> tuple[Base, ...]:
 
 
 def test_there_are_such_types() -> None:
-    assert sorted(TOGETHER) == ["random", "structured"]
+    assert {"random", "structured", "reconstruction", "baseline", "bag", "single_latent", "code_top"} <= set(TOGETHER)
 
 
 @pytest.mark.parametrize("name", TOGETHER)

@@ -22,8 +22,10 @@ from plateaulens.store.run import RunStore
 from plateaulens.store.schema import GroupSpec
 from plateaulens.store.spans import Values
 
-SAMPLES_PER_TASK = 8
-"""Of a span, drawn by one thread: a run's first span is there soon, and threads do not wait for each other."""
+SAMPLES_PER_TASK = 16
+"""Of a span, drawn by one thread: a run's first span is there soon, and an SAE encodes as many by one product."""
+MOST_THREADS = 4
+"""More would wait for each other, as only one of them runs Python at a time; each has its share of the cores."""
 SPANS_AHEAD = 2
 """Spans that are drawn and not yet walked, and spans that are measured and not yet written: what memory may hold."""
 
@@ -227,7 +229,7 @@ class Ahead:
 
 @contextmanager
 def drawing_threads() -> Iterator[ThreadPoolExecutor]:
-    """Threads for `Ahead`, as many as torch has, in each of which torch has one: samples share no sum.
+    """Threads for `Ahead`, among which torch's are shared out.
 
     Yields
     ------
@@ -235,8 +237,12 @@ def drawing_threads() -> Iterator[ThreadPoolExecutor]:
         What is not begun is dropped when it is left; torch has its threads back then.
     """
     cores = torch.get_num_threads()
+    threads = min(MOST_THREADS, cores)
     pool = ThreadPoolExecutor(
-        cores, thread_name_prefix="plateaulens-targets", initializer=torch.set_num_threads, initargs=(1,)
+        threads,
+        thread_name_prefix="plateaulens-targets",
+        initializer=torch.set_num_threads,
+        initargs=(cores // threads,),
     )
     try:
         yield pool

@@ -107,7 +107,8 @@ class RunContext:
         values = self._made(span) if self.taken is None else dict(self.taken.values(span))
         if self.target_context.dictionary is not None and "target_latents" not in values:
             targets = torch.from_numpy(values["target"])
-            seen = [self.target_context.dictionary.residue(own, span.start) for own in targets]
+            samples = range(span.start, span.stop)
+            seen = [self.target_context.dictionary.residue(own, samples) for own in targets]
             values |= {"target_latents": np.stack([own.latents for own in seen])}
             values |= {"target_error": np.stack([own.error for own in seen])}
         if self.target_context.fitting is not None and "fit_distance" not in values:

@@ -398,18 +398,21 @@ class TargetContext:
         UsageError
             That names the sample, when an activation or its code is not finite.
         """
+        for index, finite in zip(sample, activation.isfinite().all(dim=1).tolist(), strict=True):
+            if not finite:
+                raise UsageError(
+                    f"sample {index}: the base activation is not finite; check the model's weights and dtype"
+                )
+        codes = [None] * len(activation) if self.dictionary is None else self.dictionary.encode_each(activation, sample)
+        for index, code in zip(sample, codes, strict=True):
+            if code is not None and not np.isfinite(code.activation).all():
+                raise UsageError(
+                    f"sample {index}: the SAE's code of the base activation is not finite; check its weights"
+                )
         return tuple(
-            self._base(values, int(index), int(place))
-            for values, index, place in zip(activation, sample, row, strict=True)
+            Base(values, int(index), int(place), code, self.pool.token_of(int(place)))
+            for values, index, place, code in zip(activation, sample, row, codes, strict=True)
         )
-
-    def _base(self, activation: Float[Tensor, " d_model"], sample: int, row: int) -> Base:
-        if not activation.isfinite().all():
-            raise UsageError(f"sample {sample}: the base activation is not finite; check the model's weights and dtype")
-        code = None if self.dictionary is None else self.dictionary.encode(activation)
-        if code is not None and not np.isfinite(code.activation).all():
-            raise UsageError(f"sample {sample}: the SAE's code of the base activation is not finite; check its weights")
-        return Base(activation, sample, row, code, self.pool.token_of(row))
 
 
 class ActivationType(Protocol):
@@ -538,6 +541,45 @@ class Together(Protocol):
         ...
 
 
+class Decoded:
+    """A type whose target is a code, decoded; which code is for it to say."""
+
+    def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
+        """The code of the target of one base.
+
+        Parameters
+        ----------
+        base
+            The base activation A, its sample and its prompt.
+        context
+            Everything else that a target may depend on.
+        generator
+            What every random choice comes from.
+
+        Returns
+        -------
+        Code
+            Latents in any order, in the base's frame.
+
+        Raises
+        ------
+        UsageError
+            Where no code can be made.
+        """
+        raise NotImplementedError
+
+    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
+        """The decoded code. See `ActivationType.target`."""
+        return Target(context.sae.decode(self.code(base, context, generator)))
+
+    def targets(
+        self, bases: Sequence[Base], context: TargetContext, generators: Sequence[np.random.Generator]
+    ) -> list[Target]:
+        """Many at once. See `Together`."""
+        codes = [self.code(base, context, generator) for base, generator in zip(bases, generators, strict=True)]
+        return [Target(decoded) for decoded in context.sae.decode_each(codes)]
+
+
 def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) -> Targets:
     """One target for each base, fixed by (run seed, sample number, name of the type).
 
@@ -590,7 +632,7 @@ def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) ->
         activation[place] = target.activation.detach()
         source_row[place] = target.source_row
         mixed_row[place] = target.mixed_rows
-        if not activation[place].isfinite().all():
+        if together is None and not activation[place].isfinite().all():
             raise UsageError(
                 f"{where}: the target is not finite in {str(activation.dtype).removeprefix('torch.')}; check "
                 f"{'' if ships(kind) else 'the recipe, and '}the weights of the model and of the SAE{recipe}"
@@ -604,13 +646,14 @@ def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) ->
 
 
 def _together(kind: ActivationType, bases: Sequence[Base], context: TargetContext) -> list[Target] | None:
-    """All targets of a type that makes many at once; None for another, and where one of them cannot be made."""
+    """All targets of a type that makes many at once; None for another, and where one of them cannot be made or kept."""
     if not (bases and ships(kind) and isinstance(kind, Together)):
         return None
     try:
-        return kind.targets(bases, context, [context.generator(base.sample, kind.name) for base in bases])
+        made = kind.targets(bases, context, [context.generator(base.sample, kind.name) for base in bases])
     except UsageError:
         return None  # made one by one the sample is known that it was
+    return made if all(torch.stack([target.activation for target in made]).isfinite().all(dim=1)) else None
 
 
 def mixes(kind: ActivationType) -> int:

@@ -1,14 +1,16 @@
 """What the synthetic activation types need to know of a sparse autoencoder, without any SAE library."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from plateaulens.errors import UsageError
@@ -19,7 +21,7 @@ Frames = Callable[[Float[Tensor, "rows d_model"]], tuple[Float[Tensor, "rows 1"]
 """The scale and the mean that an SAE takes out of each row before it encodes it."""
 
 _ROWS_PER_BATCH = 256
-_ROWS_TOGETHER = 8
+_ROWS_TOGETHER = 16
 """Encoded by one product, each at a place of its own: weights are read so many times less often."""
 _SAME = 1e-5
 """Times the length of a sum of decoder rows: what decoding by a product in single precision may differ from it by."""
@@ -169,25 +171,51 @@ class Dictionary:
         Code
             Latents in ascending order.
         """
-        return self._codes(activation.clone()[None])[0]
+        return self._codes(activation.clone()[None], [0])[0]
 
-    def _codes(self, rows: Float[Tensor, "rows d_model"]) -> list[Code]:
-        """The codes of rows, by one product."""
+    @torch.no_grad()
+    def encode_each(self, activations: Float[Tensor, "rows d_model"], number: Sequence[int]) -> list[Code]:
+        """The codes of several activations, 16 of them by one product, which reads the SAE's weights once.
+
+        Each has the place in the product that its number gives it, so that what comes of it depends on neither the
+        other rows nor how many there are. `encode` may round it differently.
+
+        Parameters
+        ----------
+        activations
+            Shaped (rows, d_model).
+        number
+            One for each row, as the samples of a run have them; consecutive ones go together.
+
+        Returns
+        -------
+        list of Code
+            In the order of the rows, with latents in ascending order.
+        """
+        place = np.asarray(number, dtype=np.int64) % _ROWS_TOGETHER
+        ends = [0, *(np.flatnonzero(np.diff(place) <= 0) + 1), len(place)]
+        codes: list[Code] = []
+        for start, stop in pairwise(ends):
+            rows, own = activations[start:stop], place[start:stop]
+            together = rows[:1].repeat(_ROWS_TOGETHER, 1)
+            together[torch.from_numpy(own)] = rows
+            codes += self._codes(together, own.tolist())
+        return codes
+
+    def _codes(self, rows: Float[Tensor, "rows d_model"], wanted: Sequence[int]) -> list[Code]:
+        """The codes of some of these rows, all of which go through one product."""
         values = self.encoder(rows)
         assert values.shape == (len(rows), len(self.decoder)), f"encoder returned shape {tuple(values.shape)}"
         dense = values.float().cpu().numpy()
-        active = [np.flatnonzero(row) for row in dense]
+        active = [np.flatnonzero(dense[row]) for row in wanted]
+        codes = [Code(latent, dense[row, latent]) for row, latent in zip(wanted, active, strict=True)]
         if self.frames is None:
-            return [Code(latent, row[latent]) for latent, row in zip(active, dense, strict=True)]
-        own = zip(*(each.flatten().tolist() for each in self.frames(rows)), strict=True)
-        return [Code(latent, row[latent], frame) for latent, row, frame in zip(active, dense, own, strict=True)]
+            return codes
+        scale, mean = (each.flatten().tolist() for each in self.frames(rows))
+        return [replace(code, frame=(scale[row], mean[row])) for row, code in zip(wanted, codes, strict=True)]
 
-    @torch.no_grad()
     def decode(self, code: Code) -> Float[Tensor, " d_model"]:
         """The activation that a code stands for; an empty code gives the decoder of zeros.
-
-        Where the SAE adds up decoder rows, as nearly all do, the active ones are added up in double precision, which
-        makes next to nothing of their order; any other decodes one row at a time.
 
         Parameters
         ----------
@@ -197,74 +225,105 @@ class Dictionary:
         Returns
         -------
         Tensor
-            Shaped (d_model,).
+            Shaped (d_model,), as `decode_each` gives it.
 
         Raises
         ------
         UsageError
             When the SAE has a scale for each activation, and the code was made from none.
         """
-        assert len(np.unique(code.latent)) == len(code), "a latent occurs twice in one code"
-        latent, strength = torch.from_numpy(code.latent), torch.from_numpy(code.activation)
-        if self._origin is None:
-            dense = torch.zeros((1, len(self.decoder)), dtype=self.decoder.dtype, device=self.decoder.device)
-            dense[0, latent] = strength.to(dense)
-            values = self.reconstructor(dense)[0]
-        else:
-            rows = self.decoder[latent].double()
-            values = (self._origin + strength.to(rows) @ rows).to(self.decoder.dtype)
-        if self.frames is None:
-            return values
-        if code.frame is None:
+        return self.decode_each([code])[0]
+
+    @torch.no_grad()
+    def decode_each(self, codes: Sequence[Code]) -> Float[Tensor, "codes d_model"]:
+        """The activations that codes stand for, each to the last bit as it is alone.
+
+        Where the SAE adds up decoder rows, as nearly all do, only those of active latents are read, and added up in the
+        order of their ids. Any other SAE decodes one row at a time.
+
+        Parameters
+        ----------
+        codes
+            Any number of them, with latents in any order, each at most once.
+
+        Returns
+        -------
+        Tensor
+            Shaped (code, d_model).
+
+        Raises
+        ------
+        UsageError
+            When the SAE has a scale for each activation, and a code was made from none.
+        """
+        if self.frames is not None and any(code.frame is None for code in codes):
             raise UsageError(
                 "the SAE has a scale for each activation, and a code has none: make it from the base's code, with "
                 "dataclasses.replace"
             )
-        scale, mean = code.frame
-        return values * scale + mean
+        order = [np.argsort(code.latent) for code in codes]
+        latents = [code.latent[own] for code, own in zip(codes, order, strict=True)]
+        assert all((np.diff(own) > 0).all() for own in latents), "a latent occurs twice in one code"
+        strengths = [code.activation[own] for code, own in zip(codes, order, strict=True)]
+        if self._origin is None:
+            values = self._decoded_by_itself(latents, strengths)
+        else:
+            rows = self.decoder.cpu().numpy()
+            begins = np.cumsum([0, *map(len, latents)])
+            shape = (len(codes), len(rows))
+            latent = np.concatenate([*latents, np.empty(0, np.int64)])
+            strength = np.concatenate([*strengths, np.empty(0, np.float32)])
+            sums = csr_array((strength, latent, begins), shape=shape) @ rows
+            values = self._origin + torch.from_numpy(sums).to(self.decoder)
+        if self.frames is None:
+            return values
+        frames = torch.tensor([code.frame for code in codes]).to(values)
+        return values * frames[:, :1] + frames[:, 1:]
+
+    def _decoded_by_itself(
+        self, latents: Sequence[Int64[np.ndarray, " active"]], strengths: Sequence[Float32[np.ndarray, " active"]]
+    ) -> Float[Tensor, "codes d_model"]:
+        values = self.decoder.new_empty((len(latents), self.decoder.shape[1]))
+        for place, (latent, strength) in enumerate(zip(latents, strengths, strict=True)):
+            dense = self.decoder.new_zeros((1, len(self.decoder)))
+            dense[0, torch.from_numpy(latent)] = torch.from_numpy(strength).to(dense)
+            values[place] = self.reconstructor(dense)[0]
+        return values
 
     @cached_property
     @torch.no_grad()
-    def _origin(self) -> Float64[Tensor, " d_model"] | None:
+    def _origin(self) -> Float[Tensor, " d_model"] | None:
         """What no latents decode to, where the SAE decodes to that and the sum of decoder rows; None for another."""
         latents, width = self.decoder.shape
-        codes = torch.zeros((4, latents)).to(self.decoder)
+        codes = self.decoder.new_zeros((4, latents))
         codes[1, 0] = codes[2, -1] = 1
         codes[3, :: max(1, latents // 50)] = 3
         decoded = self.reconstructor(codes)
         assert decoded.shape == (4, width), f"reconstructor returned shape {tuple(decoded.shape)}"
-        origin = decoded[0].double()
         active = codes.any(dim=0)
-        sums = origin + codes[:, active].double() @ self.decoder[active].double()
+        sums = decoded[0].double() + codes[:, active].double() @ self.decoder[active].double()
         error = (decoded.double() - sums).norm(dim=1)
-        return origin if bool((error <= _SAME * sums.norm(dim=1)).all()) else None
+        return decoded[0].clone() if bool((error <= _SAME * sums.norm(dim=1)).all()) else None
 
     @torch.no_grad()
-    def residue(self, activations: Float[Tensor, "samples d_model"], first: int = 0) -> Residue:
+    def residue(self, activations: Float[Tensor, "rows d_model"], number: Sequence[int]) -> Residue:
         """How many latents are active in each of some activations, and what their reconstructions lack.
 
         Parameters
         ----------
         activations
-            Shaped (sample, d_model). Some rows are encoded by one product, where each has the place that its number
-            gives it: what comes of it depends neither on the other rows nor on where the first one is.
-        first
-            The number of the first row.
+            Shaped (row, d_model).
+        number
+            One for each row, as `encode_each` takes them.
 
         Returns
         -------
         Residue
             An error too large for single precision is the largest number that it has.
         """
-        codes = []
-        while len(codes) < len(activations):
-            place = (first + len(codes)) % _ROWS_TOGETHER
-            rows = activations[len(codes) : len(codes) + _ROWS_TOGETHER - place]
-            together = rows[:1].repeat(_ROWS_TOGETHER, 1)
-            together[place : place + len(rows)] = rows
-            codes += self._codes(together)[place : place + len(rows)]
-        missing = [(row - self.decode(code)).double().norm() for row, code in zip(activations, codes, strict=True)]
-        error = np.nan_to_num(np.array([float(each) for each in missing]), nan=np.inf)
+        codes = self.encode_each(activations, number)
+        missing = (activations - self.decode_each(codes)).double().cpu().numpy()
+        error = np.nan_to_num(np.sqrt(np.einsum("rd,rd->r", missing, missing)), nan=np.inf)
         return Residue(
             np.array([len(code) for code in codes], dtype=np.int32),
             np.minimum(error, np.finfo(np.float32).max).astype(np.float32),
@@ -340,7 +399,7 @@ class Dictionary:
         """
         if self._origin is None:
             raise UsageError("the SAE decodes by more than adding up decoder rows, so these cannot be replaced in it")
-        origin = self._origin.to(self.decoder)
+        origin = self._origin
         return replace(self, reconstructor=lambda codes: origin + codes @ decoder, decoder=decoder)
 
     @cached_property

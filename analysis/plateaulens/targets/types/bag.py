@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 
 from plateaulens.errors import UsageError
-from plateaulens.targets.base import Base, Target, TargetContext
+from plateaulens.targets.base import Base, Decoded, TargetContext
+from plateaulens.targets.dictionary import Code
 from plateaulens.targets.registry import register
 
 
 @register
-class Bag:
+class Bag(Decoded):
     """Each active latent of A is replaced by a live latent drawn uniformly, no two by the same one.
 
     The paper's bag of features (Giglemiani et al. 2024). A latent may be replaced by itself or by another active one.
@@ -21,10 +22,10 @@ class Bag:
     definition = "each active latent of A replaced by a live latent drawn uniformly"
     needs_sae = True
 
-    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The decoded replacement code; raises `UsageError` when fewer latents are live than active.
+    def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
+        """The replacement code; raises `UsageError` when fewer latents are live than active.
 
-        See `plateaulens.targets.base.ActivationType.target`.
+        See `plateaulens.targets.base.Decoded.code`.
         """
         live = context.sae.live
         if len(base.code) > len(live):
@@ -33,4 +34,4 @@ class Bag:
                 f"use an SAE with more live latents, or drop this type"
             )
         replacements = generator.choice(live, size=len(base.code), replace=False)
-        return Target(context.sae.decode(replace(base.code, latent=replacements)))
+        return replace(base.code, latent=replacements)

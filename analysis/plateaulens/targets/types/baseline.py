@@ -6,13 +6,13 @@ import numpy as np
 from jaxtyping import Int64
 
 from plateaulens.errors import UsageError
-from plateaulens.targets.base import Base, Target, TargetContext
+from plateaulens.targets.base import Base, Decoded, TargetContext
 from plateaulens.targets.dictionary import Code, Dictionary
 from plateaulens.targets.registry import register
 
 
 @register
-class Baseline:
+class Baseline(Decoded):
     """Each active latent of A is replaced by one of the latents nearest to it in firing frequency.
 
     The synthetic baseline of Giglemiani et al. 2024. Without an active latent the target is decode(0).
@@ -22,13 +22,13 @@ class Baseline:
     definition = "each active latent of A replaced by one of the {baseline_pool} nearest in firing frequency"
     needs_sae = True
 
-    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The decoded replacement code; raises `UsageError` when the whole dictionary has been used.
+    def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
+        """The replacement code; raises `UsageError` when the whole dictionary has been used.
 
-        See `plateaulens.targets.base.ActivationType.target`.
+        See `plateaulens.targets.base.Decoded.code`.
         """
         replacements = replace_by_frequency(base.code, context.sae, context.config.baseline_pool, generator)
-        return Target(context.sae.decode(replace(base.code, latent=replacements)))
+        return replace(base.code, latent=replacements)
 
 
 def replace_by_frequency(

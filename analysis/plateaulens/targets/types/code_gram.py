@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
-from plateaulens.targets.base import Base, Target, TargetContext
+from plateaulens.targets.base import Base, Decoded, TargetContext
 from plateaulens.targets.dictionary import Code, Dictionary
 from plateaulens.targets.fitting import Codes
 from plateaulens.targets.registry import register
@@ -20,7 +20,7 @@ _SAME = 12
 
 
 @register
-class CodeGram:
+class CodeGram(Decoded):
     """A real code's size and strengths on other latents, chosen so that all cosines between them are kept.
 
     The real code is one of the corpus, drawn uniformly. None of its latents is used, nor one that is never active in
@@ -33,15 +33,15 @@ class CodeGram:
     needs_sae = True
     learns: tuple[type, ...] = (Codes,)
 
-    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The decoded code, which depends on the base by its scale only, where the SAE has one for each activation.
+    def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
+        """The code, which depends on the base by its scale only, where the SAE has one for each activation.
 
-        See `plateaulens.targets.base.ActivationType.target`.
+        See `plateaulens.targets.base.Decoded.code`.
         """
         codes = context.learned(Codes)
         real = codes.code(int(generator.integers(len(codes.size))))
         found = replace_by_gram(real, np.setdiff1d(codes.fired, real.latent), context.sae, generator)
-        return Target(context.sae.decode(Code(found.latent, found.activation, base.frame)))
+        return Code(found.latent, found.activation, base.frame)
 
 
 def gram(latents: Int64[np.ndarray, " latents"], dictionary: Dictionary) -> Float64[np.ndarray, "latents latents"]:

@@ -3,13 +3,13 @@
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from plateaulens.targets.base import Base, Target, TargetContext
+from plateaulens.targets.base import Base, Decoded, TargetContext
 from plateaulens.targets.dictionary import Code
 from plateaulens.targets.fitting import Codes
 from plateaulens.targets.registry import register
 
 
-class _Drawn:
+class _Drawn(Decoded):
     """A code as large as a real one that is drawn, of latents and strengths drawn by themselves."""
 
     needs_sae = True
@@ -17,10 +17,10 @@ class _Drawn:
     by_frequency = True
     """Whether latents are drawn by how often they fire, by `Codes.draw_latents`; else uniformly."""
 
-    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The decoded code, which depends on the base by its scale only, where the SAE has one for each activation.
+    def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
+        """The code, which depends on the base by its scale only, where the SAE has one for each activation.
 
-        See `plateaulens.targets.base.ActivationType.target`.
+        See `plateaulens.targets.base.Decoded.code`.
         """
         codes = context.learned(Codes)
         like = codes.code(int(generator.integers(len(codes.size))))
@@ -29,7 +29,7 @@ class _Drawn:
         else:
             latent = generator.choice(codes.fired, size=len(like), replace=False)
         strength = self._strengths(latent, like, codes, generator)
-        return Target(context.sae.decode(Code(latent, strength, base.frame)))
+        return Code(latent, strength, base.frame)
 
     def _strengths(
         self, latent: Int64[np.ndarray, " active"], like: Code, codes: Codes, generator: np.random.Generator

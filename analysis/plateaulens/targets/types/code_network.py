@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, embedding, log_softmax, relu
 
 from plateaulens.errors import UsageError
 from plateaulens.progress import stage
-from plateaulens.targets.base import Base, Target, TargetContext
+from plateaulens.targets.base import Base, Decoded, TargetContext
 from plateaulens.targets.dictionary import Code
 from plateaulens.targets.fitting import Codes, Fitting, Learned
 from plateaulens.targets.registry import register
@@ -225,7 +225,7 @@ class NextLatent:
 
 
 @register
-class CodeNetwork:
+class CodeNetwork(Decoded):
     """A code drawn latent by latent, strongest first, each given all before it, by a network that learned real codes.
 
     See `NextLatent`.
@@ -236,13 +236,13 @@ class CodeNetwork:
     needs_sae = True
     learns = (Codes, NextLatent)
 
-    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The decoded code, which depends on the base by its scale only, where the SAE has one for each activation.
+    def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
+        """The code, which depends on the base by its scale only, where the SAE has one for each activation.
 
-        See `plateaulens.targets.base.ActivationType.target`.
+        See `plateaulens.targets.base.Decoded.code`.
         """
         latent, strength = context.learned(NextLatent).draw(generator)
-        return Target(context.sae.decode(Code(latent, strength, base.frame)))
+        return Code(latent, strength, base.frame)
 
 
 class _Told(NamedTuple):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import ndtr
 
-from plateaulens.targets.base import Base, Target, TargetContext
+from plateaulens.targets.base import Base, Decoded, TargetContext
 from plateaulens.targets.dictionary import Code
 from plateaulens.targets.fitting import Codes, Fitting
 from plateaulens.targets.registry import register
@@ -100,7 +100,7 @@ class Fired:
 
 
 @register
-class CodeTop:
+class CodeTop(Decoded):
     """A top latent drawn as often as it is one, others by how often they are active beside it, strengths as there.
 
     Given the top latent the others are independent of each other, and all strengths are independent. With the base's
@@ -113,15 +113,15 @@ class CodeTop:
     needs_sae = True
     learns: tuple[type, ...] = (Codes, Tops)
 
-    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The decoded code, which depends on the base by its token at most, and by its scale where the SAE has one.
+    def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
+        """The code, which depends on the base by its token at most, and by its scale where the SAE has one.
 
-        See `plateaulens.targets.base.ActivationType.target`.
+        See `plateaulens.targets.base.Decoded.code`.
         """
         own = _active(base, context) if context.own_token else None
         fired = context.learned(Tops).draw(context.learned(Codes), generator, own)
         strength = self._strengths(fired, context, generator)
-        return Target(context.sae.decode(Code(fired.latent, strength, base.frame)))
+        return Code(fired.latent, strength, base.frame)
 
     def has_own_token(self, base: Base, context: TargetContext) -> bool:
         """Whether a latent is active where the base's token is. See `plateaulens.targets.base.ChoosesToken`."""

@@ -1,6 +1,9 @@
 """`reconstruction`: the real target as the SAE sees it."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 
 from plateaulens.targets.base import Base, Target, TargetContext
 from plateaulens.targets.registry import register
@@ -20,6 +23,15 @@ class Reconstruction:
 
         See `plateaulens.targets.base.ActivationType.target`.
         """
-        del generator
-        real = Real().target(base, context, context.generator(base.sample, Real.name))
-        return Target(context.sae.decode(context.sae.encode(real.activation)), real.source_row)
+        return self.targets([base], context, [generator])[0]
+
+    def targets(
+        self, bases: Sequence[Base], context: TargetContext, generators: Sequence[np.random.Generator]
+    ) -> list[Target]:
+        """Many at once. See `plateaulens.targets.base.Together`."""
+        del generators
+        reals = [Real().target(base, context, context.generator(base.sample, Real.name)) for base in bases]
+        activations = torch.stack([real.activation for real in reals])
+        codes = context.sae.encode_each(activations, [base.sample for base in bases])
+        decoded = context.sae.decode_each(codes)
+        return [Target(made, real.source_row) for made, real in zip(decoded, reals, strict=True)]

@@ -3,26 +3,26 @@
 import numpy as np
 
 from plateaulens.errors import UsageError
-from plateaulens.targets.base import Base, Target, TargetContext
+from plateaulens.targets.base import Base, Decoded, TargetContext
 from plateaulens.targets.dictionary import Code
 from plateaulens.targets.registry import register
 
 
 @register
-class SingleLatent:
+class SingleLatent(Decoded):
     """One live latent drawn uniformly, at the mean L2 norm of the real activations' codes."""
 
     name = "single_latent"
     definition = "one live latent drawn uniformly, as strong as a real code on average"
     needs_sae = True
 
-    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The decoded latent, which depends on the base by its scale only, where the SAE has one for each activation.
+    def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
+        """The latent's code, which depends on the base by its scale only, where the SAE has one for each activation.
 
-        Raises `UsageError` when the SAE has no live latent. See `plateaulens.targets.base.ActivationType.target`.
+        Raises `UsageError` when the SAE has no live latent. See `plateaulens.targets.base.Decoded.code`.
         """
         live = context.sae.live
         if not live.size:
             raise UsageError("the SAE has no live latent (every firing frequency is 0); check its frequencies")
         latent = generator.choice(live, size=1)
-        return Target(context.sae.decode(Code(latent, np.array([context.mean_code_norm], np.float32), base.frame)))
+        return Code(latent, np.array([context.mean_code_norm], np.float32), base.frame)

@@ -45,7 +45,7 @@ class Structured:
         """Many at once. See `plateaulens.targets.base.Together`."""
         del generators
         codes = replace_each_by_cosine([base.code for base in bases], context.sae, context.config)
-        return [Target(context.sae.decode(code)) for code in codes]
+        return [Target(decoded) for decoded in context.sae.decode_each(codes)]
 
 
 def replace_by_cosine(code: Code, dictionary: Dictionary, config: TargetConfig) -> Code:
