@@ -110,13 +110,10 @@ def test_the_page_has_the_tables_of_the_gpus_figures() -> None:
     page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
     made = gpu_tables(result)
     assert insert(page, made) == page
-    assert {"gpu", "gpu_batches", "gpu_large"} == set(made)
-    besides = result["seen_besides"]
-    kernels = sum(besides["kernel_milliseconds_of_96_prompts"].values()) / 96
-    seconds = result["models"]["embedded:smollm2"]["engine"]["fp16x3"]["seconds"]
-    assert f"busy in {kernels / seconds:.0%} of the scan" in re.sub(r"(\d) %", r"\1%", page)
-    assert f"{besides['collect_seconds_1000_prompts_9_types']:.0f} seconds" in page
-    assert f"{besides['tf32x3']['seconds']:.2f} seconds" in page
+    assert {"gpu", "gpu_batches", "gpu_large", "gpu_whole"} == set(made)
+    busy = result["models"]["embedded:smollm2"]["engine"]["fp16x3"]["busy"]
+    assert f"busy in {busy:.0%} of the scan" in re.sub(r"(\d) %", r"\1%", page)
+    assert result["seconds"] < 180
 
 
 @pytest.mark.model

@@ -24,8 +24,9 @@ from plateaulens.store.spans import Values
 
 SAMPLES_PER_TASK = 16
 """Of a span, drawn by one thread: a run's first span is there soon, and an SAE encodes as many by one product."""
-MOST_THREADS = 4
-"""More would wait for each other, as only one of them runs Python at a time; each has its share of the cores."""
+MOST_THREADS = 2
+"""More wait for each other, as only one of them runs Python at a time: with 16 cores beside an H100 two were quickest.
+Each has its share of the cores."""
 SPANS_AHEAD = 2
 """Spans that are drawn and not yet walked, and spans that are measured and not yet written: what memory may hold."""
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from plateaulens.errors import UsageError
 
@@ -268,13 +268,11 @@ class Dictionary:
         if self._origin is None:
             values = self._decoded_by_itself(latents, strengths)
         else:
-            rows = self.decoder.cpu().numpy()
-            begins = np.cumsum([0, *map(len, latents)])
-            shape = (len(codes), len(rows))
-            latent = np.concatenate([*latents, np.empty(0, np.int64)])
-            strength = np.concatenate([*strengths, np.empty(0, np.float32)])
-            sums = csr_array((strength, latent, begins), shape=shape) @ rows
-            values = self._origin + torch.from_numpy(sums).to(self.decoder)
+            latent = torch.from_numpy(np.concatenate([*latents, np.empty(0, np.int64)])).to(self.decoder.device)
+            strength = torch.from_numpy(np.concatenate([*strengths, np.empty(0, np.float32)])).to(self.decoder)
+            starts = torch.tensor([0, *map(len, latents[:-1])], device=latent.device).cumsum(0)[: len(codes)]
+            sums = embedding_bag(latent, self.decoder, starts, mode="sum", per_sample_weights=strength)
+            values = self._origin + sums
         if self.frames is None:
             return values
         frames = torch.tensor([code.frame for code in codes]).to(values)
@@ -477,28 +475,52 @@ class Dictionary:
         NDArray
             Ids shaped (count,), or fewer when too few remain.
         """
-        if excluded is None and count <= _MOST_NEAREST:
-            known = self._nearest.get((latent, count))
-            if known is None:
-                known = self._nearest[latent, count] = self._nearest_in_frequency(latent, count, None)
-            return known.copy()
-        return self._nearest_in_frequency(latent, count, excluded)
+        if excluded is not None and excluded.any():
+            wanted = ~excluded
+            wanted[latent] = False
+            candidates = np.flatnonzero(wanted)
+            return self._nearest_of(candidates, latent, count)
+        if count > _MOST_NEAREST:
+            return self._nearest_of(self._around(latent, count), latent, count)
+        known = self._nearest.get((latent, count))
+        if known is None:
+            known = self._nearest[latent, count] = self._nearest_of(self._around(latent, count), latent, count)
+        return known.copy()
 
-    def _nearest_in_frequency(
-        self, latent: int, count: int, excluded: Bool[np.ndarray, " latents"] | None
+    def _nearest_of(
+        self, candidates: Int64[np.ndarray, " candidates"], latent: int, count: int
     ) -> Int64[np.ndarray, " nearest"]:
-        distance = np.abs(self._frequencies - self._frequencies[latent])
-        distance[latent] = np.inf
-        if excluded is not None:
-            distance[excluded] = np.inf
-        limit = np.partition(distance, count - 1)[count - 1] if count < len(distance) else np.inf
-        candidates = np.flatnonzero((distance <= limit) & (distance < np.inf))
-        return candidates[np.argsort(distance[candidates], kind="stable")][:count]
+        """The nearest of these; of equally near ones the lowest ids."""
+        distance = np.abs(self._frequencies[candidates] - self._frequencies[latent])
+        if count < len(candidates):
+            near = distance <= np.partition(distance, count - 1)[count - 1]
+            candidates, distance = candidates[near], distance[near]
+        return candidates[np.lexsort((candidates, distance))][:count]
+
+    def _around(self, latent: int, count: int) -> Int64[np.ndarray, " candidates"]:
+        """As many others on either side in the order of the frequencies, and whatever is as far as the farthest."""
+        order, frequencies = self._by_frequency
+        own = self._frequencies[latent]
+        first, last = np.searchsorted(frequencies, own), np.searchsorted(frequencies, own, side="right")
+        start, stop = max(0, first - count), min(len(order), last + count)
+        while start > 0 and abs(frequencies[start - 1] - own) <= abs(frequencies[start] - own):
+            start = np.searchsorted(frequencies, frequencies[start - 1])
+        while stop < len(order) and abs(frequencies[stop] - own) <= abs(frequencies[stop - 1] - own):
+            stop = np.searchsorted(frequencies, frequencies[stop], side="right")
+        found: Int64[np.ndarray, " candidates"] = order[start:stop]
+        others: Int64[np.ndarray, " candidates"] = found[found != latent]
+        return others
 
     @cached_property
     def _nearest(self) -> dict[tuple[int, int], Int64[np.ndarray, " nearest"]]:
         """What was looked for before: the same latents are active in many activations."""
         return {}
+
+    @cached_property
+    def _by_frequency(self) -> tuple[Int64[np.ndarray, " latents"], Float64[np.ndarray, " latents"]]:
+        """Ids in the order of their frequencies, and these."""
+        order = np.argsort(self._frequencies, kind="stable")
+        return order, self._frequencies[order]
 
     @cached_property
     def _frequencies(self) -> Float64[np.ndarray, " latents"]:
