@@ -265,6 +265,20 @@ class TestCollecting:
         assert {name: measured(folder / name) for name in before} == before
         collect_sweep(configure(), folder)
 
+    def test_a_part_that_one_model_has_not_is_refused_before_the_first_cell(
+        self, configure: Configure, tiny_files: Path, tmp_path: Path
+    ) -> None:
+        shallow = shutil.copytree(tiny_files / "model", tmp_path / "shallow")
+        settings = json.loads((shallow / "config.json").read_text())
+        (shallow / "config.json").write_text(json.dumps(settings | {"n_layer": 2}))
+        models = [str(tiny_files / "model"), str(shallow)]
+        config = configure(
+            sweep__model=models, sweep__read=["blocks.1.hook_resid_post"], sites__frozen=["blocks.2.hook_mlp_out"]
+        )
+        with pytest.raises(UsageError, match=r"sweep cell .*shallow.*: the model has 2 blocks, numbered 0 to 1"):
+            collect_sweep(config, tmp_path / "sweep")
+        assert [path.name for path in (tmp_path / "sweep").iterdir()] == ["manifest.json"]
+
     def test_an_sae_of_another_site_is_refused(self, configure: Configure, tmp_path: Path) -> None:
         write_sae(tmp_path / "sae")
         pair = {"sweep__sae": [str(tmp_path / "sae")] * 2, "sweep__read": [READ]}

@@ -23,6 +23,7 @@ from plateaulens.scan.choice import reading
 from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of
 from plateaulens.store.reading import open_run
 from plateaulens.store.run import open_or_create
+from plateaulens.subject import preflight
 from plateaulens.subject.sites import Site, parse_read_site, parse_site
 
 
@@ -61,6 +62,9 @@ def collect_sweep(config: RunConfig, folder: Path) -> None:
             manifest = manifest.with_state(cell.entry.name, "complete")
     manifest.write(folder)
     missing = [cell for cell, entry in zip(wanted, manifest.cells, strict=True) if entry.state != "complete"]
+    for cell in missing:  # rather than when its turn comes, hours later
+        with _naming(cell):
+            preflight.check(cell.config)
     run_context: RunContext | None = None
     collecting = _Collecting(folder, manifest, len(missing))
     for _, same in groupby(missing, _but_for_read):

@@ -6,17 +6,19 @@ from typing import Any
 
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
+from plateaulens.subject.anatomy import text_config
 from plateaulens.subject.architectures import check_architecture
 from plateaulens.subject.hub import NotFoundError, Repository
 from plateaulens.subject.prompts import find_prompts
 from plateaulens.subject.sae import find_sae
+from plateaulens.subject.sites import parse_frozen, parse_sites
 from plateaulens.subject.weights import find_model, read_config
 
 
 def check(config: RunConfig) -> Any:
-    """Look for the model, the SAE and the prompts without loading them, and check the model's architecture.
+    """Look for the model, the SAE and the prompts without loading them, and check the model's architecture and sites.
 
-    The architecture of a GGUF file is not checked here, as reading its configuration takes as long as loading it.
+    Those of a GGUF file are not checked here, as reading its configuration takes as long as loading it.
 
     Parameters
     ----------
@@ -31,8 +33,8 @@ def check(config: RunConfig) -> Any:
     Raises
     ------
     UsageError
-        One that names everything that is missing. Where something else is wrong with one of the three, or with the
-        architecture one that names the first such thing.
+        One that names everything that is missing. Where something else is wrong with one of the three, with the
+        architecture or with a site, one that names the first such thing.
     """
     sae = config.sae
     model: list[Path | Repository] = []
@@ -53,6 +55,9 @@ def check(config: RunConfig) -> Any:
     if known is None:
         return None
     check_architecture(known, length=config.prompts.length)
+    blocks = int(text_config(known).num_hidden_layers)
+    parse_sites(config.sites, blocks)
+    parse_frozen(config.sites, blocks)
     return known
 
 
