@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 
 from plateaulens.errors import UsageError
 from plateaulens.targets.dictionary import Code, Dictionary
+
+ROWS = torch.randn((200, 16), generator=torch.Generator().manual_seed(3))
 
 
 def test_encode_keeps_the_active_latents_in_order_of_id(transparent: Callable[..., Dictionary]) -> None:
@@ -33,16 +36,43 @@ def test_decode_inverts_encode_whatever_the_order_of_latents(relu_sae: Callable[
     assert dictionary.decode(Code(code.latent[::-1].copy(), code.activation[::-1].copy())).equal(decoded)
 
 
-def test_what_adds_up_more_than_decoder_rows_decodes_by_itself() -> None:
-    """Active ones of its latents bring a bend with them, or all have another strength."""
-    decoder, code = torch.eye(3), Code(np.array([0, 2]), np.array([1.0, 2.0], np.float32))
-    owns: list[Callable[[torch.Tensor], torch.Tensor]] = [
-        lambda f: (f @ decoder).tanh(),
-        lambda f: 1.001 * f @ decoder,
-    ]
-    for own in owns:
-        decoded = Dictionary(torch.clone, own, decoder, torch.ones(3)).decode(code)
-        assert decoded.equal(own(torch.tensor([[1.0, 0.0, 2.0]]))[0])
+@pytest.mark.parametrize(
+    "own",
+    [
+        lambda f: (f @ ROWS).tanh(),
+        lambda f: 1.001 * f @ ROWS,
+        lambda f: f.clamp(max=5) @ ROWS,
+        lambda f: f.relu() @ ROWS,
+        lambda f: f @ (ROWS * torch.tensor([1.0, 2.0]).repeat(100)[:, None]),
+    ],
+    ids=["bent", "stronger", "bounded", "one sign", "every other one"],
+)
+def test_what_adds_up_more_than_decoder_rows_decodes_by_itself(own: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    code = Code(np.array([0, 17]), np.array([1.0, 20.0], np.float32))
+    dense = torch.zeros(1, 200)
+    dense[0, [0, 17]] = torch.tensor([1.0, 20.0])
+    dictionary = Dictionary(torch.clone, own, ROWS, torch.ones(200))
+    assert dictionary.decode(code).equal(own(dense)[0])
+    with pytest.raises(UsageError, match="more than adding up decoder rows"):
+        dictionary.with_decoder(ROWS)
+
+
+def test_rows_that_cancel_are_added_up() -> None:
+    rows = torch.cat([ROWS, -ROWS])
+    dictionary = Dictionary(torch.clone, lambda f: f @ rows, rows, torch.ones(400))
+    assert dictionary.with_decoder(rows).decoder is rows
+
+
+def test_codes_are_decoded_together_as_alone_none_too(relu_sae: Callable[..., Dictionary]) -> None:
+    def frames(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x.norm(dim=1, keepdim=True), x.mean(dim=1, keepdim=True)
+
+    plain = relu_sae(8, 20)
+    for dictionary in (plain, dataclasses.replace(plain, frames=frames)):
+        codes = dictionary.encode_each(torch.linspace(-2, 3, 160).reshape(20, 8), range(5, 25))
+        together = dictionary.decode_each(codes)
+        assert together.equal(torch.stack([dictionary.decode(code) for code in codes]))
+        assert dictionary.decode_each([]).shape == (0, 8)
 
 
 def test_decode_of_no_latent_is_the_decoder_of_zeros(relu_sae: Callable[..., Dictionary]) -> None:

@@ -1,6 +1,7 @@
 """Targets that are made many at once: to the last bit those that are made one by one, in doubt of rounding too."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +44,14 @@ def test_the_same_targets_come_of_it(name: str, context: TargetContext, bases: t
         assert torch.equal(alone.to(own), own)
     for part in (slice(0, 1), slice(7, 20)):
         assert torch.equal(draw(kind, bases[part], context).activation, together[part])
+
+
+@pytest.mark.parametrize("name", ["latents_kept", "latents_swapped", "strengths_kept", "strengths_redrawn"])
+def test_where_all_is_kept_it_is_the_reconstruction(name: str, context: TargetContext, bases: tuple[Base, ...]) -> None:
+    """To the last bit, by an SAE that rounds."""
+    whole = replace(context, config=context.config.model_copy(update={"kept_share": 1.0}))
+    own, reconstruction = registry.create([name, "reconstruction"], has_sae=True)
+    assert torch.equal(draw(own, bases, whole).activation, draw(reconstruction, bases, whole).activation)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -142,6 +151,7 @@ def test_what_is_nearest_in_frequency_is_remembered_and_not_shared(relu_sae: Cal
     first[:] = -1
     np.testing.assert_array_equal(dictionary.nearest_in_frequency(3, 10), expected)
     np.testing.assert_array_equal(again.nearest_in_frequency(3, 10), expected)
+    assert all(known.base is None for known in dictionary._nearest.values()), "what is left out is let go"
     excluded = np.zeros(50, dtype=bool)
     excluded[expected[0]] = True
     assert expected[0] not in dictionary.nearest_in_frequency(3, 10, excluded=excluded)

@@ -114,18 +114,18 @@ def _connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
 def _silent_loop() -> Iterator[None]:
     """Ctrl-C just as the client has asked something is a fault in its event loop, whose traceback helps nobody.
 
-    dask's loggers share one handler, whose level is not this one's to set.
+    `distributed.utils.sync` cancels a future there that has no value yet, a `NameError`. Other faults are told.
     """
+
+    def is_told(record: logging.LogRecord) -> bool:
+        return record.exc_info is None or not isinstance(record.exc_info[1], NameError)
+
     logger = logging.getLogger("tornado.application")
-    logger.addFilter(_drop)
+    logger.addFilter(is_told)
     try:
         yield
     finally:
-        logger.removeFilter(_drop)
-
-
-def _drop(record: logging.LogRecord) -> bool:  # noqa: ARG001 (logging's signature)
-    return False
+        logger.removeFilter(is_told)
 
 
 def _measure(client: Client, assignment: Assignment, store: RunStore, groups: Iterable[str]) -> None:

@@ -34,8 +34,8 @@ def collect(
 
     A run that stopped at any moment is continued by the same call, to the same bytes.
 
-    Beside a GPU the processor draws the targets that come next, each sample in one thread, and writes the spans that
-    are measured. On a CPU measuring itself takes every core, and one thing follows the other.
+    Beside a GPU the processor draws the targets that come next, in a few threads, and writes the spans that are
+    measured. On a CPU measuring itself takes every core, and one thing follows the other.
 
     Parameters
     ----------

@@ -18,7 +18,8 @@ from plateaulens.subject.weights import find_model, read_config
 def check(config: RunConfig) -> Any:
     """Look for the model, the SAE and the prompts without loading them, and check the model's architecture and sites.
 
-    Those of a GGUF file are not checked here, as reading its configuration takes as long as loading it.
+    Of sites it is checked that there are such blocks, and that what is read comes after what is written. Nothing is
+    checked of a GGUF file, as reading its configuration takes as long as loading it.
 
     Parameters
     ----------
@@ -55,9 +56,10 @@ def check(config: RunConfig) -> Any:
     if known is None:
         return None
     check_architecture(known, length=config.prompts.length)
-    blocks = int(text_config(known).num_hidden_layers)
-    parse_sites(config.sites, blocks)
-    parse_frozen(config.sites, blocks)
+    blocks = getattr(text_config(known), "num_hidden_layers", None)
+    if isinstance(blocks, int):  # what has none is no language model, which loading it says
+        parse_sites(config.sites, blocks)
+        parse_frozen(config.sites, blocks)
     return known
 
 

@@ -541,7 +541,7 @@ class Together(Protocol):
         ...
 
 
-class Decoded:
+class CodeType:
     """A type whose target is a code, decoded; which code is for it to say."""
 
     def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:

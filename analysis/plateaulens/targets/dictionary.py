@@ -24,7 +24,7 @@ _ROWS_PER_BATCH = 256
 _ROWS_TOGETHER = 16
 """Encoded by one product, each at a place of its own: weights are read so many times less often."""
 _SAME = 1e-5
-"""Times the length of a sum of decoder rows: what decoding by a product in single precision may differ from it by."""
+"""Times the lengths that are added up: what decoding may differ from a sum of decoder rows by, in single precision."""
 _MOST_NEAREST = 32
 """Latents nearest to one that are remembered: of every latent they take less than its row of the decoder."""
 
@@ -174,25 +174,26 @@ class Dictionary:
         return self._codes(activation.clone()[None], [0])[0]
 
     @torch.no_grad()
-    def encode_each(self, activations: Float[Tensor, "rows d_model"], number: Sequence[int]) -> list[Code]:
+    def encode_each(self, activations: Float[Tensor, "rows d_model"], sample: Sequence[int]) -> list[Code]:
         """The codes of several activations, 16 of them by one product, which reads the SAE's weights once.
 
-        Each has the place in the product that its number gives it, so that what comes of it depends on neither the
-        other rows nor how many there are. `encode` may round it differently.
+        Each has the place in the product that its sample's number gives it, so that what comes of it depends on neither
+        the other rows nor how many there are. `encode` may round it differently.
 
         Parameters
         ----------
         activations
             Shaped (rows, d_model).
-        number
-            One for each row, as the samples of a run have them; consecutive ones go together.
+        sample
+            The number in the run of each row's sample, by which a row is the same in whatever span it is drawn;
+            consecutive ones go together.
 
         Returns
         -------
         list of Code
             In the order of the rows, with latents in ascending order.
         """
-        place = np.asarray(number, dtype=np.int64) % _ROWS_TOGETHER
+        place = np.asarray(sample, dtype=np.int64) % _ROWS_TOGETHER
         ends = [0, *(np.flatnonzero(np.diff(place) <= 0) + 1), len(place)]
         codes: list[Code] = []
         for start, stop in pairwise(ends):
@@ -239,7 +240,8 @@ class Dictionary:
         """The activations that codes stand for, each to the last bit as it is alone.
 
         Where the SAE adds up decoder rows, as nearly all do, only those of active latents are read, and added up in the
-        order of their ids. Any other SAE decodes one row at a time.
+        order of their ids; that it does so is tried once, with codes of many latents, strengths of either sign and
+        three magnitudes. Any other SAE decodes one row at a time.
 
         Parameters
         ----------
@@ -275,7 +277,7 @@ class Dictionary:
             values = self._origin + sums
         if self.frames is None:
             return values
-        frames = torch.tensor([code.frame for code in codes]).to(values)
+        frames = torch.tensor([code.frame for code in codes]).reshape(-1, 2).to(values)
         return values * frames[:, :1] + frames[:, 1:]
 
     def _decoded_by_itself(
@@ -293,33 +295,38 @@ class Dictionary:
     def _origin(self) -> Float[Tensor, " d_model"] | None:
         """What no latents decode to, where the SAE decodes to that and the sum of decoder rows; None for another."""
         latents, width = self.decoder.shape
-        codes = self.decoder.new_zeros((4, latents))
-        codes[1, 0] = codes[2, -1] = 1
-        codes[3, :: max(1, latents // 50)] = 3
-        decoded = self.reconstructor(codes)
-        assert decoded.shape == (4, width), f"reconstructor returned shape {tuple(decoded.shape)}"
-        active = codes.any(dim=0)
-        sums = decoded[0].double() + codes[:, active].double() @ self.decoder[active].double()
-        error = (decoded.double() - sums).norm(dim=1)
-        return decoded[0].clone() if bool((error <= _SAME * sums.norm(dim=1)).all()) else None
+        if self.decoder.dtype not in {torch.float32, torch.float64}:
+            return None
+        rng = np.random.default_rng(0)
+        codes = np.zeros((5, latents))
+        for row, scale in enumerate((0.1, 10.0, 1000.0), start=1):
+            some = rng.choice(latents, min(64, latents), replace=False)
+            codes[row, some] = scale * rng.standard_normal(len(some))
+        codes[4] = rng.choice([-1.0, 1.0], latents)
+        tried = torch.from_numpy(codes).to(self.decoder)
+        decoded = self.reconstructor(tried)
+        assert decoded.shape == (5, width), f"reconstructor returned shape {tuple(decoded.shape)}"
+        error = (decoded - (decoded[0] + tried @ self.decoder)).norm(dim=1)
+        added_up = decoded[0].norm() + tried.abs() @ self.decoder.norm(dim=1)
+        return decoded[0].clone() if bool((error <= _SAME * added_up).all()) else None
 
     @torch.no_grad()
-    def residue(self, activations: Float[Tensor, "rows d_model"], number: Sequence[int]) -> Residue:
+    def residue(self, activations: Float[Tensor, "rows d_model"], sample: Sequence[int]) -> Residue:
         """How many latents are active in each of some activations, and what their reconstructions lack.
 
         Parameters
         ----------
         activations
             Shaped (row, d_model).
-        number
-            One for each row, as `encode_each` takes them.
+        sample
+            The number in the run of each row's sample, see `encode_each`.
 
         Returns
         -------
         Residue
             An error too large for single precision is the largest number that it has.
         """
-        codes = self.encode_each(activations, number)
+        codes = self.encode_each(activations, sample)
         missing = (activations - self.decode_each(codes)).double().cpu().numpy()
         error = np.nan_to_num(np.sqrt(np.einsum("rd,rd->r", missing, missing)), nan=np.inf)
         return Residue(
@@ -484,7 +491,8 @@ class Dictionary:
             return self._nearest_of(self._around(latent, count), latent, count)
         known = self._nearest.get((latent, count))
         if known is None:
-            known = self._nearest[latent, count] = self._nearest_of(self._around(latent, count), latent, count)
+            found = self._nearest_of(self._around(latent, count), latent, count)
+            known = self._nearest[latent, count] = found.copy()  # not a view of all that are equally near
         return known.copy()
 
     def _nearest_of(

@@ -334,7 +334,7 @@ class Variant:
             found = found + (base.activation - context.sae.decode(base.code))
         if settings.sae_error == "real":
             real = self._real(base, context)
-            found = found + (real - context.sae.decode(context.sae.encode(real)))
+            found = found + (real - context.sae.decode(context.sae.encode_each(real[None], [base.sample])[0]))
         elif settings.sae_error != "none":
             rng = context.generator(base.sample, f"SAE error of {self.name}")
             found = context.learned(SaeError).added(found, rng, predicted=settings.sae_error == "predicted")

@@ -1,6 +1,5 @@
 """`sensitivity_reconstructed`: from the base as the SAE sees it, SAE(A), to the target T, in equal parts of the way."""
 
-import torch
 from torch import Tensor
 
 from plateaulens.collect.experiments import spread
@@ -9,6 +8,4 @@ from plateaulens.targets.base import TargetContext
 
 def ends(base: Tensor, target: Tensor, samples: range, context: TargetContext) -> tuple[Tensor, Tensor]:
     """decode(encode(A)) and T; see `plateaulens.collect.experiments.Experiment`."""
-    del samples
-    sae = context.sae
-    return spread(torch.stack([sae.decode(sae.encode(activation)) for activation in base]), target), target
+    return spread(context.sae.decode_each(context.sae.encode_each(base, samples)), target), target

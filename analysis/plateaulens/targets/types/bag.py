@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 
 from plateaulens.errors import UsageError
-from plateaulens.targets.base import Base, Decoded, TargetContext
+from plateaulens.targets.base import Base, CodeType, TargetContext
 from plateaulens.targets.dictionary import Code
 from plateaulens.targets.registry import register
 
 
 @register
-class Bag(Decoded):
+class Bag(CodeType):
     """Each active latent of A is replaced by a live latent drawn uniformly, no two by the same one.
 
     The paper's bag of features (Giglemiani et al. 2024). A latent may be replaced by itself or by another active one.
@@ -25,7 +25,7 @@ class Bag(Decoded):
     def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
         """The replacement code; raises `UsageError` when fewer latents are live than active.
 
-        See `plateaulens.targets.base.Decoded.code`.
+        See `plateaulens.targets.base.CodeType.code`.
         """
         live = context.sae.live
         if len(base.code) > len(live):

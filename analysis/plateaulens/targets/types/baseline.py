@@ -6,13 +6,13 @@ import numpy as np
 from jaxtyping import Int64
 
 from plateaulens.errors import UsageError
-from plateaulens.targets.base import Base, Decoded, TargetContext
+from plateaulens.targets.base import Base, CodeType, TargetContext
 from plateaulens.targets.dictionary import Code, Dictionary
 from plateaulens.targets.registry import register
 
 
 @register
-class Baseline(Decoded):
+class Baseline(CodeType):
     """Each active latent of A is replaced by one of the latents nearest to it in firing frequency.
 
     The synthetic baseline of Giglemiani et al. 2024. Without an active latent the target is decode(0).
@@ -25,7 +25,7 @@ class Baseline(Decoded):
     def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
         """The replacement code; raises `UsageError` when the whole dictionary has been used.
 
-        See `plateaulens.targets.base.Decoded.code`.
+        See `plateaulens.targets.base.CodeType.code`.
         """
         replacements = replace_by_frequency(base.code, context.sae, context.config.baseline_pool, generator)
         return replace(base.code, latent=replacements)

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
-from plateaulens.targets.base import Base, Decoded, TargetContext
+from plateaulens.targets.base import Base, CodeType, TargetContext
 from plateaulens.targets.dictionary import Code, Dictionary
 from plateaulens.targets.fitting import Codes
 from plateaulens.targets.registry import register
@@ -20,7 +20,7 @@ _SAME = 12
 
 
 @register
-class CodeGram(Decoded):
+class CodeGram(CodeType):
     """A real code's size and strengths on other latents, chosen so that all cosines between them are kept.
 
     The real code is one of the corpus, drawn uniformly. None of its latents is used, nor one that is never active in
@@ -36,7 +36,7 @@ class CodeGram(Decoded):
     def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
         """The code, which depends on the base by its scale only, where the SAE has one for each activation.
 
-        See `plateaulens.targets.base.Decoded.code`.
+        See `plateaulens.targets.base.CodeType.code`.
         """
         codes = context.learned(Codes)
         real = codes.code(int(generator.integers(len(codes.size))))

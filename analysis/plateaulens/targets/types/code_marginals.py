@@ -3,13 +3,13 @@
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from plateaulens.targets.base import Base, Decoded, TargetContext
+from plateaulens.targets.base import Base, CodeType, TargetContext
 from plateaulens.targets.dictionary import Code
 from plateaulens.targets.fitting import Codes
 from plateaulens.targets.registry import register
 
 
-class _Drawn(Decoded):
+class _Drawn(CodeType):
     """A code as large as a real one that is drawn, of latents and strengths drawn by themselves."""
 
     needs_sae = True
@@ -20,7 +20,7 @@ class _Drawn(Decoded):
     def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
         """The code, which depends on the base by its scale only, where the SAE has one for each activation.
 
-        See `plateaulens.targets.base.Decoded.code`.
+        See `plateaulens.targets.base.CodeType.code`.
         """
         codes = context.learned(Codes)
         like = codes.code(int(generator.integers(len(codes.size))))

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, embedding, log_softmax, relu
 
 from plateaulens.errors import UsageError
 from plateaulens.progress import stage
-from plateaulens.targets.base import Base, Decoded, TargetContext
+from plateaulens.targets.base import Base, CodeType, TargetContext
 from plateaulens.targets.dictionary import Code
 from plateaulens.targets.fitting import Codes, Fitting, Learned
 from plateaulens.targets.registry import register
@@ -225,7 +225,7 @@ class NextLatent:
 
 
 @register
-class CodeNetwork(Decoded):
+class CodeNetwork(CodeType):
     """A code drawn latent by latent, strongest first, each given all before it, by a network that learned real codes.
 
     See `NextLatent`.
@@ -239,7 +239,7 @@ class CodeNetwork(Decoded):
     def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
         """The code, which depends on the base by its scale only, where the SAE has one for each activation.
 
-        See `plateaulens.targets.base.Decoded.code`.
+        See `plateaulens.targets.base.CodeType.code`.
         """
         latent, strength = context.learned(NextLatent).draw(generator)
         return Code(latent, strength, base.frame)

@@ -4,6 +4,7 @@ Each has the constant `kept_share`: the share of the active latents, drawn at ra
 keep their part. At 1 each is the reconstruction.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from plateaulens.targets.base import Base, Target, TargetContext
 from plateaulens.targets.dictionary import Code
 from plateaulens.targets.fitting import Codes
 from plateaulens.targets.registry import register
-from plateaulens.targets.types.real import Real
+from plateaulens.targets.types.real import encoded_reals
 
 
 class _Real(NamedTuple):
@@ -38,12 +39,20 @@ class _OfReal:
 
         See `plateaulens.targets.base.ActivationType.target`.
         """
-        real = Real().target(base, context, context.generator(base.sample, Real.name))
-        code = context.sae.encode(real.activation)
-        kept = np.zeros(len(code), dtype=np.bool_)
-        kept[generator.permutation(len(code))[: round(context.config.kept_share * len(code))]] = True
-        changed = self._changed(_Real(real.activation, code, kept), context, generator)
-        return Target(context.sae.decode(changed), real.source_row)
+        return self.targets([base], context, [generator])[0]
+
+    def targets(
+        self, bases: Sequence[Base], context: TargetContext, generators: Sequence[np.random.Generator]
+    ) -> list[Target]:
+        """Many at once. See `plateaulens.targets.base.Together`."""
+        reals, codes = encoded_reals(bases, context)
+        changed = []
+        for real, code, generator in zip(reals, codes, generators, strict=True):
+            kept = np.zeros(len(code), dtype=np.bool_)
+            kept[generator.permutation(len(code))[: round(context.config.kept_share * len(code))]] = True
+            changed.append(self._changed(_Real(real.activation, code, kept), context, generator))
+        decoded = context.sae.decode_each(changed)
+        return [Target(made, real.source_row) for made, real in zip(decoded, reals, strict=True)]
 
     def _changed(self, real: _Real, context: TargetContext, generator: np.random.Generator) -> Code:
         """The code after the change, which what is kept is spared."""

@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 from scipy.special import rel_entr
 
-from plateaulens.targets.base import Base, Decoded, TargetContext
+from plateaulens.targets.base import Base, CodeType, TargetContext
 from plateaulens.targets.dictionary import Code
 from plateaulens.targets.fitting import Codes, Fitting
 from plateaulens.targets.registry import register
@@ -118,7 +118,7 @@ def together(
 
 
 @register
-class CodePairs(Decoded):
+class CodePairs(CodeType):
     """Latents drawn along a tree of those that are active together, strengths from each latent's own.
 
     A latent is drawn knowing one other, so that what three latents have in common is that of their pairs; strengths
@@ -133,7 +133,7 @@ class CodePairs(Decoded):
     def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
         """The code, which depends on the base by its scale only, where the SAE has one for each activation.
 
-        See `plateaulens.targets.base.Decoded.code`.
+        See `plateaulens.targets.base.CodeType.code`.
         """
         latent = context.learned(Pairs).draw(generator)
         strength = context.learned(Codes).draw_strengths(latent, generator)

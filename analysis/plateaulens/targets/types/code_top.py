@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import ndtr
 
-from plateaulens.targets.base import Base, Decoded, TargetContext
+from plateaulens.targets.base import Base, CodeType, TargetContext
 from plateaulens.targets.dictionary import Code
 from plateaulens.targets.fitting import Codes, Fitting
 from plateaulens.targets.registry import register
@@ -100,7 +100,7 @@ class Fired:
 
 
 @register
-class CodeTop(Decoded):
+class CodeTop(CodeType):
     """A top latent drawn as often as it is one, others by how often they are active beside it, strengths as there.
 
     Given the top latent the others are independent of each other, and all strengths are independent. With the base's
@@ -116,7 +116,7 @@ class CodeTop(Decoded):
     def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
         """The code, which depends on the base by its token at most, and by its scale where the SAE has one.
 
-        See `plateaulens.targets.base.Decoded.code`.
+        See `plateaulens.targets.base.CodeType.code`.
         """
         own = _active(base, context) if context.own_token else None
         fired = context.learned(Tops).draw(context.learned(Codes), generator, own)

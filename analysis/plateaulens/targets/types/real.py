@@ -1,10 +1,13 @@
 """`real`: the activation of another prompt."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from plateaulens.errors import UsageError
 from plateaulens.targets.base import Base, Target, TargetContext, own_token
+from plateaulens.targets.dictionary import Code
 from plateaulens.targets.registry import register
 
 CLOSEST = 1e-3
@@ -52,3 +55,30 @@ class Real:
         assert pool.token is not None, "bases have their tokens from the pool"
         others = pool.activation[torch.from_numpy((pool.row != base.row) & (pool.token == wanted))]
         return bool(((others - base.activation).norm(dim=1) > CLOSEST).any())
+
+
+def encoded_reals(bases: Sequence[Base], context: TargetContext) -> tuple[list[Target], list[Code]]:
+    """The `real` target of each base, and its code.
+
+    Parameters
+    ----------
+    bases
+        Of any samples.
+    context
+        With an SAE.
+
+    Returns
+    -------
+    list of Target
+        As `Real` draws them.
+    list of Code
+        As `reconstruction` decodes them.
+
+    Raises
+    ------
+    UsageError
+        As `Real.target` does.
+    """
+    reals = [Real().target(base, context, context.generator(base.sample, Real.name)) for base in bases]
+    activations = torch.stack([real.activation for real in reals])
+    return reals, context.sae.encode_each(activations, [base.sample for base in bases])

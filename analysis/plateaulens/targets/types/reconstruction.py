@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from plateaulens.targets.base import Base, Target, TargetContext
 from plateaulens.targets.registry import register
-from plateaulens.targets.types.real import Real
+from plateaulens.targets.types.real import encoded_reals
 
 
 @register
@@ -30,8 +29,6 @@ class Reconstruction:
     ) -> list[Target]:
         """Many at once. See `plateaulens.targets.base.Together`."""
         del generators
-        reals = [Real().target(base, context, context.generator(base.sample, Real.name)) for base in bases]
-        activations = torch.stack([real.activation for real in reals])
-        codes = context.sae.encode_each(activations, [base.sample for base in bases])
+        reals, codes = encoded_reals(bases, context)
         decoded = context.sae.decode_each(codes)
         return [Target(made, real.source_row) for made, real in zip(decoded, reals, strict=True)]

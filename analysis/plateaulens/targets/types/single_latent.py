@@ -3,13 +3,13 @@
 import numpy as np
 
 from plateaulens.errors import UsageError
-from plateaulens.targets.base import Base, Decoded, TargetContext
+from plateaulens.targets.base import Base, CodeType, TargetContext
 from plateaulens.targets.dictionary import Code
 from plateaulens.targets.registry import register
 
 
 @register
-class SingleLatent(Decoded):
+class SingleLatent(CodeType):
     """One live latent drawn uniformly, at the mean L2 norm of the real activations' codes."""
 
     name = "single_latent"
@@ -19,7 +19,7 @@ class SingleLatent(Decoded):
     def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
         """The latent's code, which depends on the base by its scale only, where the SAE has one for each activation.
 
-        Raises `UsageError` when the SAE has no live latent. See `plateaulens.targets.base.Decoded.code`.
+        Raises `UsageError` when the SAE has no live latent. See `plateaulens.targets.base.CodeType.code`.
         """
         live = context.sae.live
         if not live.size:
