@@ -21,8 +21,9 @@ from plateaulens.config import SaeConfig, TargetConfig
 from plateaulens.errors import UsageError
 from plateaulens.subject.registry import NOT_ROW_BY_ROW
 from plateaulens.subject.sae import LoadedSae, load_sae
-from plateaulens.targets.base import Pool, TargetContext, draw
+from plateaulens.targets.base import Pool, TargetContext
 from plateaulens.targets.dictionary import Code, Dictionary
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.fitting import Corpus, Fitting
 from plateaulens.targets.registry import create, create_all
 

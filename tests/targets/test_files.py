@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from plateaulens.config import FileConfig, TargetConfig
 from plateaulens.errors import UsageError
 from plateaulens.targets import registry
-from plateaulens.targets.base import Pool, TargetContext, draw
+from plateaulens.targets.base import Pool, TargetContext
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.files import FileType, read_rows
 
 WIDTH = 4

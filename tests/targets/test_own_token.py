@@ -11,8 +11,9 @@ from plateaulens.config import TargetConfig, VariantConfig
 from plateaulens.errors import UsageError
 from plateaulens.summary.comparison import controls_of
 from plateaulens.targets import registry
-from plateaulens.targets.base import ChoosesToken, TargetContext, Targets, draw
+from plateaulens.targets.base import ChoosesToken, TargetContext
 from plateaulens.targets.dictionary import Dictionary
+from plateaulens.targets.drawing import Targets, draw
 from plateaulens.targets.fitting import Codes, Tokens
 from plateaulens.targets.registry import Variant
 from plateaulens.targets.types.by_token import WithinTokens

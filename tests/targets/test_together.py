@@ -9,8 +9,9 @@ import torch
 
 from plateaulens.errors import UsageError
 from plateaulens.targets import registry
-from plateaulens.targets.base import Base, TargetContext, Together, draw
+from plateaulens.targets.base import Base, TargetContext, Together
 from plateaulens.targets.dictionary import Code, Dictionary
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.gaussian import Gaussian
 from plateaulens.targets.types import structured
 from plateaulens.targets.types.structured import replace_by_cosine, replace_each_by_cosine

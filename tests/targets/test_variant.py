@@ -12,8 +12,9 @@ from torch import Tensor
 from plateaulens.config import TargetConfig, VariantConfig
 from plateaulens.errors import UsageError
 from plateaulens.targets import registry
-from plateaulens.targets.base import TargetContext, Targets, draw, learns
+from plateaulens.targets.base import TargetContext, learns
 from plateaulens.targets.dictionary import Dictionary
+from plateaulens.targets.drawing import Targets, draw
 from plateaulens.targets.fitting import Codes, SaeError
 from plateaulens.targets.matching import matched
 from plateaulens.targets.registry import FunctionType, Variant

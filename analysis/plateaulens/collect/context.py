@@ -38,8 +38,9 @@ from plateaulens.subject.sae import LoadedSae, load_sae
 from plateaulens.subject.sites import Site
 from plateaulens.subject.weights import empty_model, loading
 from plateaulens.targets import registry
-from plateaulens.targets.base import SYNTHETIC, ActivationType, Base, Pool, TargetContext, draw, learns, mixes
+from plateaulens.targets.base import SYNTHETIC, ActivationType, Base, Pool, TargetContext, learns, mixes
 from plateaulens.targets.dictionary import Dictionary
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.files import FileType
 from plateaulens.targets.fitting import Corpus, Fitting, SaeError
 from plateaulens.targets.randomness import generator

@@ -15,8 +15,9 @@ from plateaulens.scan.direct import choose_forward
 from plateaulens.scan.walk import one_per_core
 from plateaulens.subject.model import Subject
 from plateaulens.subject.sae import firing_frequency
-from plateaulens.targets.base import Pool, TargetContext, draw
+from plateaulens.targets.base import Pool, TargetContext
 from plateaulens.targets.dictionary import Dictionary
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.registry import create
 
 SYNTHETIC = ("reconstruction", "bag", "baseline", "structured", "single_latent")

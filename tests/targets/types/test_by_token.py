@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from plateaulens.targets.base import Base, TargetContext, draw
+from plateaulens.targets.base import Base, TargetContext
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.fitting import Tokens
 from plateaulens.targets.types.by_token import TokenElliptical, TokenGaussian, TokenMean, WithinTokens
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from plateaulens.targets.base import Base, TargetContext, draw
+from plateaulens.targets.base import Base, TargetContext
 from plateaulens.targets.dictionary import Code, Dictionary
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.fitting import Codes, Corpus, Fitting
 from plateaulens.targets.types import code_gram
 from plateaulens.targets.types.code_gram import CodeGram, gram, mismatch, replace_by_gram

@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy import stats
 
-from plateaulens.targets.base import TargetContext, draw
+from plateaulens.targets.base import TargetContext
 from plateaulens.targets.dictionary import Dictionary
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.fitting import Codes
 from plateaulens.targets.types.code_marginals import CodeFrequency, CodeSize, CodeStrengths
 

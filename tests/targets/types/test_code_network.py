@@ -14,8 +14,9 @@ from scipy import sparse
 
 from plateaulens import cache
 from plateaulens.errors import UsageError
-from plateaulens.targets.base import TargetContext, draw
+from plateaulens.targets.base import TargetContext
 from plateaulens.targets.dictionary import Dictionary
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.fitting import Codes, Corpus, Fitting
 from plateaulens.targets.randomness import generator
 from plateaulens.targets.types import code_network

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from plateaulens.targets.base import TargetContext, Targets, draw
+from plateaulens.targets.base import TargetContext
 from plateaulens.targets.dictionary import Code, Dictionary
+from plateaulens.targets.drawing import Targets, draw
 from plateaulens.targets.fitting import Codes
 from plateaulens.targets.types.code_of_real import LatentsKept, LatentsSwapped, StrengthsKept, StrengthsRedrawn
 from plateaulens.targets.types.real import Real

@@ -7,8 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from plateaulens.targets.base import Base, TargetContext, draw
+from plateaulens.targets.base import Base, TargetContext
 from plateaulens.targets.dictionary import Code, Dictionary
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.fitting import Codes, Corpus, Fitting
 from plateaulens.targets.types import code_pairs
 from plateaulens.targets.types.code_pairs import CodePairs, Pairs, together

@@ -2,7 +2,8 @@ from collections.abc import Callable
 
 import torch
 
-from plateaulens.targets.base import Base, TargetContext, draw
+from plateaulens.targets.base import Base, TargetContext
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.types.covariance_mixture import CovarianceMixture
 
 

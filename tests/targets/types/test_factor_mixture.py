@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
 
 from plateaulens.errors import UsageError
-from plateaulens.targets.base import TargetContext, draw
+from plateaulens.targets.base import TargetContext
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.fitting import Corpus, Fitting
 from plateaulens.targets.randomness import generator
 from plateaulens.targets.types import factor_mixture

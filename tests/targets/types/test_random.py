@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from plateaulens.targets.base import Base, TargetContext, draw
+from plateaulens.targets.base import Base, TargetContext
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.types.random import Random
 
 DRAWS = 20_000

@@ -6,7 +6,8 @@ import torch
 
 from plateaulens.config import TargetConfig
 from plateaulens.errors import UsageError
-from plateaulens.targets.base import Base, Pool, TargetContext, draw
+from plateaulens.targets.base import Base, Pool, TargetContext
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.types.real import Real
 
 

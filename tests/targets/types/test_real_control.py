@@ -3,7 +3,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from plateaulens.targets.base import Base, TargetContext, draw
+from plateaulens.targets.base import Base, TargetContext
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.types.real import Real
 from plateaulens.targets.types.real_control import RealControl
 

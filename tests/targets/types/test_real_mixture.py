@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from plateaulens.errors import UsageError
-from plateaulens.targets.base import Base, TargetContext, draw
+from plateaulens.targets.base import Base, TargetContext
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.types.real_mixture import RealMixture
 
 

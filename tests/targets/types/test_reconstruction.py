@@ -2,8 +2,9 @@ from collections.abc import Callable
 
 import torch
 
-from plateaulens.targets.base import TargetContext, draw
+from plateaulens.targets.base import TargetContext
 from plateaulens.targets.dictionary import Dictionary
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.types.real import Real
 from plateaulens.targets.types.reconstruction import Reconstruction
 

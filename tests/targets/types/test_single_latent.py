@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from plateaulens.errors import UsageError
-from plateaulens.targets.base import TargetContext, draw
+from plateaulens.targets.base import TargetContext
 from plateaulens.targets.dictionary import Dictionary
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.types.single_latent import SingleLatent
 
 

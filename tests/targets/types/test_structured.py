@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from plateaulens.config import TargetConfig
 from plateaulens.errors import UsageError
-from plateaulens.targets.base import TargetContext, draw
+from plateaulens.targets.base import TargetContext
 from plateaulens.targets.dictionary import Code, Dictionary
+from plateaulens.targets.drawing import draw
 from plateaulens.targets.types.structured import Structured, replace_by_cosine
 
 
