@@ -159,6 +159,17 @@ def test_an_sae_that_decodes_to_nan_is_named_with_type_and_sample(
 
 
 @pytest.mark.parametrize("name", ["reconstruction", "bag", "baseline", "structured", "single_latent"])
+def test_an_sae_that_decodes_beyond_the_pool_s_precision_is_named_too(
+    name: str, context_of: Callable[..., TargetContext]
+) -> None:
+    rows = 1e200 * torch.eye(4, dtype=torch.float64)
+    context = context_of(torch.eye(4), Dictionary(torch.relu, lambda f: f @ rows, rows, torch.ones(4)))
+    (kind,) = registry.create([name], has_sae=True)
+    with pytest.raises(UsageError, match=f"activation type '{name}', sample 2: the target is not finite in float32"):
+        draw(kind, context.bases(torch.eye(4)[:1], [2], [0]), context)
+
+
+@pytest.mark.parametrize("name", ["reconstruction", "bag", "baseline", "structured", "single_latent"])
 def test_a_type_that_needs_an_sae_says_so(name: str, context_of: Callable[..., TargetContext]) -> None:
     context = context_of(torch.eye(3))
     (kind,) = registry.create([name], has_sae=True)

@@ -554,6 +554,30 @@ class CodeType:
         """
         raise NotImplementedError
 
+    def codes(
+        self, bases: Sequence[Base], context: TargetContext, generators: Sequence[np.random.Generator]
+    ) -> list[Code]:
+        """The code of the target of each base: made one by one, where a type knows nothing quicker.
+
+        Parameters
+        ----------
+        bases, generators
+            As many of both.
+        context
+            Everything else that a target may depend on.
+
+        Returns
+        -------
+        list of Code
+            Those that `code` gives, in the order of the bases.
+
+        Raises
+        ------
+        UsageError
+            Where no code can be made of one of them.
+        """
+        return [self.code(base, context, generator) for base, generator in zip(bases, generators, strict=True)]
+
     def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
         """The decoded code. See `ActivationType.target`."""
         return Target(context.sae.decode(self.code(base, context, generator)))
@@ -562,8 +586,7 @@ class CodeType:
         self, bases: Sequence[Base], context: TargetContext, generators: Sequence[np.random.Generator]
     ) -> list[Target]:
         """Many at once. See `Together`."""
-        codes = [self.code(base, context, generator) for base, generator in zip(bases, generators, strict=True)]
-        return [Target(decoded) for decoded in context.sae.decode_each(codes)]
+        return [Target(decoded) for decoded in context.sae.decode_each(self.codes(bases, context, generators))]
 
 
 def mixes(kind: ActivationType) -> int:

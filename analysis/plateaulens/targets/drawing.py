@@ -88,7 +88,7 @@ def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) ->
         activation[place] = target.activation.detach()
         source_row[place] = target.source_row
         mixed_row[place] = target.mixed_rows
-        if together is None and not activation[place].isfinite().all():
+        if not activation[place].isfinite().all():
             raise UsageError(
                 f"{where}: the target is not finite in {str(activation.dtype).removeprefix('torch.')}; check "
                 f"{'' if ships(kind) else 'the recipe, and '}the weights of the model and of the SAE{recipe}"
@@ -102,14 +102,13 @@ def draw(kind: ActivationType, bases: Sequence[Base], context: TargetContext) ->
 
 
 def _together(kind: ActivationType, bases: Sequence[Base], context: TargetContext) -> list[Target] | None:
-    """All targets of a type that makes many at once; None for another, and where one of them cannot be made or kept."""
+    """All targets of a type that makes many at once; None for another, and where one of them cannot be made."""
     if not (bases and ships(kind) and isinstance(kind, Together)):
         return None
     try:
-        made = kind.targets(bases, context, [context.generator(base.sample, kind.name) for base in bases])
+        return kind.targets(bases, context, [context.generator(base.sample, kind.name) for base in bases])
     except UsageError:
         return None  # made one by one the sample is known that it was
-    return made if all(torch.stack([target.activation for target in made]).isfinite().all(dim=1)) else None
 
 
 def _fingerprint(context: TargetContext) -> dict[str, int]:

@@ -8,7 +8,7 @@ from jaxtyping import Float64
 
 from plateaulens.config import TargetConfig
 from plateaulens.errors import UsageError
-from plateaulens.targets.base import Base, Target, TargetContext
+from plateaulens.targets.base import Base, CodeType, TargetContext
 from plateaulens.targets.dictionary import Code, Dictionary
 from plateaulens.targets.registry import register
 
@@ -17,7 +17,7 @@ _MOST_COSINES = 2**22
 
 
 @register
-class Structured:
+class Structured(CodeType):
     """The active latents of A are replaced so that cosines to the top latent are kept.
 
     The structured synthetic activation of Giglemiani et al. 2024 (in its code, `homeschooled_v2`). There is no chance
@@ -31,21 +31,20 @@ class Structured:
     )
     needs_sae = True
 
-    def target(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Target:
-        """The decoded replacement code; raises `UsageError` when no latent but the top one has a direction.
+    def code(self, base: Base, context: TargetContext, generator: np.random.Generator) -> Code:
+        """The replacement code; raises `UsageError` when no latent but the top one has a direction.
 
-        See `plateaulens.targets.base.ActivationType.target`.
+        See `plateaulens.targets.base.CodeType.code`.
         """
         del generator
-        return Target(context.sae.decode(replace_by_cosine(base.code, context.sae, context.config)))
+        return replace_by_cosine(base.code, context.sae, context.config)
 
-    def targets(
+    def codes(
         self, bases: Sequence[Base], context: TargetContext, generators: Sequence[np.random.Generator]
-    ) -> list[Target]:
-        """Many at once. See `plateaulens.targets.base.Together`."""
+    ) -> list[Code]:
+        """Many at once. See `plateaulens.targets.base.CodeType.codes`."""
         del generators
-        codes = replace_each_by_cosine([base.code for base in bases], context.sae, context.config)
-        return [Target(decoded) for decoded in context.sae.decode_each(codes)]
+        return replace_each_by_cosine([base.code for base in bases], context.sae, context.config)
 
 
 def replace_by_cosine(code: Code, dictionary: Dictionary, config: TargetConfig) -> Code:
