@@ -84,17 +84,16 @@ def make_subject(
     from plateaulens.config import SiteConfig
     from plateaulens.subject.copies import shared_copy
     from plateaulens.subject.model import Subject
-    from plateaulens.subject.sites import parse_frozen, parse_sites
+    from plateaulens.subject.sites import parse_sites
 
     tokenizer, model = tiny_tokenizer(), tiny_model(architecture, **changes).eval()
     plain = shared_copy(model)
-    named = SiteConfig(write=write, read=read, frozen=frozen)
-    sites, held = parse_sites(named, BLOCKS), parse_frozen(named, BLOCKS)
+    write_at, read_at, held = parse_sites(SiteConfig(write=write, read=read, frozen=frozen), BLOCKS)
     if not lens:
-        return Subject(None, tokenizer, {}, *sites, plain, position, frozen=held)
+        return Subject(None, tokenizer, {}, write_at, read_at, plain, position, frozen=held)
     name = NAMES.get(architecture, architecture)
     bridge = TransformerBridge.boot_transformers(name, hf_model=model, tokenizer=tokenizer, device="cpu")
-    return Subject(bridge, tokenizer, {}, *sites, plain, position, frozen=held)
+    return Subject(bridge, tokenizer, {}, write_at, read_at, plain, position, frozen=held)
 
 
 @pytest.fixture(scope="session", params=["gpt2", "llama"])

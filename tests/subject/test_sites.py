@@ -6,7 +6,7 @@ import pytest
 
 from plateaulens.config import SiteConfig
 from plateaulens.errors import UsageError
-from plateaulens.subject.sites import FINAL, parse_frozen, parse_parts, parse_read_site, parse_site, parse_sites
+from plateaulens.subject.sites import FINAL, parse_parts, parse_read_site, parse_site, parse_sites
 
 SAME = [
     ("blocks.1.hook_resid_pre", "blocks.0.hook_resid_post", "blocks.1.hook_in", "blocks.0.hook_out", "model.layers.0"),
@@ -79,7 +79,7 @@ def test_the_last_norm_is_read_behind_everything_and_not_written() -> None:
     last, norm = parse_read_site("blocks.2.hook_resid_post", 3), parse_read_site(FINAL, 3)
     assert norm.order > last.order
     assert (norm.hook, norm.boundary, norm.is_between_blocks, norm.is_within_block) == (FINAL, 3, False, False)
-    assert parse_sites(SiteConfig(write=IN_ORDER[0], read=FINAL), 3)[1] == norm
+    assert parse_sites(SiteConfig(write=IN_ORDER[0], read=FINAL), 3).read == norm
     with pytest.raises(UsageError, match="is none that can be measured"):
         parse_sites(SiteConfig(write=FINAL, read=FINAL), 3)
 
@@ -116,4 +116,4 @@ def test_parts_that_are_none(name: str, message: str) -> None:
 
 def test_only_parts_behind_the_write_site_are_held() -> None:
     sites = SiteConfig(write="blocks.1.hook_resid_mid", read=FINAL, frozen=("blocks.0-2.hook_attn_out",))
-    assert [site.block for site in parse_frozen(sites, 3)] == [2]
+    assert [site.block for site in parse_sites(sites, 3).frozen] == [2]

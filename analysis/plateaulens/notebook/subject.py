@@ -23,7 +23,7 @@ from plateaulens.subject import model as models
 from plateaulens.subject.anatomy import text_config
 from plateaulens.subject.architectures import check_architecture
 from plateaulens.subject.copies import shared_copy
-from plateaulens.subject.sites import parse_frozen, parse_sites
+from plateaulens.subject.sites import parse_sites
 from plateaulens.subject.tokenizing import Encoder
 
 MEMORY = "in memory"
@@ -271,8 +271,8 @@ def _in_memory(
         device=str(next(found.parameters()).device),
     )
     identity = {"class": type(found).__name__, "sha256": weights_sha256(found if plain is None else plain)}
-    own = parse_frozen(sites, blocks)
-    subject = models.Subject(bridge, tokenizer, identity, *parse_sites(sites, blocks), plain, frozen=own)
+    own = parse_sites(sites, blocks)
+    subject = models.Subject(bridge, tokenizer, identity, own.write, own.read, plain, frozen=own.frozen)
     subject.check_sites()
     return subject, settings, sites
 

@@ -30,7 +30,7 @@ from plateaulens.subject.anatomy import (
     text_config,
 )
 from plateaulens.subject.copies import centred_copy, shared_copy
-from plateaulens.subject.sites import Site, parse_frozen, parse_sites
+from plateaulens.subject.sites import Site, parse_sites
 from plateaulens.subject.weights import load_weights, loading
 
 
@@ -191,10 +191,9 @@ class Subject:
         Raises
         ------
         UsageError
-            As `parse_sites` and `parse_frozen` do.
+            As `parse_sites` does.
         """
-        write, read = parse_sites(sites, self.blocks)
-        other = replace(self, write=write, read=read, frozen=parse_frozen(sites, self.blocks))
+        other = replace(self, **parse_sites(sites, self.blocks)._asdict())
         other.check_sites()
         return other
 
@@ -251,8 +250,7 @@ def load_subject(model: ModelConfig, sites: SiteConfig) -> Subject:
     """
     weights = load_weights(model, model.device)
     blocks = int(text_config(weights.model.config).num_hidden_layers)
-    write, read = parse_sites(sites, blocks)
-    frozen = parse_frozen(sites, blocks)
+    write, read, frozen = parse_sites(sites, blocks)
     # TransformerLens would load a tokenizer again that does not say that it prepends BOS, perhaps from a hub
     weights.tokenizer.init_kwargs["add_bos_token"] = True
     torch.nn.Module.to(weights.model.eval(), model.device)  # a GGUF file's are not there yet

@@ -11,7 +11,7 @@ from plateaulens.subject.architectures import check_architecture
 from plateaulens.subject.hub import NotFoundError, Repository
 from plateaulens.subject.prompts import find_prompts
 from plateaulens.subject.sae import find_sae
-from plateaulens.subject.sites import parse_frozen, parse_sites
+from plateaulens.subject.sites import parse_sites
 from plateaulens.subject.weights import find_model, read_config
 
 
@@ -59,7 +59,6 @@ def check(config: RunConfig) -> Any:
     blocks = getattr(text_config(known), "num_hidden_layers", None)
     if isinstance(blocks, int):  # what has none is no language model, which loading it says
         parse_sites(config.sites, blocks)
-        parse_frozen(config.sites, blocks)
     return known
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from plateaulens.config import SiteConfig
 from plateaulens.errors import UsageError, shown
@@ -204,8 +204,17 @@ def parse_parts(names: Sequence[str], blocks: int) -> tuple[Site, ...]:
     return tuple(sorted(found, key=lambda site: site.order))
 
 
-def parse_sites(sites: SiteConfig, blocks: int) -> tuple[Site, Site]:
-    """The write and the read site.
+class Sites(NamedTuple):
+    """Where a run writes, reads, and holds what the unperturbed prompt has."""
+
+    write: Site
+    read: Site
+    frozen: tuple[Site, ...]
+    """The parts of blocks that are held, behind the write site, in order."""
+
+
+def parse_sites(sites: SiteConfig, blocks: int) -> Sites:
+    """The sites of a configuration.
 
     Parameters
     ----------
@@ -216,39 +225,17 @@ def parse_sites(sites: SiteConfig, blocks: int) -> tuple[Site, Site]:
 
     Returns
     -------
-    tuple of Site
-        The write site, and the read site, which is not before it.
+    Sites
+        The read site is not before the write site; of the parts to be held only those behind it, as others are what
+        they are in the unperturbed prompt anyway.
 
     Raises
     ------
     UsageError
-        As `parse_site` does, and when the read site comes first.
+        As `parse_site` and `parse_parts` do, and when the read site comes first.
     """
     write, read = parse_site(sites.write, blocks), parse_read_site(sites.read, blocks)
     if read.order < write.order:
         raise UsageError(f"sites: {read.name} is read before {write.name} is written; choose a later read site")
-    return write, read
-
-
-def parse_frozen(sites: SiteConfig, blocks: int) -> tuple[Site, ...]:
-    """The parts of blocks that are held at what they are in the unperturbed prompt.
-
-    Parameters
-    ----------
-    sites
-        Their names, and the write site.
-    blocks
-        Number of blocks of the model.
-
-    Returns
-    -------
-    tuple of Site
-        Those behind the write site, in order; others are what they are in the unperturbed prompt anyway.
-
-    Raises
-    ------
-    UsageError
-        As `parse_parts` does.
-    """
-    write = parse_site(sites.write, blocks)
-    return tuple(site for site in parse_parts(sites.frozen, blocks) if site.order > write.order)
+    behind = (site for site in parse_parts(sites.frozen, blocks) if site.order > write.order)
+    return Sites(write, read, tuple(behind))
