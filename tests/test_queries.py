@@ -69,7 +69,7 @@ def raw(stores: dict[str, str]) -> dict[str, Any]:
             "target": tree["activations"].target.values.astype(float),
             "text": [str(each) for each in tree["prompts"].text.values],
             "steps": own.step_value.values,
-            "verdict": own.verdict.values.astype(object),
+            "p": own.ks_p_holm.values,
             "ks": own.ks.values[0],
             "upper": own.ks_null_upper.values[0],
             "changed": found["constants"].conclusion_changed.values,
@@ -117,7 +117,7 @@ ANSWERS: list[Callable[[dict[str, Any]], Any]] = [
     lambda raw: [int(np.isnan(own[:, 1]).sum()) for own in largest_slope(raw["curve"])],
     lambda raw: [float(np.median(own[:, 50, 1])) for own in raw["curve"]],
     lambda raw: first_changes(raw["token"]),
-    lambda raw: [kind for t, kind in enumerate(TYPES) if set(raw["verdict"][:, t]) == {"different"}],
+    lambda raw: [kind for t, kind in enumerate(TYPES) if all(each[t] <= 0.05 for each in raw["p"])],
     lambda raw: [max(d - u, 0) if d == d and u == u else np.nan for d, u in zip(raw["ks"], raw["upper"], strict=True)],
     correlations,
     lambda raw: [s for s in range(24) if raw["steps"][0, 7, s] - raw["steps"][0, 0, s] < 0],
@@ -149,3 +149,13 @@ def test_the_answer_is_right(number: int, names: dict[str, Any], raw: dict[str, 
     np.testing.assert_allclose(values, wanted, rtol=1e-5, atol=1e-6)
     assert np.isfinite(values).sum() >= 4
     assert len(set(values.tolist())) > 1
+
+
+def test_a_length_between_two_points_is_the_nearest_one(names: dict[str, Any], raw: dict[str, Any]) -> None:
+    run = names["run"].copy()
+    plateau = run["plateau"].to_dataset()
+    assert plateau.length.values[:3].tolist() == [0.0, 0.5, 1.0]
+    run["plateau"] = xr.DataTree(plateau.assign_coords(length=plateau.length * 0.57 / 0.5))  # the default preset's
+    own = {**names, "run": run}
+    exec(BLOCKS[11], own)  # noqa: S102  the document's own
+    np.testing.assert_allclose(own["answer"], (raw["plateau"][:, :, 44, 0] >= 20).mean(axis=1))

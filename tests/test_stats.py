@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import warnings
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -404,6 +405,43 @@ class TestArrays:
         alone = stats.paired_difference(own, base, resamples=50)
         named = stats.paired_difference(own, base, resamples=50, clusters=[f"{i:02}" for i in range(30)])
         np.testing.assert_array_equal(alone.interval, named.interval)
+
+    def test_what_clusters_are_called_does_not_matter(self) -> None:
+        own, base = np.random.default_rng(0).integers(0, 99, (2, 30))
+        numbers = [number % 5 for number in range(30)]
+        named: list[list[Any]] = [
+            [(number, "a") for number in numbers],
+            [f"{9 - number}" for number in numbers],
+            [0.5 * number for number in numbers],
+        ]
+        plain = stats.paired_difference(own, base, resamples=50, clusters=np.array(numbers))
+        for labels in named:
+            found = stats.paired_difference(own, base, resamples=50, clusters=labels)
+            np.testing.assert_array_equal(found.interval, plain.interval)
+
+    @pytest.mark.parametrize(
+        ("labels", "said"),
+        [
+            ([0] * 4, "clusters are one: "),
+            (np.zeros(4), "clusters are one: "),
+            ([np.nan, 1, 1, 2], "clusters lack a label"),
+            (np.array([np.nan, 1, 1, 2]), "clusters lack a label"),
+            ([None, "a", "a", "b"], "clusters lack a label"),
+            ([[0], [1], [2], [3]], r"clusters are no labels \(unhashable type"),
+            (7, "clusters are no labels"),
+            ([0, 1, 2], r"clusters have shape \(3,\)"),
+        ],
+    )
+    def test_labels_that_would_give_certainty_are_refused(self, labels: Any, said: str) -> None:
+        values = np.arange(4.0)
+        calls: list[Callable[[], Any]] = [
+            lambda: stats.mean(values, clusters=labels),
+            lambda: stats.bootstrap(np.mean, values, clusters=labels),
+            lambda: stats.ks_equivalence(values, values, margin=0.3, clusters=labels),
+        ]
+        for call in calls:
+            with pytest.raises(UsageError, match=said):
+                call()
 
     def test_a_resample_is_of_clusters(self) -> None:
         labels = np.arange(30) % 3

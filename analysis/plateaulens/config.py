@@ -4,6 +4,7 @@ Everything that can change a number is here. Unknown keys are refused, so that a
 default.
 """
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable
@@ -121,6 +122,8 @@ StatisticName = Annotated[str, _known("step statistic", names.STATISTICS)]
 ExperimentName = Annotated[str, _known("experiment", names.EXPERIMENTS)]
 FileStem = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f\x7f]+$", max_length=200), AfterValidator(_no_folder)]
 """What files are named after: no path, and nothing that a file system or a terminal would stumble over."""
+LONGEST_STEM = 200
+"""Bytes: file systems take 255, of which endings and what stands beside a store have some."""
 _UNFIT_FOR_FILES = re.compile(r"[^\w.=+-]+")
 
 
@@ -137,14 +140,19 @@ def stem_of(text: str, fill: str = "-") -> str:
     Returns
     -------
     str
-        Letters, digits and `_.=+-`. Two texts may have one stem.
+        Letters, digits and `_.=+-`, at most `LONGEST_STEM` bytes: a longer text ends in its digest. Two texts may have
+        one stem.
 
     Examples
     --------
     >>> stem_of("sae=release:my/sae"), stem_of("a b", "_")
     ('sae=release-my-sae', 'a_b')
     """
-    return _UNFIT_FOR_FILES.sub(fill, text)
+    stem = _UNFIT_FOR_FILES.sub(fill, text)
+    if len(stem.encode()) <= LONGEST_STEM:
+        return stem
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{stem.encode()[: LONGEST_STEM - 13].decode(errors='ignore')}-{digest}"
 
 
 def type_name(name: str) -> str:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
@@ -37,7 +38,7 @@ from plateaulens.compare.resampling import Resampling, percentile_interval
 from plateaulens.compare.survival import kaplan_meier as _kaplan_meier
 from plateaulens.compare.survival import restricted
 from plateaulens.config import AnalysisConfig
-from plateaulens.errors import UsageError, shown
+from plateaulens.errors import UsageError, first_line, shown
 
 __all__ = [
     "Difference",
@@ -840,10 +841,20 @@ class _Draws:
         numbered = None
         if self.clusters is not None:
             given = self.clusters
-            labels = np.asarray(given if isinstance(given, np.ndarray | xr.DataArray) else list(given))
+            try:
+                is_array = isinstance(given, np.ndarray | xr.DataArray)
+                labels = np.asarray(given) if is_array else np.fromiter(given, object)
+                numbered, distinct = pd.factorize(labels.ravel())
+            except TypeError as error:
+                raise UsageError(f"clusters are no labels ({first_line(error)}): give texts or numbers") from None
             if labels.shape != (n,):
                 raise UsageError(f"clusters have {_shapes(labels)}: give one label for each observation, ({n},)")
-            numbered = np.unique(labels, return_inverse=True)[1].astype(np.int_)
+            if (numbered < 0).any():
+                raise UsageError("clusters lack a label (None or NaN): an observation of no known cluster is left out")
+            if len(distinct) < 2:
+                raise UsageError(
+                    "clusters are one: what is said of others like it takes several, and its observations are no others"
+                )
         return Resampling.draw(self.generator, samples=n, resamples=self.number, clusters=numbered)
 
 

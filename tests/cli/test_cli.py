@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -446,3 +447,35 @@ def test_the_package_itself_is_the_command() -> None:
     command = [sys.executable, "-m", "plateaulens", "--version"]
     found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE, env=environment())
     assert found.stdout.startswith("plateaulens ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "summary.zarr", "--out"],
+        ["report", "--out"],
+        ["differ", "one.zarr", "other.zarr", "--out"],
+        ["compare-reference", "summary.zarr", "--out"],
+        ["train", "--out"],
+        ["train", "--cache"],
+        ["models", "--page"],
+    ],
+)
+def test_a_url_where_files_are_written_is_no_folder_called_s3(
+    arguments: list[str], elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments, "s3://bucket/out"])
+    assert (
+        f"argument {arguments[-1]}: 's3://bucket/out' is a URL: name a path of this machine" in capsys.readouterr().err
+    )
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_shares_are_rounded_down_as_counted() -> None:
+    from plateaulens.cli.differ import _percent
+
+    for total in (1, 7, 100, 1000, 30_000):
+        for count in range(total + 1):
+            exact = Fraction(count, total) * 10_000
+            assert _percent(count / total) == f"{exact.__floor__() / 100:g} %"

@@ -1,7 +1,10 @@
 """`plateaulens show`: one screen that says what is there."""
 
 import json
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ import xarray as xr
 from tests.processes import run_code
 
 from plateaulens.cli import main
-from plateaulens.cli.show import _colour, _size
+from plateaulens.cli.show import _colour, _size, _sizes
 from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
 from plateaulens.store.manifest import Entry, Manifest, config_of
 from plateaulens.store.run import RunStore
@@ -108,6 +111,20 @@ class TestRun:
         out = shown(folder / "part.zarr", capsys)
         assert out.splitlines()[0] == "run synthetic  pending"
         assert row(out, "relative steps")[:5] == ["80.0", "%", "16", "of", "20"]
+
+
+def test_files_that_go_while_they_are_counted(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(folder / "run.zarr", tmp_path / "run.zarr")
+    look, whole = Path.stat, _sizes(str(folder / "run.zarr"))[""]
+
+    def vanish(path: Path, **options: Any) -> os.stat_result:
+        if "curve/c/" in path.as_posix() and os.path.isfile(path):  # noqa: PTH113  which asks for no `stat` of a path
+            path.unlink()
+        return look(path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", vanish)
+        assert 0 < _sizes(str(tmp_path / "run.zarr"))[""] < whole
 
 
 def test_a_summary(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

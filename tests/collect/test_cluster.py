@@ -24,20 +24,27 @@ from tests.tiny import measured, write_preset
 
 from plateaulens.cli import main
 from plateaulens.collect import cluster
-from plateaulens.collect.cluster import collect_on_cluster
+from plateaulens.collect.cluster import connected
 from plateaulens.collect.collect import collect
 from plateaulens.collect.context import attributes, open_context
+from plateaulens.collect.sweep import collect_sweep
 from plateaulens.collect.worker import TURN, Assignment, TakeTurns, measure
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.presets import read_config
 from plateaulens.store.location import locate
+from plateaulens.store.manifest import read_manifest
 from plateaulens.store.reading import open_run
 from plateaulens.store.run import RunStore
 
 pytestmark = pytest.mark.slow
 
 BLOCKS = 6 + 6 + 4 + 5
+
+
+def collect_on_cluster(config: RunConfig, out: Path | str, *, scheduler: str) -> None:
+    with connected(scheduler) as workers:
+        workers.collect(config, out)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -103,6 +110,38 @@ def test_the_run_is_that_of_one_process(scheduler: str, config: RunConfig, whole
     assert session["spans"] == BLOCKS
     assert session["seconds"] > 0
     assert [file.name for file in tmp_path.iterdir()] == ["run.zarr"]
+
+
+def test_the_cells_of_a_sweep_are_those_of_one_process(
+    scheduler: str, tiny_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys: dict[str, Any] = {
+        "experiments": ["sensitivity"],
+        "targets__types": ["real", "bag"],
+        "sweep__read": ["blocks.1.hook_resid_post", "blocks.2.hook_resid_post"],
+        "sweep__seed": [1, 2],
+    }
+    preset = write_preset(tmp_path / "tiny.toml", tiny_files, **keys)
+    collect_sweep(read_config(preset), tmp_path / "one")
+    arguments = ["collect", "--preset", str(preset), "--scheduler", scheduler, "--out", str(tmp_path / "many")]
+    assert main(arguments) == 0
+    cells = read_manifest(tmp_path / "many").cells
+    assert [entry.state for entry in cells] == ["complete"] * 4
+    for entry in cells:
+        assert measured(tmp_path / "many" / entry.run) == measured(tmp_path / "one" / entry.run)
+    assert "cell 4 of 4: " in capsys.readouterr().out
+    assert main(arguments) == 0  # nothing is left
+    assert "cell 1" not in capsys.readouterr().out
+
+
+def test_what_a_sweep_lacks_is_said_of_its_cell_before_the_first_begins(
+    scheduler: str, tiny_files: Path, tmp_path: Path
+) -> None:
+    keys = {"sweep__model": [str(tiny_files / "model"), str(tmp_path / "nowhere")]}
+    config = read_config(write_preset(tmp_path / "tiny.toml", tiny_files, experiments=["sensitivity"], **keys))
+    with connected(scheduler) as workers, pytest.raises(UsageError, match=r"^sweep cell .*nowhere: worker tcp://"):
+        collect_sweep(config, tmp_path / "sweep", workers)
+    assert [entry.state for entry in read_manifest(tmp_path / "sweep").cells] == ["pending", "pending"]
 
 
 def test_at_a_url_too(scheduler: str, tiny_files: Path, bucket: str, tmp_path: Path) -> None:

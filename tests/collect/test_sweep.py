@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+import zarr
 from tests.tiny import READ, WRITE, make_sae, measured, write_preset, write_sae
 
 from plateaulens.cli import main
@@ -55,6 +56,13 @@ SWEEP: dict[str, Any] = {
     "targets__types": TYPES,
     "sweep__write": WRITES,
     "sweep__read": READS,
+}
+SEEDS: dict[str, Any] = {
+    "targets__types": ["real", "isotropic"],
+    "sensitivity__samples": 6,
+    "sweep__write": None,
+    "sweep__read": None,
+    "sweep__seed": [0, 1],
 }
 Configure = Callable[..., RunConfig]
 
@@ -105,6 +113,13 @@ class TestCells:
         assert [str(c.config.sae.source) for c in found if c.config.sae][:4] == ["a", "a", "b", "b"]
         assert found[0].entry.name == "model=some-one+sae=a+write=blocks.1.hook_resid_pre+seed=1"
         assert found[0].entry.model == "some/one"
+
+    def test_a_long_name_ends_in_its_digest(self, configure: Configure) -> None:
+        models = [f"/home/somebody/{'models/' * 30}{end}" for end in ("one", "two")]
+        found = [cell.entry.name for cell in cells(configure(sweep__model=models, sweep__write=None, sweep__read=None))]
+        assert [len(name) for name in found] == [200, 200]
+        assert len(set(found)) == 2
+        assert all(name.startswith("model=-home-somebody-models-models-") for name in found)
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -260,7 +275,7 @@ class TestCollecting:
 
     def test_another_setting_is_refused_by_the_cell_s_name(self, folder: Path, configure: Configure) -> None:
         before = {entry.run: measured(folder / entry.run) for entry in read_manifest(folder).cells}
-        with pytest.raises(UsageError, match=r"sweep cell write=.*: .*sensitivity\.samples: stored 6, asked 5"):
+        with pytest.raises(UsageError, match=r"run .write=.* has other settings: sensitivity\.samples: stored 6"):
             collect_sweep(configure(sensitivity__samples=5), folder)
         assert {name: measured(folder / name) for name in before} == before
         collect_sweep(configure(), folder)
@@ -435,6 +450,69 @@ def _begin(config: RunConfig, path: Path, spans: int, monkeypatch: pytest.Monkey
         collect(config, path)
 
 
+class TestWhatIsThere:
+    """Another sweep into the folder of one: its runs stay in a manifest, and nothing is lost."""
+
+    @pytest.fixture
+    def small(self, configure: Configure, tmp_path: Path) -> Path:
+        collect_sweep(configure(**SEEDS), tmp_path / "sweep")
+        return tmp_path / "sweep"
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            (
+                {"sweep__seed": [0]},
+                "with the run 'seed=0', which this one lacks: keep it there, or collect into another",
+            ),
+            ({"sweep__seed": [1, 2]}, "with the run 'seed=0', which this one lacks"),
+            (
+                {"sensitivity__samples": 4},
+                r"whose run 'seed=0' has other settings: sensitivity.samples: stored 6, asked 4",
+            ),
+        ],
+    )
+    def test_another_sweep_is_refused_before_anything_is_written(
+        self, changes: dict[str, Any], said: str, small: Path, configure: Configure
+    ) -> None:
+        before = (small / "manifest.json").read_bytes()
+        with pytest.raises(UsageError, match=said):
+            collect_sweep(configure(**SEEDS | changes), small)
+        assert (small / "manifest.json").read_bytes() == before
+
+    def test_more_cells_and_another_analysis_are_not_another_sweep(self, small: Path, configure: Configure) -> None:
+        collect_sweep(configure(**SEEDS | {"sweep__seed": [0, 1, 2], "analysis__resamples": 77}), small)
+        assert [entry.state for entry in read_manifest(small).cells] == ["complete"] * 3
+
+    def test_cells_that_never_began_can_be_left_out(self, small: Path, configure: Configure) -> None:
+        shutil.rmtree(small / "seed=1.zarr")
+        collect_sweep(configure(**SEEDS | {"sweep__seed": [0, 2]}), small)
+        assert [entry.name for entry in read_manifest(small).cells] == ["seed=0", "seed=2"]
+
+    def test_a_run_that_was_stopped_before_its_seal_is_sealed(
+        self, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "sweep"
+        with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+            patched.setattr(RunStore, "seal", Mock(side_effect=KeyboardInterrupt))
+            collect_sweep(configure(**SEEDS), folder)
+        with open_run(folder / "seed=0.zarr") as run:
+            assert bool(run["sensitivity"].completed.all())
+            assert "seal" not in run["provenance"].attrs
+        collect_sweep(configure(**SEEDS), folder)
+        for entry in read_manifest(folder).cells:
+            with open_run(folder / entry.run) as run:
+                assert "seal" in run["provenance"].attrs
+
+    def test_a_run_that_lost_a_span_is_not_analysed_as_complete(self, small: Path, tmp_path: Path) -> None:
+        store = zarr.open_group(small / "seed=0.zarr", mode="r+")
+        del store["provenance"].attrs["seal"]
+        (small / "seed=0.zarr/sensitivity/completed/c/0/0").unlink()
+        with pytest.raises(UsageError, match=r"seed=0.zarr is not complete, as the sweep's manifest says that it is"):
+            analyze_sweep(small, tmp_path / "summary.zarr")
+        assert not (tmp_path / "summary.zarr").exists()
+
+
 class TestSummary:
     def test_the_sweep_is_dimensions(self, summary: xr.DataTree) -> None:
         group = summary["sensitivity"].to_dataset()
@@ -492,5 +570,6 @@ def test_the_commands(
     page = (tmp_path / "report" / "_output" / "index.html").read_text(encoding="utf-8")
     assert "Where do synthetic activations behave like real ones?" in page
     assert "All 3 of its runs are complete" in page.replace("\n", " ")
-    assert main(["collect", *preset, "--workers", "2"]) == 1
-    assert "a sweep is collected by one process" in capsys.readouterr().err
+    assert main(["collect", *preset, "--out", "s3://bucket/runs/mine"]) == 1
+    assert "a sweep is a folder of runs: 's3://bucket/runs/mine' is a URL" in capsys.readouterr().err
+    assert not (tmp_path / "s3:").exists()

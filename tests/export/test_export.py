@@ -16,7 +16,7 @@ import plateaulens
 from plateaulens import export
 from plateaulens.config import AnalysisConfig, RunConfig, SweepConfig
 from plateaulens.errors import UsageError
-from plateaulens.export.page import code, page
+from plateaulens.export.page import _estimate, code, page
 from plateaulens.export.results import FORMAT, VERSION, as_text, results
 from plateaulens.export.tables import BOUND, groups, ordered, tables
 from plateaulens.store.manifest import Entry, Manifest, config_of
@@ -304,6 +304,13 @@ class TestPage:
                 assert len({line.replace("\\|", "").count("|") for line in block}) == 1
                 assert set(block[1]) == set("|- ")
 
+    def test_an_end_that_there_is_not(self, found: dict[str, Any]) -> None:
+        share = {"estimate": 0.5, "interval": {"lower": "-Infinity", "upper": 0.7}, "flags": {}, "unit": "1"}
+        assert _estimate(share) == "0.5 [unbounded, 0.7]"
+        assert _estimate({**share, "unit": "step"}) == "0.5 [before the window, 0.7]"
+        units = {each["quantity"]: each["unit"] for each in found["statistics"]}
+        assert (units["ks"], units["mean"]) == ("1", "step")
+
     def test_what_a_summary_says_means_nothing(self, found: dict[str, Any]) -> None:
         about = found["about"] | {
             "name": PAYLOAD,
@@ -312,7 +319,13 @@ class TestPage:
             "definitions": {"real": PAYLOAD},
             "versions": {PAYLOAD: PAYLOAD},
         }
-        records = [record | {"conclusion": PAYLOAD, "verdict": PAYLOAD} for record in found["statistics"]]
+        records = [
+            record
+            | {"conclusion": PAYLOAD, "verdict": PAYLOAD}
+            | {"at": record["at"] | {axis: PAYLOAD for axis in ("classifier", "detector") if axis in record["at"]}}
+            for record in found["statistics"]
+        ]
+        assert sum(PAYLOAD in record["at"].values() for record in records) > 2
         text = page(found | {"about": about, "statistics": records})
         from markdown_it import MarkdownIt
 
@@ -371,6 +384,23 @@ class TestFiles:
         export.write_all(small, tmp_path)
         assert {file.name for file in (tmp_path / "data").iterdir()} == {"geometry.csv", "token_share.csv", "mine.csv"}
         assert victim.exists()
+
+    @pytest.mark.parametrize("to", ["csv", "parquet"])
+    def test_an_experiment_that_has_not_begun_is_no_hindrance(self, to: Any, tmp_path: Path) -> None:
+        spec = synthetic_spec(24, activation_types=("real", "random"), experiments=("sensitivity", "plateau"), steps=21)
+        attributes, prompts = synthetic_attributes(spec, 1), synthetic_prompts(spec, 1)
+        with RunStore.create(tmp_path / "run.zarr", spec, attributes, prompts) as store:
+            for group in ("activations", "sensitivity"):
+                for span in store.pending(group):
+                    store.write(group, span, synthetic_values(spec, group, span, 1))
+        plateaulens.analyze(tmp_path / "run.zarr", tmp_path / "summary.zarr", AnalysisConfig(resamples=50))
+        with plateaulens.open_summary(tmp_path / "summary.zarr") as summary:
+            assert summary["plateau"].sizes["explored"] == 0
+        export.export(tmp_path / "summary.zarr", tmp_path / "out", to=to)
+        found = json.loads((tmp_path / "out" / "results.json").read_text())
+        assert {"sensitivity", "plateau"} <= {each["group"] for each in found["statistics"]}
+        frame = pd.read_csv if to == "csv" else pd.read_parquet
+        assert set(frame(tmp_path / "out" / "data" / f"comparisons.{to}")["experiment"]) == {"sensitivity", "plateau"}
 
     def test_a_folder_of_a_store_is_refused(self, small: xr.DataTree, tmp_path: Path) -> None:
         write_summary(small, tmp_path / "s.zarr")

@@ -30,6 +30,7 @@ from plateaulens.export.tables import tables
 from plateaulens.store.reading import open_run
 from plateaulens.store.sae_settings import KNOWN
 from plateaulens.store.schema import SCHEMA_VERSION, SUMMARY_VERSION, SWEEP_SUMMARY_KIND
+from plateaulens.store.verify import verify
 from plateaulens.summary.analyze import write_summary
 from plateaulens.summary.sae_evidence import evidence_of
 from plateaulens.summary.sae_scale import GROUP, sae_scale_dataset
@@ -222,6 +223,14 @@ def test_the_command(scale: xr.Dataset, tmp_path: Path, capsys: pytest.CaptureFi
     first = (tmp_path / "bench" / "a_custom_sae_eval_results.json").read_bytes()
     assert main(arguments) == 0
     assert (tmp_path / "bench" / "a_custom_sae_eval_results.json").read_bytes() == first
+
+
+def test_a_folder_of_a_store_is_refused(scale: xr.Dataset, tmp_path: Path) -> None:
+    as_sweep(scale, tmp_path / "saes.zarr")
+    for folder in (tmp_path / "saes.zarr", tmp_path / "saes.zarr" / "in"):
+        with pytest.raises(UsageError, match="choose another"):
+            write_saebench(scale, folder)
+    assert verify(tmp_path / "saes.zarr") == []
 
 
 def test_a_run_without_an_sae_has_nothing_to_export(synthetic_summary: xr.DataTree, tmp_path: Path) -> None:

@@ -78,6 +78,29 @@ def test_what_is_missing_of_a_saved_run_stays_missing(tmp_path: Path) -> None:
             assert copy.identical(run)
 
 
+def test_what_others_have_noted_of_a_stored_run_stays(small: Path, tmp_path: Path) -> None:
+    generate_run(tmp_path / "there.zarr", synthetic_spec(6, steps=11, activation_types=("real", "random", "bag"),
+                                                         experiments=("sensitivity",)), seed=2)  # fmt: skip
+    with pl.open_run(tmp_path / "there.zarr") as run:
+        noted = run["provenance"].attrs["sessions"]
+    with pl.open_run(small) as run:
+        other = run.copy()
+        other["provenance"].attrs["sessions"] = "[{}]"
+        pl.save(other, tmp_path / "there.zarr")
+        pl.save(other, tmp_path / "new.zarr")
+    found = [pl.open_run(tmp_path / name)["provenance"].attrs["sessions"] for name in ("there.zarr", "new.zarr")]
+    assert found == [noted, "[{}]"]
+    assert noted != "[]"
+
+
+def test_a_part_of_a_run_is_not_saved(run: xr.DataTree, tmp_path: Path) -> None:
+    part = run.copy()
+    del part["sensitivity"]
+    with pytest.raises(pl.UsageError, match="the run lacks sensitivity, which it was collected with: save it whole"):
+        pl.save(part, tmp_path / "part.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_run_is_not_written_over(small: Path, tmp_path: Path) -> None:
     generate_run(tmp_path / "other.zarr", synthetic_spec(8, steps=11), seed=2)
     before = measured(tmp_path / "other.zarr")

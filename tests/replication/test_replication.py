@@ -222,6 +222,12 @@ class TestReplication:
         assert not is_replication(held)
         assert "blocks.11.hook_resid_post, with blocks.2.hook_mlp_out held;" in _heading(held, [], AnalysisConfig())
 
+    def test_what_a_store_says_is_no_command_of_a_terminal(self, runs: list[xr.DataTree]) -> None:
+        odd = "\x1b]0;own\x07\x1b[2Jm\nREPLICATION CHECK: fine"
+        said = _heading(self.config(runs, {"model": {"source": odd}}), [], AnalysisConfig())
+        assert said.isprintable() or all(line.isprintable() for line in said.splitlines())
+        assert not any(line.startswith("REPLICATION") for line in said.splitlines())
+
     def config(self, runs: list[xr.DataTree], changes: dict[str, Any]) -> RunConfig:
         stored = RunConfig.model_validate_json(runs[0].attrs["config"]).model_dump()
         return RunConfig.model_validate({**stored, **changes})

@@ -193,3 +193,32 @@ def test_names_of_something_else_are_refused() -> None:
         for way in (place.read, place.has, place.remove, lambda name: place.read_all([name])):
             with pytest.raises(UsageError, match="which is none of a store"):
                 way(name)
+
+
+@pytest.mark.parametrize("name", ["run[1].zarr", "run*.zarr", "run?.zarr", "ru[n"])
+def test_a_name_that_would_be_taken_for_a_pattern_is_refused(name: str, memory: Any, spec: RunSpec, seed: int) -> None:
+    generate_run("memory://runs/run1.zarr", spec, seed)
+    there = set(memory.find("/"))
+    with pytest.raises(UsageError, match=r"would be taken for a pattern: give the store a name without any of \*\?\["):
+        generate_run(f"memory://runs/{name}", spec, seed)
+    assert set(memory.find("/")) == there
+
+
+def test_an_object_is_asked_for_by_its_very_name(memory: Any) -> None:
+    place = locate(URL)
+    memory.pipe_file("/runs/run.zarr/a1", b"one")
+    memory.pipe_file("/runs/run.zarr/a[1]", b"odd")
+    assert place.read_all(["a[1]", "a1", "a*", "b?"]) == {"a[1]": b"odd", "a1": b"one"}
+    assert place.read_all(["a*"]) == {}
+
+
+def test_a_replaced_store_leaves_no_odd_name(memory: Any) -> None:
+    for odd in ([], ["a[1]", "b*"], ["b*"]):
+        with locate(URL).replace() as store:
+            xr.DataTree.from_dict({"group": xr.Dataset()}).to_zarr(store, mode="w-", consolidated=False, zarr_format=3)
+        assert not any(letter in name for name in memory.find("/") for letter in "*[")
+        for name in odd:
+            memory.pipe_file(f"/runs/run.zarr/{name}", b"odd")
+    with locate(URL).replace() as store:
+        xr.DataTree.from_dict({"group": xr.Dataset()}).to_zarr(store, mode="w-", consolidated=False, zarr_format=3)
+    assert not any(letter in name for name in memory.find("/") for letter in "*[")

@@ -1,22 +1,25 @@
 """`plateaulens collect`: run the experiments of a preset."""
 
 import argparse
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plateaulens import cache, names
 from plateaulens.cli.interrupt import leaving_at_once
-from plateaulens.cli.options import DEFAULT_PRESET, add_quick, needs, preset
+from plateaulens.cli.options import DEFAULT_PRESET, add_quick, local_path, needs, preset
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError, shown
 from plateaulens.presets import override
 from plateaulens.progress import print_notes
 from plateaulens.quick import NOTICE
+from plateaulens.store.location import locate
 from plateaulens.subject.embedded import notice
 
 if TYPE_CHECKING:
     from plateaulens.cli.options import Commands
+    from plateaulens.collect.cluster import Cluster
 
 _MOST_WORKERS = 256
 """Processes that are started on this machine at most: each of them holds a model."""
@@ -82,20 +85,17 @@ def _collect(options: argparse.Namespace) -> int:
         raise needs(error, "collect") from None
     if config.sweep is not None:
         return _collect_sweep(config, options)
+    place = locate(out)
     if options.quick:
         print(NOTICE, flush=True)
     print(f"collecting {', '.join(config.experiments)} into {out}", flush=True)
-    if options.scheduler is None and options.workers is None:
-        run_context = open_context(config)
-        print_notes(run_context.notes)
-        collect(config, out, run_context)
-    else:
-        try:
-            with leaving_at_once():
-                from plateaulens.collect.cluster import collect_on_cluster  # noqa: PLC0415  needs the extra `cluster`
-        except ImportError as error:
-            raise needs(error, "cluster") from None
-        collect_on_cluster(config, out, scheduler=options.scheduler, workers=options.workers)
+    with _cluster(options) as cluster:
+        if cluster is None:
+            run_context = open_context(config)
+            print_notes(run_context.notes)
+            collect(config, place, run_context)
+        else:
+            cluster.collect(config, place)
     print(f"finished: {out}")
     return 0
 
@@ -103,13 +103,30 @@ def _collect(options: argparse.Namespace) -> int:
 def _collect_sweep(config: RunConfig, options: argparse.Namespace) -> int:
     from plateaulens.collect.sweep import collect_sweep  # noqa: PLC0415
 
-    if options.workers is not None or options.scheduler is not None:
-        raise UsageError("a sweep is collected by one process: leave --workers and --scheduler out")
-    folder = Path(options.out or Path("data/runs") / config.name)
+    try:
+        folder = Path("data/runs") / config.name if options.out is None else local_path(options.out)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"a sweep is a folder of runs: {error}") from None
     print(f"collecting the sweep {config.name} into {folder}", flush=True)
-    collect_sweep(config, folder)
+    with _cluster(options) as cluster:
+        collect_sweep(config, folder, cluster)
     print(f"finished: {folder}")
     return 0
+
+
+@contextmanager
+def _cluster(options: argparse.Namespace) -> Iterator["Cluster | None"]:
+    """The workers that the options name; None for this process."""
+    if options.scheduler is None and options.workers is None:
+        yield None
+        return
+    try:
+        with leaving_at_once():
+            from plateaulens.collect.cluster import connected  # noqa: PLC0415  needs the extra `cluster`
+    except ImportError as error:
+        raise needs(error, "cluster") from None
+    with connected(options.scheduler, options.workers) as cluster:
+        yield cluster
 
 
 def _named_file(text: str) -> tuple[str, str]:

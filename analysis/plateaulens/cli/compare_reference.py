@@ -1,11 +1,11 @@
 """`plateaulens compare-reference`: a run's numbers beside the authors'."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plateaulens.cli.options import local_path
 from plateaulens.config import AnalysisConfig, RunConfig
-from plateaulens.errors import reading
+from plateaulens.errors import LONGEST_MESSAGE, reading, shortened
 from plateaulens.names import STATISTICS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def add(commands: "Commands") -> None:
         "compare-reference", help="set a run's statistics beside the authors' published ones, with sampling error"
     )
     parser.add_argument("run", help="a run or the summary of one, a path or a URL")
-    parser.add_argument("--out", type=Path, help="a CSV file for the table, with sources and notes")
+    parser.add_argument("--out", type=local_path, help="a CSV file for the table, with sources and notes")
     parser.set_defaults(command=_run)
 
 
@@ -59,9 +59,11 @@ def _heading(config: RunConfig, rows: "list[Comparison]", settings: AnalysisConf
         title = f"REPLICATION CHECK: run {config.name} has the authors' model, SAE and sites."
     else:
         held = f", with {', '.join(config.sites.frozen)} held" if config.sites.frozen else ""
+        texts = (config.model.source, config.sites.write, f"{config.sites.read}{held}")
+        source, write, read = (shortened(each, LONGEST_MESSAGE) for each in texts)
         title = (
-            f"CONTEXT: run {config.name} is of {config.model.source}, written at {config.sites.write} and read at "
-            f"{config.sites.read}{held}; the authors' numbers are for GPT-2 small, so agreement is not expected."
+            f"CONTEXT: run {config.name} is of {source}, written at {write} and read at {read}; the authors' numbers "
+            "are for GPT-2 small, so agreement is not expected."
         )
     inside, expected = sum(row.inside for row in rows), settings.confidence * len(rows)
     scales = {row.experiment: row.scale for row in rows if row.statistic in STATISTICS}

@@ -1,10 +1,10 @@
 """`plateaulens differ`: two runs of the same paths curve by curve."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plateaulens.cli.interrupt import leaving_at_once
+from plateaulens.cli.options import local_path
 
 if TYPE_CHECKING:
     from plateaulens.cli.options import Commands
@@ -15,7 +15,7 @@ def add(commands: "Commands") -> None:
     parser = commands.add_parser("differ", help="compare two runs of the same prompts curve by curve")
     parser.add_argument("run", help="a run, complete or not, a path or a URL")
     parser.add_argument("other", help="one of another device or precision: `collect --activations-of RUN`")
-    parser.add_argument("--out", type=Path, help="a CSV file for the table of curves")
+    parser.add_argument("--out", type=local_path, help="a CSV file for the table of curves")
     parser.set_defaults(command=_run)
 
 
@@ -60,4 +60,4 @@ def _run(options: argparse.Namespace) -> int:
 
 def _percent(share: float) -> str:
     """A share in percent, rounded down, lest one curve in a million that differs pass for none."""
-    return f"{int(share * 10_000) / 100:g} %"
+    return f"{int(round(share * 10_000, 6)) / 100:g} %"  # 0.57 times 100 is below 57

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from plateaulens.cli.interrupt import leaving_at_once
+from plateaulens.cli.options import local_path
 
 if TYPE_CHECKING:
     from plateaulens.cli.options import Commands
@@ -20,7 +21,7 @@ def add(commands: "Commands") -> None:
         choices=["csv", "parquet", "saebench"],
         help="format of the tables, or SAEBench's results, a JSON file for each SAE (default: %(default)s)",
     )
-    parser.add_argument("--out", type=Path, help="folder for the files (default: NAME-export)")
+    parser.add_argument("--out", type=local_path, help="folder for the files (default: NAME-export)")
     parser.add_argument(
         "--no-prompts", action="store_true", help="leave out tables of single base prompts, their texts among them"
     )

@@ -1,11 +1,10 @@
 """`plateaulens models`: which models and autoencoders can be measured, in which way, and how long that takes."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plateaulens.cli.interrupt import leaving_at_once
-from plateaulens.cli.options import needs
+from plateaulens.cli.options import local_path, needs
 from plateaulens.names import WAYS
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ def add(commands: "Commands") -> None:
         "--cost", metavar="MODEL", help="time the ways on a model, say embedded:smollm2 (hub id, directory, .gguf)"
     )
     parser.add_argument(
-        "--page", type=Path, help="write the tables into this page instead, where it has a place for them"
+        "--page", type=local_path, help="write the tables into this page instead, where it has a place for them"
     )
     parser.set_defaults(command=_run)
 

@@ -1,10 +1,11 @@
 """What several subcommands share: the preset that is meant, and what to say of a missing extra."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plateaulens.config import RunConfig
-from plateaulens.errors import UsageError, first_line
+from plateaulens.errors import UsageError, first_line, shown
 from plateaulens.presets import read_config
 from plateaulens.quick import quick
 from plateaulens.resources import find
@@ -24,6 +25,13 @@ def preset(options: argparse.Namespace) -> RunConfig:
     """The chosen preset, or its quick run."""
     config = read_config(find("presets", options.preset or DEFAULT_PRESET))
     return quick(config) if options.quick else config
+
+
+def local_path(text: str) -> Path:
+    """An option's path where no URL will do: as a path, one would be a folder called `s3:`."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is a URL: name a path of this machine")
+    return Path(text)
 
 
 def needs(error: ImportError, extra: str) -> UsageError:

@@ -1,7 +1,6 @@
 """`plateaulens plan`: how many base prompts the next run needs."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plateaulens.config import AnalysisConfig
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 def add(commands: "Commands") -> None:
     """Declare the subcommand."""
     parser = commands.add_parser("plan", help="say how many base prompts a question needs, from a pilot's summary")
-    parser.add_argument("--summary", type=Path, required=True, help="the pilot's summary")
+    parser.add_argument("--summary", required=True, help="the pilot's summary, a path or a URL")
     goal = parser.add_mutually_exclusive_group(required=True)
     goal.add_argument("--width", type=float, help="wanted width of the interval, in steps (or of the KS distance)")
     goal.add_argument("--power", type=float, help="wanted probability of finding the effect")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plateaulens.cli.interrupt import leaving_at_once
-from plateaulens.cli.options import DEFAULT_PRESET, add_quick, preset
+from plateaulens.cli.options import DEFAULT_PRESET, add_quick, local_path, preset
 from plateaulens.config import ReportConfig
 from plateaulens.errors import UsageError, reading, shown
 from plateaulens.progress import shown as showing
@@ -32,7 +32,9 @@ def add(commands: "Commands") -> None:
         "--beside", help="the summary of another model's run to set this one beside (default: the one its preset names)"
     )
     parser.add_argument(
-        "--out", type=Path, help="folder for the pages (default: report/_output, with --quick report/_output/NAME)"
+        "--out",
+        type=local_path,
+        help="folder of the pages (default: report/_output, with --quick report/_output/NAME)",
     )
     parser.add_argument(
         "--to", type=_formats, default="html,pdf", help="formats, comma-separated (default: %(default)s)"

@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import stat
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -244,10 +246,11 @@ def _sizes(store: str) -> dict[str, int]:
         return {}
     found: Counter[str] = Counter()
     for file in folder.rglob("*"):
-        if file.is_file():
-            size = file.stat().st_size
-            found[""] += size
-            found[file.relative_to(folder).parts[0]] += size
+        with suppress(FileNotFoundError):  # a run that is being collected renames and removes files
+            there = file.stat()
+            if stat.S_ISREG(there.st_mode):
+                found[""] += there.st_size
+                found[file.relative_to(folder).parts[0]] += there.st_size
     return dict(found)
 
 

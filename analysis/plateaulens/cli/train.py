@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plateaulens.cli.interrupt import leaving_at_once
-from plateaulens.cli.options import DEFAULT_PRESET, needs
+from plateaulens.cli.options import DEFAULT_PRESET, local_path, needs
 from plateaulens.resources import find
 
 if TYPE_CHECKING:
@@ -19,10 +19,16 @@ def add(commands: "Commands") -> None:
         "--recipe", default=DEFAULT_PRESET, help="recipe that ships, or a TOML file (default: %(default)s)"
     )
     parser.add_argument(
-        "--cache", type=Path, default=Path("data/cache"), help="sampled text and checkpoints (default: %(default)s)"
+        "--cache",
+        type=local_path,
+        default=Path("data/cache"),
+        help="sampled text, checkpoints (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("data"), help="folder that gets saes/ and prompts/ (default: %(default)s)"
+        "--out",
+        type=local_path,
+        default=Path("data"),
+        help="where saes/ and prompts/ go (default: %(default)s)",
     )
     parser.set_defaults(command=_run)
 

@@ -1,4 +1,4 @@
-"""`collect` on a dask.distributed cluster: the same spans, as tasks whose workers write them."""
+"""Runs on a dask.distributed cluster: the spans that one process would measure, as tasks whose workers write them."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from distributed.comm.core import CommClosedError
 from distributed.utils import silence_logging_cmgr
 from tqdm.auto import tqdm
 
-from plateaulens.collect.worker import TURN, Assignment, IgnoreInterrupts, TakeTurns, describe, measure, software
+from plateaulens.collect.worker import TURN, Assignment, IgnoreInterrupts, TakeTurns, check, describe, measure, software
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError, first_line
 from plateaulens.progress import print_notes
@@ -33,43 +33,89 @@ LOST = "the scheduler was lost: the same command goes on from here"
 T = TypeVar("T")
 
 
-def collect_on_cluster(
-    config: RunConfig, out: Location, *, scheduler: str | None = None, workers: int | None = None
-) -> None:
-    """Run what is still missing of a configuration's run on the workers of a dask scheduler.
-
-    The run is, byte for byte, the one that `plateaulens.collect.collect.collect` makes, and either continues the
-    other's. This process loads no model: it makes the store, holds its lock, hands out spans and notes the time they
-    took. A worker that is lost in the middle of a span costs that span's time.
+class Cluster:
+    """The workers of a dask scheduler, as `connected` gives them.
 
     Parameters
     ----------
-    config
-        The run's configuration.
-    out
-        Where the run is, or is to be: a place that every worker sees, too.
+    client
+        Of the scheduler.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._told: set[str] = set()
+
+    def check(self, config: RunConfig) -> None:
+        """Refuse what can be seen not to run without loading anything, as a worker sees it.
+
+        Parameters
+        ----------
+        config
+            A run's configuration.
+
+        Raises
+        ------
+        UsageError
+            As `plateaulens.subject.preflight.check` does, and when the scheduler is lost.
+        """
+        _answer(self._client.submit(check, config, pure=False, resources=TURN))
+
+    def collect(self, config: RunConfig, out: Location) -> None:
+        """Run what is still missing of a configuration's run.
+
+        The run is, byte for byte, the one that `plateaulens.collect.collect.collect` makes, and either continues the
+        other's. This process loads no model: it makes the store, holds its lock, hands out spans and notes the time
+        they took. A worker that is lost in the middle of a span costs that span's time.
+
+        Parameters
+        ----------
+        config
+            The run's configuration.
+        out
+            Where the run is, or is to be: a place that every worker sees, too.
+
+        Raises
+        ------
+        UsageError
+            When the scheduler is lost, a worker does not see `out` or would measure something else, the configuration
+            cannot be run, another run is at `out`, or a span has killed several workers one after another.
+        """
+        place = locate(out)
+        run = _answer(self._client.submit(describe, config, pure=False, resources=TURN))
+        _check_software(software(run.attributes))
+        print_notes(note for note in run.notes if note not in self._told)
+        self._told.update(run.notes)
+        assignment = Assignment(config, run.attributes, place.absolute())
+        with open_or_create(place, run.spec, run.attributes, run.prompts) as store:
+            _measure(self._client, assignment, store, ["activations"])
+            _measure(self._client, assignment, store, config.experiments)
+            store.seal()
+
+
+@contextmanager
+def connected(scheduler: str | None = None, workers: int | None = None) -> Iterator[Cluster]:
+    """The workers of a scheduler, for as long as the context lasts.
+
+    Parameters
+    ----------
     scheduler
         Address of an existing scheduler; None starts one on this machine, with workers of its own.
     workers
         How many processes are started where there is no scheduler, which share the machine's cores; None is one.
 
+    Yields
+    ------
+    Cluster
+        What collects by them.
+
     Raises
     ------
     UsageError
-        When the scheduler or its workers cannot be reached, a worker does not see `out` or would measure something
-        else, the configuration cannot be run, another run is at `out`, or a span has killed several workers one after
-        another.
+        When the scheduler or its workers cannot be reached, or are lost.
     """
-    place = locate(out)
     with _connected(scheduler, workers) as client:
-        run = _answer(client.submit(describe, config, pure=False, resources=TURN))
-        _check_software(software(run.attributes))
-        print_notes(run.notes)
-        assignment = Assignment(config, run.attributes, place.absolute())
-        with open_or_create(place, run.spec, run.attributes, run.prompts) as store:
-            _measure(client, assignment, store, ["activations"])
-            _measure(client, assignment, store, config.experiments)
-            store.seal()
+        yield Cluster(client)
 
 
 @contextmanager

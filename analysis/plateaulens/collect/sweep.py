@@ -1,6 +1,7 @@
-"""A sweep: its cells, one run each, and collecting them in one process, those that one walk serves together.
+"""A sweep: its cells, one run each, and collecting them.
 
-(Needs torch, as sites are those of a model.)
+One process collects those together that one walk serves, a cluster one after the other. (Needs torch, as sites are
+those of a model.)
 """
 
 import sys
@@ -10,21 +11,25 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby, product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from plateaulens.collect.collect import collect, fill
 from plateaulens.collect.context import Description, RunContext, description, open_context
 from plateaulens.config import RunConfig, stem_of
-from plateaulens.errors import UsageError
+from plateaulens.errors import LONGEST_MESSAGE, UsageError, shortened, shown
 from plateaulens.progress import print_notes
 from plateaulens.scan.choice import reading
-from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of
-from plateaulens.store.reading import open_run
+from plateaulens.store.identity import resume_differences
+from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of, is_sweep, read_manifest
+from plateaulens.store.reading import is_complete, open_run
 from plateaulens.store.run import open_or_create
 from plateaulens.subject import preflight
 from plateaulens.subject.sites import Site, parse_read_site, parse_site
+
+if TYPE_CHECKING:
+    from plateaulens.collect.cluster import Cluster
 
 
 @dataclass(frozen=True)
@@ -35,38 +40,48 @@ class Cell:
     config: RunConfig
 
 
-def collect_sweep(config: RunConfig, folder: Path) -> None:
+def collect_sweep(config: RunConfig, folder: Path, cluster: "Cluster | None" = None) -> None:
     """Collect what is missing of a sweep's runs.
 
     A sweep that stopped at any moment is continued by the same call, and one with more cells than before goes on from
     those that are there. A model is loaded once for all cells in a row that have it, and its real activations are
     computed once for each write site in a row. Cells that differ in their read site are filled by one walk where that
-    gives each the bytes that it would get alone: on a CPU, at read sites before or after a block.
+    gives each the bytes that it would get alone: on a CPU, at read sites before or after a block. On a cluster the
+    spans of one cell after the other are shared out, and each cell walks for itself.
 
     Parameters
     ----------
     config
         A configuration with a sweep.
     folder
-        Where each run is a store, beside `manifest.json`.
+        Where each run is a store, beside `manifest.json`; on a cluster a folder that every worker sees.
+    cluster
+        Whose workers measure; None for this process.
 
     Raises
     ------
     UsageError
-        As `cells` does, and one that names the cell when one cannot be run.
+        As `cells` does, and one that names the cell when one cannot be run. Where the folder's sweep has runs that this
+        one lacks, or has with other settings, before anything is written there.
     """
     wanted = cells(config)
+    _check_kept(wanted, folder)
     manifest = Manifest(config=config, cells=tuple(cell.entry for cell in wanted))
     for cell in wanted:
         if _is_complete(cell.config, folder / cell.entry.run):
             manifest = manifest.with_state(cell.entry.name, "complete")
     manifest.write(folder)
     missing = [cell for cell, entry in zip(wanted, manifest.cells, strict=True) if entry.state != "complete"]
+    check = preflight.check if cluster is None else cluster.check
     for cell in missing:  # rather than when its turn comes, hours later
         with _naming(cell):
-            preflight.check(cell.config)
+            check(cell.config)
     run_context: RunContext | None = None
     collecting = _Collecting(folder, manifest, len(missing))
+    if cluster is not None:
+        for cell in missing:
+            collecting.share_out(cell, cluster)
+        return
     for _, same in groupby(missing, _but_for_read):
         left = list(same)
         while left:
@@ -80,6 +95,13 @@ class _Collecting:
         self._folder, self._manifest, self._missing = folder, manifest, missing
         self._begun = 0
         self._told: set[str] = set()
+
+    def share_out(self, cell: Cell, cluster: "Cluster") -> None:
+        """Collect a cell by a cluster's workers."""
+        self._begin(cell)
+        with _naming(cell):
+            cluster.collect(cell.config, self._folder / cell.entry.run)
+        self._end([cell])
 
     def walk(self, same: Sequence[Cell], previous: RunContext | None) -> tuple[RunContext, list[Cell]]:
         """Collect the first of some cells that differ in their read site, and those others that its walk serves.
@@ -105,9 +127,7 @@ class _Collecting:
                 collect(first.config, self._folder / first.entry.run, run_context)
         else:
             self._fill(run_context, reads, together)
-        for cell, _ in together:
-            self._manifest = self._manifest.with_state(cell.entry.name, "complete")
-        self._manifest.write(self._folder)
+        self._end([cell for cell, _ in together])
         return run_context, left
 
     def _joining(self, cell: Cell, run_context: RunContext) -> Description | None:
@@ -136,6 +156,11 @@ class _Collecting:
         self._begun += 1
         print(f"cell {self._begun} of {self._missing}: {cell.entry.name}", flush=True)
         self._manifest = self._manifest.with_state(cell.entry.name, "running")
+        self._manifest.write(self._folder)
+
+    def _end(self, complete: Sequence[Cell]) -> None:
+        for cell in complete:
+            self._manifest = self._manifest.with_state(cell.entry.name, "complete")
         self._manifest.write(self._folder)
 
     def _described(self, run_context: RunContext) -> Description:
@@ -219,7 +244,30 @@ def _is_complete(config: RunConfig, path: Path) -> bool:
         except ValidationError:
             return False
         same = stored.model_copy(update={"analysis": config.analysis}) == config
-        return same and all(bool(run[name]["completed"].all()) for name in config.experiments)
+        return same and is_complete(run, config.experiments)
+
+
+def _check_kept(wanted: Sequence[Cell], folder: Path) -> None:
+    """Refuse to put a sweep in the place of another one, whose runs would be in no manifest from then on."""
+    if not is_sweep(folder):
+        return
+    known = read_manifest(folder)
+    own = {cell.entry.name: cell.config for cell in wanted}
+    for entry in known.cells:
+        if not (folder / entry.run).exists():
+            continue
+        if entry.name not in own:
+            raise UsageError(
+                f"{folder} holds a sweep with the run {shown(entry.name)}, which this one lacks: keep it there, or "
+                "collect into another folder with --out"
+            )
+        both = (config_of(known.config, entry), own[entry.name])
+        stored, asked = ({"config": each.model_dump_json(), "identity": "{}"} for each in both)
+        if found := resume_differences(stored, asked):
+            raise UsageError(
+                f"{folder} holds a sweep whose run {shown(entry.name)} has other settings: "
+                f"{shortened('; '.join(found), LONGEST_MESSAGE)}: collect into another folder with --out"
+            )
 
 
 def _placements(config: RunConfig) -> list[tuple[str, str | None]]:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -27,6 +27,7 @@ from plateaulens.store.location import locate
 from plateaulens.store.reading import check_kind
 from plateaulens.store.schema import RUN_KIND, RunSpec
 from plateaulens.store.spans import SpanStore
+from plateaulens.subject import preflight
 
 TURN = {"plateaulens-span": 1}
 """The dask resource that every task takes and every worker has one of."""
@@ -54,6 +55,23 @@ def _returning_usage_errors(task: Callable[P, T]) -> Callable[P, T | UsageError]
             return UsageError(f"worker {get_worker().address}: {error}")
 
     return wrapped
+
+
+@_returning_usage_errors
+def check(config: RunConfig) -> None:
+    """See whether a run could begin, before anything is loaded.
+
+    Parameters
+    ----------
+    config
+        The run's configuration.
+
+    Returns
+    -------
+    None or UsageError
+        The error is returned, with the worker's name, as `plateaulens.subject.preflight.check` would raise it.
+    """
+    preflight.check(config)
 
 
 @_returning_usage_errors
@@ -161,15 +179,15 @@ def _check_same(stored: Attributes, assignment: Assignment, own: Attributes, *, 
 
 
 _opening = threading.Lock()
+_opened: list[tuple[RunConfig, RunContext]] = []
+"""The last context: a cell of a sweep has most of what the one before it had."""
 
 
 def _run_context(config: RunConfig) -> RunContext:
     """The context of this process, which uses as many threads as the worker was given."""
     torch.set_num_threads(get_worker().state.nthreads)
     with _opening:
-        return _open_once(config.model_dump_json())
-
-
-@lru_cache(maxsize=1)
-def _open_once(config: str) -> RunContext:
-    return open_context(RunConfig.model_validate_json(config))
+        if not _opened or _opened[0][0] != config:
+            previous = _opened.pop()[1] if _opened else None
+            _opened.append((config, open_context(config, previous)))
+        return _opened[0][1]

@@ -107,13 +107,15 @@ def word(text: object) -> str:
     return str(text) if _WORDS.fullmatch(str(text)) and "  " not in str(text) else code(text)
 
 
-def number(value: Any) -> str:
+def number(value: Any, unit: str = "") -> str:
     """A number to three digits.
 
     Parameters
     ----------
     value
         A number, None, or a text for infinity.
+    unit
+        Its unit: without end, a share or a ratio ("1") is unbounded, and a step lies beyond the window.
 
     Returns
     -------
@@ -124,14 +126,18 @@ def number(value: Any) -> str:
     --------
     >>> number(0.123456), number(-1234.5), number(None), number("Infinity"), number(0.00001)
     ('0.123', '-1234', '-', 'beyond the window', '1e-05')
+    >>> number("-Infinity", "1"), number(999.7)
+    ('unbounded', '1000')
     """
     if value is None:
         return NOTHING
+    if isinstance(value, str) and unit == "1":
+        return "unbounded"
     if isinstance(value, str):
         return "before the window" if value.startswith("-") else "beyond the window"
     if abs(value) < ROUNDING:
         return "0"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 class _Found:
@@ -325,7 +331,7 @@ def _told(found: _Found) -> Iterator[str]:
             "type": word(record["at"]["activation_type"]),
             "n": number(record["n"]),
             **{
-                f"accuracy, {each['at']['classifier']}": _estimate(each)
+                f"accuracy, {word(each['at']['classifier'])}": _estimate(each)
                 for each in found.get("distinguish", "accuracy", activation_type=record["at"]["activation_type"])
             },
             "told from real": word(record["verdict"]),
@@ -412,10 +418,14 @@ def _estimate(record: Record | None) -> str:
     """An estimate with its interval, and a sign where that cannot be relied on."""
     if record is None or record["estimate"] is None:
         return NOTHING
-    ends, doubt = record["interval"], " (too few or too equal)" if any(map(record["flags"].get, _DOUBTS)) else ""
+    ends, unit, doubt = (
+        record["interval"],
+        record["unit"],
+        " (too few or too equal)" if any(map(record["flags"].get, _DOUBTS)) else "",
+    )
     if ends is None:
-        return f"{number(record['estimate'])}{doubt}"
-    return f"{number(record['estimate'])} [{number(ends['lower'])}, {number(ends['upper'])}]{doubt}"
+        return f"{number(record['estimate'], unit)}{doubt}"
+    return f"{number(record['estimate'], unit)} [{number(ends['lower'], unit)}, {number(ends['upper'], unit)}]{doubt}"
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> str:

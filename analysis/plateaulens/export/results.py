@@ -305,7 +305,7 @@ def _cells(group: xr.Dataset, name: str, quantity: _Quantity) -> Iterator[dict[s
         """Its value in every cell, as JSON has it; None where there is no such variable."""
         if variable is None or variable not in group:
             return [None] * math.prod(sizes)
-        array = group[variable]
+        array = group[variable].load()  # as in `tables`
         more = {dim: size for dim, size in zip(dims, sizes, strict=True) if dim not in array.dims}
         values = array.expand_dims(more).transpose(*dims, ...).to_numpy()
         flat = values.reshape(-1, 2) if BOUND in array.dims else values.ravel()

@@ -208,7 +208,7 @@ def _table(group: xr.Dataset, dims: tuple[str, ...], variables: list[str], name:
             if group[extra].dims == (dim,) and extra != dim and extra not in _LEFT_OUT:
                 columns[extra] = _plain(group[extra])[place]
     for variable in variables:
-        values = _plain(group[variable].transpose(*dims, ...))
+        values = _plain(group[variable].load().transpose(*dims, ...))  # zarr cannot take an empty part of a lazy one
         if BOUND in group[variable].dims:
             base = variable.removesuffix("_interval")
             columns |= {f"{base}_{end}": values[..., place].ravel() for place, end in enumerate(("lower", "upper"))}

@@ -137,6 +137,8 @@ def save(tree: xr.DataTree, path: Location) -> None:
         spec = RunSpec.from_json(str(tree.attrs["layout"]))
         attributes = {key: tree.attrs[key] for key in RUN_ATTRIBUTES}
     for name, layout in spec.groups.items():
+        if name not in tree.children:
+            raise UsageError(f"the run lacks {name}, which it was collected with: save it whole")
         own = tree[name].sizes
         if cut := [dim for dim, size in layout.sizes.items() if own.get(dim, size) != size]:
             raise UsageError(
@@ -152,8 +154,9 @@ def save(tree: xr.DataTree, path: Location) -> None:
                     if done[..., span].all():
                         store.write(name, span, _values(group, span))
         store.seal()
-    sessions = {key: tree["provenance"].attrs[key] for key in ("created", "sessions")}
-    zarr.open_group(place.open(), mode="r+", use_consolidated=False)["provenance"].update_attributes(sessions)
+        provenance = zarr.open_group(place.open(), mode="r+", use_consolidated=False)["provenance"]
+        if provenance.attrs["sessions"] == "[]":  # what another writer has noted of a store that was there stays
+            provenance.update_attributes({key: tree["provenance"].attrs[key] for key in ("created", "sessions")})
 
 
 def max_slopes(tree: xr.DataTree, experiment: str | None = None) -> xr.DataArray:

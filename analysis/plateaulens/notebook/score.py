@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from plateaulens.config import AnalysisConfig, stem_of
 from plateaulens.errors import UsageError, explain, shown
 from plateaulens.names import CONTROL, DEFAULT_METRICS, REFERENCE, SCALE_START, SCALED
+from plateaulens.store.location import locate
 from plateaulens.store.reading import check_summary
 from plateaulens.store.schema import RUN_KIND, SUMMARY_KIND, SWEEP_SUMMARY_KIND
 from plateaulens.summary.sae_evidence import PLATEAU, STEP_CONSTANTS, evidence_of, own_settings
@@ -75,7 +76,7 @@ def score_sae(
         With it plateaus are walked in steps of this length, in units of the residual stream; without it plateau lengths
         are those of the relative steps.
     out
-        A folder for the runs, one for each SAE: an interrupted call goes on there. None keeps nothing.
+        A folder or a URL for the runs, one for each SAE: an interrupted call goes on there. None keeps nothing.
     **options
         Keys of `[analysis]`: `resamples`, `confidence`, `plateau_threshold`, `resample_targets` and so on. Those that
         say how curves become steps (`minimum_slope`, `nonlinearity_tolerance`, `plateau_threshold`, `statistics`) are
@@ -109,7 +110,7 @@ def score_sae(
             subject,
             saes,
             tokens,
-            out=None if out is None else Path(out),
+            out=out,
             pool=pool,
             types=types,
             step_length=step_length,
@@ -169,7 +170,7 @@ def _walks(
     saes: Mapping[str, Any],
     tokens: Any,
     *,
-    out: Path | None,
+    out: str | Path | None,
     pool: Any,
     types: Sequence[str] | None,
     step_length: float | None,
@@ -201,7 +202,7 @@ def _walks(
             pool=pool,
             experiments=experiments,
             step_length=step_length,
-            out=None if out is None else out / f"{files[name]}.zarr",
+            out=None if out is None else f"{locate(out)}/{files[name]}.zarr",
             name=files[name],
             **options,
         )

@@ -5,7 +5,7 @@ are opened, to be queried; whatever makes words, tables or figures of one asks `
 when they are asked for, without dask.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -320,6 +320,30 @@ _NAMED = (
 )
 
 
+def is_complete(run: xr.DataTree, experiments: Iterable[str]) -> bool:
+    """Whether nothing is missing of a run, and it says so.
+
+    Parameters
+    ----------
+    run
+        A run, as `open_run` gives it.
+    experiments
+        Names of those that it should have.
+
+    Returns
+    -------
+    bool
+        True when every span of each is completed, and a run that has digests is sealed: until then the loss of a span
+        cannot be told from one that is still to come.
+    """
+    has_all = all(name in run.children and bool(run[name][COMPLETED].all()) for name in experiments)
+    return has_all and (int(run.attrs["schema_version"]) < integrity.SINCE or _is_sealed(run))
+
+
+def _is_sealed(tree: xr.DataTree) -> bool:
+    return "provenance" in tree.children and integrity.SEAL in tree["provenance"].attrs
+
+
 def _names(tree: xr.DataTree) -> set[str]:
     """The names of groups, and of what they have along their axes: pages print them as they are, whoever made them."""
     found = set(map(str, tree.children))
@@ -339,7 +363,7 @@ def _promised(tree: xr.DataTree, spec: RunSpec | None) -> set[str]:
     has_digests = integrity.GROUP in tree.children
     whole = tree[integrity.GROUP].attrs.get(integrity.FILES) if has_digests else None
     found = set(map(str, whole)) if isinstance(whole, dict) else set()
-    sealed = "provenance" in tree.children and integrity.SEAL in tree["provenance"].attrs
+    sealed = _is_sealed(tree)
     for name, layout in (spec.groups if spec is not None else {}).items():
         if layout.has_completed:
             completed = tree[name][COMPLETED].transpose("sample", ...).to_numpy()

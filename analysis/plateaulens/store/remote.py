@@ -9,7 +9,7 @@ Credentials, regions and endpoints come from where fsspec and its drivers look f
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self
 
 from fsspec.core import url_to_fs
@@ -17,12 +17,15 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, WrapperStore
 
-from plateaulens.errors import UsageError, first_line
+from plateaulens.errors import UsageError, first_line, shown
 from plateaulens.store.inside import METADATA, check_inside
 from plateaulens.store.lock import ObjectLock
 
 _FRESH = {"use_listings_cache": False}
 """Other processes write too: a remembered listing would be wrong."""
+
+_PATTERN = "*?["
+"""Of characters that begin a pattern for fsspec, which reads and removes whatever else fits it: `a[1]` means `a1`."""
 
 _EXTRAS = {"s3": "s3fs", "s3a": "s3fs"}
 """The drivers that an extra of PlateauLens installs, by protocol; the extra is called `s3`."""
@@ -44,6 +47,10 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
+def _is_pattern(name: str) -> bool:
+    return any(letter in name for letter in _PATTERN)
+
+
 class RemotePlace:
     """A URL, of a store that is there or will be.
 
@@ -55,11 +62,15 @@ class RemotePlace:
     Raises
     ------
     UsageError
-        When there is no driver for the URL, or the driver refuses it.
+        When there is no driver for the URL, the driver refuses it, or takes it for a pattern.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
+        if _is_pattern(self._url):
+            raise UsageError(
+                f"{shown(url)} would be taken for a pattern: give the store a name without any of {_PATTERN}"
+            )
         protocol = url.partition("://")[0]
         try:
             self._fs, self._root = url_to_fs(self._url, **_FRESH)
@@ -218,7 +229,11 @@ class RemotePlace:
         for file in names.values():
             check_inside(self, file)
         with self._reaching():
-            found: dict[str, bytes | Exception] = self._fs.cat(list(names), on_error="return") if names else {}
+            plain = [name for name in names if not _is_pattern(name)]
+            found: dict[str, bytes | Exception] = self._fs.cat(plain, on_error="return") if plain else {}
+            for name in names.keys() - set(plain):
+                with suppress(FileNotFoundError):
+                    found[name] = self._fs.cat_file(name)
             for content in found.values():
                 if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
                     raise content
@@ -318,8 +333,11 @@ class RemotePlace:
             self._fs.pipe_file(self._marker, b"While this is here, the store beside it is being built.\n")
             if self.exists():
                 self._fs.rm_file(f"{self._root}/{METADATA}")
-            if rest := self.files():
-                self._fs.rm([f"{self._root}/{name}" for name in rest])
+            rest = [f"{self._root}/{name}" for name in self.files()]
+            if plain := [name for name in rest if not _is_pattern(name)]:
+                self._fs.rm(plain)
+            for name in filter(_is_pattern, rest):
+                self._fs.rm_file(name)
         held: dict[str, Buffer] = {}
         yield _RootLast(self.open(), held)
         self._fs.pipe_file(f"{self._root}/{METADATA}", held[METADATA].to_bytes())

@@ -15,7 +15,7 @@ from plateaulens.progress import stage
 from plateaulens.store.identity import resume_differences
 from plateaulens.store.location import Location, locate
 from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of, read_manifest
-from plateaulens.store.reading import check_kind, open_run
+from plateaulens.store.reading import check_kind, is_complete, open_run
 from plateaulens.store.schema import RUN_KIND, SCHEMA_VERSION, SUMMARY_VERSION, SWEEP_SUMMARY_KIND
 from plateaulens.summary.analyze import summarize_experiment, write_summary
 from plateaulens.summary.attributes import attrs
@@ -140,7 +140,7 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
     Raises
     ------
     UsageError
-        When no run is complete.
+        When no run is complete, and when one is not that the manifest says so of.
     """
     done = [entry for entry in manifest.cells if entry.state == "complete"]
     if not done:
@@ -154,6 +154,11 @@ def summarize_sweep(folder: Path, manifest: Manifest, settings: AnalysisConfig) 
     for count, entry in enumerate(done, start=1):
         stage(f"run {count} of {len(done)}")
         with open_run(folder / entry.run) as run:
+            if not is_complete(run, manifest.config.experiments):
+                raise UsageError(
+                    f"{folder / entry.run} is not complete, as the sweep's manifest says that it is: continue "
+                    "`plateaulens collect`"
+                )
             definitions |= json.loads(str(run.attrs.get("definitions", "{}")))
             software[entry.name] = {key: run.attrs[key] for key in ("identity", "versions", "commit")}
             steps: dict[str, xr.Dataset] = {}
