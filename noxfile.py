@@ -9,6 +9,7 @@ Options after `--` reach every session of the command line; each takes those it 
 """
 
 import argparse
+import re
 from pathlib import Path
 
 import nox
@@ -322,7 +323,9 @@ def install_resolved(session: nox.Session, resolution: str) -> None:
     pins = str(Path(session.create_tmp()) / f"{resolution}.txt")
     extras = [text for name in EVERYTHING.split(",") for text in ("--extra", name)]
     asked = ("--resolution", resolution, "--group", "test", "--upgrade", "--output-file", pins, "--quiet")
-    session.run_install("uv", "pip", "compile", "pyproject.toml", *extras, *asked)
+    configured = str(session.run("python", "-m", "pip", "config", "list", silent=True))
+    own = [f"--constraint={path}" for path in re.findall(r"\.constraint='(.+)'", configured)]  # pip holds to it below
+    session.run_install("uv", "pip", "compile", "pyproject.toml", *extras, *own, *asked)
     session.install("--requirement", pins, "--editable", ".")  # by pip, with its configuration
     session.install(*wheels(EMBEDDED_MODEL))
 
