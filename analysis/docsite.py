@@ -5,6 +5,7 @@ site that would ask the network for anything is refused.
 """
 
 import os
+import posixpath
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -84,6 +85,49 @@ def linked(text: str, pages: dict[str, str]) -> str:
         return f"[{words}]({target.removeprefix('docs/')})" if path.startswith("docs/") else words
 
     return _LINK.sub(moved, text).replace("](docs/", "](")
+
+
+def on_page_markdown(markdown: str, page: "Page", config: "MkDocsConfig", files: "Files") -> str:  # noqa: ARG001
+    """Have links to the repository's documents lead to their pages.
+
+    Parameters
+    ----------
+    markdown, page, config, files
+        As MkDocs gives them.
+
+    Returns
+    -------
+    str
+        The page's Markdown.
+    """
+    return within(markdown, page.file.src_uri)
+
+
+def within(text: str, place: str) -> str:
+    """A document of docs/ as a page: links to those of the repository that are pages lead to these.
+
+    Parameters
+    ----------
+    text
+        Markdown.
+    place
+        The document's path from docs/.
+
+    Returns
+    -------
+    str
+        Markdown, with links within the site.
+    """
+    pages = {f"../{source}": name for name, source in PAGES.items()}
+    folder = posixpath.dirname(place)
+
+    def moved(match: re.Match[str]) -> str:
+        words, target = match.groups()
+        path, mark, part = target.partition("#")
+        found = pages.get(posixpath.normpath(posixpath.join(folder, path)))
+        return match[0] if found is None else f"[{words}]({posixpath.relpath(found, folder or '.')}{mark}{part})"
+
+    return _LINK.sub(moved, text)
 
 
 def run_notebook(path: Path) -> Any:

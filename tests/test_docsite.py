@@ -34,6 +34,14 @@ def test_links_of_documents_become_those_of_pages() -> None:
     assert found == "[a](methods.md#x) b [c](https://d.org) [e](contributing.md) ![f](g.png)"
 
 
+def test_links_to_the_repository_s_documents_lead_to_their_pages() -> None:
+    text = "[a](../README.md#installing) [b](methods.md) [c](https://d.org/../README.md) [e](../data/x.toml)"
+    assert docsite.within(text, "library.md") == text.replace("../README.md#", "index.md#", 1)
+    text = "[a](../../README.md) [b](../../CONTRIBUTING.md#x) [c](../README.md) [d](../models.md)"
+    found = docsite.within(text, "howto/own.md")
+    assert found == "[a](../index.md) [b](../contributing.md#x) [c](../README.md) [d](../models.md)"
+
+
 def test_what_a_page_loads_from_elsewhere_is_found(tmp_path: Path) -> None:
     page = """
     <link rel="canonical" href="https://own.org"><a href="https://linked.org">x</a><img src="own.png">

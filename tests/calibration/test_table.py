@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -79,6 +80,44 @@ def test_the_page_names_every_interval_that_covers_too_little() -> None:
         at = "corners" if row.question == "corners" else "first"
         (lowest,) = (float(line[5]) for line in named if line[1:4] == [row.quantity, row.method, at])
         assert lowest <= round(100 * float(str(row.share)), 1), row
+
+
+STUDENT = "studentised, at least Student's t"
+SAYS = {
+    r"means and mean differences cover (\d+) to (\d+) % where prompts are independent": (
+        "mean|mean_difference",
+        STUDENT,
+        "",
+    ),
+    r"BCa intervals of the\s+deltas (\d+) to (\d+) %": ("cliffs_delta|paired_delta", "bca", ""),
+    r"restricted means and their differences (\d+) to (\d+) %": (
+        "restricted_mean|restricted_mean_difference",
+        STUDENT,
+        "",
+    ),
+    r"intervals from single prompts cover as little as\s+(\d+) %;": (
+        ".*",
+        ".*, prompts resampled",
+        "three prompts a target",
+    ),
+    r"with `resample_targets`, (\d+) to (\d+) %": (".*", ".*, linked groups resampled", "three prompts a target"),
+}
+"""What the page says of coverage, and of which quantities, methods and designs."""
+
+
+@pytest.mark.parametrize("sentence", SAYS)
+def test_what_the_page_says_of_coverage_is_what_was_counted(sentence: str) -> None:
+    quantity, method, design = SAYS[sentence]
+    rows = pd.read_csv(ROOT / "docs" / "calibration.csv")
+    rows = rows[(rows["kind"] == "coverage") & ~rows["question"].isin(["corners", "novelty"])]
+    rows = rows[rows["quantity"].str.fullmatch(quantity) & rows["method"].str.fullmatch(method)]
+    rows = rows[rows["design"] == design] if design else rows
+    page = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
+    (said,) = re.finditer(sentence, page)
+    shares = 100 * rows["share"]
+    assert len(shares) >= 40
+    counted = [str(round(share)) for share in (shares.min(), shares.max())]
+    assert list(said.groups()) == counted[: len(said.groups())]
 
 
 def test_new_cells_replace_old_ones(frame: pd.DataFrame) -> None:

@@ -501,6 +501,7 @@ def encoding(summary: xr.DataTree) -> dict[str, dict[str, dict[str, Any]]]:
         for name, variable in node.variables.items():
             variable.encoding = {}
             sizes = variable.sizes.items()
-            chunks = tuple(min(size, SAMPLES_PER_CHUNK) if dim == "sample" else size for dim, size in sizes)
+            own = (min(size, SAMPLES_PER_CHUNK) if dim == "sample" else size for dim, size in sizes)
+            chunks = tuple(max(size, 1) for size in own)  # zarr 3.4 takes no chunks of nothing
             found[node.path][str(name)] = {"compressors": COMPRESSORS, "chunks": chunks}
     return found
