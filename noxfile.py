@@ -324,7 +324,8 @@ def install_resolved(session: nox.Session, resolution: str) -> None:
     extras = [text for name in EVERYTHING.split(",") for text in ("--extra", name)]
     asked = ("--resolution", resolution, "--group", "test", "--upgrade", "--output-file", pins, "--quiet")
     configured = str(session.run("python", "-m", "pip", "config", "list", silent=True))
-    own = [f"--constraint={path}" for path in re.findall(r"\.constraint='(.+)'", configured)]  # pip holds to it below
+    files = " ".join(re.findall(r"\.constraint='(.+)'", configured)).replace("\\n", " ").split()
+    own = [f"--constraint={path}" for path in files]  # pip holds to them below
     session.run_install("uv", "pip", "compile", "pyproject.toml", *extras, *own, *asked)
     session.install("--requirement", pins, "--editable", ".")  # by pip, with its configuration
     session.install(*wheels(EMBEDDED_MODEL))

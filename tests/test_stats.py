@@ -422,8 +422,9 @@ class TestArrays:
     @pytest.mark.parametrize(
         ("labels", "said"),
         [
-            ([0] * 4, "clusters are one: "),
-            (np.zeros(4), "clusters are one: "),
+            ([0] * 4, "clusters are one, of all that is observed"),
+            (np.zeros(4), "clusters are one, of all that is observed"),
+            ([0, 0, 0, 1], "clusters are one, of all that is observed"),
             ([np.nan, 1, 1, 2], "clusters lack a label"),
             (np.array([np.nan, 1, 1, 2]), "clusters lack a label"),
             ([None, "a", "a", "b"], "clusters lack a label"),
@@ -433,12 +434,17 @@ class TestArrays:
         ],
     )
     def test_labels_that_would_give_certainty_are_refused(self, labels: Any, said: str) -> None:
-        values = np.arange(4.0)
+        values = np.array([0.0, 1, 2, np.nan])
+        several, whole = np.array([[0.0, 1, 2, 3], values]), np.arange(4.0)
         calls: list[Callable[[], Any]] = [
             lambda: stats.mean(values, clusters=labels),
-            lambda: stats.bootstrap(np.mean, values, clusters=labels),
-            lambda: stats.ks_equivalence(values, values, margin=0.3, clusters=labels),
+            lambda: stats.mean(several, clusters=labels),
+            lambda: stats.restricted_mean(values, np.ones(4), last=9, clusters=labels),
+            lambda: stats.ks_equivalence(values, whole, margin=0.3, clusters=labels),
+            lambda: stats.ks_swap_test(whole, values, clusters=labels),
         ]
+        if len(set(map(str, np.ravel(labels)))) < 2:  # the statistic itself takes what is not there
+            calls.append(lambda: stats.bootstrap(np.nanmean, values, clusters=labels))
         for call in calls:
             with pytest.raises(UsageError, match=said):
                 call()

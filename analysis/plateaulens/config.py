@@ -114,6 +114,8 @@ def _known(what: str, known: Iterable[str]) -> AfterValidator:
 def _no_folder(name: str) -> str:
     if name in {".", ".."}:
         raise ValueError("the name of a folder")
+    if len(name.encode(errors="surrogatepass")) > LONGEST_STEM:
+        raise ValueError(f"more than {LONGEST_STEM} bytes, which with its ending is too long for a file")
     return name
 
 
@@ -151,7 +153,7 @@ def stem_of(text: str, fill: str = "-") -> str:
     stem = _UNFIT_FOR_FILES.sub(fill, text)
     if len(stem.encode()) <= LONGEST_STEM:
         return stem
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
     return f"{stem.encode()[: LONGEST_STEM - 13].decode(errors='ignore')}-{digest}"
 
 

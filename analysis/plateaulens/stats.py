@@ -202,7 +202,7 @@ def bootstrap(
     if method not in {"bca", "percentile"}:
         raise UsageError(f"bootstrap: method {shown(method)} is none: choose 'bca' or 'percentile'")
     n = len(arrays[0])
-    resampling = _Draws(clusters, confidence, resamples, rng).resampling(n)
+    resampling = _Draws(clusters, confidence, resamples, rng).resampling(np.ones((1, n), bool))
 
     def one(found: Any) -> float:
         try:
@@ -270,8 +270,8 @@ def mean(
     draws = _Draws(clusters, confidence, resamples, rng)
     read = _Read("mean", dim, values=values)
     (value,) = read.arrays
-    resampling = draws.resampling(read.n)
     there = np.isfinite(value)
+    resampling = draws.resampling(there.reshape(-1, read.n))
     found = mean_interval(np.where(there, value, 0.0), there, resampling, confidence)
     return Estimate(read.back(found.estimate), read.back(found.interval, "bound"), read.back(there.sum(axis=-1)))
 
@@ -746,7 +746,8 @@ def restricted_mean(
     _check_times("restricted_mean", np.where(events == 1, times, 0.0))
     cut = restricted(times, events != 1, last)
     there = ~np.isnan(cut)
-    found = mean_interval(np.where(there, cut, 0.0), there, draws.resampling(read.n), confidence)
+    resampling = draws.resampling(there.reshape(-1, read.n))
+    found = mean_interval(np.where(there, cut, 0.0), there, resampling, confidence)
     return Estimate(read.back(found.estimate), read.back(found.interval, "bound"), read.back(there.sum(axis=-1)))
 
 
@@ -836,26 +837,35 @@ class _Draws:
         except (TypeError, ValueError):
             raise UsageError(f"rng {shown(rng)} is no seed: give a whole number from 0 on, or a generator") from None
 
-    def resampling(self, n: int) -> Resampling:
-        """Resamples of `n` positions, or of the clusters that they have labels of."""
-        numbered = None
+    def resampling(self, seen: NDArray[np.bool_]) -> Resampling:
+        """Resamples of positions, or of the clusters that they have labels of.
+
+        `seen`, shaped (sets, n), says which observations enter: nothing can be drawn in the place of a single cluster.
+        """
+        n, numbered = seen.shape[-1], None
         if self.clusters is not None:
-            given = self.clusters
-            try:
-                is_array = isinstance(given, np.ndarray | xr.DataArray)
-                labels = np.asarray(given) if is_array else np.fromiter(given, object)
-                numbered, distinct = pd.factorize(labels.ravel())
-            except TypeError as error:
-                raise UsageError(f"clusters are no labels ({first_line(error)}): give texts or numbers") from None
-            if labels.shape != (n,):
-                raise UsageError(f"clusters have {_shapes(labels)}: give one label for each observation, ({n},)")
-            if (numbered < 0).any():
-                raise UsageError("clusters lack a label (None or NaN): an observation of no known cluster is left out")
-            if len(distinct) < 2:
+            numbered = _numbered(self.clusters, n)
+            if any(each.sum() > 1 and len(np.unique(numbered[each])) < 2 for each in seen):
                 raise UsageError(
-                    "clusters are one: what is said of others like it takes several, and its observations are no others"
+                    "clusters are one, of all that is observed: what is said of others like it takes several, and its "
+                    "observations are no others"
                 )
         return Resampling.draw(self.generator, samples=n, resamples=self.number, clusters=numbered)
+
+
+def _numbered(given: Iterable[Hashable], n: int) -> NDArray[np.int_]:
+    """The labels of clusters as numbers, by the order in which they occur."""
+    try:
+        is_array = isinstance(given, np.ndarray | xr.DataArray)
+        labels = np.asarray(given) if is_array else np.fromiter(given, object)
+        numbered = pd.factorize(labels.ravel())[0]
+    except TypeError as error:
+        raise UsageError(f"clusters are no labels ({first_line(error)}): give texts or numbers") from None
+    if labels.shape != (n,):
+        raise UsageError(f"clusters have {_shapes(labels)}: give one label for each observation, ({n},)")
+    if (numbered < 0).any():
+        raise UsageError("clusters lack a label (None or NaN): an observation of no known cluster is left out")
+    return numbered
 
 
 def _compared(read: _Read, draws: _Draws, *, margin: float = 0.5) -> Comparison:
@@ -871,11 +881,12 @@ def _compared(read: _Read, draws: _Draws, *, margin: float = 0.5) -> Comparison:
 
 def _each(read: _Read, draws: _Draws, *, margin: float = 0.5) -> Iterator[tuple[NDArray[np.float64], Comparison]]:
     """`compare_types` of each set, with the last argument as the reference in front, from one draw for all of them."""
-    resampling = draws.resampling(read.n)
+    *others, reference = read.sets()
+    cells = np.stack([reference, *others], axis=1)
+    resampling = draws.resampling(np.asarray(~np.isnan(cells).any(axis=1)))
     swaps = Swaps.draw(draws.generator, samples=read.n, swaps=draws.number, clusters=resampling.unit)
     settings = AnalysisConfig(confidence=draws.confidence, resamples=draws.number)
-    *others, reference = read.sets()
-    for cell in np.stack([reference, *others], axis=1):
+    for cell in cells:
         censored = np.isposinf(cell)
         distinct = len(np.unique(cell[~np.isnan(cell)]))
         if distinct * len(cell) * (1 + draws.number) > LARGEST:

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 from distributed import Client, Future, KilledWorker, LocalCluster
 from distributed.comm.core import CommClosedError
@@ -23,7 +25,7 @@ from tests.s3 import BUCKET, s3_server
 from tests.tiny import measured, write_preset
 
 from plateaulens.cli import main
-from plateaulens.collect import cluster
+from plateaulens.collect import cluster, worker
 from plateaulens.collect.cluster import connected
 from plateaulens.collect.collect import collect
 from plateaulens.collect.context import attributes, open_context
@@ -91,7 +93,7 @@ def scheduler(bucket: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def assignment(config: RunConfig, whole: Path) -> Assignment:
     """What a worker would be told to go on with the whole run."""
-    return Assignment(config, attributes(open_context(config)), str(whole))
+    return Assignment(config, attributes(open_context(config)), str(whole), "tests")
 
 
 @pytest.fixture
@@ -132,6 +134,28 @@ def test_the_cells_of_a_sweep_are_those_of_one_process(
     assert "cell 4 of 4: " in capsys.readouterr().out
     assert main(arguments) == 0  # nothing is left
     assert "cell 1" not in capsys.readouterr().out
+
+
+def test_a_worker_looks_at_files_again_for_another_command(
+    tiny_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_files, tmp_path / "files")
+    monkeypatch.setattr(worker, "get_worker", lambda: Mock(state=Mock(nthreads=1)))
+    monkeypatch.setattr(worker, "_opened", [])
+    one, two = (read_config(write_preset(tmp_path / f"{name}.toml", tmp_path / "files")) for name in ("one", "two"))
+    first = worker._run_context(one, "first")
+    assert worker._run_context(one, "first") is first
+    second = worker._run_context(two, "first")
+    assert second.target_context.pool is first.target_context.pool
+    prompts = dict(np.load(tmp_path / "files" / "prompts.npz"))
+    prompts["tokens"] = np.roll(prompts["tokens"], 1, axis=0)
+    np.savez(tmp_path / "files" / "prompts.npz", **prompts)
+    for config in (one, two, two):
+        found = worker._run_context(config, "second")
+        np.testing.assert_array_equal(found.activations(slice(0, 2))["base"],
+                                      open_context(config).activations(slice(0, 2))["base"])  # fmt: skip
+        assert not np.array_equal(found.activations(slice(0, 2))["base"], first.activations(slice(0, 2))["base"])
+    assert len(worker._opened) == 1
 
 
 def test_what_a_sweep_lacks_is_said_of_its_cell_before_the_first_begins(
@@ -191,16 +215,21 @@ def stop_after(spans: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_worker_killed_in_the_middle_costs_nothing_else(
     scheduler: str, client: Client, config: RunConfig, whole: Path, tmp_path: Path
 ) -> None:
-    path = tmp_path / "run.zarr"
     victim, process = next(iter(client.run(os.getpid).items()))
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(collect_on_cluster, config, path, scheduler=scheduler)
         try:
-            wait_until(lambda: running.done() or any(path.glob("activations/completed/c/*")))
-            os.kill(process, signal.SIGSTOP)
-            # stopped in the middle of whatever it was doing, it still counts as doing it
-            wait_until(lambda: running.done() or bool(client.processing()[victim]))
-            assert not running.done(), running.result()
+            for attempt in range(10):  # as a run may be over before its worker is stopped
+                path = tmp_path / str(attempt) / "run.zarr"
+                running = pool.submit(collect_on_cluster, config, path, scheduler=scheduler)
+                wait_until(lambda path=path, run=running: run.done() or any(path.glob("activations/completed/c/*")))  # type: ignore[misc]
+                os.kill(process, signal.SIGSTOP)
+                # stopped in the middle of whatever it was doing, it still counts as doing it
+                wait_until(lambda run=running: run.done() or bool(client.processing()[victim]))  # type: ignore[misc]
+                if not running.done():
+                    break
+                running.result()
+                os.kill(process, signal.SIGCONT)
+            assert not running.done()
         finally:
             os.kill(process, signal.SIGKILL)
         running.result(PATIENCE)
@@ -355,7 +384,9 @@ class TestRefusals:
         self, scheduler: str, config: RunConfig, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A folder of the same name on another machine, here one of another name on this machine."""
-        monkeypatch.setattr(cluster, "Assignment", lambda config, own, _: Assignment(config, own, str(whole)))
+        monkeypatch.setattr(
+            cluster, "Assignment", lambda config, own, _, command: Assignment(config, own, str(whole), command)
+        )
         with pytest.raises(UsageError, match="6 spans of activations were measured and are not here: the run must"):
             collect_on_cluster(config, tmp_path / "run.zarr", scheduler=scheduler)
 

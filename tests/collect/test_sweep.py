@@ -6,8 +6,9 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,7 +26,7 @@ from plateaulens.collect import sweep as collecting
 from plateaulens.collect.collect import collect, fill
 from plateaulens.collect.context import RunContext, open_context
 from plateaulens.collect.pool import corpus
-from plateaulens.collect.sweep import _is_complete, cells, collect_sweep
+from plateaulens.collect.sweep import cells, collect_sweep
 from plateaulens.config import RunConfig
 from plateaulens.errors import UsageError
 from plateaulens.presets import read_config
@@ -214,18 +215,16 @@ class TestCollecting:
 
     def test_a_run_of_before_a_key_was_written_down_is_complete(self, folder: Path, configure: Configure) -> None:
         (first, *_) = cells(configure())
-        assert _is_complete(first.config, folder / first.entry.run)
+        path = folder / first.entry.run
+        assert collecting._differences(first.config, path) == []
         sites = first.config.sites.model_copy(update={"frozen": ("blocks.2.hook_mlp_out",)})
-        assert not _is_complete(first.config.model_copy(update={"sites": sites}), folder / first.entry.run)
+        assert collecting._differences(first.config.model_copy(update={"sites": sites}), path) != []
         earlier = json.loads(first.config.model_dump_json())
         del earlier["sites"]["frozen"]
-        attributes = {"config": json.dumps(earlier)}
-        with open_run(folder / first.entry.run) as run:
-            group = {name: node.to_dataset() for name, node in run.children.items()}
-            tree = xr.DataTree.from_dict(group)
-            tree.attrs = run.attrs | attributes
-        with patch("plateaulens.collect.sweep.open_run", lambda _: nullcontext(tree)):
-            assert _is_complete(first.config, folder / first.entry.run)
+        with open_run(path) as run:
+            attributes = run.attrs | {"config": json.dumps(earlier)}
+        with patch("plateaulens.collect.sweep.check_kind", lambda *_: attributes):
+            assert collecting._differences(first.config, path) == []
 
     def test_only_what_differs_is_made_anew(self, configure: Configure, tmp_path: Path) -> None:
         write_sae(tmp_path / "sae", make_sae("jumprelu"))
@@ -463,7 +462,7 @@ class TestWhatIsThere:
         [
             (
                 {"sweep__seed": [0]},
-                "with the run 'seed=0', which this one lacks: keep it there, or collect into another",
+                "with the run 'seed=1', which this one lacks: keep it there, or collect into another",
             ),
             ({"sweep__seed": [1, 2]}, "with the run 'seed=0', which this one lacks"),
             (
@@ -480,9 +479,37 @@ class TestWhatIsThere:
             collect_sweep(configure(**SEEDS | changes), small)
         assert (small / "manifest.json").read_bytes() == before
 
-    def test_more_cells_and_another_analysis_are_not_another_sweep(self, small: Path, configure: Configure) -> None:
-        collect_sweep(configure(**SEEDS | {"sweep__seed": [0, 1, 2], "analysis__resamples": 77}), small)
+    def test_more_cells_and_what_is_not_measured_are_no_other_sweep(
+        self, small: Path, configure: Configure, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        others = {"analysis__resamples": 77, "report__beside": "another"}
+        collect_sweep(configure(**SEEDS | {"sweep__seed": [0, 1, 2], **others}), small)
         assert [entry.state for entry in read_manifest(small).cells] == ["complete"] * 3
+        assert "cell 1 of 1: seed=2" in capsys.readouterr().out
+
+    def test_other_likely_tokens_are_refused_before_the_manifest_says_so(
+        self, small: Path, configure: Configure
+    ) -> None:
+        before = (small / "manifest.json").read_bytes()
+        with pytest.raises(UsageError, match=r"has other settings: engine.likely_tokens: stored 5, asked 0"):
+            collect_sweep(configure(**SEEDS | {"engine__likely_tokens": 0}), small)
+        assert (small / "manifest.json").read_bytes() == before
+        collect_sweep(configure(**SEEDS | {"engine__likely_tokens": 5}), small)
+
+    def test_a_list_that_grows_from_one_value_keeps_the_run_that_is_there(
+        self, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder, runs = tmp_path / "sweep", []
+        for seeds, reads in (([0], None), ([0, 1], None), ([0, 1], READS), ([1, 0], READS[::-1])):
+            collect_sweep(configure(**SEEDS | {"sweep__seed": seeds, "sweep__read": reads}), folder)
+            runs.append({(entry.seed, entry.read): entry.run for entry in read_manifest(folder).cells})
+            assert all(entry.state == "complete" for entry in read_manifest(folder).cells)
+        assert runs[0] == {(0, READ): "only.zarr"}
+        assert all(earlier.items() <= later.items() for earlier, later in pairwise(runs))
+        assert len(set(runs[3].values())) == 4 == len(list(folder.glob("*.zarr")))
+        assert capsys.readouterr().out.count("cell ") == 4
+        tree = analyze_sweep(folder, tmp_path / "summary.zarr")
+        assert bool(tree["sensitivity"].complete.all())
 
     def test_cells_that_never_began_can_be_left_out(self, small: Path, configure: Configure) -> None:
         shutil.rmtree(small / "seed=1.zarr")

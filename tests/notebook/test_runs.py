@@ -93,10 +93,11 @@ def test_what_others_have_noted_of_a_stored_run_stays(small: Path, tmp_path: Pat
     assert noted != "[]"
 
 
-def test_a_part_of_a_run_is_not_saved(run: xr.DataTree, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["sensitivity", "prompts", "activations", "provenance"])
+def test_a_part_of_a_run_is_not_saved(name: str, run: xr.DataTree, tmp_path: Path) -> None:
     part = run.copy()
-    del part["sensitivity"]
-    with pytest.raises(pl.UsageError, match="the run lacks sensitivity, which it was collected with: save it whole"):
+    del part[name]
+    with pytest.raises(pl.UsageError, match=f"the run lacks {name}, which it was collected with: save it whole"):
         pl.save(part, tmp_path / "part.zarr")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,6 +1,7 @@
 """Runs on a dask.distributed cluster: the spans that one process would measure, as tasks whose workers write them."""
 
 import logging
+import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ class Cluster:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._command = uuid.uuid4().hex
         self._told: set[str] = set()
 
     def check(self, config: RunConfig) -> None:
@@ -82,11 +84,11 @@ class Cluster:
             cannot be run, another run is at `out`, or a span has killed several workers one after another.
         """
         place = locate(out)
-        run = _answer(self._client.submit(describe, config, pure=False, resources=TURN))
+        run = _answer(self._client.submit(describe, config, self._command, pure=False, resources=TURN))
         _check_software(software(run.attributes))
         print_notes(note for note in run.notes if note not in self._told)
         self._told.update(run.notes)
-        assignment = Assignment(config, run.attributes, place.absolute())
+        assignment = Assignment(config, run.attributes, place.absolute(), self._command)
         with open_or_create(place, run.spec, run.attributes, run.prompts) as store:
             _measure(self._client, assignment, store, ["activations"])
             _measure(self._client, assignment, store, config.experiments)

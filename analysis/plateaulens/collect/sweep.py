@@ -13,18 +13,17 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from plateaulens.collect.collect import collect, fill
 from plateaulens.collect.context import Description, RunContext, description, open_context
 from plateaulens.config import RunConfig, stem_of
-from plateaulens.errors import LONGEST_MESSAGE, UsageError, shortened, shown
+from plateaulens.errors import LONGEST_MESSAGE, UsageError, reading, shortened, shown
 from plateaulens.progress import print_notes
-from plateaulens.scan.choice import reading
+from plateaulens.scan import choice
 from plateaulens.store.identity import resume_differences
 from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of, is_sweep, read_manifest
-from plateaulens.store.reading import is_complete, open_run
+from plateaulens.store.reading import check_kind, is_complete, open_run
 from plateaulens.store.run import open_or_create
+from plateaulens.store.schema import RUN_KIND, RunSpec
 from plateaulens.subject import preflight
 from plateaulens.subject.sites import Site, parse_read_site, parse_site
 
@@ -64,8 +63,7 @@ def collect_sweep(config: RunConfig, folder: Path, cluster: "Cluster | None" = N
         As `cells` does, and one that names the cell when one cannot be run. Where the folder's sweep has runs that this
         one lacks, or has with other settings, before anything is written there.
     """
-    wanted = cells(config)
-    _check_kept(wanted, folder)
+    wanted = _continued(cells(config), folder)
     manifest = Manifest(config=config, cells=tuple(cell.entry for cell in wanted))
     for cell in wanted:
         if _is_complete(cell.config, folder / cell.entry.run):
@@ -141,7 +139,7 @@ class _Collecting:
     def _fill(
         self, run_context: RunContext, reads: Sequence[Site], together: Sequence[tuple[Cell, Description]]
     ) -> None:
-        forward = reading(run_context.forward, reads)
+        forward = choice.reading(run_context.forward, reads)
         assert forward is not None
         with ExitStack() as stack:
             stores = []
@@ -186,7 +184,7 @@ def _but_for_read(cell: Cell) -> tuple[object, ...]:
 def _is_shared(run_context: RunContext, reads: Sequence[Site]) -> bool:
     """Whether one walk may serve runs at these read sites, as far as their first one tells."""
     # a GPU's batches are as large as fits, and its rounding may depend on that
-    return run_context.subject.device.type == "cpu" and reading(run_context.forward, reads) is not None
+    return run_context.subject.device.type == "cpu" and choice.reading(run_context.forward, reads) is not None
 
 
 def _way(run_context: RunContext) -> tuple[str, str, bool]:
@@ -232,42 +230,52 @@ def cells(config: RunConfig) -> tuple[Cell, ...]:
 
 
 def _is_complete(config: RunConfig, path: Path) -> bool:
-    """Whether nothing is missing of the run at `path`, and it is that of this configuration.
-
-    A run of another configuration counts as missing, so that collecting it says what differs.
-    """
+    """Whether nothing is missing of the run at `path`."""
     if not path.exists():
         return False
     with open_run(path) as run:
-        try:
-            stored = RunConfig.model_validate_json(run.attrs["config"])  # with what earlier versions did not write down
-        except ValidationError:
-            return False
-        same = stored.model_copy(update={"analysis": config.analysis}) == config
-        return same and is_complete(run, config.experiments)
+        return is_complete(run, config.experiments)
 
 
-def _check_kept(wanted: Sequence[Cell], folder: Path) -> None:
-    """Refuse to put a sweep in the place of another one, whose runs would be in no manifest from then on."""
+def _continued(wanted: Sequence[Cell], folder: Path) -> tuple[Cell, ...]:
+    """The cells by the names of the runs that the folder's sweep has for them, as names depend on what else varies.
+
+    Another sweep is refused, whose runs would be in no manifest from then on.
+    """
     if not is_sweep(folder):
-        return
-    known = read_manifest(folder)
-    own = {cell.entry.name: cell.config for cell in wanted}
-    for entry in known.cells:
-        if not (folder / entry.run).exists():
-            continue
-        if entry.name not in own:
-            raise UsageError(
-                f"{folder} holds a sweep with the run {shown(entry.name)}, which this one lacks: keep it there, or "
-                "collect into another folder with --out"
-            )
-        both = (config_of(known.config, entry), own[entry.name])
-        stored, asked = ({"config": each.model_dump_json(), "identity": "{}"} for each in both)
-        if found := resume_differences(stored, asked):
+        return tuple(wanted)
+    there = {_where(entry): entry for entry in read_manifest(folder).cells if (folder / entry.run).exists()}
+    if lost := [entry for where, entry in there.items() if where not in {_where(cell.entry) for cell in wanted}]:
+        raise UsageError(
+            f"{folder} holds a sweep with the run {shown(lost[0].name)}, which this one lacks: keep it there, or "
+            "collect into another folder with --out"
+        )
+    found = []
+    for cell in wanted:
+        known = there.get(_where(cell.entry))
+        entry = cell.entry if known is None else known.with_state("pending")
+        found.append(Cell(entry, cell.config.model_copy(update={"name": entry.name})))
+        if known is not None and (differing := _differences(found[-1].config, folder / entry.run)):
             raise UsageError(
                 f"{folder} holds a sweep whose run {shown(entry.name)} has other settings: "
-                f"{shortened('; '.join(found), LONGEST_MESSAGE)}: collect into another folder with --out"
+                f"{shortened('; '.join(differing), LONGEST_MESSAGE)}: collect into another folder with --out"
             )
+    return tuple(found)
+
+
+def _where(entry: Entry) -> tuple[object, ...]:
+    return tuple(getattr(entry, axis) for axis in AXES)
+
+
+def _differences(config: RunConfig, path: Path) -> list[str]:
+    """What forbids to go on with the run at `path`, as far as its attributes tell."""
+    stored = check_kind(path, RUN_KIND)
+    asked = {"config": config.model_dump_json(), "identity": stored.get("identity", "")}
+    with reading(f"{path}: root attributes are damaged", "see `plateaulens verify`"):
+        found = resume_differences(stored, asked)
+        likely = RunSpec.from_json(str(stored["layout"])).likely
+    wanted = config.engine.likely_tokens
+    return found if wanted in ("auto", likely) else [*found, f"engine.likely_tokens: stored {likely}, asked {wanted}"]
 
 
 def _placements(config: RunConfig) -> list[tuple[str, str | None]]:

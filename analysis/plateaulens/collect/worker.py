@@ -42,6 +42,8 @@ class Assignment:
     config: RunConfig
     attributes: Attributes
     path: str
+    command: str
+    """Whose run it is: within one command files are taken to stay as they are, and are not read again."""
 
 
 def _returning_usage_errors(task: Callable[P, T]) -> Callable[P, T | UsageError]:
@@ -75,20 +77,22 @@ def check(config: RunConfig) -> None:
 
 
 @_returning_usage_errors
-def describe(config: RunConfig) -> Description:
+def describe(config: RunConfig, command: str) -> Description:
     """Everything about a run that only its model and its prompts can tell.
 
     Parameters
     ----------
     config
         The run's configuration.
+    command
+        As `Assignment` has it.
 
     Returns
     -------
     Description or UsageError
         The error is returned, with the worker's name, when the configuration cannot be run.
     """
-    return description(_run_context(config))
+    return description(_run_context(config, command))
 
 
 @_returning_usage_errors
@@ -110,7 +114,7 @@ def measure(assignment: Assignment, group: str, span: slice) -> float:
         Seconds that it took, the model's loading not counted. The error is returned, with the worker's name, when this
         worker does not see the run, or would measure something else than the run's other workers.
     """
-    run_context = _run_context(assignment.config)
+    run_context = _run_context(assignment.config, assignment.command)
     began = time.monotonic()
     place = locate(assignment.path)
     stored = check_kind(place, RUN_KIND)
@@ -179,15 +183,18 @@ def _check_same(stored: Attributes, assignment: Assignment, own: Attributes, *, 
 
 
 _opening = threading.Lock()
-_opened: list[tuple[RunConfig, RunContext]] = []
-"""The last context: a cell of a sweep has most of what the one before it had."""
+_opened: list[tuple[str, RunConfig, RunContext]] = []
+"""The last context and whose it is: a cell of a sweep has most of what the one before it had, while another command may
+find something else at the same paths."""
 
 
-def _run_context(config: RunConfig) -> RunContext:
+def _run_context(config: RunConfig, command: str) -> RunContext:
     """The context of this process, which uses as many threads as the worker was given."""
     torch.set_num_threads(get_worker().state.nthreads)
     with _opening:
-        if not _opened or _opened[0][0] != config:
-            previous = _opened.pop()[1] if _opened else None
-            _opened.append((config, open_context(config, previous)))
-        return _opened[0][1]
+        if not _opened or _opened[0][:2] != (command, config):
+            previous = _opened.pop() if _opened else None
+            known = previous[2] if previous is not None and previous[0] == command else None
+            previous = None  # another command's model need not be held while this one's is loaded
+            _opened.append((command, config, open_context(config, known)))
+        return _opened[0][2]

@@ -136,9 +136,9 @@ def save(tree: xr.DataTree, path: Location) -> None:
     with reading("the run's attributes are damaged", "walk again"):
         spec = RunSpec.from_json(str(tree.attrs["layout"]))
         attributes = {key: tree.attrs[key] for key in RUN_ATTRIBUTES}
+    if lacking := [name for name in (*spec.groups, "provenance") if name not in tree.children]:
+        raise UsageError(f"the run lacks {lacking[0]}, which it was collected with: save it whole")
     for name, layout in spec.groups.items():
-        if name not in tree.children:
-            raise UsageError(f"the run lacks {name}, which it was collected with: save it whole")
         own = tree[name].sizes
         if cut := [dim for dim, size in layout.sizes.items() if own.get(dim, size) != size]:
             raise UsageError(
