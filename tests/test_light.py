@@ -55,3 +55,20 @@ def test_what_needs_torch_says_what_to_install(command: str, tmp_path: Path) -> 
     assert line.startswith("plateaulens: error: this command needs ")
     assert line.endswith("run `pip install 'plateaulens[collect]'`")
     assert list(tmp_path.iterdir()) == []
+
+
+HEAVY = """
+import sys
+from plateaulens.cli import main
+
+try:
+    main(["--help"])
+except SystemExit:
+    heavy = {"dask", "fsspec", "matplotlib", "pandas", "scipy", "xarray", "zarr"}
+    print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def test_help_waits_for_nothing_heavy(tmp_path: Path) -> None:
+    done = run_code(REFUSE + HEAVY, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "[]\n")

@@ -223,7 +223,7 @@ class TestCollecting:
         del earlier["sites"]["frozen"]
         with open_run(path) as run:
             attributes = run.attrs | {"config": json.dumps(earlier)}
-        with patch("plateaulens.collect.sweep.check_kind", lambda *_: attributes):
+        with patch("plateaulens.store.reading.check_kind", lambda *_: attributes):
             assert collecting._differences(first.config, path) == []
 
     def test_only_what_differs_is_made_anew(self, configure: Configure, tmp_path: Path) -> None:

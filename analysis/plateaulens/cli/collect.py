@@ -14,7 +14,6 @@ from plateaulens.errors import UsageError, shown
 from plateaulens.presets import override
 from plateaulens.progress import print_notes
 from plateaulens.quick import NOTICE
-from plateaulens.store.location import locate
 from plateaulens.subject.embedded import notice
 
 if TYPE_CHECKING:
@@ -81,6 +80,7 @@ def _collect(options: argparse.Namespace) -> int:
         with leaving_at_once():
             from plateaulens.collect.collect import collect  # noqa: PLC0415  needs the extra `collect`
             from plateaulens.collect.context import open_context  # noqa: PLC0415
+            from plateaulens.store.location import locate  # noqa: PLC0415
     except ImportError as error:
         raise needs(error, "collect") from None
     if config.sweep is not None:

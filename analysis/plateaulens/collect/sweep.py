@@ -19,11 +19,10 @@ from plateaulens.config import RunConfig, stem_of
 from plateaulens.errors import LONGEST_MESSAGE, UsageError, reading, shortened, shown
 from plateaulens.progress import print_notes
 from plateaulens.scan import choice
-from plateaulens.store.identity import resume_differences
 from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of, is_sweep, read_manifest
-from plateaulens.store.reading import check_kind, is_complete, open_run
+from plateaulens.store.reading import is_complete, open_run, run_differences
 from plateaulens.store.run import open_or_create
-from plateaulens.store.schema import RUN_KIND, RunSpec
+from plateaulens.store.schema import RunSpec
 from plateaulens.subject import preflight
 from plateaulens.subject.sites import Site, parse_read_site, parse_site
 
@@ -245,9 +244,10 @@ def _continued(wanted: Sequence[Cell], folder: Path) -> tuple[Cell, ...]:
     if not is_sweep(folder):
         return tuple(wanted)
     there = {_where(entry): entry for entry in read_manifest(folder).cells if (folder / entry.run).exists()}
-    if lost := [entry for where, entry in there.items() if where not in {_where(cell.entry) for cell in wanted}]:
+    if lost := there.keys() - {_where(cell.entry) for cell in wanted}:
+        first = next(entry for where, entry in there.items() if where in lost)
         raise UsageError(
-            f"{folder} holds a sweep with the run {shown(lost[0].name)}, which this one lacks: keep it there, or "
+            f"{folder} holds a sweep with the run {shown(first.name)}, which this one lacks: keep it there, or "
             "collect into another folder with --out"
         )
     found = []
@@ -269,10 +269,8 @@ def _where(entry: Entry) -> tuple[object, ...]:
 
 def _differences(config: RunConfig, path: Path) -> list[str]:
     """What forbids to go on with the run at `path`, as far as its attributes tell."""
-    stored = check_kind(path, RUN_KIND)
-    asked = {"config": config.model_dump_json(), "identity": stored.get("identity", "")}
+    stored, found = run_differences(path, config)
     with reading(f"{path}: root attributes are damaged", "see `plateaulens verify`"):
-        found = resume_differences(stored, asked)
         likely = RunSpec.from_json(str(stored["layout"])).likely
     wanted = config.engine.likely_tokens
     return found if wanted in ("auto", likely) else [*found, f"engine.likely_tokens: stored {likely}, asked {wanted}"]

@@ -193,8 +193,7 @@ def _run_context(config: RunConfig, command: str) -> RunContext:
     torch.set_num_threads(get_worker().state.nthreads)
     with _opening:
         if not _opened or _opened[0][:2] != (command, config):
-            previous = _opened.pop() if _opened else None
-            known = previous[2] if previous is not None and previous[0] == command else None
-            previous = None  # another command's model need not be held while this one's is loaded
+            known = _opened[0][2] if _opened and _opened[0][0] == command else None
+            _opened.clear()  # another command's model need not be held while this one's is loaded
             _opened.append((command, config, open_context(config, known)))
         return _opened[0][2]

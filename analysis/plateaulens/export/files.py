@@ -19,8 +19,7 @@ from plateaulens.export.results import as_text, results
 from plateaulens.export.tables import tables
 from plateaulens.names import NAME
 from plateaulens.replacing import publish, scratch, write_at_once
-from plateaulens.store.inside import METADATA
-from plateaulens.store.location import Location, locate
+from plateaulens.store.location import Location, check_folder
 from plateaulens.store.reading import check_summary, open_present_summary
 from plateaulens.store.verify import blaming_damage
 
@@ -89,9 +88,7 @@ def write_all(summary: xr.DataTree, folder: Path, *, to: Format = "csv", prompts
         raise UsageError(f"no format {shown(to)}: there is {', '.join(FORMATS)}")
     if to == "parquet" and importlib.util.find_spec("pyarrow") is None:
         raise UsageError("--to parquet needs pyarrow: run `pip install 'plateaulens[parquet]'`, or take csv")
-    locate(folder).check_outside()
-    if (folder / METADATA).exists():
-        raise UsageError(f"{folder} is a store, which holds nothing else: choose another folder")
+    check_folder(folder)
     with scratch("plateaulens-export") as place:
         made = [_write(frame, place / f"{name}.{to}", to) for name, frame in tables(summary, prompts=prompts)]
         found = results(summary, tuple(f"{DATA}/{file.name}" for file in made))

@@ -418,11 +418,8 @@ def _estimate(record: Record | None) -> str:
     """An estimate with its interval, and a sign where that cannot be relied on."""
     if record is None or record["estimate"] is None:
         return NOTHING
-    ends, unit, doubt = (
-        record["interval"],
-        record["unit"],
-        " (too few or too equal)" if any(map(record["flags"].get, _DOUBTS)) else "",
-    )
+    ends, unit = record["interval"], record["unit"]
+    doubt = " (too few or too equal)" if any(map(record["flags"].get, _DOUBTS)) else ""
     if ends is None:
         return f"{number(record['estimate'], unit)}{doubt}"
     return f"{number(record['estimate'], unit)} [{number(ends['lower'], unit)}, {number(ends['upper'], unit)}]{doubt}"

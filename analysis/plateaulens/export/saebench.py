@@ -23,8 +23,7 @@ from plateaulens.config import stem_of
 from plateaulens.errors import UsageError, reading
 from plateaulens.names import REFERENCE, SCALE_START
 from plateaulens.replacing import publish, scratch
-from plateaulens.store.inside import METADATA
-from plateaulens.store.location import Location, locate
+from plateaulens.store.location import Location, check_folder
 from plateaulens.store.manifest import SITE
 from plateaulens.store.reading import check_summary, open_present_summary
 from plateaulens.store.sae_settings import KEY, known_settings, without_settings
@@ -118,9 +117,7 @@ def write_saebench(scale: xr.Dataset, folder: Path) -> list[Path]:
     UsageError
         When the folder is a store or lies in one, and when what the scale says about its SAEs is damaged.
     """
-    locate(folder).check_outside()
-    if (folder / METADATA).exists():
-        raise UsageError(f"{folder} is a store, which holds nothing else: choose another folder")
+    check_folder(folder)
     found = list(outputs(scale))
     with scratch("plateaulens-saebench") as place:
         made = []

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from plateaulens.errors import UsageError
+from plateaulens.store.inside import METADATA
 from plateaulens.store.local import LocalPlace
 from plateaulens.store.remote import RemotePlace, is_remote
 
@@ -45,6 +46,24 @@ def locate(path: Location) -> Place:
     if text.startswith("file:"):
         return _local(Path("/" + text.removeprefix("file:").lstrip("/")))
     return RemotePlace(text) if is_remote(text) else _local(Path(path))
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder for other files that is a store, or lies in one.
+
+    Parameters
+    ----------
+    folder
+        A path of this machine, which need not exist.
+
+    Raises
+    ------
+    UsageError
+        Names the store.
+    """
+    locate(folder).check_outside()
+    if (folder / METADATA).exists():
+        raise UsageError(f"{folder} is a store, which holds nothing else: choose another folder")
 
 
 def _local(path: Path) -> LocalPlace:

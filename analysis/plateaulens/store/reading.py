@@ -13,9 +13,11 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from plateaulens.config import RunConfig
 from plateaulens.errors import LONGEST_VALUE, UsageError, reading, shortened, shown
 from plateaulens.names import NAME
 from plateaulens.store import integrity
+from plateaulens.store.identity import resume_differences
 from plateaulens.store.inside import LONGEST
 from plateaulens.store.location import Location, locate
 from plateaulens.store.schema import (
@@ -318,6 +320,34 @@ _NAMED = (
     *("activation_type", "other_type", "metric", "statistic", "convention", "experiment", "path", "adjustment"),
     "detector",
 )
+
+
+def run_differences(path: Location, config: RunConfig) -> tuple[Mapping[str, Any], list[str]]:
+    """What forbids to take the run at a path for that of a configuration, as far as its attributes tell.
+
+    Parameters
+    ----------
+    path
+        Where a run is.
+    config
+        The configuration.
+
+    Returns
+    -------
+    Mapping
+        The run's root attributes.
+    list of str
+        As `plateaulens.store.identity.resume_differences` gives them, with the run's own identity.
+
+    Raises
+    ------
+    UsageError
+        When there is no run, or its attributes are damaged.
+    """
+    stored = check_kind(path, RUN_KIND)
+    asked = {"config": config.model_dump_json(), "identity": stored.get("identity", "")}
+    with reading(f"{path}: root attributes are damaged", "see `plateaulens verify`"):
+        return stored, resume_differences(stored, asked)
 
 
 def is_complete(run: xr.DataTree, experiments: Iterable[str]) -> bool:

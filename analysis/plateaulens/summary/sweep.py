@@ -10,13 +10,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from plateaulens.config import AnalysisConfig
-from plateaulens.errors import LONGEST_MESSAGE, UsageError, reading, shortened, shown
+from plateaulens.errors import LONGEST_MESSAGE, UsageError, shortened, shown
 from plateaulens.progress import stage
-from plateaulens.store.identity import resume_differences
 from plateaulens.store.location import Location, locate
 from plateaulens.store.manifest import AXES, NO_SAE, Entry, Manifest, config_of, read_manifest
-from plateaulens.store.reading import check_kind, is_complete, open_run
-from plateaulens.store.schema import RUN_KIND, SCHEMA_VERSION, SUMMARY_VERSION, SWEEP_SUMMARY_KIND
+from plateaulens.store.reading import check_kind, is_complete, open_run, run_differences
+from plateaulens.store.schema import SCHEMA_VERSION, SUMMARY_VERSION, SWEEP_SUMMARY_KIND
 from plateaulens.summary.analyze import summarize_experiment, write_summary
 from plateaulens.summary.attributes import attrs
 from plateaulens.summary.comparison import controls_of
@@ -100,10 +99,7 @@ def check_runs(folder: Path, manifest: Manifest) -> None:
         if entry.state != "complete":
             continue
         path = folder / entry.run
-        stored = check_kind(path, RUN_KIND)
-        asked = {"config": config_of(manifest.config, entry).model_dump_json(), "identity": stored.get("identity", "")}
-        with reading(f"{path}: root attributes are damaged", "see `plateaulens verify`"):
-            found = resume_differences(stored, asked)
+        stored, found = run_differences(path, config_of(manifest.config, entry))
         if stored.get("seed") != entry.seed:
             found.append(f"attribute seed: stored {shown(stored.get('seed'))}, asked {entry.seed}")
         if found:
